@@ -1,0 +1,61 @@
+"""Federated training of hybrid quantum-classical models over an array of NISQ machines.
+
+Importing the package does nothing else: each name is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.backends.registry import BackendRegistry
+    from qiskit_fedqml.circuits import CircuitSpec, paper_circuit
+    from qiskit_fedqml.errors import FedQMLError
+    from qiskit_fedqml.experiment import Experiment, load_experiment
+    from qiskit_fedqml.federation import resume_federation, run_federation
+    from qiskit_fedqml.inference import load_model
+    from qiskit_fedqml.qnn import BroadcastEstimatorQNN, QuantumLayer, quantum_layer
+    from qiskit_fedqml.results import RunResult
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "BackendRegistry": "backends.registry",
+    "BroadcastEstimatorQNN": "qnn",
+    "CircuitSpec": "circuits",
+    "Experiment": "experiment",
+    "FedQMLError": "errors",
+    "QuantumLayer": "qnn",
+    "RunResult": "results",
+    "load_experiment": "experiment",
+    "load_model": "inference",
+    "paper_circuit": "circuits",
+    "quantum_layer": "qnn",
+    "resume_federation": "federation",
+    "run_federation": "federation",
+}
+
+__all__ = [  # noqa: RUF022  (as in the imports above)
+    "BackendRegistry",
+    "BroadcastEstimatorQNN",
+    "CircuitSpec",
+    "Experiment",
+    "FedQMLError",
+    "QuantumLayer",
+    "RunResult",
+    "load_experiment",
+    "load_model",
+    "paper_circuit",
+    "quantum_layer",
+    "resume_federation",
+    "run_federation",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,1 @@
+"""Machines on which clients train: the registry, and the backends behind it."""

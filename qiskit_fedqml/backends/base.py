@@ -1,0 +1,227 @@
+"""What a backend is, and how any estimator becomes one.
+
+A backend answers three questions: transpile this circuit for me; estimate these PUBs, as an ``EstimatorV2`` does; and
+evaluate this circuit at these angles, values and on request their Jacobian. The last is by default one broadcast PUB in
+one job (:func:`evaluate_broadcast`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.primitives import BaseEstimatorV2
+from qiskit.quantum_info import PauliList, SparsePauliOp
+
+from qiskit_fedqml.angles import light_cone
+
+
+@dataclass(frozen=True)
+class Program:
+    """A circuit of gate angles, transpiled once for one backend, with what is measured on it.
+
+    Args:
+        circuit: The transpiled circuit.
+        observables: One observable for each output, on the circuit's qubits.
+        angles: The circuit's angles, in the order of the columns of angle values.
+        shifted: Indices of the angles that can reach a measured qubit; only these are shifted.
+        num_groups: Number of groups of qubit-wise commuting terms; each group needs its own executions.
+    """
+
+    circuit: QuantumCircuit
+    observables: tuple[SparsePauliOp, ...]
+    angles: tuple[Parameter, ...]
+    shifted: tuple[int, ...]
+    num_groups: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a backend gives for a program at a batch of angles.
+
+    Args:
+        values: Expectation values, shape (batch, observables).
+        jacobian: Derivatives with respect to the angles, shape (batch, observables, angles), or None if not asked for.
+        circuits: Number of circuits with bound angles, once for each group of commuting observables.
+        executions: The sum of these circuits' shots; a circuit evaluated exactly counts once.
+    """
+
+    values: NDArray[np.float64]
+    jacobian: NDArray[np.float64] | None
+    circuits: int
+    executions: int
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A machine, simulated or real, that evaluates circuits.
+
+    ``name`` is its entry's name in the registry, ``simulator`` what computes its numbers (``"aer"``, …), and ``shots``
+    the number of shots of each circuit, or None where expectations are exact.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def simulator(self) -> str: ...  # noqa: D102
+
+    @property
+    def shots(self) -> int | None: ...  # noqa: D102
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a reader should know of the backend, as plain values."""
+        ...
+
+    def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """Return the circuit in the backend's own gates and layout."""
+        ...
+
+    def estimator(self, seed: int | None = None) -> BaseEstimatorV2:
+        """Return an estimator for transpiled circuits, whose draws derive from ``seed`` (None: from the system)."""
+        ...
+
+    def evaluate(
+        self, program: Program, angles: NDArray[np.float64], *, jacobian: bool, seed: int | None = None
+    ) -> Evaluation:
+        """Evaluate a program at angles of shape (batch, angles), in radians."""
+        ...
+
+
+def compile_program(
+    backend: Backend, circuit: QuantumCircuit, angles: Sequence[Parameter], observables: Sequence[SparsePauliOp]
+) -> Program:
+    """Transpile a circuit of gate angles for a backend and find what needs to be run.
+
+    Args:
+        backend: The backend that will evaluate the program.
+        circuit: A circuit whose parameters are ``angles``, one for each parameterised gate.
+        angles: The angles in the order in which their values will come.
+        observables: One observable for each output, on the circuit's qubits.
+    """
+    transpiled = backend.transpile(circuit)
+    if transpiled is not circuit and transpiled.layout is not None:
+        observables = [o.apply_layout(transpiled.layout) for o in observables]
+    cone = light_cone(transpiled, observables)
+    shifted = tuple(j for j, angle in enumerate(angles) if angle in cone)
+    return Program(transpiled, tuple(observables), tuple(angles), shifted, len(commuting_groups(observables)))
+
+
+def commuting_groups(observables: Sequence[SparsePauliOp]) -> list[PauliList]:
+    """Group the distinct Pauli terms of all observables so that each group is measured in one basis."""
+    terms = PauliList.from_symplectic(
+        np.concatenate([o.paulis.z for o in observables]), np.concatenate([o.paulis.x for o in observables])
+    )
+    return list(terms.unique().group_commuting(qubit_wise=True))
+
+
+def evaluate_broadcast(
+    program: Program,
+    angles: NDArray[np.float64],
+    *,
+    jacobian: bool,
+    estimator: BaseEstimatorV2,
+    precision: float | None,
+    shots: int | None,
+) -> Evaluation:
+    """Evaluate a program as one broadcast PUB in one job.
+
+    The observables lie on a leading axis, so that commuting ones share executions; the forward values and the shifts by
+    ±π/2 of each reachable angle lie on the last axis.
+
+    Args:
+        program: What to evaluate.
+        angles: Angles in radians, shape (batch, angles).
+        jacobian: Whether derivatives are wanted.
+        estimator: Runs the job.
+        precision: Passed to the estimator with the PUB; None leaves it to the estimator.
+        shots: Shots of each circuit, for the count of executions; None if exact.
+    """
+    num_samples, num_angles = angles.shape
+    num_shifts = len(program.shifted) if jacobian else 0
+    points = np.repeat(angles[:, None, :], 1 + 2 * num_shifts, axis=1)
+    for s, j in enumerate(program.shifted if jacobian else ()):
+        points[:, 1 + s, j] += np.pi / 2
+        points[:, 1 + num_shifts + s, j] -= np.pi / 2
+    observables: list[Any] = [[[o]] for o in program.observables]
+    expectations = np.asarray(_run(program, observables, points, estimator, precision))
+
+    derivatives = None
+    if jacobian:
+        derivatives = np.zeros((num_samples, len(program.observables), num_angles))
+        plus, minus = expectations[..., 1 : 1 + num_shifts], expectations[..., 1 + num_shifts :]
+        derivatives[:, :, list(program.shifted)] = np.moveaxis((plus - minus) / 2, 0, 1)
+    circuits = num_samples * (1 + 2 * num_shifts) * program.num_groups
+    return Evaluation(np.ascontiguousarray(expectations[..., 0].T), derivatives, circuits, circuits * (shots or 1))
+
+
+def _run(
+    program: Program,
+    observables: list[Any],
+    points: NDArray[np.float64],
+    estimator: BaseEstimatorV2,
+    precision: float | None,
+) -> NDArray[np.float64]:
+    """Run one PUB with observables (m, 1, 1) and points (batch, shifts, angles); return values (m, batch, shifts)."""
+    in_circuit = set(program.circuit.parameters)
+    if not in_circuit:  # nothing to bind: one value of each observable serves every point
+        pub: tuple[Any, ...] = (program.circuit, [row[0][0] for row in observables])
+        values = estimator.run([pub], precision=precision).result()[0].data.evs
+        return np.broadcast_to(np.reshape(values, (-1, 1, 1)), (len(observables), *points.shape[:2]))
+    bound = [(j, angle) for j, angle in enumerate(program.angles) if angle in in_circuit]
+    bindings = {tuple(angle for _, angle in bound): points[..., [j for j, _ in bound]]}
+    result = estimator.run([(program.circuit, observables, bindings)], precision=precision).result()
+    values = result[0].data.evs
+    return np.asarray(values, dtype=float)
+
+
+class EstimatorBackend:
+    """A backend made of any ``EstimatorV2``, for circuits that need no transpiling (or were transpiled already).
+
+    Args:
+        estimator: Runs the PUBs; it keeps its own seed, so the seeds passed here are not used.
+        precision: Target precision of every evaluation, values and derivatives alike; None leaves it to the estimator.
+    """
+
+    simulator = "estimator"
+
+    def __init__(self, estimator: BaseEstimatorV2, precision: float | None = None) -> None:
+        self._estimator = estimator
+        self._precision = precision
+
+    @property
+    def name(self) -> str:
+        """The estimator's class."""
+        return type(self._estimator).__name__
+
+    @property
+    def shots(self) -> int | None:
+        """Shots that the precision stands for, or None if it is 0 or left to the estimator."""
+        return int(np.ceil(1 / self._precision**2)) if self._precision else None
+
+    def describe(self) -> dict[str, Any]:
+        """Return name and precision."""
+        return {"name": self.name, "precision": self._precision}
+
+    def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """Return the circuit as it is."""
+        return circuit
+
+    def estimator(self, seed: int | None = None) -> BaseEstimatorV2:
+        """Return the estimator."""
+        return self._estimator
+
+    def evaluate(
+        self, program: Program, angles: NDArray[np.float64], *, jacobian: bool, seed: int | None = None
+    ) -> Evaluation:
+        """Evaluate as one broadcast PUB in one job."""
+        return evaluate_broadcast(
+            program,
+            angles,
+            jacobian=jacobian,
+            estimator=self._estimator,
+            precision=self._precision,
+            shots=self.shots,
+        )

@@ -1,0 +1,117 @@
+"""Calibrations of IBM devices: IBM's own configuration and properties, from a fake device or from a saved file.
+
+This module alone imports qiskit-ibm-runtime's fake devices, when one is first used.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from qiskit.transpiler import Target
+
+from qiskit_fedqml.configuration import nearest
+from qiskit_fedqml.errors import BackendError
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What IBM publishes of a device on one day.
+
+    Args:
+        configuration: IBM's configuration of the device (gates, coupling map, …), as JSON values.
+        properties: IBM's properties of the day (T1 and T2, gate and readout errors, …), as JSON values.
+    """
+
+    configuration: dict[str, Any]
+    properties: dict[str, Any]
+
+    @property
+    def device(self) -> str:
+        """The device's name."""
+        return str(self.configuration["backend_name"])
+
+    @property
+    def date(self) -> str:
+        """When the properties were last updated, as IBM writes it."""
+        return str(self.properties["last_update_date"])
+
+    @property
+    def num_qubits(self) -> int:
+        """Number of qubits of the device."""
+        return int(self.configuration["n_qubits"])
+
+    @cached_property
+    def target(self) -> Target:
+        """The device as a transpiler target with gate errors, durations, T1 and T2.
+
+        Raises:
+            BackendError: qiskit-ibm-runtime cannot read the configuration or the properties.
+        """
+        from qiskit_ibm_runtime.models import BackendProperties, QasmBackendConfiguration
+        from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
+
+        try:
+            configuration = QasmBackendConfiguration.from_dict(json.loads(json.dumps(self.configuration)))
+            properties = BackendProperties.from_dict(json.loads(json.dumps(self.properties)))
+            return convert_to_target(configuration, properties, include_control_flow=False)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BackendError(f"The calibration of {self.device!r} is not IBM's format: {error!r}.") from error
+
+    def readout_probabilities(self, qubit: int) -> tuple[float, float]:
+        """Return the probabilities to read 1 where the qubit was 0, and 0 where it was 1."""
+        values = {item["name"]: item["value"] for item in self.properties["qubits"][qubit]}
+        symmetric = values.get("readout_error", 0.0)
+        return float(values.get("prob_meas1_prep0", symmetric)), float(values.get("prob_meas0_prep1", symmetric))
+
+    def save(self, path: Path) -> None:
+        """Write the calibration as JSON, which :func:`load_calibration` reads."""
+        text = json.dumps({"configuration": self.configuration, "properties": self.properties}, indent=1)
+        path.write_text(text + "\n", encoding="utf-8")
+
+
+def load_calibration(path: Path) -> Calibration:
+    """Read a saved calibration.
+
+    Raises:
+        BackendError: The file cannot be read or is not a calibration.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        calibration = Calibration(data["configuration"], data["properties"])
+        if len(calibration.properties["qubits"]) != calibration.num_qubits or not calibration.date:
+            raise ValueError("its properties do not cover its qubits")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackendError(
+            f"{path} is not a calibration (JSON with IBM's `configuration` and `properties`): {error!r}."
+        ) from error
+    return calibration
+
+
+def fake_calibration(name: str) -> Calibration:
+    """Return the calibration of one of qiskit-ibm-runtime's fake devices.
+
+    Args:
+        name: The fake device's class, such as ``"FakeManilaV2"``.
+
+    Raises:
+        BackendError: There is no such fake device.
+    """
+    from qiskit_ibm_runtime import fake_provider
+
+    known = [key for key in dir(fake_provider) if key.startswith("Fake") and not key.startswith("FakeProvider")]
+    if name not in known:
+        raise BackendError(f"qiskit-ibm-runtime has no fake device {name!r}{nearest(name, known)}")
+    device = getattr(fake_provider, name)()
+    return Calibration(_plain(device.configuration().to_dict()), _plain(device.properties().to_dict()))
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """Return JSON values alone; dates become ISO text, complex numbers become pairs."""
+
+    def convert(item: Any) -> Any:
+        return [item.real, item.imag] if isinstance(item, complex) else str(item)
+
+    result: dict[str, Any] = json.loads(json.dumps(value, default=convert))
+    return result

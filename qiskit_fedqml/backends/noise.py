@@ -1,0 +1,119 @@
+"""Noise as a value: gate errors, readout errors, and the gates and couplings of the machine that has them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.transpiler import Target
+from qiskit_aer.noise import (
+    NoiseModel,
+    QuantumError,
+    ReadoutError,
+    amplitude_damping_error,
+    depolarizing_error,
+)
+from qiskit_aer.noise.device.models import basic_device_gate_errors
+
+from qiskit_fedqml.backends.calibration import Calibration
+
+STATED_BASIS = ("rz", "sx", "x", "cx")
+"""Gates of a machine with stated rates: those of IBM's devices, where RZ is virtual and so has no error."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise of one machine.
+
+    Args:
+        source: Where it comes from, in words.
+        date: Date of its calibration, or None if it has none.
+        target: The machine's gates and couplings, or None for the gates ``basis_gates`` on any qubits.
+        gate_errors: Error after each gate, by gate name and qubits.
+        default_errors: Error after each gate by gate name, on qubits that ``gate_errors`` doesn't name.
+        readout: Confusion matrix of each qubit, 2×2, ``[measured, true]``; columns sum to 1.
+        default_readout: Confusion matrix of the qubits that ``readout`` doesn't name.
+    """
+
+    source: str
+    date: str | None
+    target: Target | None
+    gate_errors: Mapping[tuple[str, tuple[int, ...]], QuantumError] = field(default_factory=dict)
+    default_errors: Mapping[str, QuantumError] = field(default_factory=dict)
+    readout: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    default_readout: NDArray[np.float64] = field(default_factory=lambda: np.eye(2))
+
+    def error_after(self, gate: str, qubits: tuple[int, ...]) -> QuantumError | None:
+        """Return the error after a gate, or None."""
+        return self.gate_errors.get((gate, qubits), self.default_errors.get(gate))
+
+    def confusion(self, qubit: int) -> NDArray[np.float64]:
+        """Return the confusion matrix of a qubit, 2×2, ``[measured, true]``."""
+        return self.readout.get(qubit, self.default_readout)
+
+    @cached_property
+    def model(self) -> NoiseModel:
+        """The same as Aer's noise model, its readout errors as asymmetric as the machine's."""
+        model = NoiseModel(basis_gates=list(self.target.operation_names if self.target else STATED_BASIS))
+        for name, error in self.default_errors.items():
+            model.add_all_qubit_quantum_error(error, name)
+        for (name, qubits), error in self.gate_errors.items():
+            model.add_quantum_error(error, name, list(qubits))
+        if not np.array_equal(self.default_readout, np.eye(2)):
+            model.add_all_qubit_readout_error(ReadoutError(self.default_readout.T))
+        for qubit, matrix in self.readout.items():
+            model.add_readout_error(ReadoutError(matrix.T), [qubit])
+        return model
+
+
+def confusion_matrix(read_1_if_0: float, read_0_if_1: float) -> NDArray[np.float64]:
+    """Return the confusion matrix ``[measured, true]`` for the two probabilities to read wrongly."""
+    return np.array([[1 - read_1_if_0, read_0_if_1], [read_1_if_0, 1 - read_0_if_1]])
+
+
+def noise_from_calibration(calibration: Calibration, source: str) -> Noise:
+    """Build the noise that a calibration states.
+
+    Gate errors are Aer's device model: thermal relaxation during the gate (T1, T2 and the gate's duration), and as much
+    depolarising error as is missing to the published gate error. Readout errors are the published probabilities of
+    reading 1 for 0 and 0 for 1, each on its own (Aer's ``from_backend`` takes their mean for both).
+
+    Args:
+        calibration: The calibration.
+        source: Where it comes from, in words.
+    """
+    target = calibration.target
+    errors = basic_device_gate_errors(target=target)
+    return Noise(
+        source=source,
+        date=calibration.date,
+        target=target,
+        gate_errors={(name, tuple(qubits)): error for name, qubits, error in errors},
+        readout={q: confusion_matrix(*calibration.readout_probabilities(q)) for q in range(calibration.num_qubits)},
+    )
+
+
+def noise_from_rates(
+    depolarizing: tuple[float, float], amplitude_damping: tuple[float, float], readout: tuple[float, float]
+) -> Noise:
+    """Build noise from stated rates, the same on every qubit, for a machine that couples all of them.
+
+    Args:
+        depolarizing: Depolarising parameter λ after one-qubit gates (SX, X) and after CX, from 0 to 1: with λ the
+            state is replaced by the maximally mixed one.
+        amplitude_damping: Probability γ that an excited qubit decays during a one-qubit gate, and each of the two
+            qubits during CX, from 0 to 1. It acts after the depolarising error.
+        readout: Probabilities to read 1 where the qubit was 0, and 0 where it was 1.
+    """
+    one = depolarizing_error(depolarizing[0], 1).compose(amplitude_damping_error(amplitude_damping[0]))
+    decay = amplitude_damping_error(amplitude_damping[1])
+    two = depolarizing_error(depolarizing[1], 2).compose(decay.tensor(decay))
+    stated = {"sx": one, "x": one, "cx": two}
+    return Noise(
+        source="stated rates",
+        date=None,
+        target=None,
+        default_errors={name: error for name, error in stated.items() if not error.ideal()},
+        default_readout=confusion_matrix(*readout),
+    )

@@ -1,0 +1,160 @@
+"""The registry of machines: opens each backend at its first use, and says which client has which."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from qiskit_fedqml.backends.aer import AerBackend
+from qiskit_fedqml.backends.base import Backend
+from qiskit_fedqml.backends.calibration import fake_calibration, load_calibration
+from qiskit_fedqml.backends.check import BackendCheck, check_backend
+from qiskit_fedqml.backends.entries import (
+    AerEntry,
+    BackendsFile,
+    CalibrationFile,
+    Cycle,
+    StatedNoise,
+    clients_of,
+)
+from qiskit_fedqml.backends.noise import Noise, noise_from_calibration, noise_from_rates
+from qiskit_fedqml.configuration import nearest, read_yaml, validate
+from qiskit_fedqml.errors import BackendError, ConfigurationError
+from qiskit_fedqml.seeds import derive_seed
+
+
+class BackendRegistry(Mapping[str, Backend]):
+    """Backends by name, opened at first use, and their assignment to clients.
+
+    Args:
+        file: The checked content of a backends file.
+        folder: Where relative paths in it start.
+    """
+
+    def __init__(self, file: BackendsFile, folder: Path) -> None:
+        self.file = file
+        self._folder = folder
+        self._opened: dict[str, Backend] = {}
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> "BackendRegistry":
+        """Read a backends file.
+
+        Raises:
+            ConfigurationError: The file cannot be read, or says something unknown or inconsistent.
+        """
+        path = Path(path)
+        return cls.from_mapping(read_yaml(path), source=str(path), folder=path.parent)
+
+    @classmethod
+    def from_mapping(cls, data: Any, source: str = "backends", folder: Path | None = None) -> "BackendRegistry":
+        """Take the content of a backends file.
+
+        Args:
+            data: The content, as YAML gives it.
+            source: What errors call it.
+            folder: Where relative paths in it start; the current folder by default.
+
+        Raises:
+            ConfigurationError: It says something unknown or inconsistent.
+        """
+        return cls(validate(BackendsFile, data, source), folder or Path())
+
+    def __getitem__(self, name: str) -> Backend:
+        """Return a backend, which is opened at its first use.
+
+        Raises:
+            BackendError: It cannot be opened, or there is none of this name (as KeyError too, for ``in`` and ``get``).
+        """
+        if name not in self.file.backends:
+            raise UnknownBackendError(f"There is no backend {name!r}{nearest(name, self.file.backends)}.")
+        if name not in self._opened:
+            self._opened[name] = self._open(name)
+        return self._opened[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.file.backends)
+
+    def __len__(self) -> int:
+        return len(self.file.backends)
+
+    @property
+    def server(self) -> Backend:
+        """The backend on which the centre evaluates the aggregate."""
+        return self[self.file.assignment.server]
+
+    def name_for_client(self, client_id: int) -> str:
+        """Return the name of a client's backend; client ids start at 0."""
+        if client_id < 0:
+            raise ConfigurationError(f"Argument `client_id` must be at least 0, but got {client_id}.")
+        assignment = self.file.assignment
+        for key, name in assignment.clients.items():
+            if client_id in clients_of(key):
+                return name
+        default = assignment.default
+        if isinstance(default, str):
+            return default
+        if isinstance(default, Cycle):
+            return default.cycle[client_id % len(default.cycle)]
+        draw = derive_seed(default.seed, "assignment", client=client_id)
+        return default.random[draw % len(default.random)]
+
+    def for_client(self, client_id: int) -> Backend:
+        """Return a client's backend; client ids start at 0."""
+        return self[self.name_for_client(client_id)]
+
+    def assign(self, num_clients: int) -> tuple[str, ...]:
+        """Return the names of the backends of clients 0 to ``num_clients`` − 1.
+
+        Raises:
+            ConfigurationError: The assignment names a client that doesn't exist.
+        """
+        for key in self.file.assignment.clients:
+            if clients_of(key)[-1] >= num_clients:
+                raise ConfigurationError(
+                    f"assignment.clients.{key} names client {clients_of(key)[-1]}, but there are {num_clients} clients "
+                    f"(0 to {num_clients - 1})."
+                )
+        return tuple(self.name_for_client(client) for client in range(num_clients))
+
+    def check(self) -> list[BackendCheck]:
+        """Prove on a small circuit that each simulated backend differs from ideal as its rates say."""
+        return [check_backend(backend) for name in self if isinstance(backend := self[name], AerBackend)]
+
+    def _open(self, name: str) -> Backend:
+        entry = self.file.backends[name]
+        if not isinstance(entry, AerEntry):
+            raise BackendError(
+                f"Backend {name!r} is the IBM Quantum device {entry.device!r}: this version runs on Aer only. "
+                "Give its clients a backend of type 'aer', for example with the device's saved calibration as noise."
+            )
+        try:
+            noise = self._noise(entry)
+        except BackendError as error:
+            raise BackendError(f"Backend {name!r}: {error}") from error
+        return AerBackend(name, noise, entry.shots, entry.optimization_level, entry.transpiler_seed)
+
+    def _noise(self, entry: AerEntry) -> Noise | None:
+        noise = entry.noise
+        if noise is None:
+            return None
+        if isinstance(noise, str):
+            return noise_from_calibration(fake_calibration(noise), noise)
+        if isinstance(noise, CalibrationFile):
+            calibration = load_calibration(self._folder / noise.calibration)
+            return noise_from_calibration(calibration, f"{calibration.device} of {calibration.date}")
+        return _stated(noise)
+
+
+class UnknownBackendError(BackendError, KeyError):
+    """There is no backend of this name."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def _stated(noise: StatedNoise) -> Noise:
+    return noise_from_rates(
+        (noise.depolarizing.one_qubit, noise.depolarizing.two_qubit),
+        (noise.amplitude_damping.one_qubit, noise.amplitude_damping.two_qubit),
+        (noise.readout.read_1_if_0, noise.readout.read_0_if_1),
+    )

@@ -1,0 +1,170 @@
+"""The paper's circuit as Qiskit parameterised circuits, and the value that describes any circuit of a quantum layer.
+
+The circuit is Fig. 3 of Chen and Yoo, "Federated Quantum Machine Learning", Entropy 23, 460 (2021), arXiv:2103.12010.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from qiskit_fedqml.errors import CircuitError
+
+Entanglement = Literal["ring", "linear"]
+
+
+@dataclass(frozen=True)
+class CircuitSpec:
+    """A parameterised circuit with the roles of its parameters, and what is measured on it.
+
+    Args:
+        circuit: The circuit, without measurements. It is copied.
+        input_params: Parameters that carry the layer's inputs, in the order of the inputs.
+        weight_params: Trainable parameters, in the order of the weights.
+        observables: One observable for each output, on as many qubits as the circuit has.
+
+    Raises:
+        CircuitError: A parameter is in no or in both roles or is not in the circuit, an observable has another number of
+            qubits than the circuit, there is no observable, or the circuit measures.
+    """
+
+    circuit: QuantumCircuit
+    input_params: tuple[Parameter, ...]
+    weight_params: tuple[Parameter, ...]
+    observables: tuple[SparsePauliOp, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "circuit", self.circuit.copy())
+        object.__setattr__(self, "input_params", tuple(self.input_params))
+        object.__setattr__(self, "weight_params", tuple(self.weight_params))
+        object.__setattr__(self, "observables", tuple(SparsePauliOp(o) for o in self.observables))
+        self._check_parameters()
+        if not self.observables:
+            raise CircuitError("Argument `observables` must hold at least one observable, but is empty.")
+        for index, observable in enumerate(self.observables):
+            if observable.num_qubits != self.circuit.num_qubits:
+                raise CircuitError(
+                    f"Argument `observables` must act on the circuit's {self.circuit.num_qubits} qubits, "
+                    f"but observable {index} acts on {observable.num_qubits}."
+                )
+        if self.circuit.num_clbits:
+            raise CircuitError("Argument `circuit` must not measure: its observables say what is measured.")
+
+    def _check_parameters(self) -> None:
+        roles = [*self.input_params, *self.weight_params]
+        twice = {p.name for p in roles if roles.count(p) > 1}
+        if twice:
+            raise CircuitError(f"Each parameter must have one role, but these have two: {sorted(twice)}.")
+        in_circuit = set(self.circuit.parameters)
+        unknown = sorted(p.name for p in set(roles) - in_circuit)
+        missing = sorted(p.name for p in in_circuit - set(roles))
+        if unknown or missing:
+            raise CircuitError(
+                "Arguments `input_params` and `weight_params` must together be the circuit's parameters, but "
+                f"{unknown} are not in the circuit and {missing} have no role."
+            )
+
+    @property
+    def num_inputs(self) -> int:
+        """Number of inputs."""
+        return len(self.input_params)
+
+    @property
+    def num_weights(self) -> int:
+        """Number of trainable weights."""
+        return len(self.weight_params)
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of outputs, one for each observable."""
+        return len(self.observables)
+
+
+def encoder(inputs: ParameterVector) -> QuantumCircuit:
+    """Build the paper's variational encoding (Sec. 4.3, Fig. 3): RY(arctan x) then RZ(arctan x²) on each qubit.
+
+    Args:
+        inputs: One parameter for each qubit, any real value (arctan makes it an angle).
+
+    Returns:
+        A circuit on ``len(inputs)`` qubits.
+    """
+    circuit = QuantumCircuit(len(inputs))
+    for qubit, x in enumerate(inputs):
+        circuit.ry(x.arctan(), qubit)
+        circuit.rz((x * x).arctan(), qubit)
+    return circuit
+
+
+def variational_layers(
+    weights: ParameterVector, num_qubits: int, num_layers: int, entanglement: Entanglement = "ring"
+) -> QuantumCircuit:
+    """Build the paper's trainable layers (Fig. 3): CNOTs, then R(α, β, γ) = RZ(α), RY(β), RZ(γ) on each qubit.
+
+    The three rotations are separate gates, in this order in time, so that each has a two-term shift rule.
+
+    Args:
+        weights: ``3 * num_qubits * num_layers`` angles in radians, ordered by layer, then qubit, then α, β, γ.
+        num_qubits: Number of qubits.
+        num_layers: Number of layers; the paper has 2.
+        entanglement: ``"ring"`` has the CNOTs 0→1, 1→2, …, (n−1)→0 as in Fig. 3; ``"linear"`` leaves the last out.
+
+    Returns:
+        A circuit on ``num_qubits`` qubits.
+    """
+    circuit = QuantumCircuit(num_qubits)
+    pairs = [(q, (q + 1) % num_qubits) for q in range(num_qubits if entanglement == "ring" else num_qubits - 1)]
+    angles = iter(weights)
+    for _ in range(num_layers):
+        for control, target in pairs:
+            if control != target:
+                circuit.cx(control, target)
+        for qubit in range(num_qubits):
+            circuit.rz(next(angles), qubit)
+            circuit.ry(next(angles), qubit)
+            circuit.rz(next(angles), qubit)
+    return circuit
+
+
+def z_observables(num_qubits: int, num_outputs: int) -> tuple[SparsePauliOp, ...]:
+    """Return Pauli-Z of each of the first ``num_outputs`` of ``num_qubits`` qubits."""
+    return tuple(SparsePauliOp.from_sparse_list([("Z", [q], 1.0)], num_qubits=num_qubits) for q in range(num_outputs))
+
+
+def paper_circuit(
+    num_qubits: int = 4, num_layers: int = 2, entanglement: Entanglement = "ring", num_outputs: int = 2
+) -> CircuitSpec:
+    """Build the paper's circuit (Fig. 3): encoder, variational layers, and Z of the first qubits.
+
+    Of the 24 weights of the default circuit 9 cannot change the two outputs (indices in parentheses, in the order of
+    layer, qubit, α β γ): the last layer's rotations of qubits 2 and 3, which are not measured (18 to 23), the last RZ(γ)
+    of qubits 0 and 1, which commutes with Z (14, 17), and RZ(γ) of qubit 3 in the first layer (11), which commutes with
+    all that the second layer's observables become on that qubit. They are kept, as in the paper.
+
+    Args:
+        num_qubits: Number of qubits and of inputs, at least 1.
+        num_layers: Number of variational layers, at least 1.
+        entanglement: ``"ring"`` (the paper's) or ``"linear"``.
+        num_outputs: Number of measured qubits and of outputs, from 1 to ``num_qubits``.
+
+    Returns:
+        The circuit's description, with ``num_qubits`` inputs, ``3 * num_qubits * num_layers`` weights in radians, and
+        ``num_outputs`` outputs in [−1, 1].
+
+    Raises:
+        CircuitError: An argument is out of its range.
+    """
+    for name, value in (("num_qubits", num_qubits), ("num_layers", num_layers)):
+        if value < 1:
+            raise CircuitError(f"Argument `{name}` must be at least 1, but got {value}.")
+    if not 1 <= num_outputs <= num_qubits:
+        raise CircuitError(
+            f"Argument `num_outputs` must be from 1 to the number of qubits ({num_qubits}), but got {num_outputs}."
+        )
+    if entanglement not in ("ring", "linear"):
+        raise CircuitError(f"Argument `entanglement` must be 'ring' or 'linear', but got {entanglement!r}.")
+    inputs = ParameterVector("x", num_qubits)
+    weights = ParameterVector("w", 3 * num_qubits * num_layers)
+    circuit = encoder(inputs).compose(variational_layers(weights, num_qubits, num_layers, entanglement))
+    return CircuitSpec(circuit, tuple(inputs), tuple(weights), z_observables(num_qubits, num_outputs))

@@ -1,0 +1,147 @@
+"""Strict configuration: frozen models, YAML without surprises, and errors that a user can act on."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from qiskit_fedqml.errors import ConfigurationError
+
+
+class StrictModel(BaseModel):
+    """A frozen model that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, with duplicate keys refused and ``1e-4`` read as a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if key in seen:
+                raise ConfigurationError(f"Key {key!r} stands twice (line {key_node.start_mark.line + 1}).")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Parse YAML text.
+
+    Raises:
+        ConfigurationError: It is not YAML, or a key stands twice; ``source`` is named.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{source}: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{source}: this is not YAML: {' '.join(str(error).split())}") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or :func:`parse_yaml` refuses it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigurationError(f"{path}: cannot be read: {reason}.") from error
+    return parse_yaml(text, str(path))
+
+
+def validate(model: type[Model], data: Any, source: str) -> Model:
+    """Check data against a model.
+
+    Raises:
+        ConfigurationError: The data does not fit; each wrong key is named, with what was expected there.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigurationError(f"{source}: must be a mapping of keys to values, but got {type(data).__name__}.")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_explain(model, data, error, source))) from None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the nearest known name, or the known names if none is near."""
+    names = [str(k) for k in known]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(names))}"
+
+
+def _explain(model: type[BaseModel], data: Any, error: ValidationError, source: str) -> list[str]:
+    lines = []
+    for item in error.errors(include_url=False):
+        location = tuple(item["loc"])
+        key = _path_in_file(data, location)
+        if item["type"] == "extra_forbidden":
+            text = f"unknown key {key!r}{nearest(str(location[-1]), _known_keys(model, location[:-1]))}"
+        elif item["type"] == "missing":
+            text = f"key {key!r} is missing"
+        elif item["type"] == "union_tag_invalid":
+            context = item["ctx"]
+            got = repr(context["tag"])
+            text = f"key '{key}.{context['discriminator'].strip(chr(39))}': must be {context['expected_tags']}, got {got}"
+        elif item["type"] == "union_tag_not_found":
+            text = f"key '{key}.{item['ctx']['discriminator'].strip(chr(39))}' is missing"
+        else:
+            got = f", but got {_shown(item['input'])}" if key else ""
+            where = f"key {key!r}: " if key else ""
+            text = f"{where}{item['msg'].removeprefix('Value error, ')}{got}"
+        lines.append(f"{source}: {text}")
+    return lines
+
+
+def _path_in_file(data: Any, location: tuple[int | str, ...]) -> str:
+    """Return the dotted path of a location, without the names that pydantic gives to a union's members."""
+    parts = []
+    for position, part in enumerate(location):
+        inside = isinstance(data, Mapping) and part in data
+        if inside or isinstance(data, (list, tuple)) or position == len(location) - 1:
+            parts.append(str(part))
+            data = data[part] if inside or (isinstance(part, int) and isinstance(data, (list, tuple))) else None
+    return ".".join(parts)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the field names at a location, as far as the annotations tell."""
+    models = [model]
+    for part in location:
+        step: list[type[BaseModel]] = []
+        for candidate in models:
+            if isinstance(part, str) and part in candidate.model_fields:
+                step += _models_in(candidate.model_fields[part].annotation)
+            else:  # a key of a mapping, or the tag of a union, which chooses one of its models
+                step.append(candidate)
+        models = step or models
+    return sorted({name for candidate in models for name in candidate.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for argument in getattr(annotation, "__args__", ()) for m in _models_in(argument)]

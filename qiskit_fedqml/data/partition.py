@@ -1,0 +1,86 @@
+"""Partitions of the training data over clients: disjoint, complete, seeded, and with no empty client."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qiskit_fedqml.errors import DataError
+
+Shards = list[NDArray[np.intp]]
+"""For each client the sorted indices of its examples."""
+
+
+def iid(num_examples: int, num_clients: int, rng: np.random.Generator) -> Shards:
+    """Shuffle the examples and deal them out in equal parts (sizes differ by at most one)."""
+    _check(num_examples, num_clients)
+    return _sorted(np.array_split(rng.permutation(num_examples), num_clients))
+
+
+def dirichlet(labels: NDArray[np.int64], num_clients: int, alpha: float, rng: np.random.Generator) -> Shards:
+    """Share out each class by proportions drawn from a symmetric Dirichlet distribution (arXiv:1909.06335, Sec. 3.1).
+
+    A client that would be empty is given one example of the client that has most.
+
+    Args:
+        labels: Class indices of the examples.
+        num_clients: Number of clients.
+        alpha: Concentration, above 0: towards 0 each class goes to one client, towards infinity all get equal shares.
+        rng: Draws the proportions and the order.
+    """
+    _check(len(labels), num_clients)
+    parts: list[list[NDArray[np.intp]]] = [[] for _ in range(num_clients)]
+    for label in np.unique(labels):
+        examples = rng.permutation(np.flatnonzero(labels == label))
+        for client, part in enumerate(np.split(examples, _cuts(len(examples), num_clients, alpha, rng))):
+            parts[client].append(part)
+    return _sorted(_without_empty([np.concatenate(part) for part in parts]))
+
+
+def label_shards(
+    labels: NDArray[np.int64], num_clients: int, shards_per_client: int, rng: np.random.Generator
+) -> Shards:
+    """Sort the examples by label, cut them into equal shards, and deal each client some (arXiv:1602.05629, Sec. 3)."""
+    _check(len(labels), num_clients * shards_per_client)
+    shuffled = rng.permutation(len(labels))
+    by_label = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    shards = np.array_split(by_label, num_clients * shards_per_client)
+    dealt = rng.permutation(len(shards)).reshape(num_clients, shards_per_client)
+    return _sorted([np.concatenate([shards[s] for s in row]) for row in dealt])
+
+
+def quantity_skew(num_examples: int, num_clients: int, alpha: float, rng: np.random.Generator) -> Shards:
+    """Shuffle the examples and cut them into parts whose sizes follow a symmetric Dirichlet distribution.
+
+    Args:
+        num_examples: Number of examples.
+        num_clients: Number of clients.
+        alpha: Concentration, above 0: the smaller, the more unequal.
+        rng: Draws the sizes and the order.
+    """
+    _check(num_examples, num_clients)
+    cuts = _cuts(num_examples, num_clients, alpha, rng)
+    return _sorted(_without_empty(list(np.split(rng.permutation(num_examples), cuts))))
+
+
+def _check(num_examples: int, num_parts: int) -> None:
+    if num_parts > num_examples:
+        raise DataError(f"{num_examples} training examples cannot be shared out into {num_parts} non-empty parts.")
+
+
+def _cuts(count: int, num_clients: int, alpha: float, rng: np.random.Generator) -> NDArray[np.intp]:
+    proportions = rng.dirichlet(np.full(num_clients, alpha))
+    if not np.isfinite(proportions).all() or not np.isclose(proportions.sum(), 1.0):
+        # A tiny alpha underflows; in its limit one client takes all.
+        proportions = np.eye(num_clients)[rng.integers(num_clients)]
+    return np.round(np.cumsum(proportions)[:-1] * count).astype(np.intp)
+
+
+def _without_empty(parts: Shards) -> Shards:
+    for client, part in enumerate(parts):
+        if not len(part):
+            largest = max(range(len(parts)), key=lambda c: len(parts[c]))
+            parts[client], parts[largest] = parts[largest][-1:], parts[largest][:-1]
+    return parts
+
+
+def _sorted(parts: Shards) -> Shards:
+    return [np.sort(part) for part in parts]

@@ -1,0 +1,62 @@
+"""Feature scaling from what clients may reveal: the sums n, Σx and Σx² of each shard, added up by the centre."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class FeatureSums:
+    """A client's sums.
+
+    Args:
+        count: Number of examples.
+        total: Σx of each feature, float64 of shape (features,).
+        total_squared: Σx² of each feature, float64 of shape (features,).
+    """
+
+    count: int
+    total: NDArray[np.float64]
+    total_squared: NDArray[np.float64]
+
+    def __add__(self, other: "FeatureSums") -> "FeatureSums":
+        return FeatureSums(
+            self.count + other.count, self.total + other.total, self.total_squared + other.total_squared
+        )
+
+
+def feature_sums(features: NDArray[np.float32], indices: NDArray[np.intp]) -> FeatureSums:
+    """Return the sums of the examples at ``indices``, read a few rows at a time."""
+    sums = FeatureSums(0, np.zeros(features.shape[1]), np.zeros(features.shape[1]))
+    for start in range(0, len(indices), _ROWS):
+        rows = np.asarray(features[indices[start : start + _ROWS]], dtype=np.float64)
+        sums = sums + FeatureSums(len(rows), rows.sum(axis=0), np.square(rows).sum(axis=0))
+    return sums
+
+
+def mean_and_deviation(
+    client_sums: Iterable[FeatureSums], per_feature: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation over all clients' examples.
+
+    Args:
+        client_sums: Each client's sums, in the order of client ids.
+        per_feature: Whether each feature has its own two numbers, or all share them.
+
+    Returns:
+        Two arrays of shape (features,) or (1,). A deviation of 0, of a feature that never changes, is given as 1.
+    """
+    sums = iter(client_sums)
+    total = next(sums)
+    for other in sums:
+        total = total + other
+    count, first, second = float(total.count), total.total, total.total_squared
+    if not per_feature:
+        count, first, second = count * len(first), first.sum(keepdims=True), second.sum(keepdims=True)
+    mean = first / count
+    deviation = np.sqrt(np.maximum(second / count - mean**2, 0.0))
+    return mean, np.where(deviation > 1e-12, deviation, 1.0)

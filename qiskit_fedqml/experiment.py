@@ -1,0 +1,289 @@
+"""Experiment files: one strict, frozen description of a whole run."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from qiskit_fedqml.backends.entries import AerEntry, BackendsFile, CalibrationFile
+from qiskit_fedqml.configuration import StrictModel, nearest, parse_yaml, read_yaml, validate
+from qiskit_fedqml.errors import ConfigurationError
+
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+Classes = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=2)]
+
+
+class Iid(StrictModel):
+    """Shuffled and dealt out in equal parts."""
+
+    scheme: Literal["iid"]
+
+
+class Dirichlet(StrictModel):
+    """Label skew: each class shared out by proportions from a Dirichlet distribution of concentration ``alpha``."""
+
+    scheme: Literal["dirichlet"]
+    alpha: PositiveFloat
+
+
+class LabelShards(StrictModel):
+    """Label skew: sorted by label, cut into shards, ``shards_per_client`` dealt to each client."""
+
+    scheme: Literal["label_shards"]
+    shards_per_client: PositiveInt
+
+
+class QuantitySkew(StrictModel):
+    """Sizes of the shards from a Dirichlet distribution of concentration ``alpha``."""
+
+    scheme: Literal["quantity_skew"]
+    alpha: PositiveFloat
+
+
+Partition = Annotated[Iid | Dirichlet | LabelShards | QuantitySkew, Field(discriminator="scheme")]
+
+
+class _Data(StrictModel):
+    """What every dataset has: the partition over clients, and a tuning set cut out of the training data (or none)."""
+
+    partition: Partition = Iid(scheme="iid")
+    validation_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> "_Data":
+        classes = getattr(self, "classes", None) or ()
+        if len(set(classes)) != len(classes):
+            raise ValueError(f"classes must differ, but are {list(classes)}")
+        return self
+
+
+class DigitsData(_Data):
+    """scikit-learn's digits, ready features."""
+
+    dataset: Literal["digits"]
+    classes: Classes = (0, 1, 2, 3)
+    test_fraction: Fraction = 0.2
+
+
+class NpzData(_Data):
+    """An NPZ file of ``x_train``, ``y_train``, ``x_test``, ``y_test``; ``classes`` None takes all labels."""
+
+    dataset: Literal["npz"]
+    path: str
+    classes: Classes | None = None
+
+
+class Cifar10Data(_Data):
+    """CIFAR-10 in the folder ``path``; classes 0 and 1 are planes and cars."""
+
+    dataset: Literal["cifar10"]
+    path: str = "data"
+    classes: Classes = (0, 1)
+    download: bool = False
+
+
+class ImageFolderData(_Data):
+    """A tree of image files, one folder a class, with or without ``train`` and ``test`` above them."""
+
+    dataset: Literal["image_folder"]
+    path: str
+    test_fraction: Fraction | None = None
+
+
+DataConfig = Annotated[DigitsData | NpzData | Cifar10Data | ImageFolderData, Field(discriminator="dataset")]
+
+
+class ConstantScaling(StrictModel):
+    """Features divided by a stated number."""
+
+    method: Literal["constant"]
+    divisor: PositiveFloat
+
+
+class ClientSumsScaling(StrictModel):
+    """Features divided by the standard deviation that the clients' sums n, Σx, Σx² give, never from the test data.
+
+    ``per_feature`` gives each feature its own; ``center`` subtracts the mean first.
+    """
+
+    method: Literal["client_sums"]
+    per_feature: bool = False
+    center: bool = False
+
+
+Scaling = Annotated[ConstantScaling | ClientSumsScaling, Field(discriminator="method")]
+
+
+class FeaturesConfig(StrictModel):
+    """How images become features.
+
+    ``backbone`` is a torchvision model, run up to ``layer``; ``weights`` is a local state-dict file or ``torchvision``;
+    ``pooling: average`` takes the mean over the layer's height and width, ``flatten`` all of it. Ready features take
+    ``scaling`` only.
+    """
+
+    backbone: str | None = None
+    layer: str | None = None
+    weights: str | None = None
+    image_size: PositiveInt | None = None
+    pooling: Literal["flatten", "average"] | None = None
+    scaling: Scaling | None = None
+
+    @model_validator(mode="after")
+    def _backbone_is_whole(self) -> "FeaturesConfig":
+        parts = {key: getattr(self, key) for key in ("backbone", "layer", "weights", "image_size", "pooling")}
+        missing = [key for key, value in parts.items() if value is None]
+        if missing and len(missing) < len(parts):
+            raise ValueError(f"backbone, layer, weights, image_size and pooling come together; missing: {missing}")
+        return self
+
+
+class CircuitConfig(StrictModel):
+    """The paper's circuit; its outputs are as many as there are classes."""
+
+    num_qubits: PositiveInt = 4
+    num_layers: PositiveInt = 2
+    entanglement: Literal["ring", "linear"] = "ring"
+
+
+class ModelConfig(StrictModel):
+    """The trainable head (Table I's widths are 4096 and 4096) and what follows it.
+
+    ``quantum: trainable`` is the paper's; ``frozen`` leaves the circuit's weights as they start; ``classical`` puts a
+    classical layer with as many parameters in the circuit's place.
+    """
+
+    hidden: tuple[PositiveInt, ...] = (4096, 4096)
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+    quantum: Literal["trainable", "frozen", "classical"] = "trainable"
+    circuit: CircuitConfig = CircuitConfig()
+    device: Literal["cpu", "cuda"] = "cpu"
+
+
+class FederationConfig(StrictModel):
+    """The federation: who trains, how long, and by which optimiser.
+
+    ``learning_rate_decay`` multiplies the learning rate after each round. ``client_optimizer_state: keep`` lets a
+    client's optimiser go on where its last round ended, as non-federated training does. ``on_client_failure: skip``
+    records a client whose backend failed and goes on with the others.
+    """
+
+    clients: PositiveInt
+    clients_per_round: PositiveInt
+    rounds: PositiveInt
+    local_epochs: PositiveInt = 1
+    batch_size: PositiveInt = 32
+    optimizer: Literal["sgd", "adam", "rmsprop"] = "adam"
+    learning_rate: PositiveFloat = 1e-4
+    learning_rate_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    weight_decay: NonNegativeFloat = 0.0
+    client_optimizer_state: Literal["reset", "keep"] = "reset"
+    on_client_failure: Literal["stop", "skip"] = "stop"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "FederationConfig":
+        if self.clients_per_round > self.clients:
+            raise ValueError(f"clients_per_round ({self.clients_per_round}) must be at most clients ({self.clients})")
+        if self.momentum and self.optimizer == "adam":
+            raise ValueError("momentum is for the optimizers sgd and rmsprop; adam has its own")
+        return self
+
+
+class EvaluationConfig(StrictModel):
+    """Further backends on which the aggregate is tested after each round, with their own noise and shots."""
+
+    backends: tuple[str, ...] = ()
+
+
+_IDEAL = BackendsFile(backends={"ideal": AerEntry(type="aer")})
+
+
+class Experiment(StrictModel):
+    """A whole run. Every key changes the run, or is refused."""
+
+    seed: int = 0
+    data: DataConfig
+    features: FeaturesConfig = FeaturesConfig()
+    model: ModelConfig = ModelConfig()
+    federation: FederationConfig
+    evaluation: EvaluationConfig = EvaluationConfig()
+    backends: BackendsFile = _IDEAL
+
+    @model_validator(mode="after")
+    def _evaluation_backends_exist(self) -> "Experiment":
+        for name in self.evaluation.backends:
+            if name not in self.backends.backends:
+                raise ValueError(f"evaluation.backends names the backend {name!r}{nearest(name, self.backends.backends)}")
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the whole configuration, defaults included, as YAML's values."""
+        plain: dict[str, Any] = self.model_dump(mode="json")
+        return plain
+
+
+def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """Read an experiment file.
+
+    Args:
+        path: The YAML file. Its key ``backends`` holds a backends file's content, or its path from the folder of the
+            experiment file.
+        overrides: Values to put in place of the file's, by dotted key, such as ``{"federation.rounds": 3}``. A path
+            given for ``backends`` starts at the current folder.
+
+    Raises:
+        ConfigurationError: A file cannot be read, or a key or value is wrong.
+    """
+    path = Path(path)
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"{path}: must be a mapping of keys to values, but got {type(data).__name__}.")
+    data = deepcopy(data)
+    overrides = dict(overrides or {})
+    folder = path.parent
+    if "backends" in overrides:
+        data["backends"], folder = overrides.pop("backends"), Path()
+    if isinstance(data.get("backends"), (str, Path)):
+        backends_path = folder / data["backends"]
+        data["backends"], folder = read_yaml(backends_path), backends_path.parent
+    for key, value in overrides.items():
+        _put(data, key, value)
+    return _with_absolute_calibrations(validate(Experiment, data, str(path)), folder)
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split ``KEY=VALUE`` into a dotted key and a YAML value.
+
+    Raises:
+        ConfigurationError: There is no ``=``, no key, or the value is not YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigurationError(f"--set must be KEY=VALUE, such as federation.rounds=3, but got {text!r}.")
+    return key.strip(), parse_yaml(value, f"--set {key}")
+
+
+def _put(data: dict[str, Any], key: str, value: Any) -> None:
+    parts = key.split(".")
+    for depth, part in enumerate(parts[:-1]):
+        if data.get(part) is None:
+            data[part] = {}
+        if not isinstance(data[part], dict):
+            raise ConfigurationError(f"--set {key}: {'.'.join(parts[: depth + 1])!r} is a value and has no keys.")
+        data = data[part]
+    data[parts[-1]] = value
+
+
+def _with_absolute_calibrations(experiment: Experiment, folder: Path) -> Experiment:
+    """Let the paths of saved calibrations start nowhere in particular, so that the experiment stands alone."""
+    entries = {}
+    for name, entry in experiment.backends.backends.items():
+        if isinstance(entry, AerEntry) and isinstance(entry.noise, CalibrationFile):
+            absolute = str((folder / entry.noise.calibration).absolute())
+            entries[name] = entry.model_copy(update={"noise": CalibrationFile(calibration=absolute)})
+        else:
+            entries[name] = entry
+    return experiment.model_copy(update={"backends": experiment.backends.model_copy(update={"backends": entries})})

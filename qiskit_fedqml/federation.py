@@ -1,0 +1,270 @@
+"""The federated loop: sample clients, train each on its own backend, average, test, record."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from qiskit_fedqml.aggregation import fedavg
+from qiskit_fedqml.backends.registry import BackendRegistry
+from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.experiment import Experiment
+from qiskit_fedqml.features import Progress
+from qiskit_fedqml.models import FeatureScaling, build_model, circuit_for
+from qiskit_fedqml.preparation import FederatedData, prepare_data
+from qiskit_fedqml.qnn import QuantumLayer, quantum_layer
+from qiskit_fedqml.results import Checkpoint, ClientRecord, RoundRecord, RunFolder, RunResult, describe_run
+from qiskit_fedqml.seeds import derive_seed, numpy_generator
+from qiskit_fedqml.training import (
+    ClientTask,
+    ClientUpdate,
+    State,
+    Worker,
+    loss_and_accuracy,
+    make_optimizer,
+    predict,
+    run_clients,
+)
+
+
+class Observer(Protocol):
+    """Told what happens, as it happens."""
+
+    def features_extracted(self, what: str, done: int, total: int) -> None:
+        """``done`` of ``total`` images have gone through the backbone."""
+
+    def round_started(self, round: int, num_rounds: int, num_clients: int) -> None:
+        """A round starts."""
+
+    def client_finished(self, client: ClientUpdate) -> None:
+        """A client has returned, or failed."""
+
+    def round_finished(self, record: RoundRecord) -> None:
+        """A round has been recorded."""
+
+
+@dataclass
+class Federation:
+    """All that the rounds work on.
+
+    Args:
+        experiment: The configuration.
+        data: The clients' shards and the centre's test data.
+        registry: The machines.
+        assignment: Name of each client's backend.
+        worker: Where clients run.
+        state: The global model's trained tensors.
+        observer: Told what happens, or None.
+    """
+
+    experiment: Experiment
+    data: FederatedData
+    registry: BackendRegistry
+    assignment: tuple[str, ...]
+    worker: Worker
+    state: State
+    observer: Observer | None
+
+
+def run_federation(
+    experiment: Experiment,
+    out: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    observer: Observer | None = None,
+) -> RunResult:
+    """Run a federated training (one client that holds all the data is the non-federated baseline).
+
+    Args:
+        experiment: What to run, from :func:`~qiskit_fedqml.load_experiment`.
+        out: The result folder; None keeps the result in memory alone.
+        overwrite: Whether a result folder that exists may be replaced.
+        observer: Told what happens.
+
+    Returns:
+        The result, with the final model.
+
+    Raises:
+        ConfigurationError: The assignment names a client that doesn't exist, or there are more classes than qubits.
+        DataError: Data, weights or features are missing or do not fit.
+        BackendError: A backend cannot be opened, or failed.
+        ResultError: The folder exists already.
+    """
+    federation = _set_up(experiment, observer)
+    num_trained = sum(tensor.numel() for tensor in federation.state.values())
+    run = describe_run(experiment, federation.data.classes, federation.data.num_features, num_trained)
+    folder = RunFolder(Path(out)) if out is not None else None
+    if folder:
+        folder.create(experiment, run, overwrite=overwrite)
+    return _run_rounds(federation, run, folder, ())
+
+
+def resume_federation(out: str | Path, *, observer: Observer | None = None) -> RunResult:
+    """Go on with a run where it stopped; an interrupted round is replayed from its start, to the same bits.
+
+    Args:
+        out: The result folder.
+        observer: Told what happens.
+
+    Raises:
+        ResultError: It is no result folder, or it is damaged.
+        ConfigurationError: As :func:`run_federation`.
+        DataError: As :func:`run_federation`.
+        BackendError: As :func:`run_federation`.
+    """
+    folder = RunFolder(Path(out))
+    stored = folder.load()
+    if stored.is_complete and (folder.path / "model.safetensors").exists():
+        return stored
+    federation = _set_up(stored.experiment, observer)
+    checkpoint = folder.load_checkpoint()
+    records = stored.rounds[: checkpoint.round if checkpoint else 0]
+    if checkpoint:
+        if len(records) != checkpoint.round or checkpoint.state.keys() != federation.state.keys():
+            raise ResultError(f"{folder.path}: the checkpoint of round {checkpoint.round} does not fit the rounds.")
+        federation.state = {name: t.to(federation.state[name].device) for name, t in checkpoint.state.items()}
+        _restore_optimizers(federation, checkpoint)
+    folder.keep_rounds(records)
+    return _run_rounds(federation, stored.run, folder, records)
+
+
+def _run_rounds(
+    federation: Federation, run: dict[str, object], folder: RunFolder | None, done: tuple[RoundRecord, ...]
+) -> RunResult:
+    records = list(done)
+    for round in range(len(done) + 1, federation.experiment.federation.rounds + 1):
+        record = _run_round(federation, round)
+        records.append(record)
+        if folder:
+            folder.append(record)
+            folder.save_checkpoint(Checkpoint(round, federation.state, _optimizer_states(federation.worker)))
+        if federation.observer:
+            federation.observer.round_finished(record)
+    federation.worker.model.load_trainable_state(federation.state)
+    final_state = {name: tensor.detach().clone() for name, tensor in federation.worker.model.state_dict().items()}
+    if folder:
+        folder.finish(final_state)
+    return RunResult(federation.experiment, run, tuple(records), folder.path if folder else None, final_state)
+
+
+def _run_round(federation: Federation, round: int) -> RoundRecord:
+    started = time.perf_counter()
+    config, observer = federation.experiment.federation, federation.observer
+    chosen = sample_clients(federation.experiment.seed, round, config.clients, config.clients_per_round)
+    if observer:
+        observer.round_started(round, config.rounds, len(chosen))
+    tasks = [
+        ClientTask(round, client, federation.assignment[client], federation.data.shards[client], federation.state)
+        for client in chosen
+    ]
+    updates = run_clients(federation.worker, tasks)
+    if observer:
+        updates = map(_telling(observer.client_finished), updates)
+    average, clients = fedavg(updates)
+    num_bytes = sum(tensor.nbytes for tensor in federation.state.values())
+    if average is not None:  # otherwise nothing came back, and the global model stays
+        federation.state = average
+    return _record(federation, round, clients, num_bytes, started)
+
+
+def sample_clients(seed: int, round: int, num_clients: int, num_chosen: int) -> list[int]:
+    """Draw the clients of a round, without replacement; in the order of their ids."""
+    rng = numpy_generator(derive_seed(seed, "clients of the round", round))
+    return sorted(int(client) for client in rng.choice(num_clients, size=num_chosen, replace=False))
+
+
+def _set_up(experiment: Experiment, observer: Observer | None) -> Federation:
+    config = experiment.model
+    registry = BackendRegistry(experiment.backends, Path())
+    assignment = registry.assign(experiment.federation.clients)
+    progress: Progress | None = observer.features_extracted if observer else None
+    data = prepare_data(experiment, progress)
+    spec = circuit_for(config, len(data.classes))
+    layers: dict[str, QuantumLayer] = {}
+
+    def layer_for(name: str) -> QuantumLayer:
+        if name not in layers:
+            weights = np.zeros(spec.num_weights)  # replaced by the model's
+            layers[name] = quantum_layer(spec, registry[name], initial_weights=weights).to(config.device)
+            layers[name].requires_grad_(config.quantum == "trainable")
+        return layers[name]
+
+    has_circuit = config.quantum != "classical"
+    server_layer = layer_for(experiment.backends.assignment.server) if has_circuit else None
+    scaling = FeatureScaling(data.mean, data.deviation)
+    model = build_model(experiment.seed, config, scaling, data.num_features, spec, server_layer)
+    worker = Worker(model, layer_for if has_circuit else None, data.train, experiment.federation, experiment.seed)
+    state = {name: tensor.clone() for name, tensor in model.trainable_state().items()}
+    return Federation(experiment, data, registry, assignment, worker, state, observer)
+
+
+def _record(
+    federation: Federation, round: int, clients: Sequence[ClientUpdate], num_bytes: int, started: float
+) -> RoundRecord:
+    evaluation_started = time.perf_counter()
+    federation.worker.model.load_trainable_state(federation.state)
+    server = federation.experiment.backends.assignment.server
+    test_loss, test_accuracy = _test(federation, round, server)
+    others = {name: _test(federation, round, name) for name in federation.experiment.evaluation.backends}
+    tuning = _test(federation, round, server, validation=True) if len(federation.data.validation) else (None, None)
+    losses = [c.train_loss for c in clients if c.status == "ok" and c.train_loss is not None]
+    trained = [c for c in clients if not c.status.startswith("failed")]
+    ended = time.perf_counter()
+    return RoundRecord(
+        round=round,
+        train_loss=float(np.mean(losses)) if losses else None,
+        test_loss=test_loss,
+        test_accuracy=test_accuracy,
+        validation_loss=tuning[0],
+        validation_accuracy=tuning[1],
+        evaluations={name: {"test_loss": loss, "test_accuracy": acc} for name, (loss, acc) in others.items()},
+        examples=sum(c.num_examples for c in trained) * federation.experiment.federation.local_epochs,
+        circuits=sum(c.usage.circuits for c in clients),
+        executions=sum(c.usage.executions for c in clients),
+        bytes_up=num_bytes * len(trained),
+        bytes_down=num_bytes * len(clients),
+        seconds=ended - started,
+        evaluation_seconds=ended - evaluation_started,
+        clients=tuple(
+            ClientRecord(c.client_id, c.backend, c.simulator, c.num_examples, c.train_loss, c.seconds, c.status)
+            for c in clients
+        ),
+    )
+
+
+def _test(federation: Federation, round: int, backend: str, validation: bool = False) -> tuple[float, float]:
+    """Test the worker's model on a backend; its shots are new in each round."""
+    layer = federation.worker.use_backend(backend)
+    data = federation.data
+    if layer:
+        purpose = f"shots of the {'validation' if validation else 'test'} on {backend}"
+        layer.neural_network.reseed(derive_seed(federation.experiment.seed, purpose, round))
+    examples, rows = (data.train, data.validation) if validation else (data.test, None)
+    logits = predict(federation.worker.model, examples, rows)
+    return loss_and_accuracy(logits, examples.labels if rows is None else examples.labels[rows])
+
+
+def _telling(tell: Callable[[ClientUpdate], None]) -> Callable[[ClientUpdate], ClientUpdate]:
+    def told(update: ClientUpdate) -> ClientUpdate:
+        tell(update)
+        return update
+
+    return told
+
+
+def _optimizer_states(worker: Worker) -> dict[int, dict[int, dict[str, torch.Tensor]]]:
+    return {client: optimizer.state_dict()["state"] for client, optimizer in worker.optimizers.items()}
+
+
+def _restore_optimizers(federation: Federation, checkpoint: Checkpoint) -> None:
+    worker = federation.worker
+    for client, state in checkpoint.optimizers.items():
+        worker.use_backend(federation.assignment[client])
+        parameters = [p for p in worker.model.parameters() if p.requires_grad]
+        optimizer = make_optimizer(worker.config, parameters)
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        worker.optimizers[client] = optimizer

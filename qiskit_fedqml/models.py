@@ -1,0 +1,218 @@
+"""The hybrid classifier: scaled features, the paper's trainable head (Table I), and a quantum layer or its control."""
+
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from qiskit_fedqml.circuits import CircuitSpec, paper_circuit
+from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.experiment import ModelConfig
+from qiskit_fedqml.qnn import QuantumLayer
+from qiskit_fedqml.seeds import derive_seed, torch_generator
+
+
+class FeatureScaling(nn.Module):
+    """Shifts and scales features; its two buffers are saved with the model and are not trained.
+
+    Args:
+        mean: Subtracted, shape (features,) or (1,).
+        deviation: Divided by, shape (features,) or (1,).
+    """
+
+    def __init__(self, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
+        self.register_buffer("deviation", torch.as_tensor(deviation, dtype=torch.float32))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return scaled features."""
+        return (features - cast(torch.Tensor, self.mean)) / cast(torch.Tensor, self.deviation)
+
+
+class SeededDropout(nn.Module):
+    """Dropout that draws from a generator of its own, so that a client's draws are its own.
+
+    Args:
+        probability: Chance of each value to be set to 0 while training.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+        self.generator: torch.Generator | None = None
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values, some of them 0 and the others scaled up, while training.
+
+        Raises:
+            RuntimeError: It trains without a generator.
+        """
+        if not self.training or not self.probability:
+            return values
+        if self.generator is None:
+            raise RuntimeError("Set `generator` before training, so that dropout does not draw from torch's global one.")
+        keep = 1 - self.probability
+        return values * torch.empty_like(values).bernoulli_(keep, generator=self.generator).div_(keep)
+
+
+class MatchedClassicalLayer(nn.Module):
+    """A control for the quantum layer: a tanh network of exactly as many parameters, with outputs in [−1, 1] as well.
+
+    It has ``num_weights // (inputs + outputs)`` hidden units without biases; what is left of the count becomes biases of
+    the first hidden units. For the paper's circuit: 4 → 4 → 2, 24 parameters, no bias.
+
+    Args:
+        spec: The circuit that it stands in for.
+        generator: Draws the initial weights, uniform as torch's ``Linear`` has them.
+
+    Raises:
+        ConfigurationError: The circuit has too few weights for one hidden unit.
+    """
+
+    def __init__(self, spec: CircuitSpec, generator: torch.Generator) -> None:
+        super().__init__()
+        num_hidden, num_biases = divmod(spec.num_weights, spec.num_inputs + spec.num_outputs)
+        if num_hidden < 1 or num_biases > num_hidden:
+            raise ConfigurationError(
+                f"`model.quantum: classical` cannot match {spec.num_weights} weights with {spec.num_inputs} inputs and "
+                f"{spec.num_outputs} outputs: choose another `model.circuit.num_layers`."
+            )
+        self.first = nn.Parameter(_uniform((num_hidden, spec.num_inputs), spec.num_inputs, generator))
+        self.bias = nn.Parameter(_uniform((num_biases,), spec.num_inputs, generator))
+        self.second = nn.Parameter(_uniform((spec.num_outputs, num_hidden), num_hidden, generator))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return outputs in [−1, 1], shape (batch, outputs)."""
+        bias = nn.functional.pad(self.bias, (0, len(self.first) - len(self.bias)))
+        hidden = torch.tanh(nn.functional.linear(inputs, self.first, bias))
+        return torch.tanh(nn.functional.linear(hidden, self.second))
+
+
+class HybridClassifier(nn.Module):
+    """Features to logits: scaling, Linear–ReLU–Dropout blocks, a last Linear, and the quantum layer (Fig. 2, Table I).
+
+    The logits are the circuit's expectation values themselves, one Z for each class, so the two-class cross-entropy is
+    at least ln(1 + e⁻²) = 0.127.
+
+    Args:
+        scaling: Scales the features.
+        head: The classical part, from features to the circuit's inputs.
+        quantum: The quantum layer or its control.
+    """
+
+    def __init__(self, scaling: FeatureScaling, head: nn.Sequential, quantum: nn.Module) -> None:
+        super().__init__()
+        self.scaling = scaling
+        self.head = head
+        self.quantum = quantum
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return logits, shape (batch, classes), for features of shape (batch, features)."""
+        return cast(torch.Tensor, self.quantum(self.head(self.scaling(features))))
+
+    def use_quantum_layer(self, layer: QuantumLayer) -> None:
+        """Let another backend's layer evaluate the circuit, with the weights that this model has now."""
+        current = self.quantum
+        if isinstance(current, QuantumLayer) and layer is not current:
+            with torch.no_grad():
+                layer.weight.copy_(current.weight)
+            self.quantum = layer
+
+    def use_dropout_generator(self, generator: torch.Generator) -> None:
+        """Let all dropout draw from ``generator``."""
+        for module in self.modules():
+            if isinstance(module, SeededDropout):
+                module.generator = generator
+
+    def trainable_state(self) -> dict[str, torch.Tensor]:
+        """Return the tensors that are trained, and so travel between centre and clients, by name; not copies."""
+        return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
+
+    def load_trainable_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Copy trained tensors into the model."""
+        own = self.trainable_state()
+        for name, tensor in state.items():
+            own[name].copy_(tensor)
+
+
+def circuit_for(config: ModelConfig, num_classes: int) -> CircuitSpec:
+    """Return the circuit of a model.
+
+    Raises:
+        ConfigurationError: There are more classes than qubits.
+    """
+    circuit = config.circuit
+    if num_classes > circuit.num_qubits:
+        raise ConfigurationError(
+            f"The data have {num_classes} classes, but `model.circuit.num_qubits` is {circuit.num_qubits}: each class "
+            "needs a qubit of its own to be read from."
+        )
+    return paper_circuit(circuit.num_qubits, circuit.num_layers, circuit.entanglement, num_classes)
+
+
+def initial_circuit_weights(spec: CircuitSpec, seed: int) -> torch.Tensor:
+    """Draw a circuit's initial weights, uniform in [−π, π), shape (weights,)."""
+    generator = torch_generator(derive_seed(seed, "initial circuit weights"))
+    return (2 * torch.rand(spec.num_weights, generator=generator) - 1) * torch.pi
+
+
+def build_head(num_features: int, config: ModelConfig, seed: int) -> nn.Sequential:
+    """Build the trainable head of Table I: Linear–ReLU–Dropout for each hidden width, then Linear to the qubits.
+
+    Weights and biases start as in torch's ``Linear``, but draw from a seeded generator.
+    """
+    generator = torch_generator(derive_seed(seed, "initial head"))
+    widths = [num_features, *config.hidden]
+    modules: list[nn.Module] = []
+    for width, following in zip(widths, widths[1:], strict=False):
+        modules += [_linear(width, following, generator), nn.ReLU(), SeededDropout(config.dropout)]
+    return nn.Sequential(*modules, _linear(widths[-1], config.circuit.num_qubits, generator))
+
+
+def build_classical_layer(spec: CircuitSpec, seed: int) -> MatchedClassicalLayer:
+    """Build the classical control of the quantum layer."""
+    return MatchedClassicalLayer(spec, torch_generator(derive_seed(seed, "initial classical layer")))
+
+
+def _linear(num_inputs: int, num_outputs: int, generator: torch.Generator) -> nn.Linear:
+    linear = cast(nn.Linear, nn.utils.skip_init(nn.Linear, num_inputs, num_outputs))
+    with torch.no_grad():
+        linear.weight.copy_(_uniform((num_outputs, num_inputs), num_inputs, generator))
+        linear.bias.copy_(_uniform((num_outputs,), num_inputs, generator))
+    return linear
+
+
+def _uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> torch.Tensor:
+    bound = fan_in**-0.5
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+
+
+def build_model(
+    experiment_seed: int,
+    config: ModelConfig,
+    scaling: FeatureScaling,
+    num_features: int,
+    spec: CircuitSpec,
+    layer: QuantumLayer | None,
+) -> HybridClassifier:
+    """Build a model with its initial weights.
+
+    Args:
+        experiment_seed: The run's seed.
+        config: The `model` section.
+        scaling: Scales the features.
+        num_features: Number of features of an example.
+        spec: The circuit, from :func:`circuit_for`.
+        layer: The quantum layer that evaluates the circuit; None with ``quantum: classical``.
+    """
+    if layer is None:
+        last: nn.Module = build_classical_layer(spec, experiment_seed)
+    else:
+        last = layer
+        with torch.no_grad():
+            layer.weight.copy_(initial_circuit_weights(spec, experiment_seed))
+    model = HybridClassifier(scaling, build_head(num_features, config, experiment_seed), last)
+    return model.to(config.device)

@@ -1,0 +1,277 @@
+"""The quantum layer: an ``EstimatorQNN`` that asks for values and Jacobian in one PUB, inside a ``TorchConnector``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info.operators.base_operator import BaseOperator
+from qiskit.transpiler.basepasses import BasePass
+from qiskit.transpiler.passmanager import PassManager
+from qiskit_machine_learning.connectors import TorchConnector
+from qiskit_machine_learning.exceptions import QiskitMachineLearningError
+from qiskit_machine_learning.gradients import BaseEstimatorGradient
+from qiskit_machine_learning.neural_networks import EstimatorQNN
+
+from qiskit_fedqml.angles import GateAngles
+from qiskit_fedqml.backends.base import Backend, EstimatorBackend, compile_program
+from qiskit_fedqml.circuits import CircuitSpec
+from qiskit_fedqml.errors import CircuitError
+from qiskit_fedqml.seeds import derive_seed
+
+Array = NDArray[np.float64]
+
+
+@dataclass
+class Usage:
+    """What a network has asked of its backend so far: jobs, bound circuits, and executions (circuits times shots)."""
+
+    jobs: int = 0
+    circuits: int = 0
+    executions: int = 0
+
+    def __sub__(self, earlier: "Usage") -> "Usage":
+        return Usage(
+            self.jobs - earlier.jobs, self.circuits - earlier.circuits, self.executions - earlier.executions
+        )
+
+    def copy(self) -> "Usage":
+        """Return the counts as they are now."""
+        return Usage(self.jobs, self.circuits, self.executions)
+
+
+class BroadcastEstimatorQNN(EstimatorQNN):
+    """``EstimatorQNN`` with parameter-shift gradients as one broadcast PUB in one job.
+
+    It gives what ``EstimatorQNN`` gives, with four differences: the circuit is transpiled once; values and gradients
+    have the same precision (the stock network's ``default_precision`` reaches the values only); gates that cannot reach
+    a measured qubit are not shifted, because their derivative is zero; and an empty batch is answered without a job.
+
+    Args:
+        circuit: The parameterised circuit.
+        estimator: An ``EstimatorV2``; ``StatevectorEstimator`` if neither it nor ``backend`` is given.
+        observables: One for each output; Z on all qubits if None.
+        input_params: The circuit's parameters that carry the inputs.
+        weight_params: The circuit's trainable parameters.
+        gradient: If given, the backward pass is left to it, as in ``EstimatorQNN``.
+        input_gradients: Whether derivatives with respect to inputs are wanted.
+        default_precision: Precision of every evaluation through ``estimator``; not used with ``backend``, whose shots
+            say it.
+        pass_manager: Transpiles the circuit once, for ``estimator``.
+        backend: Evaluates the circuit, in place of ``estimator`` and ``pass_manager``.
+
+    Attributes:
+        usage: Jobs, circuits and executions so far.
+
+    Raises:
+        ValueError: ``backend`` comes with ``estimator``, ``pass_manager`` or ``gradient``, or the parameters do not
+            match the circuit's.
+        CircuitError: A parameterised gate has no two-term shift rule.
+    """
+
+    def __init__(
+        self,
+        *,
+        circuit: QuantumCircuit,
+        estimator: BaseEstimatorV2 | None = None,
+        observables: Sequence[BaseOperator] | BaseOperator | None = None,
+        input_params: Sequence[Parameter] | None = None,
+        weight_params: Sequence[Parameter] | None = None,
+        gradient: BaseEstimatorGradient | None = None,
+        input_gradients: bool = False,
+        default_precision: float = 0.015625,
+        pass_manager: PassManager | BasePass | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        if backend is not None and (estimator is not None or pass_manager is not None or gradient is not None):
+            raise ValueError("Argument `backend` must come without `estimator`, `pass_manager` and `gradient`.")
+        if backend is not None:
+            estimator = backend.estimator()
+        elif estimator is None:
+            estimator = StatevectorEstimator()
+        super().__init__(
+            circuit=circuit,
+            estimator=estimator,
+            observables=observables,
+            input_params=input_params,
+            weight_params=weight_params,
+            gradient=gradient,
+            input_gradients=input_gradients,
+            default_precision=default_precision,
+            pass_manager=pass_manager,
+        )
+        self.backend: Backend = backend if backend is not None else EstimatorBackend(estimator, default_precision)
+        self.usage = Usage()
+        self._own_gradient = gradient is None
+        self._seed: int | None = None
+        self._step = 0
+        # After super().__init__, self._circuit has the parameters inputs[i], then weights[i], in this order.
+        self._angles = GateAngles(self._circuit, list(self._circuit.parameters))
+        self._program = compile_program(
+            self.backend, self._angles.circuit, self._angles.params, [SparsePauliOp(o) for o in self._observables]
+        )
+
+    def reseed(self, seed: int) -> None:
+        """Let the shots of the next evaluations derive from ``seed``, each evaluation's in its own way."""
+        self._seed, self._step = seed, 0
+
+    def evaluate(self, inputs: Array, weights: Array, *, jacobian: bool) -> tuple[Array, Array | None]:
+        """Evaluate the outputs and, on request, all their derivatives, in one job.
+
+        Args:
+            inputs: Shape (batch, inputs).
+            weights: Shape (weights,).
+            jacobian: Whether derivatives are wanted.
+
+        Returns:
+            Outputs of shape (batch, outputs), and derivatives of shape (batch, outputs, inputs + weights) or None.
+
+        Raises:
+            QiskitMachineLearningError: An input or weight is not finite.
+            BackendError: The backend failed.
+        """
+        parameters = np.concatenate([inputs, np.broadcast_to(weights, (len(inputs), len(weights)))], axis=1)
+        if not np.isfinite(parameters).all():
+            raise QiskitMachineLearningError("Inputs and weights must be finite, but some are NaN or infinite.")
+        if not len(inputs):
+            shape = (0, *self.output_shape)
+            return np.zeros(shape), np.zeros((*shape, parameters.shape[1])) if jacobian else None
+        seed = None if self._seed is None else derive_seed(self._seed, "evaluation", step=self._step)
+        self._step += 1
+        angles = self._angles.values(parameters)
+        evaluation = self.backend.evaluate(self._program, angles, jacobian=jacobian, seed=seed)
+        self.usage.jobs += 1
+        self.usage.circuits += evaluation.circuits
+        self.usage.executions += evaluation.executions
+        if evaluation.jacobian is None:
+            return evaluation.values, None
+        return evaluation.values, self._angles.chain_rule(evaluation.jacobian, parameters)
+
+    def _forward(self, input_data: Array | None, weights: Array | None) -> Array:
+        return self.evaluate(*self._batch(input_data, weights), jacobian=False)[0]
+
+    def _backward(self, input_data: Array | None, weights: Array | None) -> tuple[Array | None, Array | None]:
+        if not self._own_gradient:
+            return cast(tuple[Array | None, Array | None], super()._backward(input_data, weights))
+        inputs, weights = self._batch(input_data, weights)
+        wanted = inputs.size + weights.size if self._input_gradients else weights.size
+        if not wanted and len(inputs):
+            return None, None
+        _, jacobian = self.evaluate(inputs, weights, jacobian=True)
+        jacobian = cast(Array, jacobian)
+        input_grad = jacobian[:, :, : self.num_inputs] if self._input_gradients else None
+        return input_grad, jacobian[:, :, self.num_inputs :]
+
+    def _batch(self, input_data: Array | None, weights: Array | None) -> tuple[Array, Array]:
+        """Return inputs (batch, inputs) and weights (weights,), both present, as the stock network pairs them."""
+        inputs = np.zeros((1, 0)) if input_data is None else input_data
+        weights = np.zeros(0) if weights is None else weights
+        if inputs.shape[1] + len(weights) != self.num_inputs + self.num_weights:
+            raise ValueError(
+                f"The network needs {self.num_inputs} inputs and {self.num_weights} weights, "
+                f"but got {inputs.shape[1]} and {len(weights)}."
+            )
+        return inputs, weights
+
+
+class _Evaluate(torch.autograd.Function):
+    """Values in the forward pass, with the Jacobian in the same job when a gradient will be asked for."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, qnn: BroadcastEstimatorQNN) -> torch.Tensor:
+        wanted = any(ctx.needs_input_grad[:2])
+        batch = inputs.detach().reshape(-1, qnn.num_inputs).cpu().double().numpy()
+        values, jacobian = qnn.evaluate(batch, weight.detach().cpu().double().numpy(), jacobian=wanted)
+        outputs = torch.as_tensor(values, dtype=torch.float, device=inputs.device)
+        if jacobian is not None:
+            ctx.num_inputs, ctx.input_shape = qnn.num_inputs, inputs.shape
+            ctx.save_for_backward(torch.as_tensor(jacobian, dtype=torch.float, device=inputs.device))
+        return outputs.reshape(*inputs.shape[:-1], -1) if inputs.ndim != 2 else outputs
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
+        (jacobian,) = ctx.saved_tensors
+        upstream = grad_outputs[0].reshape(jacobian.shape[:2])
+        input_grad = weight_grad = None
+        if ctx.needs_input_grad[0]:
+            input_grad = torch.einsum("bo,boi->bi", upstream, jacobian[:, :, : ctx.num_inputs]).reshape(ctx.input_shape)
+        if ctx.needs_input_grad[1]:
+            weight_grad = torch.einsum("bo,bow->w", upstream, jacobian[:, :, ctx.num_inputs :])
+        return input_grad, weight_grad, None
+
+
+class QuantumLayer(TorchConnector):
+    """A ``TorchConnector`` that tells its network whether gradients are wanted, and keeps its weights once.
+
+    The stock connector evaluates the network twice, forward and backward; this one asks for values and Jacobian at
+    once, and for values alone under ``torch.no_grad()`` or when nothing requires a gradient. Its state dict holds
+    ``weight`` only, where the stock one holds the same tensor as ``_weights`` too.
+
+    Args:
+        neural_network: The network to evaluate.
+        initial_weights: Initial weights in radians, shape (weights,).
+    """
+
+    def __init__(self, neural_network: BroadcastEstimatorQNN, initial_weights: Array | torch.Tensor) -> None:
+        super().__init__(neural_network, initial_weights=np.asarray(initial_weights, dtype=float))
+        # TorchConnector registers one tensor under two names; as a plain attribute the second is not saved or averaged.
+        self.__dict__["_weights"] = self._parameters.pop("_weights")
+
+    @property
+    def neural_network(self) -> BroadcastEstimatorQNN:
+        """The network that the layer evaluates."""
+        return cast(BroadcastEstimatorQNN, self._neural_network)
+
+    def forward(self, input_data: torch.Tensor) -> torch.Tensor:
+        """Return the outputs, float32 of shape (…, outputs), for inputs of shape (…, inputs).
+
+        Raises:
+            QiskitMachineLearningError: The last dimension is not the number of inputs, or a value is not finite.
+        """
+        qnn = self.neural_network
+        if not input_data.ndim or input_data.shape[-1] != qnn.num_inputs:
+            raise QiskitMachineLearningError(
+                f"Invalid input dimension! Received {tuple(input_data.shape)} and expected (…, {qnn.num_inputs})."
+            )
+        return cast(torch.Tensor, _Evaluate.apply(input_data, self._parameters["weight"], qnn))
+
+
+def quantum_layer(
+    spec: CircuitSpec,
+    backend: Backend,
+    *,
+    initial_weights: Array | torch.Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> QuantumLayer:
+    """Build a quantum layer, inputs (batch, inputs) to outputs (batch, observables), on a backend.
+
+    Args:
+        spec: The circuit, the roles of its parameters, and the observables.
+        backend: Evaluates the circuit.
+        initial_weights: Initial weights in radians, shape (weights,). By default uniform in [−π, π).
+        generator: Draws the default initial weights; by default a new one seeded with 0.
+
+    Raises:
+        CircuitError: ``initial_weights`` has another shape than (weights,).
+    """
+    qnn = BroadcastEstimatorQNN(
+        circuit=spec.circuit,
+        observables=list(spec.observables),
+        input_params=spec.input_params,
+        weight_params=spec.weight_params,
+        input_gradients=True,
+        backend=backend,
+    )
+    if initial_weights is None:
+        generator = generator if generator is not None else torch.Generator().manual_seed(0)
+        initial_weights = (2 * torch.rand(spec.num_weights, generator=generator) - 1) * torch.pi
+    if tuple(np.shape(initial_weights)) != (spec.num_weights,):
+        raise CircuitError(
+            f"Argument `initial_weights` must have shape ({spec.num_weights},), but got {tuple(np.shape(initial_weights))}."
+        )
+    return QuantumLayer(qnn, initial_weights)

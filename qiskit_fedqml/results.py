@@ -1,0 +1,393 @@
+"""Result folders: what a run writes, how it is read back, and how a run goes on where it stopped.
+
+A folder holds ``config.yaml`` (resolved), ``run.json`` (versions, seed, classes), ``rounds.jsonl`` (a line a round),
+``checkpoint.safetensors`` while the run goes on, and ``model.safetensors`` at its end. Nothing is pickled.
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from qiskit_fedqml.backends.entries import AerEntry, CalibrationFile
+from qiskit_fedqml.configuration import read_yaml, validate
+from qiskit_fedqml.errors import ConfigurationError, ResultError
+from qiskit_fedqml.experiment import Experiment
+
+_PACKAGES = (
+    "qiskit-fedqml",
+    "qiskit",
+    "qiskit-aer",
+    "qiskit-machine-learning",
+    "qiskit-ibm-runtime",
+    "torch",
+    "torchvision",
+    "numpy",
+)
+
+
+@dataclass(frozen=True)
+class ClientRecord:
+    """A client in a round.
+
+    Args:
+        id: The client, from 0.
+        backend: Name of its backend.
+        simulator: What computed its circuits.
+        examples: Examples that it holds.
+        train_loss: Its training loss; None if it failed.
+        seconds: Time that it took.
+        status: ``"ok"``, or why its update was not aggregated.
+    """
+
+    id: int
+    backend: str
+    simulator: str
+    examples: int
+    train_loss: float | None
+    seconds: float
+    status: str
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """A round.
+
+    Args:
+        round: From 1.
+        train_loss: Mean over the clients that were aggregated, each with equal weight; None if there was none.
+        test_loss: Of the aggregate on the server's backend.
+        test_accuracy: Of the aggregate on the server's backend, from 0 to 1.
+        validation_loss: The same on the tuning set; None without one.
+        validation_accuracy: The same on the tuning set; None without one.
+        evaluations: ``test_loss`` and ``test_accuracy`` on further backends, by name.
+        examples: Examples processed in training, each as often as it was used.
+        circuits: Bound circuits that the clients' training ran.
+        executions: Their shots; a circuit evaluated exactly counts once.
+        bytes_up: Bytes of trained tensors that clients sent.
+        bytes_down: Bytes of trained tensors that clients received.
+        seconds: Time of the round.
+        evaluation_seconds: Time of it that tests of the aggregate took.
+        clients: The clients.
+    """
+
+    round: int
+    train_loss: float | None
+    test_loss: float
+    test_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    evaluations: dict[str, dict[str, float]]
+    examples: int
+    circuits: int
+    executions: int
+    bytes_up: int
+    bytes_down: int
+    seconds: float
+    evaluation_seconds: float
+    clients: tuple[ClientRecord, ...]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "RoundRecord":
+        """Read a record from a line's values."""
+        return cls(**{**values, "clients": tuple(ClientRecord(**client) for client in values["clients"])})
+
+    def without_times(self) -> "RoundRecord":
+        """Return the record with all times 0: what a rerun must repeat to the bit."""
+        clients = tuple(replace(client, seconds=0.0) for client in self.clients)
+        return replace(self, seconds=0.0, evaluation_seconds=0.0, clients=clients)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished (or, loaded from its folder, perhaps unfinished) run.
+
+    Args:
+        experiment: The resolved configuration.
+        run: Versions, seed, threads, classes, and what else describes the run.
+        rounds: The rounds, in order.
+        folder: Where it is stored, or None.
+        final_state: The model's tensors by name if they are in memory.
+    """
+
+    experiment: Experiment
+    run: dict[str, Any]
+    rounds: tuple[RoundRecord, ...]
+    folder: Path | None = None
+    final_state: dict[str, torch.Tensor] | None = None
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "RunResult":
+        """Read a result folder.
+
+        Raises:
+            ResultError: It is no result folder, or a file of it is damaged.
+        """
+        return RunFolder(Path(folder)).load()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all rounds are there."""
+        return len(self.rounds) == self.experiment.federation.rounds
+
+    @cached_property
+    def state(self) -> dict[str, torch.Tensor]:
+        """The final model's tensors by name.
+
+        Raises:
+            ResultError: The run is not finished.
+        """
+        if self.final_state is not None:
+            return self.final_state
+        if self.folder is None:
+            raise ResultError("This run keeps no model.")
+        return RunFolder(self.folder).load_model_state()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after a round.
+
+    Args:
+        round: The last finished round.
+        state: The global model's trained tensors.
+        optimizers: Kept optimiser states by client: for each parameter its tensors by name.
+    """
+
+    round: int
+    state: dict[str, torch.Tensor]
+    optimizers: dict[int, dict[int, dict[str, torch.Tensor]]]
+
+
+class RunFolder:
+    """A result folder.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+
+    def create(self, experiment: Experiment, run: dict[str, Any], *, overwrite: bool) -> None:
+        """Make the folder and write configuration and description.
+
+        Raises:
+            ResultError: The folder exists and is not empty, and ``overwrite`` is False; or it holds no run.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if not overwrite:
+                raise ResultError(f"{self.path} exists already; choose another folder, or overwrite it (--overwrite).")
+            if not (self.path / "config.yaml").is_file():
+                raise ResultError(f"{self.path} is not a result folder, so it is not overwritten.")
+            shutil.rmtree(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        stored = self._with_own_calibrations(experiment)
+        _write(self.path / "config.yaml", yaml.safe_dump(stored.resolved(), sort_keys=False, allow_unicode=True))
+        _write(self.path / "run.json", json.dumps(run, indent=2) + "\n")
+        (self.path / "rounds.jsonl").touch()
+
+    def load(self) -> RunResult:
+        """Read configuration, description and rounds.
+
+        Raises:
+            ResultError: A file is missing or damaged.
+        """
+        experiment = self.load_experiment()
+        try:
+            run = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            lines = (self.path / "rounds.jsonl").read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise ResultError(f"{self.path} is not a whole result folder: {error}.") from error
+        return RunResult(experiment, run, tuple(self._records(lines)), self.path)
+
+    def load_experiment(self) -> Experiment:
+        """Read the resolved configuration.
+
+        Raises:
+            ResultError: It is missing or damaged.
+        """
+        if not (self.path / "config.yaml").is_file():
+            raise ResultError(f"{self.path} is not a result folder: it has no config.yaml.")
+        try:
+            experiment = validate(Experiment, read_yaml(self.path / "config.yaml"), str(self.path / "config.yaml"))
+        except ConfigurationError as error:
+            raise ResultError(str(error)) from error
+        return _map_calibrations(experiment, lambda _, calibration: str((self.path / calibration).absolute()))
+
+    def append(self, record: RoundRecord) -> None:
+        """Write a round's line."""
+        with (self.path / "rounds.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(record), allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def keep_rounds(self, records: tuple[RoundRecord, ...]) -> None:
+        """Rewrite the rounds: what was written after the last checkpoint is dropped."""
+        _write(self.path / "rounds.jsonl", "".join(json.dumps(asdict(r), allow_nan=False) + "\n" for r in records))
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, whole or not at all; without optimiser states, while the next round runs."""
+        self.wait()
+        tensors = {f"model/{name}": tensor for name, tensor in checkpoint.state.items()}
+        for client, parameters in checkpoint.optimizers.items():
+            for index, values in parameters.items():
+                tensors |= {f"optimizer/{client}/{index}/{name}": tensor for name, tensor in values.items()}
+        self._writing = self._writer.submit(_save_tensors, self._checkpoint, tensors, {"round": str(checkpoint.round)})
+        if checkpoint.optimizers:  # these go on changing, so they are written before anything else happens
+            self.wait()
+
+    def load_checkpoint(self) -> Checkpoint | None:
+        """Read the checkpoint, or return None if no round was finished.
+
+        Raises:
+            ResultError: It is damaged.
+        """
+        if not self._checkpoint.exists():
+            return None
+        try:
+            with safe_open(self._checkpoint, framework="pt") as file:
+                round = int(file.metadata()["round"])
+            tensors = load_file(self._checkpoint)
+        except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+            raise ResultError(f"{self._checkpoint} is damaged: {error}.") from error
+        state, optimizers = {}, {}  # type: dict[str, torch.Tensor], dict[int, dict[int, dict[str, torch.Tensor]]]
+        for key, tensor in tensors.items():
+            kind, _, rest = key.partition("/")
+            if kind == "model":
+                state[rest] = tensor
+            else:
+                client, index, name = rest.split("/")
+                optimizers.setdefault(int(client), {}).setdefault(int(index), {})[name] = tensor
+        return Checkpoint(round, state, optimizers)
+
+    def finish(self, model_state: dict[str, torch.Tensor]) -> None:
+        """Write the final model and drop the checkpoint."""
+        self.wait()
+        _save_tensors(self.path / "model.safetensors", model_state, {})
+        self._checkpoint.unlink(missing_ok=True)
+
+    def load_model_state(self) -> dict[str, torch.Tensor]:
+        """Read the final model's tensors.
+
+        Raises:
+            ResultError: There is none, or it is damaged.
+        """
+        path = self.path / "model.safetensors"
+        if not path.exists():
+            hint = " The run is not finished: `fedqml resume` ends it." if self._checkpoint.exists() else ""
+            raise ResultError(f"{self.path} holds no model.safetensors.{hint}")
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise ResultError(f"{path} is damaged: {error}.") from error
+
+    def wait(self) -> None:
+        """Wait until the checkpoint is on disk."""
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    def _records(self, lines: list[str]) -> list[RoundRecord]:
+        records = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = RoundRecord.from_json(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                if number == len(lines) and not (self.path / "model.safetensors").exists():
+                    break  # the line that was being written when the run was stopped
+                raise ResultError(f"{self.path / 'rounds.jsonl'}, line {number} is damaged: {error}.") from error
+            if record.round != number:
+                raise ResultError(f"{self.path / 'rounds.jsonl'}, line {number} must be round {number}.")
+            records.append(record)
+        return records
+
+    def _with_own_calibrations(self, experiment: Experiment) -> Experiment:
+        def copy(name: str, calibration: str) -> str:
+            target = Path("calibrations") / f"{name}.json"
+            (self.path / target).parent.mkdir(exist_ok=True)
+            try:
+                shutil.copyfile(calibration, self.path / target)
+            except OSError as error:
+                raise ResultError(f"The calibration of backend {name!r} cannot be copied: {error}.") from error
+            return str(target)
+
+        return _map_calibrations(experiment, copy)
+
+
+def describe_run(experiment: Experiment, classes: tuple[str, ...], num_features: int, num_trained: int) -> dict[str, Any]:
+    """Describe a run: versions, seed, threads, and the sizes that a model needs to be built again."""
+    return {
+        "seed": experiment.seed,
+        "classes": list(classes),
+        "num_features": num_features,
+        "num_trained_parameters": num_trained,
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "git_commit": _git_commit(),
+    }
+
+
+def _map_calibrations(experiment: Experiment, change: Any) -> Experiment:
+    entries = {
+        name: entry.model_copy(update={"noise": CalibrationFile(calibration=change(name, entry.noise.calibration))})
+        if isinstance(entry, AerEntry) and isinstance(entry.noise, CalibrationFile)
+        else entry
+        for name, entry in experiment.backends.backends.items()
+    }
+    return experiment.model_copy(update={"backends": experiment.backends.model_copy(update={"backends": entries})})
+
+
+def _save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    part = path.with_name(path.name + ".part")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the checkout that this package is imported from, or None."""
+    package = Path(__file__).resolve().parent
+    if not (package.parent / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(package), "describe", "--always", "--dirty", "--abbrev=40"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,223 @@
+"""What happens at a client in one round, and how a model is tested. Nothing here knows of other clients."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.experiment import FederationConfig
+from qiskit_fedqml.models import HybridClassifier
+from qiskit_fedqml.preparation import Examples
+from qiskit_fedqml.qnn import QuantumLayer, Usage
+from qiskit_fedqml.seeds import derive_seed, numpy_generator, torch_generator
+
+State = dict[str, torch.Tensor]
+"""The trained tensors by name."""
+
+_TEST_BATCH = 500
+
+
+@dataclass(frozen=True)
+class ClientTask:
+    """One client's work in one round.
+
+    Args:
+        round: The round, from 1.
+        client_id: The client, from 0.
+        backend: Name of the client's backend.
+        rows: Rows of the training data that the client holds.
+        state: The global model, of which the client starts.
+    """
+
+    round: int
+    client_id: int
+    backend: str
+    rows: NDArray[np.intp]
+    state: State
+
+
+@dataclass(frozen=True)
+class ClientUpdate:
+    """What a client returns.
+
+    Args:
+        client_id: The client.
+        backend: Name of its backend.
+        simulator: What computed its circuits; ``"none"`` without a quantum layer.
+        num_examples: Examples that it holds: its weight in the average.
+        train_loss: Mean loss over the examples of the last local epoch, dropout on; None if it failed.
+        seconds: Time that it took.
+        usage: What it asked of its backend.
+        status: ``"ok"``, or why there is nothing to aggregate.
+        state: Its trained tensors, or None. They are the worker's own: use them before the next client runs.
+    """
+
+    client_id: int
+    backend: str
+    simulator: str
+    num_examples: int
+    train_loss: float | None
+    seconds: float
+    usage: Usage
+    status: str
+    state: State | None
+
+
+@dataclass
+class Worker:
+    """Where clients run one after another: one model in memory, and a quantum layer for each backend.
+
+    Args:
+        model: The model that is trained in place.
+        layer_for: Gives the quantum layer of a backend by its name; None without a quantum layer.
+        train: The training data of all clients.
+        config: The `federation` section.
+        seed: The run's seed.
+        optimizers: Optimisers that are kept from round to round, by client.
+    """
+
+    model: HybridClassifier
+    layer_for: Callable[[str], QuantumLayer] | None
+    train: Examples
+    config: FederationConfig
+    seed: int
+    optimizers: dict[int, torch.optim.Optimizer] = field(default_factory=dict)
+
+    def use_backend(self, name: str) -> QuantumLayer | None:
+        """Let a backend evaluate the model's circuit."""
+        if self.layer_for is None:
+            return None
+        layer = self.layer_for(name)
+        self.model.use_quantum_layer(layer)
+        return layer
+
+    def optimizer_for(self, client_id: int, round: int) -> torch.optim.Optimizer:
+        """Return a client's optimiser at the round's learning rate: a new one, or the kept one."""
+        keep = self.config.client_optimizer_state == "keep"
+        optimizer = self.optimizers.get(client_id) if keep else None
+        if optimizer is None:
+            optimizer = make_optimizer(self.config, [p for p in self.model.parameters() if p.requires_grad])
+        if keep:
+            self.optimizers[client_id] = optimizer
+        for group in optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * self.config.learning_rate_decay ** (round - 1)
+        return optimizer
+
+
+def run_clients(worker: Worker, tasks: Sequence[ClientTask]) -> Iterator[ClientUpdate]:
+    """Run tasks one after another, and give their updates in the order of the tasks.
+
+    Raises:
+        BackendError: A client's backend failed, and ``on_client_failure`` is ``"stop"``.
+    """
+    for task in tasks:
+        started = time.perf_counter()
+        try:
+            yield train_client(worker, task)
+        except BackendError as error:
+            place = f"Round {task.round}, client {task.client_id}, backend {task.backend!r}"
+            if worker.config.on_client_failure == "stop":
+                raise BackendError(f"{place}: {error}") from error
+            seconds = time.perf_counter() - started
+            status = f"failed: {error}"
+            yield ClientUpdate(
+                task.client_id, task.backend, "none", len(task.rows), None, seconds, Usage(), status, None
+            )
+
+
+def train_client(worker: Worker, task: ClientTask) -> ClientUpdate:
+    """Train the global model on one client's data and backend.
+
+    Each local epoch goes once through the client's examples in a new random order, in minibatches of which the last may
+    be smaller.
+    """
+    started = time.perf_counter()
+    config, model = worker.config, worker.model
+    layer = worker.use_backend(task.backend)
+    before = layer.neural_network.usage.copy() if layer else Usage()
+    model.load_trainable_state(task.state)
+    model.train()
+    _seed_client(worker, task, layer)
+    optimizer = worker.optimizer_for(task.client_id, task.round)
+    train_loss = 0.0
+    for epoch in range(config.local_epochs):
+        train_loss = _train_epoch(worker, task, epoch, optimizer)
+    state = model.trainable_state()
+    finite = np.isfinite(train_loss) and all(bool(torch.isfinite(tensor).all()) for tensor in state.values())
+    return ClientUpdate(
+        client_id=task.client_id,
+        backend=task.backend,
+        simulator=layer.neural_network.backend.simulator if layer else "none",
+        num_examples=len(task.rows),
+        train_loss=train_loss if np.isfinite(train_loss) else None,
+        seconds=time.perf_counter() - started,
+        usage=(layer.neural_network.usage - before) if layer else Usage(),
+        status="ok" if finite else "refused: the update is not finite",
+        state=state if finite else None,
+    )
+
+
+def predict(
+    model: HybridClassifier, examples: Examples, rows: NDArray[np.intp] | None = None
+) -> NDArray[np.float64]:
+    """Return the model's logits, shape (examples, classes), for all examples or some rows, with dropout off."""
+    model.eval()
+    device = next(model.parameters()).device
+    rows = np.arange(len(examples.labels)) if rows is None else rows
+    with torch.no_grad():
+        batches = [
+            model(torch.from_numpy(examples.features[rows[start : start + _TEST_BATCH]]).to(device)).double().cpu()
+            for start in range(0, len(rows), _TEST_BATCH)
+        ]
+    return torch.cat(batches).numpy()
+
+
+def loss_and_accuracy(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the mean cross-entropy and the share of examples whose largest logit is their class's."""
+    loss = cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
+    return float(loss), float((logits.argmax(axis=1) == labels).mean())
+
+
+def make_optimizer(config: FederationConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """Make the optimiser that a configuration names."""
+    rate, decay = config.learning_rate, config.weight_decay
+    match config.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, lr=rate, weight_decay=decay, fused=True)
+        case "rmsprop":
+            return torch.optim.RMSprop(parameters, lr=rate, weight_decay=decay, momentum=config.momentum)
+        case "sgd":
+            return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=config.momentum)
+
+
+def _seed_client(worker: Worker, task: ClientTask, layer: QuantumLayer | None) -> None:
+    device = next(worker.model.parameters()).device
+    dropout = derive_seed(worker.seed, "dropout", task.round, task.client_id)
+    worker.model.use_dropout_generator(torch_generator(dropout, device))
+    if layer:
+        layer.neural_network.reseed(derive_seed(worker.seed, "shots", task.round, task.client_id))
+
+
+def _train_epoch(worker: Worker, task: ClientTask, epoch: int, optimizer: torch.optim.Optimizer) -> float:
+    """Train one epoch; return the mean loss over its examples."""
+    model, size = worker.model, worker.config.batch_size
+    device = next(model.parameters()).device
+    rng = numpy_generator(derive_seed(worker.seed, "order of examples", task.round, task.client_id, epoch))
+    order = task.rows[rng.permutation(len(task.rows))]
+    total = 0.0
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        features = torch.from_numpy(worker.train.features[rows]).to(device)
+        labels = torch.from_numpy(worker.train.labels[rows]).to(device)
+        optimizer.zero_grad()
+        loss = cross_entropy(model(features), labels)
+        loss.backward()
+        optimizer.step()
+        total += float(loss.detach()) * len(rows)
+    return total / len(order)
