@@ -183,8 +183,9 @@ class _Evaluate(torch.autograd.Function):
     """Values in the forward pass, with the Jacobian in the same job when a gradient will be asked for."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, qnn: BroadcastEstimatorQNN) -> torch.Tensor:
-        wanted = any(ctx.needs_input_grad[:2])
+    def forward(
+        ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, qnn: BroadcastEstimatorQNN, wanted: bool
+    ) -> torch.Tensor:
         batch = inputs.detach().reshape(-1, qnn.num_inputs).cpu().double().numpy()
         values, jacobian = qnn.evaluate(batch, weight.detach().cpu().double().numpy(), jacobian=wanted)
         outputs = torch.as_tensor(values, dtype=torch.float, device=inputs.device)
@@ -194,7 +195,7 @@ class _Evaluate(torch.autograd.Function):
         return outputs.reshape(*inputs.shape[:-1], -1) if inputs.ndim != 2 else outputs
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (jacobian,) = ctx.saved_tensors
         upstream = grad_outputs[0].reshape(jacobian.shape[:2])
         input_grad = weight_grad = None
@@ -202,7 +203,7 @@ class _Evaluate(torch.autograd.Function):
             input_grad = torch.einsum("bo,boi->bi", upstream, jacobian[:, :, : ctx.num_inputs]).reshape(ctx.input_shape)
         if ctx.needs_input_grad[1]:
             weight_grad = torch.einsum("bo,bow->w", upstream, jacobian[:, :, ctx.num_inputs :])
-        return input_grad, weight_grad, None
+        return input_grad, weight_grad, None, None
 
 
 class QuantumLayer(TorchConnector):
@@ -238,7 +239,10 @@ class QuantumLayer(TorchConnector):
             raise QiskitMachineLearningError(
                 f"Invalid input dimension! Received {tuple(input_data.shape)} and expected (…, {qnn.num_inputs})."
             )
-        return cast(torch.Tensor, _Evaluate.apply(input_data, self._parameters["weight"], qnn))
+        weight = self._parameters["weight"]
+        # Asked here, because inside an autograd function the gradient mode is always off.
+        wanted = torch.is_grad_enabled() and (input_data.requires_grad or weight.requires_grad)
+        return cast(torch.Tensor, _Evaluate.apply(input_data, weight, qnn, wanted))
 
 
 def quantum_layer(
