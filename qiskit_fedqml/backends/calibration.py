@@ -66,9 +66,16 @@ class Calibration:
         return float(values.get("prob_meas1_prep0", symmetric)), float(values.get("prob_meas0_prep1", symmetric))
 
     def save(self, path: Path) -> None:
-        """Write the calibration as JSON, which :func:`load_calibration` reads."""
+        """Write the calibration as JSON, which :func:`load_calibration` reads.
+
+        Raises:
+            BackendError: The file cannot be written.
+        """
         text = json.dumps({"configuration": self.configuration, "properties": self.properties}, indent=1)
-        path.write_text(text + "\n", encoding="utf-8")
+        try:
+            path.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise BackendError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def load_calibration(path: Path) -> Calibration:

@@ -6,7 +6,7 @@ from typing import Any
 
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.base import Backend
-from qiskit_fedqml.backends.calibration import fake_calibration, load_calibration
+from qiskit_fedqml.backends.calibration import Calibration, fake_calibration, load_calibration
 from qiskit_fedqml.backends.check import BackendCheck, check_backend
 from qiskit_fedqml.backends.entries import (
     AerEntry,
@@ -32,7 +32,7 @@ class BackendRegistry(Mapping[str, Backend]):
 
     def __init__(self, file: BackendsFile, folder: Path) -> None:
         self.file = file
-        self._folder = folder
+        self.folder = folder
         self._opened: dict[str, Backend] = {}
 
     @classmethod
@@ -116,9 +116,25 @@ class BackendRegistry(Mapping[str, Backend]):
                 )
         return tuple(self.name_for_client(client) for client in range(num_clients))
 
+    def summary(self, name: str) -> dict[str, str]:
+        """Describe a backend in words, for a table; an IBM Quantum device is not opened for it."""
+        entry = self.file.backends[name]
+        if not isinstance(entry, AerEntry):
+            return {"Type": entry.type, "Simulator": "", "Noise": entry.device, "Qubits": "", "Shots": str(entry.shots)}
+        facts = self[name].describe()
+        date = f" ({facts['calibration_date'][:10]})" if facts["calibration_date"] else ""
+        return {
+            "Type": entry.type,
+            "Simulator": facts["simulator"],
+            "Noise": f"{facts['noise']}{date}" if facts["noise"] else "none",
+            "Qubits": str(facts["num_qubits"] or "any"),
+            "Shots": str(facts["shots"] or "exact"),
+        }
+
     def check(self) -> list[BackendCheck]:
         """Prove on a small circuit that each simulated backend differs from ideal as its rates say."""
-        return [check_backend(backend) for name in self if isinstance(backend := self[name], AerBackend)]
+        simulated = [name for name, entry in self.file.backends.items() if isinstance(entry, AerEntry)]
+        return [check_backend(backend) for name in simulated if isinstance(backend := self[name], AerBackend)]
 
     def _open(self, name: str) -> Backend:
         entry = self.file.backends[name]
@@ -140,9 +156,30 @@ class BackendRegistry(Mapping[str, Backend]):
         if isinstance(noise, str):
             return noise_from_calibration(fake_calibration(noise), noise)
         if isinstance(noise, CalibrationFile):
-            calibration = load_calibration(self._folder / noise.calibration)
-            return noise_from_calibration(calibration, f"{calibration.device} of {calibration.date}")
+            calibration = load_calibration(self.folder / noise.calibration)
+            return noise_from_calibration(calibration, calibration.device)
         return _stated(noise)
+
+
+def find_calibration(name: str, registry: BackendRegistry | None) -> Calibration:
+    """Return the calibration of a fake device, or of a registry's backend that has one.
+
+    Args:
+        name: A backend of the registry, or a fake device such as ``"FakeManilaV2"``.
+        registry: Where backends are looked up first; None for fake devices only.
+
+    Raises:
+        BackendError: Neither is there, or the backend has no calibration.
+    """
+    entry = registry.file.backends.get(name) if registry else None
+    if registry is None or entry is None:
+        return fake_calibration(name)
+    noise = entry.noise if isinstance(entry, AerEntry) else None
+    if isinstance(noise, str):
+        return fake_calibration(noise)
+    if isinstance(noise, CalibrationFile):
+        return load_calibration(registry.folder / noise.calibration)
+    raise BackendError(f"Backend {name!r} has no calibration to save.")
 
 
 class UnknownBackendError(BackendError, KeyError):

@@ -1,0 +1,222 @@
+"""The command line. Everything heavy is imported by the command that needs it, so that help comes at once."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qiskit_fedqml.errors import ConfigurationError, FedQMLError
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.experiment import Experiment
+    from qiskit_fedqml.results import RunResult
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Federated training of hybrid quantum-classical models over an array of NISQ machines.",
+    epilog="Start with: fedqml run experiments/digits.yaml --backends backends.yaml",
+)
+
+ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file, such as experiments/digits.yaml.")]
+BackendsOption = Annotated[
+    Path | None,
+    typer.Option("--backends", metavar="YAML", help="The machines and who has which, in place of the experiment's."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key, such as federation.rounds=3; may be repeated."),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="The result folder; by default results/ and the file's name.")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a result folder that exists.")]
+
+
+@app.command()
+def run(
+    file: ExperimentFile,
+    backends: BackendsOption = None,
+    out: OutOption = None,
+    set_: SetOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Run an experiment: federated training, or the non-federated baseline (one client with all the data).
+
+    The result folder gets the resolved configuration, a JSON line for each round, and the model. A run that was stopped
+    goes on with `fedqml resume DIR`.
+    """
+    target = out or Path("results") / file.stem
+    experiment = _load(file, backends, set_)
+    _show({file.stem: _run(experiment, file.stem, target, overwrite)})
+    print(f"Result: {target}")
+
+
+@app.command()
+def resume(directory: Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of the stopped run.")]) -> None:
+    """Go on with a stopped run. An interrupted round is replayed from its start, so the end is the same to the bit."""
+    from qiskit_fedqml.federation import resume_federation
+    from qiskit_fedqml.progress import ProgressBars
+
+    with ProgressBars(directory.name) as bars:
+        result = resume_federation(directory, observer=bars)
+    _show({directory.name: result})
+
+
+@app.command()
+def compare(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Experiment files, or folders of finished runs.")],
+    backends: BackendsOption = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results, table and figure go.")] = Path(
+        "results/comparison"
+    ),
+    set_: SetOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Run experiments and show them side by side, as a table and as learning curves.
+
+    A folder of a finished run is taken as it is; --backends and --set are for the experiment files.
+    """
+    from qiskit_fedqml.report import learning_curves, markdown_table, save_figure, table_rows
+    from qiskit_fedqml.results import RunResult
+
+    names = [path.name if path.is_dir() else path.stem for path in files]
+    if len(set(names)) != len(names):
+        raise ConfigurationError(f"The experiments to compare must have different names, but are {names}.")
+    experiments = {path: _load(path, backends, set_) for path in files if not path.is_dir()}
+    results = {}
+    for name, path in zip(names, files, strict=True):
+        if path in experiments:
+            results[name] = _run(experiments[path], name, out / name, overwrite)
+        else:
+            results[name] = RunResult.load(path)
+            if not results[name].rounds:
+                raise ConfigurationError(f"{path} has no finished round to compare.")
+    _show(results)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "table.md").write_text(markdown_table(table_rows(results)), encoding="utf-8")
+    save_figure(learning_curves(results, "Comparison"), out / "curves")
+    print(f"Table and curves: {out}")
+
+
+@app.command()
+def evaluate(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of a finished run.")],
+    backend: Annotated[
+        str | None, typer.Option("--backend", metavar="NAME", help="The backend; by default the run's server backend.")
+    ] = None,
+    backends: Annotated[
+        Path | None, typer.Option("--backends", metavar="YAML", help="Where the backend stands; by default in the run.")
+    ] = None,
+) -> None:
+    """Test a trained model on a backend, and save the outputs of every test example."""
+    from qiskit_fedqml.backends.registry import BackendRegistry
+    from qiskit_fedqml.inference import evaluate_model
+    from qiskit_fedqml.results import RunResult
+
+    stored = RunResult.load(directory).experiment.backends
+    registry = BackendRegistry.from_yaml(backends) if backends else BackendRegistry(stored, Path())
+    evaluation = evaluate_model(directory, registry[backend] if backend else registry.server)
+    table = evaluation.save(directory / "evaluations")
+    print(
+        f"{evaluation.backend}: loss {evaluation.loss:.4f}, accuracy {evaluation.accuracy:.2%} "
+        f"of {len(evaluation.labels)} examples. Outputs: {table}"
+    )
+
+
+@app.command()
+def backends(
+    file: Annotated[Path, typer.Option("--backends", metavar="YAML", help="The backends file.")] = Path("backends.yaml"),
+    check: Annotated[bool, typer.Option("--check", help="Prove that each machine's noise acts as its rates say.")] = False,
+    save_calibration: Annotated[
+        tuple[str, Path] | None,
+        typer.Option(
+            "--save-calibration",
+            metavar="NAME FILE",
+            help="Write the calibration of a fake device (FakeManilaV2) or of a backend of the file that has one.",
+        ),
+    ] = None,
+) -> None:
+    """Show the machines of a backends file, check their noise, or save a calibration."""
+    from qiskit_fedqml.backends.registry import BackendRegistry, find_calibration
+
+    if save_calibration is not None:
+        name, target = save_calibration
+        calibration = find_calibration(name, BackendRegistry.from_yaml(file) if file.exists() else None)
+        calibration.save(target)
+        print(f"Saved the calibration of {calibration.device}, {calibration.date}, to {target}.")
+        return
+    registry = BackendRegistry.from_yaml(file)
+    if not check:
+        _print_table([{"Backend": name, **registry.summary(name)} for name in registry])
+        return
+    checks = registry.check()
+    _print_table(
+        [
+            {
+                "Backend": c.backend,
+                "Ideal ⟨Z⟩": _values(c.ideal),
+                "By its rates": _values(c.predicted),
+                "Simulated": _values(c.exact),
+                "With its shots": _values(c.sampled),
+                "Noise acts": "yes" if c.passed else "NO",
+            }
+            for c in checks
+        ]
+    )
+    if not all(c.passed for c in checks):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with one sentence and exit code 2."""
+    try:
+        app()
+    except FedQMLError as error:
+        print(f"fedqml: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("fedqml: stopped. `fedqml resume DIR` goes on with the run.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _load(file: Path, backends: Path | None, overrides: Sequence[str] | None) -> "Experiment":
+    from qiskit_fedqml.experiment import load_experiment, parse_override
+
+    values = dict(parse_override(text) for text in overrides or ())
+    if backends is not None:
+        values["backends"] = backends.absolute()
+    return load_experiment(file, values)
+
+
+def _run(experiment: "Experiment", name: str, out: Path, overwrite: bool) -> "RunResult":
+    from qiskit_fedqml.federation import run_federation
+    from qiskit_fedqml.progress import ProgressBars
+
+    with ProgressBars(name) as bars:
+        return run_federation(experiment, out, overwrite=overwrite, observer=bars)
+
+
+def _show(runs: "dict[str, RunResult]") -> None:
+    from qiskit_fedqml.report import table_rows
+
+    _print_table(table_rows(runs))
+
+
+def _print_table(rows: list[dict[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
+
+
+def _values(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:+.4f}" for value in values)

@@ -1,0 +1,120 @@
+"""A trained model, taken back from its result folder and tested on any backend."""
+
+import csv
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qiskit_fedqml.backends.base import Backend
+from qiskit_fedqml.backends.registry import BackendRegistry
+from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.models import FeatureScaling, HybridClassifier, build_model, circuit_for
+from qiskit_fedqml.preparation import prepare_test_data
+from qiskit_fedqml.qnn import QuantumLayer, quantum_layer
+from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.seeds import derive_seed
+from qiskit_fedqml.training import loss_and_accuracy, predict
+
+
+def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClassifier:
+    """Build the trained model of a finished run.
+
+    Args:
+        folder: The result folder.
+        backend: Evaluates its circuit; the server's backend of the run by default. A model without a quantum layer
+            has no use for it.
+
+    Returns:
+        The model in evaluation mode on the CPU; it takes features of shape (batch, features), scales them itself, and
+        gives logits of shape (batch, classes).
+
+    Raises:
+        ResultError: The folder is no finished result, or does not fit together.
+        BackendError: The run's server backend cannot be opened.
+    """
+    result = RunResult.load(folder)
+    config = result.experiment.model.model_copy(update={"device": "cpu"})
+    spec = circuit_for(config, len(result.run["classes"]))
+    layer: QuantumLayer | None = None
+    if config.quantum != "classical":
+        backend = backend or BackendRegistry(result.experiment.backends, Path()).server
+        layer = quantum_layer(spec, backend, initial_weights=np.zeros(spec.num_weights))
+    state = result.state
+    try:
+        scaling = FeatureScaling(np.zeros(state["scaling.mean"].shape), np.ones(state["scaling.deviation"].shape))
+        model = build_model(result.experiment.seed, config, scaling, int(result.run["num_features"]), spec, layer)
+        model.load_state_dict(state)
+    except (KeyError, RuntimeError) as error:
+        raise ResultError(f"{folder}: model.safetensors does not fit config.yaml: {error}") from error
+    return model.eval()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A trained model's test on one backend.
+
+    Args:
+        backend: The backend's name.
+        loss: Mean cross-entropy.
+        accuracy: From 0 to 1.
+        logits: Outputs, shape (examples, classes).
+        labels: Class indices, shape (examples,).
+        classes: Names of the classes.
+    """
+
+    backend: str
+    loss: float
+    accuracy: float
+    logits: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def save(self, folder: Path) -> Path:
+        """Write ``NAME.json`` (loss and accuracy) and ``NAME.csv`` (a line for each example); return the latter."""
+        folder.mkdir(parents=True, exist_ok=True)
+        summary = {
+            "backend": self.backend,
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "examples": len(self.labels),
+        }
+        (folder / f"{self.backend}.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        table, part = folder / f"{self.backend}.csv", folder / f"{self.backend}.csv.part"
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator=os.linesep)
+            writer.writerow(["example", "class", "predicted", *(f"output {name}" for name in self.classes)])
+            for example, (label, outputs) in enumerate(zip(self.labels, self.logits, strict=True)):
+                predicted = self.classes[int(outputs.argmax())]
+                writer.writerow([example, self.classes[label], predicted, *(f"{value:.9g}" for value in outputs)])
+        part.replace(table)
+        return table
+
+
+def evaluate_model(folder: str | Path, backend: Backend, seed: int | None = None) -> Evaluation:
+    """Test a finished run's model on a backend, with the run's test data.
+
+    Args:
+        folder: The result folder.
+        backend: Evaluates the circuit.
+        seed: Seed of the shots; by default it derives from the run's seed.
+
+    Raises:
+        ResultError: The folder is no finished result.
+        DataError: The test data are not to be had.
+        BackendError: The backend failed.
+    """
+    result = RunResult.load(folder)
+    model = load_model(folder, backend)
+    examples = prepare_test_data(result.experiment)
+    if isinstance(model.quantum, QuantumLayer):
+        default = derive_seed(result.experiment.seed, f"shots of the evaluation on {backend.name}")
+        model.quantum.neural_network.reseed(default if seed is None else seed)
+    with torch.no_grad():
+        logits = predict(model, examples)
+    loss, accuracy = loss_and_accuracy(logits, examples.labels)
+    return Evaluation(backend.name, loss, accuracy, logits, examples.labels, tuple(result.run["classes"]))

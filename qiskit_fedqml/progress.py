@@ -1,0 +1,78 @@
+"""Progress in the terminal: bars for features, rounds and clients, with loss and accuracy."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from qiskit_fedqml.results import RoundRecord
+from qiskit_fedqml.training import ClientUpdate
+
+
+class ProgressBars:
+    """Shows a run as it goes; a context manager.
+
+    Where the output is no terminal, a line is printed for each round instead of bars.
+
+    Args:
+        title: What the run is called.
+        console: Where to show it; the standard error by default.
+    """
+
+    def __init__(self, title: str, console: Console | None = None) -> None:
+        self._title = title
+        self._console = console or Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[info]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._features: dict[str, TaskID] = {}
+        self._rounds: TaskID | None = None
+        self._clients: TaskID | None = None
+
+    def __enter__(self) -> "ProgressBars":
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def features_extracted(self, what: str, done: int, total: int) -> None:
+        """Move the bar of the features."""
+        key = f"{what}/{total}"
+        if key not in self._features:
+            self._features[key] = self._bars.add_task(what, total=total, info="")
+        self._bars.update(self._features[key], completed=done)
+
+    def round_started(self, round: int, num_rounds: int, num_clients: int) -> None:
+        """Start the bar of the round's clients."""
+        if self._rounds is None:
+            self._rounds = self._bars.add_task(f"{self._title}: rounds", total=num_rounds, info="")
+            self._clients = self._bars.add_task("clients", total=num_clients, info="")
+        self._bars.update(self._rounds, completed=round - 1)
+        if self._clients is not None:
+            self._bars.reset(self._clients, total=num_clients)
+
+    def client_finished(self, client: ClientUpdate) -> None:
+        """Move the bar of the clients."""
+        if self._clients is not None:
+            loss = f"loss {client.train_loss:.3f}" if client.train_loss is not None else client.status
+            self._bars.update(self._clients, advance=1, info=f"client {client.client_id} on {client.backend}: {loss}")
+        if client.status != "ok":
+            self._console.print(f"client {client.client_id} on {client.backend}: {client.status}", highlight=False)
+
+    def round_finished(self, record: RoundRecord) -> None:
+        """Move the bar of the rounds, or print the round's line."""
+        train = "–" if record.train_loss is None else f"{record.train_loss:.3f}"
+        text = f"train {train}, test {record.test_loss:.3f}, accuracy {record.test_accuracy:.1%}"
+        if self._rounds is not None:
+            self._bars.update(self._rounds, completed=record.round, info=text)
+        if not self._console.is_terminal:
+            self._console.print(f"{self._title}: round {record.round}: {text}", highlight=False)
