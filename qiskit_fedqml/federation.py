@@ -17,7 +17,15 @@ from qiskit_fedqml.features import Progress
 from qiskit_fedqml.models import FeatureScaling, build_model, circuit_for
 from qiskit_fedqml.preparation import FederatedData, prepare_data
 from qiskit_fedqml.qnn import QuantumLayer, quantum_layer
-from qiskit_fedqml.results import Checkpoint, ClientRecord, RoundRecord, RunFolder, RunResult, describe_run
+from qiskit_fedqml.results import (
+    Checkpoint,
+    ClientRecord,
+    RoundRecord,
+    RunFolder,
+    RunResult,
+    describe_run,
+    peak_memory_bytes,
+)
 from qiskit_fedqml.seeds import derive_seed, numpy_generator
 from qiskit_fedqml.training import (
     ClientTask,
@@ -229,6 +237,7 @@ def _record(
         bytes_down=num_bytes * len(clients),
         seconds=ended - started,
         evaluation_seconds=ended - evaluation_started,
+        peak_memory_bytes=peak_memory_bytes(),
         clients=tuple(
             ClientRecord(c.client_id, c.backend, c.simulator, c.num_examples, c.train_loss, c.seconds, c.status)
             for c in clients

@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -81,6 +82,7 @@ class RoundRecord:
         bytes_down: Bytes of trained tensors that clients received.
         seconds: Time of the round.
         evaluation_seconds: Time of it that tests of the aggregate took.
+        peak_memory_bytes: Most memory that the process has held so far; None where the system doesn't tell.
         clients: The clients.
     """
 
@@ -98,6 +100,7 @@ class RoundRecord:
     bytes_down: int
     seconds: float
     evaluation_seconds: float
+    peak_memory_bytes: int | None
     clients: tuple[ClientRecord, ...]
 
     @classmethod
@@ -106,9 +109,9 @@ class RoundRecord:
         return cls(**{**values, "clients": tuple(ClientRecord(**client) for client in values["clients"])})
 
     def without_times(self) -> "RoundRecord":
-        """Return the record with all times 0: what a rerun must repeat to the bit."""
+        """Return the record without times and memory: what a rerun must repeat to the bit."""
         clients = tuple(replace(client, seconds=0.0) for client in self.clients)
-        return replace(self, seconds=0.0, evaluation_seconds=0.0, clients=clients)
+        return replace(self, seconds=0.0, evaluation_seconds=0.0, peak_memory_bytes=None, clients=clients)
 
 
 @dataclass(frozen=True)
@@ -345,6 +348,16 @@ def describe_run(experiment: Experiment, classes: tuple[str, ...], num_features:
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
         "git_commit": _git_commit(),
     }
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the most memory that this process has held so far; None where the system doesn't tell."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _map_calibrations(experiment: Experiment, change: Any) -> Experiment:

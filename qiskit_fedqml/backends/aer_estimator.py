@@ -25,6 +25,8 @@ from qiskit_fedqml.errors import BackendError
 
 _CHUNK = 1 << 22
 """Most probabilities that one call of Aer returns: bounds the memory of large batches."""
+_PARALLEL_FROM = 12
+"""Qubits from which Aer may use several threads; below, starting them costs more than they save."""
 
 
 class AerEstimator(BaseEstimatorV2):
@@ -150,6 +152,8 @@ class AerEstimator(BaseEstimatorV2):
         options: dict[str, Any] = {"method": "density_matrix" if mixed else "statevector", "zero_threshold": 1e-16}
         if self._noise is not None:
             options["noise_model"] = self._noise.model
+        if len({qubit for instruction in circuit.data for qubit in instruction.qubits}) < _PARALLEL_FROM:
+            options["max_parallel_threads"] = 1
         return AerSimulator(**options)
 
 
