@@ -5,7 +5,7 @@ functions of the circuit's parameters (arctan of an input, a weight, a sum of se
 and so are their derivatives. The parameter-shift rule (Schuld et al., Phys. Rev. A 99, 032331, 2019) is applied to angles.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import sympy
@@ -43,26 +43,28 @@ class GateAngles:
     def __init__(self, circuit: QuantumCircuit, parameters: Sequence[Parameter]) -> None:
         expressions, self.circuit, self.params = _give_each_gate_its_angle(_with_shiftable_gates(circuit))
         self.num_parameters = len(parameters)
-        index_of = {parameter: index for index, parameter in enumerate(parameters)}
+        symbols = sympy.symbols(f"p0:{self.num_parameters}", real=True)
+        symbol_of = dict(zip(parameters, symbols, strict=True))
+        formulas = [_formula(e, symbol_of) for e in expressions]
+        index_of = {symbol: index for index, symbol in enumerate(symbols)}
 
-        plain = [(j, index_of[e]) for j, e in enumerate(expressions) if isinstance(e, Parameter)]
+        # Most angles are a parameter itself: these columns are copied, only the others are computed.
+        plain = [(j, index_of[f]) for j, f in enumerate(formulas) if f in index_of]
         self._plain_angles = np.array([j for j, _ in plain], dtype=np.intp)
         self._plain_params = np.array([k for _, k in plain], dtype=np.intp)
-        computed = [(j, e) for j, e in enumerate(expressions) if not isinstance(e, Parameter)]
+        computed = [(j, f) for j, f in enumerate(formulas) if f not in index_of]
         self._computed_angles = np.array([j for j, _ in computed], dtype=np.intp)
-        self._compute_angles = _compile([e for _, e in computed], parameters)
+        self._compute_angles = _compile([f for _, f in computed], symbols)
 
-        # The non-zero derivatives dθ_j/dp_k, sorted by k so that a parameter's terms lie side by side.
-        terms: list[tuple[int, int, float | ParameterExpression]] = [(k, j, 1.0) for j, k in plain]
-        for j, expression in computed:
-            terms += [(index_of[p], j, expression.gradient(p)) for p in expression.parameters]
+        # The derivatives dθ_j/dp_k that are not zero, sorted by k so that a parameter's terms lie side by side.
+        terms = [(index_of[p], j, sympy.diff(f, p)) for j, f in enumerate(formulas) for p in f.free_symbols]
         terms.sort(key=lambda term: term[:2])
         self._term_params = np.array([k for k, _, _ in terms], dtype=np.intp)
         self._term_angles = np.array([j for _, j, _ in terms], dtype=np.intp)
-        self._constants = np.array([0.0 if isinstance(d, ParameterExpression) else float(d) for _, _, d in terms])
-        varying = [(t, d) for t, (_, _, d) in enumerate(terms) if isinstance(d, ParameterExpression)]
+        self._constants = np.array([0.0 if d.free_symbols else float(d) for _, _, d in terms])
+        varying = [(t, d) for t, (_, _, d) in enumerate(terms) if d.free_symbols]
         self._varying_terms = np.array([t for t, _ in varying], dtype=np.intp)
-        self._compute_derivatives = _compile([d for _, d in varying], parameters)
+        self._compute_derivatives = _compile([d for _, d in varying], symbols)
 
     @property
     def num_angles(self) -> int:
@@ -117,15 +119,16 @@ def light_cone(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) ->
 def _with_shiftable_gates(circuit: QuantumCircuit) -> QuantumCircuit:
     supported = ParamShiftEstimatorGradient.SUPPORTED_GATES
     try:
-        circuit = TranslateParameterizedGates(supported)(circuit)
+        translated = TranslateParameterizedGates(supported)(circuit)
     except QiskitError as error:
+        others = sorted({operation.name for operation in _parameterized(circuit)} - set(supported))
         raise CircuitError(
-            f"The circuit has a parameterised gate that cannot be decomposed into {supported}: {error.message}"
+            f"A parameterised gate of {others} cannot be decomposed into {supported}: {error.message}"
         ) from error
-    for operation in _parameterized(circuit):
+    for operation in _parameterized(translated):
         if operation.name not in supported:
             raise CircuitError(f"Gate {operation.name!r} has a parameter, but no two-term shift rule is known for it.")
-    return circuit
+    return translated
 
 
 def _parameterized(circuit: QuantumCircuit) -> Iterator[Gate]:
@@ -151,17 +154,21 @@ def _give_each_gate_its_angle(
     return expressions, of_angles, tuple(angles)
 
 
-def _compile(expressions: Sequence[ParameterExpression], parameters: Sequence[Parameter]) -> Columns:
-    """Compile expressions to one NumPy function from (batch, parameters) to a column for each expression."""
-    if not expressions:
+def _formula(expression: ParameterExpression, symbols: Mapping[Parameter, sympy.Symbol]) -> sympy.Expr:
+    """Turn an angle into a formula of plain symbols (parameters may have names such as "x[0]")."""
+    if isinstance(expression, Parameter):
+        return symbols[expression]
+    present = {parameter: symbols[parameter] for parameter in expression.parameters}
+    renamed = expression.subs({parameter: Parameter(symbol.name) for parameter, symbol in present.items()})
+    # ParameterExpression.sympify takes the wrong symbol where an expression came down to one of several parameters.
+    formula = sympy.Symbol(str(renamed)) if renamed.is_symbol() else sympy.sympify(renamed.sympify())
+    return formula.subs({sympy.Symbol(symbol.name): symbol for symbol in present.values()})
+
+
+def _compile(formulas: Sequence[sympy.Expr], symbols: Sequence[sympy.Symbol]) -> Columns:
+    """Compile formulas to one NumPy function from (batch, parameters) to a column for each formula."""
+    if not formulas:
         return lambda parameter_values: []
-    # Names such as "x[0]" become plain symbols: the order of the arguments is what counts.
-    symbols = sympy.symbols(f"p0:{len(parameters)}", real=True)
-    plain = {p: Parameter(str(s)) for p, s in zip(parameters, symbols, strict=True)}
-    formulas = []
-    for expression in expressions:
-        renamed = expression.subs({p: plain[p] for p in expression.parameters})
-        formulas.append(sympy.sympify(renamed.sympify()).subs({sympy.Symbol(str(s)): s for s in symbols}))
     function = sympy.lambdify(symbols, formulas, modules="numpy", cse=True)
 
     def columns(parameter_values: NDArray[np.float64]) -> list[NDArray[np.float64]]:

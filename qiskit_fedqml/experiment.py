@@ -217,6 +217,8 @@ class Experiment(StrictModel):
         for name in self.evaluation.backends:
             if name not in self.backends.backends:
                 raise ValueError(f"evaluation.backends names the backend {name!r}{nearest(name, self.backends.backends)}")
+        if self.evaluation.backends and self.model.quantum == "classical":
+            raise ValueError("evaluation.backends has no effect with model.quantum: classical, which runs no circuit")
         return self
 
     def resolved(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 
 from qiskit_fedqml.aggregation import fedavg
 from qiskit_fedqml.backends.registry import BackendRegistry
-from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.features import Progress
 from qiskit_fedqml.models import FeatureScaling, build_model, circuit_for
@@ -97,7 +97,8 @@ def run_federation(
         The result, with the final model.
 
     Raises:
-        ConfigurationError: The assignment names a client that doesn't exist, or there are more classes than qubits.
+        ConfigurationError: The assignment names a client that doesn't exist, there are more classes than qubits, or
+            there is no such device.
         DataError: Data, weights or features are missing or do not fit.
         BackendError: A backend cannot be opened, or failed.
         ResultError: The folder exists already.
@@ -187,6 +188,8 @@ def sample_clients(seed: int, round: int, num_clients: int, num_chosen: int) -> 
 
 def _set_up(experiment: Experiment, observer: Observer | None) -> Federation:
     config = experiment.model
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError("`model.device` is 'cuda', but torch finds no CUDA device here; use 'cpu'.")
     registry = BackendRegistry(experiment.backends, Path())
     assignment = registry.assign(experiment.federation.clients)
     progress: Progress | None = observer.features_extracted if observer else None

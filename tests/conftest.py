@@ -1,0 +1,53 @@
+import os
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+from qiskit_fedqml.experiment import Experiment
+
+matplotlib.use("Agg")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TINY = {
+    "seed": 5,
+    "data": {"dataset": "digits", "classes": [0, 1], "test_fraction": 0.5},
+    "model": {"hidden": [4], "dropout": 0.25, "circuit": {"num_qubits": 2, "num_layers": 1}},
+    "federation": {"clients": 4, "clients_per_round": 2, "rounds": 2, "batch_size": 16, "learning_rate": 0.05},
+}
+"""A federation that runs in a fraction of a second."""
+
+
+@pytest.fixture
+def tiny():
+    """Return a function that makes the tiny experiment, with overrides by dotted key."""
+
+    def make(**overrides):
+        data = {key: dict(value) if isinstance(value, dict) else value for key, value in TINY.items()}
+        for key, value in overrides.items():
+            parts = key.split("__")
+            section = data
+            for part in parts[:-1]:
+                section[part] = dict(section.get(part, {}))
+                section = section[part]
+            section[parts[-1]] = value
+        return Experiment.model_validate(data)
+
+    return make
+
+
+@pytest.fixture
+def shared_data():
+    """Return the folder of real data and weights, or skip where it is not there."""
+    folder = os.environ.get("FEDQML_DATA")
+    if not folder or not (Path(folder) / "data" / "planes_vs_cars.npz").exists():
+        pytest.skip("FEDQML_DATA names no folder of real data")
+    return Path(folder)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Keep the feature cache of a test to itself."""
+    monkeypatch.setenv("FEDQML_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
