@@ -82,10 +82,10 @@ def validate(model: type[Model], data: Any, source: str) -> Model:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the nearest known name, or the known names if none is near."""
+    """Return the end of a sentence: "; did you mean 'x'?", or the known names if none is near."""
     names = [str(k) for k in known]
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(names))}"
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(names))}."
 
 
 def _explain(model: type[BaseModel], data: Any, error: ValidationError, source: str) -> list[str]:

@@ -109,12 +109,12 @@ def _extractor(config: FeaturesConfig, weights: Path | None) -> torch.nn.Module:
 
     known = torchvision.models.list_models(module=torchvision.models)
     if config.backbone not in known:
-        raise DataError(f"`features.backbone`: torchvision has no model {config.backbone!r}{nearest(str(config.backbone), known)}.")
+        raise DataError(f"`features.backbone`: torchvision has no model {config.backbone!r}{nearest(str(config.backbone), known)}")
     with torch.device("meta"):  # the weights come from the file, so none are drawn
         model = torchvision.models.get_model(config.backbone, weights=None).eval()
     nodes = get_graph_node_names(model)[1]
     if not any(node == config.layer or node.startswith(f"{config.layer}.") for node in nodes):
-        raise DataError(f"`features.layer`: {config.backbone} has no layer {config.layer!r}{nearest(str(config.layer), nodes)}.")
+        raise DataError(f"`features.layer`: {config.backbone} has no layer {config.layer!r}{nearest(str(config.layer), nodes)}")
     extractor = create_feature_extractor(model, {config.layer: "features"})
     state = _state_dict(config, weights)
     used = extractor.state_dict()

@@ -66,7 +66,7 @@ class BackendRegistry(Mapping[str, Backend]):
             BackendError: It cannot be opened, or there is none of this name (as KeyError too, for ``in`` and ``get``).
         """
         if name not in self.file.backends:
-            raise UnknownBackendError(f"There is no backend {name!r}{nearest(name, self.file.backends)}.")
+            raise UnknownBackendError(f"There is no backend {name!r}{nearest(name, self.file.backends)}")
         if name not in self._opened:
             self._opened[name] = self._open(name)
         return self._opened[name]

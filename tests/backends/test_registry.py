@@ -1,0 +1,183 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from qiskit_fedqml import BackendRegistry, paper_circuit, quantum_layer
+from qiskit_fedqml.backends import check as check_module
+from qiskit_fedqml.backends.base import Backend
+from qiskit_fedqml.backends.calibration import fake_calibration, load_calibration
+from qiskit_fedqml.backends.check import check_backend
+from qiskit_fedqml.errors import BackendError, ConfigurationError
+from tests.conftest import ROOT
+
+IDEAL = {"ideal": {"type": "aer"}}
+
+
+def registry(backends=None, **assignment):
+    return BackendRegistry.from_mapping({"backends": {**IDEAL, **(backends or {})}, "assignment": assignment})
+
+
+def test_the_example_file_works_and_its_noise_acts():
+    example = BackendRegistry.from_yaml(ROOT / "backends.yaml")
+    assert len(example) >= 5
+    checks = {check.backend: check for check in example.check()}
+    assert all(check.passed for check in checks.values())
+    assert checks["ideal"].exact == pytest.approx(checks["ideal"].ideal, abs=1e-9)
+    noisy = [check for name, check in checks.items() if name != "ideal"]
+    assert all(max(abs(a - b) for a, b in zip(c.exact, c.ideal, strict=True)) > 0.01 for c in noisy)
+    assert isinstance(example["manila"], Backend)
+
+
+@pytest.mark.parametrize("lost", ["gate errors", "readout"])
+def test_check_finds_noise_that_does_not_act(monkeypatch, lost):
+    backend = BackendRegistry.from_yaml(ROOT / "backends.yaml")["stated"]
+
+    class LossyEstimator(check_module.AerEstimator):
+        def __init__(self, noise, *rest):
+            noise = type(noise)(
+                noise.source,
+                None,
+                None,
+                default_errors={} if lost == "gate errors" else noise.default_errors,
+                default_readout=np.eye(2) if lost == "readout" else noise.default_readout,
+            )
+            super().__init__(noise, *rest)
+
+    monkeypatch.setattr(check_module, "AerEstimator", LossyEstimator)
+    assert not check_backend(backend).passed
+
+
+def test_backends_are_opened_at_first_use_and_kept():
+    broken = registry({"broken": {"type": "aer", "noise": "FakeNowhereV2"}})
+    assert broken["ideal"] is broken["ideal"]
+    with pytest.raises(BackendError, match=r"'broken'.*no fake device 'FakeNowhereV2'"):
+        broken["broken"]
+    with pytest.raises(BackendError, match="no backend 'idael'; did you mean 'ideal'"):
+        broken["idael"]
+    assert "idael" not in broken
+
+
+def test_ibm_entries_are_read_and_refused_only_when_used():
+    array = registry({"torino": {"type": "ibm", "device": "ibm_torino", "shots": 512}}, clients={0: "torino"})
+    assert array.name_for_client(0) == "torino"
+    assert array.for_client(1).name == "ideal"
+    assert array.summary("torino")["Noise"] == "ibm_torino"
+    with pytest.raises(BackendError, match="ibm_torino"):
+        array.for_client(0)
+
+
+def test_assignment():
+    two = {"noisy": {"type": "aer", "noise": {"readout": 0.1}}}
+    explicit = registry(two, clients={0: "noisy", "2-3": "noisy"})
+    assert explicit.assign(5) == ("noisy", "ideal", "noisy", "noisy", "ideal")
+    assert registry(two, default={"cycle": ["ideal", "noisy"]}).assign(3) == ("ideal", "noisy", "ideal")
+    drawn = [registry(two, default={"random": ["ideal", "noisy"], "seed": s}).assign(200) for s in (7, 7, 8)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert 60 < drawn[0].count("noisy") < 140
+    with pytest.raises(ConfigurationError, match=r"clients.2-3 names client 3, but there are 3 clients"):
+        explicit.assign(3)
+    with pytest.raises(ConfigurationError, match="at least 0"):
+        explicit.for_client(-1)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([1], "must be a mapping"),
+        ({}, "key 'backends' is missing"),
+        ({"backends": {}}, "key 'backends'"),
+        ({"backends": {"a": {"type": "aer", "nose": 1}}}, "unknown key 'backends.a.nose'; did you mean 'noise'"),
+        ({"backends": {"a": {"type": "ser"}}}, "key 'backends.a.type': must be 'aer', 'ibm', got 'ser'"),
+        ({"backends": {"a": {}}}, "key 'backends.a.type' is missing"),
+        ({"backends": {"ideal": {"type": "aer", "shots": 0}}}, "key 'backends.ideal.shots'.*greater than 0, but got 0"),
+        ({"backends": {"ideal": {"type": "aer", "noise": 3}}}, "'backends.ideal.noise': must be a fake device's name"),
+        ({"backends": {"ideal": {"type": "aer", "noise": {"readout": 1.5}}}}, "less than or equal to 1, but got 1.5"),
+        ({"backends": {"ideal": {"type": "aer", "noise": {"depolarising": {}}}}}, "did you mean 'depolarizing'"),
+        ({"backends": {"ideal": {"type": "ibm", "device": "x", "token": "s"}}}, "unknown key 'backends.ideal.token'"),
+        ({"backends": IDEAL, "assignment": {"default": "idael"}}, "assignment.default names the backend 'idael'; did"),
+        ({"backends": IDEAL, "assignment": {"default": {"cycle": []}}}, "cycle"),
+        ({"backends": IDEAL, "assignment": {"default": 3}}, "must be a backend's name"),
+        ({"backends": IDEAL, "assignment": {"server": "x"}}, "assignment.server names the backend 'x'"),
+        ({"backends": IDEAL, "assignment": {"clients": {"0-3": "ideal", 2: "ideal"}}}, "client 2 is named by both"),
+        ({"backends": IDEAL, "assignment": {"clients": {"3-0": "ideal"}}}, "range '3-0' is empty"),
+        ({"backends": IDEAL, "assignment": {"clients": {"-1": "ideal"}}}, "must be a client's id from 0"),
+        ({"backends": IDEAL, "assignment": {"clients": {1: "x"}}}, "assignment.clients.1 names the backend 'x'"),
+    ],
+)
+def test_wrong_files_are_refused_with_the_key(data, message):
+    with pytest.raises(ConfigurationError, match=message):
+        BackendRegistry.from_mapping(data)
+
+
+def test_files_that_are_no_yaml(tmp_path):
+    for text, message in [("a: [", "not YAML"), ("a: 1\na: 2", "stands twice"), ("\xff", "mapping")]:
+        path = tmp_path / "b.yaml"
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigurationError, match=message):
+            BackendRegistry.from_yaml(path)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        BackendRegistry.from_yaml(tmp_path / "none.yaml")
+
+
+def test_saved_calibration_gives_the_same_machine(tmp_path):
+    fake_calibration("FakeManilaV2").save(tmp_path / "manila.json")
+    (tmp_path / "backends.yaml").write_text(
+        "backends:\n  ideal: {type: aer}\n  saved: {type: aer, noise: {calibration: manila.json}}\n"
+        "  fake: {type: aer, noise: FakeManilaV2}\n"
+    )
+    array = BackendRegistry.from_yaml(tmp_path / "backends.yaml")
+    spec = paper_circuit()
+    x = torch.linspace(-1, 1, 8).reshape(2, 4)
+    outputs = [quantum_layer(spec, array[name])(x).detach() for name in ("saved", "fake", "ideal")]
+    torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=0)
+    assert (outputs[0] - outputs[2]).abs().max() > 0.02
+    assert load_calibration(tmp_path / "manila.json").date == fake_calibration("FakeManilaV2").date
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"configuration": {}, "properties": {}}'])
+def test_damaged_calibration_is_refused(tmp_path, text):
+    path = tmp_path / "c.json"
+    path.write_text(text)
+    with pytest.raises(BackendError, match="is not a calibration"):
+        load_calibration(path)
+
+
+def test_calibration_of_another_format_is_refused(tmp_path):
+    calibration = fake_calibration("FakeManilaV2")
+    properties = {**calibration.properties, "gates": "none"}
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({"configuration": calibration.configuration, "properties": properties}))
+    with pytest.raises(BackendError, match="not IBM's format"):
+        _ = load_calibration(path).target
+
+
+def test_circuit_that_does_not_fit_the_machine():
+    small = registry({"manila": {"type": "aer", "noise": "FakeManilaV2"}})
+    with pytest.raises(BackendError, match="'manila' cannot take the circuit"):
+        quantum_layer(paper_circuit(num_qubits=6), small["manila"])
+
+
+def test_shots_differ_from_step_to_step_and_repeat_with_the_seed():
+    layer = quantum_layer(paper_circuit(), registry({"s": {"type": "aer", "shots": 100}})["s"])
+    x = torch.zeros(2, 4)
+    with torch.no_grad():
+        layer.neural_network.reseed(3)
+        first = [layer(x), layer(x)]
+        layer.neural_network.reseed(3)
+        second = [layer(x), layer(x)]
+    assert not torch.equal(first[0], first[1])
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+
+
+def test_noisy_gradient_is_the_derivative_of_the_noisy_value():
+    layer = quantum_layer(paper_circuit(), registry({"m": {"type": "aer", "noise": "FakeManilaV2"}})["m"])
+    network = layer.neural_network
+    x, w = np.array([[0.3, -0.8, 1.1, 0.2]]), layer.weight.detach().double().numpy()
+    _, jacobian = network.evaluate(x, w, jacobian=True)
+    step = 1e-4
+    for k in (0, 3, 7, 11, 13, 20, 23):
+        up, down = (network.evaluate(x, w + s * step * np.eye(24)[k], jacobian=False)[0] for s in (1, -1))
+        np.testing.assert_allclose(jacobian[0, :, 4 + k], (up - down)[0] / (2 * step), atol=2e-6)

@@ -1,0 +1,314 @@
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from qiskit_fedqml import RunResult, load_model, resume_federation, run_federation
+from qiskit_fedqml import federation as federation_module
+from qiskit_fedqml import training as training_module
+from qiskit_fedqml.aggregation import fedavg
+from qiskit_fedqml.backends.aer import AerBackend
+from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError
+from qiskit_fedqml.federation import sample_clients
+from qiskit_fedqml.qnn import Usage
+from qiskit_fedqml.training import ClientUpdate
+
+NOISY = {
+    "backends": {
+        "ideal": {"type": "aer"},
+        "shots": {"type": "aer", "noise": {"readout": 0.05}, "shots": 64},
+    },
+    "assignment": {"default": {"cycle": ["ideal", "shots"]}},
+}
+
+
+def update(client, examples, values, status="ok"):
+    state = None if values is None else {"w": torch.tensor(values), "b": torch.tensor([float(client)])}
+    return ClientUpdate(client, "ideal", "aer", examples, 1.0, 0.0, Usage(), status, state)
+
+
+def same(a, b):
+    assert [r.without_times() for r in a.rounds] == [r.without_times() for r in b.rounds]
+    assert a.state.keys() == b.state.keys()
+    assert all(torch.equal(a.state[key], b.state[key]) for key in a.state)
+
+
+class Interrupt(Exception):
+    pass
+
+
+class StopAfter:
+    """An observer that interrupts a run after some clients of some round."""
+
+    def __init__(self, round, clients):
+        self.at, self.round, self.left = round, 0, clients
+
+    def features_extracted(self, what, done, total):
+        pass
+
+    def round_started(self, round, num_rounds, num_clients):
+        self.round = round
+
+    def client_finished(self, client):
+        if self.round == self.at:
+            self.left -= 1
+            if self.left == 0:
+                raise Interrupt
+
+    def round_finished(self, record):
+        if record.round == self.at and self.left < 0:
+            raise Interrupt
+
+
+def test_fedavg_by_hand():
+    average, seen = fedavg(iter([update(0, 1, [1.0, 2.0]), update(1, 3, [5.0, -2.0]), update(2, 9, None, "failed")]))
+    torch.testing.assert_close(average["w"], torch.tensor([(1 + 15) / 4, (2 - 6) / 4]))
+    torch.testing.assert_close(average["b"], torch.tensor([3 / 4]))
+    assert [u.client_id for u in seen] == [0, 1, 2]
+    assert all(u.state is None for u in seen)
+    assert fedavg([update(0, 1, None)])[0] is None
+
+
+def test_fedavg_leaves_the_clients_tensors_alone():
+    first = update(0, 2, [1.0, 2.0])
+    fedavg([first, update(1, 2, [3.0, 4.0])])
+    assert torch.equal(first.state["w"], torch.tensor([1.0, 2.0]))
+
+
+def test_clients_are_sampled_without_replacement_in_order():
+    draws = [sample_clients(0, r, 20, 5) for r in range(1, 200)]
+    assert all(d == sorted(set(d)) and len(d) == 5 for d in draws)
+    counts = np.bincount(np.concatenate(draws), minlength=20)
+    assert counts.min() > 25
+    assert sample_clients(0, 3, 20, 5) == draws[2]
+    assert sample_clients(1, 3, 20, 5) != draws[2]
+
+
+def test_rerun_gives_the_same_bits_and_the_folder_the_same_result(tiny, tmp_path):
+    experiment = tiny(backends=NOISY)
+    first = run_federation(experiment, tmp_path / "run")
+    same(first, run_federation(experiment))
+    loaded = RunResult.load(tmp_path / "run")
+    same(first, loaded)
+    assert loaded.experiment == experiment
+    assert loaded.is_complete
+    assert loaded.run["seed"] == 5
+    assert loaded.run["versions"]["qiskit"]
+    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize("keep", ["reset", "keep"])
+@pytest.mark.parametrize(("round", "clients"), [(1, 1), (2, 1), (3, 2), (2, -1), (3, -1)])
+def test_resumed_run_ends_with_the_same_bits(tiny, tmp_path, keep, round, clients):
+    experiment = tiny(backends=NOISY, federation__rounds=3, federation__client_optimizer_state=keep)
+    whole = run_federation(experiment)
+    with pytest.raises(Interrupt):
+        run_federation(experiment, tmp_path / "run", observer=StopAfter(round, clients))
+    stopped = RunResult.load(tmp_path / "run")
+    assert not stopped.is_complete or clients < 0
+    resumed = resume_federation(tmp_path / "run")
+    same(whole, resumed)
+    same(whole, RunResult.load(tmp_path / "run"))
+
+
+def test_torn_last_line_is_replayed(tiny, tmp_path):
+    experiment = tiny(federation__rounds=3)
+    whole = run_federation(experiment)
+    with pytest.raises(Interrupt):
+        run_federation(experiment, tmp_path / "run", observer=StopAfter(3, 1))
+    with (tmp_path / "run" / "rounds.jsonl").open("a") as file:
+        file.write('{"round": 3, "train_lo')
+    same(whole, resume_federation(tmp_path / "run"))
+
+
+def test_resuming_a_finished_run_changes_nothing(tiny, tmp_path):
+    run_federation(tiny(), tmp_path / "run")
+    before = (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns
+    assert resume_federation(tmp_path / "run").is_complete
+    assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_existing_folder_is_refused_unless_told(tiny, tmp_path):
+    out = tmp_path / "run"
+    run_federation(tiny(), out)
+    with pytest.raises(ResultError, match="exists already"):
+        run_federation(tiny(), out)
+    run_federation(tiny(federation__rounds=1), out, overwrite=True)
+    assert len(RunResult.load(out).rounds) == 1
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ResultError, match="not a result folder"):
+        run_federation(tiny(), tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_damaged_folders(tiny, tmp_path):
+    with pytest.raises(ResultError, match=r"has no config.yaml"):
+        RunResult.load(tmp_path)
+    run_federation(tiny(), tmp_path / "run")
+    for name, text, message in [
+        ("config.yaml", "seed: x\n", "key 'seed'"),
+        ("run.json", "{", "not a whole result folder"),
+        ("rounds.jsonl", '{"round": 1}\n', "line 1 is damaged"),
+    ]:
+        shutil.copytree(tmp_path / "run", tmp_path / "copy")
+        (tmp_path / "copy" / name).write_text(text)
+        with pytest.raises(ResultError, match=message):
+            RunResult.load(tmp_path / "copy")
+        shutil.rmtree(tmp_path / "copy")
+    (tmp_path / "run" / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(ResultError, match="damaged"):
+        load_model(tmp_path / "run")
+
+
+def test_records_count_what_happened(tiny):
+    experiment = tiny(federation__local_epochs=2, federation__rounds=1, backends=NOISY)
+    (record,) = run_federation(experiment).rounds
+    held = sum(client.examples for client in record.clients)
+    assert record.examples == 2 * held
+    # 2 qubits, 1 layer, Z of both: 4 + 6 angles, all in the light cone of the logical circuit.
+    assert record.circuits == 2 * held * 21
+    shots = {"ideal": 1, "shots": 64}
+    assert record.executions == sum(2 * c.examples * 21 * shots[c.backend] for c in record.clients)
+    num_trained = 64 * 4 + 4 + 4 * 2 + 2 + 6
+    assert record.bytes_down == record.bytes_up == 2 * 4 * num_trained
+    assert record.train_loss == pytest.approx(np.mean([c.train_loss for c in record.clients]))
+    assert {c.backend for c in record.clients} <= {"ideal", "shots"}
+    assert all(c.simulator == "aer" and c.status == "ok" for c in record.clients)
+
+
+def test_partial_batches_are_kept_and_the_loss_is_weighted_by_examples(tiny, monkeypatch):
+    sizes, losses = [], []
+    original = training_module.cross_entropy
+
+    def spy(logits, labels):
+        loss = original(logits, labels)
+        if logits.requires_grad:
+            sizes.append(len(labels))
+            losses.append(float(loss.detach()))
+        return loss
+
+    monkeypatch.setattr(training_module, "cross_entropy", spy)
+    (record,) = run_federation(tiny(federation__rounds=1, federation__clients_per_round=1)).rounds
+    assert sum(sizes) == record.clients[0].examples
+    assert sizes[:-1] == [16] * (len(sizes) - 1)
+    assert 0 < sizes[-1] < 16
+    assert record.train_loss == pytest.approx(np.average(losses, weights=sizes))
+
+
+def test_one_client_with_all_data_is_the_non_federated_baseline(tiny):
+    options = {"federation__clients": 1, "federation__clients_per_round": 1, "federation__rounds": 3}
+    kept = run_federation(tiny(**options, federation__client_optimizer_state="keep"))
+    reset = run_federation(tiny(**options))
+    assert kept.rounds[0].without_times() == reset.rounds[0].without_times()
+    assert kept.rounds[1].train_loss != reset.rounds[1].train_loss
+    assert kept.rounds[0].clients[0].examples == kept.rounds[0].examples
+
+
+def test_update_that_is_not_finite_is_refused_and_recorded(tiny, monkeypatch):
+    chosen = sample_clients(5, 1, 4, 2)
+    poisoned = chosen[0]
+    original_optimizer = training_module.Worker.optimizer_for
+
+    def exploding(self, client_id, round):
+        optimizer = original_optimizer(self, client_id, round)
+        if client_id == poisoned:
+            optimizer.param_groups[0]["lr"] = float("inf")
+        return optimizer
+
+    monkeypatch.setattr(training_module.Worker, "optimizer_for", exploding)
+    result = run_federation(tiny(federation__rounds=1, federation__optimizer="sgd", federation__batch_size=1000))
+    statuses = {c.id: c.status for c in result.rounds[0].clients}
+    assert statuses[poisoned] == "refused: the update is not finite"
+    assert statuses[chosen[1]] == "ok"
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in result.state.values())
+    assert np.isfinite(result.rounds[0].test_loss)
+
+
+class Failing(AerBackend):
+    def evaluate(self, program, angles, *, jacobian, seed=None):
+        if jacobian:
+            raise BackendError("the fridge is warm")
+        return super().evaluate(program, angles, jacobian=jacobian, seed=seed)
+
+
+@pytest.mark.parametrize("policy", ["stop", "skip"])
+def test_client_whose_backend_fails(tiny, monkeypatch, policy):
+    original = federation_module.BackendRegistry._open
+    monkeypatch.setattr(
+        federation_module.BackendRegistry,
+        "_open",
+        lambda self, name: Failing(name) if name == "shots" else original(self, name),
+    )
+    experiment = tiny(backends=NOISY, federation__clients_per_round=4, federation__on_client_failure=policy)
+    if policy == "stop":
+        with pytest.raises(BackendError, match=r"Round 1, client 1, backend 'shots': the fridge is warm"):
+            run_federation(experiment)
+        return
+    (record, _) = run_federation(experiment).rounds
+    assert [c.status for c in record.clients] == ["ok", "failed: the fridge is warm"] * 2
+    assert record.clients[1].train_loss is None
+    assert record.bytes_up == record.bytes_down / 2
+
+
+def test_round_without_any_update_keeps_the_global_model(tiny, monkeypatch):
+    monkeypatch.setattr(federation_module.BackendRegistry, "_open", lambda self, name: Failing(name))
+    result = run_federation(tiny(federation__on_client_failure="skip"))
+    assert result.rounds[0].train_loss is None
+    assert result.rounds[0].test_loss == result.rounds[1].test_loss
+
+
+@pytest.mark.parametrize("quantum", ["frozen", "classical"])
+def test_controls(tiny, quantum):
+    result = run_federation(tiny(model__quantum=quantum, model__circuit={"num_qubits": 2, "num_layers": 2}))
+    clients = result.rounds[0].clients
+    assert {c.simulator for c in clients} == {"aer" if quantum == "frozen" else "none"}
+    assert result.rounds[0].circuits > 0 if quantum == "frozen" else result.rounds[0].circuits == 0
+    if quantum == "frozen":
+        trained = run_federation(tiny(model__circuit={"num_qubits": 2, "num_layers": 2}, federation__rounds=1))
+        fresh = run_federation(tiny(model__quantum="frozen", model__circuit={"num_qubits": 2, "num_layers": 2}))
+        assert torch.equal(result.state["quantum.weight"], fresh.state["quantum.weight"])
+        assert not torch.equal(result.state["quantum.weight"], trained.state["quantum.weight"])
+
+
+def test_further_evaluation_backends_add_columns(tiny):
+    record = run_federation(tiny(backends=NOISY, evaluation={"backends": ["shots"]})).rounds[-1]
+    assert set(record.evaluations) == {"shots"}
+    assert record.evaluations["shots"]["test_loss"] != record.test_loss
+
+
+def test_validation_set_is_evaluated(tiny):
+    record = run_federation(tiny(data__validation_fraction=0.2)).rounds[-1]
+    assert 0 <= record.validation_accuracy <= 1
+    assert record.validation_loss > 0
+
+
+def test_loaded_model_gives_the_recorded_test_accuracy(tiny, tmp_path):
+    result = run_federation(tiny(), tmp_path / "run")
+    model = load_model(tmp_path / "run")
+    from qiskit_fedqml.preparation import prepare_test_data
+
+    examples = prepare_test_data(result.experiment)
+    with torch.no_grad():
+        logits = model(torch.from_numpy(examples.features))
+    accuracy = (logits.argmax(dim=1).numpy() == examples.labels).mean()
+    assert accuracy == result.rounds[-1].test_accuracy
+
+
+def test_training_learns(tiny):
+    result = run_federation(tiny(federation__rounds=6, federation__clients_per_round=4))
+    assert result.rounds[-1].test_accuracy > 0.9
+    assert result.rounds[-1].test_loss < result.rounds[0].test_loss
+
+
+def test_unavailable_device_is_a_clear_error(tiny, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigurationError, match="finds no CUDA device"):
+        run_federation(tiny(model__device="cuda"))
+
+
+def test_records_are_plain_values(tiny):
+    record = run_federation(tiny()).rounds[0]
+    assert type(record).from_json(dataclasses.asdict(record)) == record
