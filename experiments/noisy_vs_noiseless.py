@@ -42,7 +42,9 @@ def main() -> None:
 
     table = markdown_table(table_rows(runs))
     (out / "table.md").write_text(table, encoding="utf-8")
-    figures = save_figure(learning_curves(runs, "Digits 0 to 3: federated training with and without noise"), out / "curves")
+    figures = save_figure(
+        learning_curves(runs, "Digits 0 to 3: federated training with and without noise"), out / "curves"
+    )
     print(table)
     print(f"Learning curves: {', '.join(str(path) for path in figures)}")
 

@@ -34,7 +34,7 @@ _MODULE_OF = {
     "run_federation": "federation",
 }
 
-__all__ = [  # noqa: RUF022  (as in the imports above)
+__all__ = [
     "BackendRegistry",
     "BroadcastEstimatorQNN",
     "CircuitSpec",

@@ -1,8 +1,9 @@
 """A circuit seen through its gate angles: where shifts are made, and the chain rule back to inputs and weights.
 
-Every parameterised gate gets an angle of its own; the circuit of angles is what backends transpile and run. Angles are
-functions of the circuit's parameters (arctan of an input, a weight, a sum of several), evaluated here for whole batches,
-and so are their derivatives. The parameter-shift rule (Schuld et al., Phys. Rev. A 99, 032331, 2019) is applied to angles.
+Every parameterised gate gets an angle of its own; the circuit of angles is what backends transpile and run. Angles
+are functions of the circuit's parameters (arctan of an input, a weight, a sum of several), evaluated here for whole
+batches, and so are their derivatives. The parameter-shift rule (Schuld et al., Phys. Rev. A 99, 032331, 2019) is
+applied to angles.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,8 +26,8 @@ class GateAngles:
     """The angles of a circuit's parameterised gates as functions of the circuit's parameters.
 
     Args:
-        circuit: A parameterised circuit. Gates without a two-term shift rule are decomposed into gates that have one, as
-            qiskit-machine-learning's ``ParamShiftEstimatorGradient`` does.
+        circuit: A parameterised circuit. Gates without a two-term shift rule are decomposed into gates that have one,
+            as qiskit-machine-learning's ``ParamShiftEstimatorGradient`` does.
         parameters: The circuit's parameters in the order in which values will come (inputs, then weights).
 
     Attributes:

@@ -25,8 +25,8 @@ class CircuitSpec:
         observables: One observable for each output, on as many qubits as the circuit has.
 
     Raises:
-        CircuitError: A parameter is in no or in both roles or is not in the circuit, an observable has another number of
-            qubits than the circuit, there is no observable, or the circuit measures.
+        CircuitError: A parameter is in no or in both roles or is not in the circuit, an observable has another number
+            of qubits than the circuit, there is no observable, or the circuit measures.
     """
 
     circuit: QuantumCircuit
@@ -138,9 +138,9 @@ def paper_circuit(
     """Build the paper's circuit (Fig. 3): encoder, variational layers, and Z of the first qubits.
 
     Of the 24 weights of the default circuit 9 cannot change the two outputs (indices in parentheses, in the order of
-    layer, qubit, α β γ): the last layer's rotations of qubits 2 and 3, which are not measured (18 to 23), the last RZ(γ)
-    of qubits 0 and 1, which commutes with Z (14, 17), and RZ(γ) of qubit 3 in the first layer (11), which commutes with
-    all that the second layer's observables become on that qubit. They are kept, as in the paper.
+    layer, qubit, α β γ): the last layer's rotations of qubits 2 and 3, which are not measured (18 to 23), the last
+    RZ(γ) of qubits 0 and 1, which commutes with Z (14, 17), and RZ(γ) of qubit 3 in the first layer (11), which
+    commutes with all that the second layer makes of the observables on that qubit. They are kept, as in the paper.
 
     Args:
         num_qubits: Number of qubits and of inputs, at least 1.

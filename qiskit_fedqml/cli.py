@@ -1,7 +1,8 @@
 """The command line. Everything heavy is imported by the command that needs it, so that help comes at once."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,17 +22,22 @@ app = typer.Typer(
     epilog="Start with: fedqml run experiments/digits.yaml --backends backends.yaml",
 )
 
-ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file, such as experiments/digits.yaml.")]
+ExperimentFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="An experiment file, such as experiments/digits.yaml.")
+]
 BackendsOption = Annotated[
     Path | None,
     typer.Option("--backends", metavar="YAML", help="The machines and who has which, in place of the experiment's."),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key, such as federation.rounds=3; may be repeated."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Another value for a key, such as federation.rounds=3; may be repeated."
+    ),
 ]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="The result folder; by default results/ and the file's name.")
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="The result folder; by default results/ and the file's name."),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a result folder that exists.")]
 
@@ -56,19 +62,23 @@ def run(
 
 
 @app.command()
-def resume(directory: Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of the stopped run.")]) -> None:
+def resume(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of the stopped run.")],
+) -> None:
     """Go on with a stopped run. An interrupted round is replayed from its start, so the end is the same to the bit."""
     from qiskit_fedqml.federation import resume_federation
     from qiskit_fedqml.progress import ProgressBars
 
-    with ProgressBars(directory.name) as bars:
+    with _resumable(directory), ProgressBars(directory.name) as bars:
         result = resume_federation(directory, observer=bars)
     _show({directory.name: result})
 
 
 @app.command()
 def compare(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Experiment files, or folders of finished runs.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="Experiment files, or folders of finished runs.")
+    ],
     backends: BackendsOption = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results, table and figure go.")] = Path(
         "results/comparison"
@@ -129,8 +139,12 @@ def evaluate(
 
 @app.command()
 def backends(
-    file: Annotated[Path, typer.Option("--backends", metavar="YAML", help="The backends file.")] = Path("backends.yaml"),
-    check: Annotated[bool, typer.Option("--check", help="Prove that each machine's noise acts as its rates say.")] = False,
+    file: Annotated[Path, typer.Option("--backends", metavar="YAML", help="The backends file.")] = Path(
+        "backends.yaml"
+    ),
+    check: Annotated[
+        bool, typer.Option("--check", help="Prove that each machine's noise acts as its rates say.")
+    ] = False,
     save_calibration: Annotated[
         tuple[str, Path] | None,
         typer.Option(
@@ -178,9 +192,6 @@ def main() -> None:
     except FedQMLError as error:
         print(f"fedqml: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("fedqml: stopped. `fedqml resume DIR` goes on with the run.", file=sys.stderr)
-        sys.exit(130)
 
 
 def _load(file: Path, backends: Path | None, overrides: Sequence[str] | None) -> "Experiment":
@@ -196,8 +207,18 @@ def _run(experiment: "Experiment", name: str, out: Path, overwrite: bool) -> "Ru
     from qiskit_fedqml.federation import run_federation
     from qiskit_fedqml.progress import ProgressBars
 
-    with ProgressBars(name) as bars:
+    with _resumable(out), ProgressBars(name) as bars:
         return run_federation(experiment, out, overwrite=overwrite, observer=bars)
+
+
+@contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    """Let Ctrl-C end with how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"fedqml: stopped; `fedqml resume {folder}` goes on from the last finished round.", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _show(runs: "dict[str, RunResult]") -> None:

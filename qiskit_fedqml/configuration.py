@@ -27,7 +27,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise ConfigurationError(f"Key {key!r} stands twice (line {key_node.start_mark.line + 1}).")
             seen.add(key)
@@ -100,7 +100,9 @@ def _explain(model: type[BaseModel], data: Any, error: ValidationError, source: 
         elif item["type"] == "union_tag_invalid":
             context = item["ctx"]
             got = repr(context["tag"])
-            text = f"key '{key}.{context['discriminator'].strip(chr(39))}': must be {context['expected_tags']}, got {got}"
+            text = (
+                f"key '{key}.{context['discriminator'].strip(chr(39))}': must be {context['expected_tags']}, got {got}"
+            )
         elif item["type"] == "union_tag_not_found":
             text = f"key '{key}.{item['ctx']['discriminator'].strip(chr(39))}' is missing"
         else:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from qiskit_fedqml.backends.entries import AerEntry, BackendsFile, CalibrationFile
+from qiskit_fedqml.backends.entries import AerEntry, BackendEntry, BackendsFile, CalibrationFile
 from qiskit_fedqml.configuration import StrictModel, nearest, parse_yaml, read_yaml, validate
 from qiskit_fedqml.errors import ConfigurationError
 
@@ -216,7 +216,9 @@ class Experiment(StrictModel):
     def _evaluation_backends_exist(self) -> "Experiment":
         for name in self.evaluation.backends:
             if name not in self.backends.backends:
-                raise ValueError(f"evaluation.backends names the backend {name!r}{nearest(name, self.backends.backends)}")
+                raise ValueError(
+                    f"evaluation.backends names the backend {name!r}{nearest(name, self.backends.backends)}"
+                )
         if self.evaluation.backends and self.model.quantum == "classical":
             raise ValueError("evaluation.backends has no effect with model.quantum: classical, which runs no circuit")
         return self
@@ -281,7 +283,7 @@ def _put(data: dict[str, Any], key: str, value: Any) -> None:
 
 def _with_absolute_calibrations(experiment: Experiment, folder: Path) -> Experiment:
     """Let the paths of saved calibrations start nowhere in particular, so that the experiment stands alone."""
-    entries = {}
+    entries: dict[str, BackendEntry] = {}
     for name, entry in experiment.backends.backends.items():
         if isinstance(entry, AerEntry) and isinstance(entry.noise, CalibrationFile):
             absolute = str((folder / entry.noise.calibration).absolute())

@@ -26,9 +26,7 @@ _BATCH_PIXELS = 64 * 64 * 64
 """Pixels of one batch: 64 images of 64×64."""
 
 
-def extract_features(
-    split: Split, config: FeaturesConfig, progress: Progress | None = None
-) -> NDArray[np.float32]:
+def extract_features(split: Split, config: FeaturesConfig, progress: Progress | None = None) -> NDArray[np.float32]:
     """Return the features of a split.
 
     Ready features are returned as they are. Images go through the backbone, whose features are kept on disk in
@@ -70,7 +68,7 @@ def _compute(
     step = max(1, _BATCH_PIXELS // size**2)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".{os.getpid()}.part")
-    features: NDArray[np.float32] | None = None
+    features: np.memmap | None = None
     try:
         for start in range(0, len(images), step):
             indices = np.arange(start, min(start + step, len(images)))
@@ -109,12 +107,16 @@ def _extractor(config: FeaturesConfig, weights: Path | None) -> torch.nn.Module:
 
     known = torchvision.models.list_models(module=torchvision.models)
     if config.backbone not in known:
-        raise DataError(f"`features.backbone`: torchvision has no model {config.backbone!r}{nearest(str(config.backbone), known)}")
+        raise DataError(
+            f"`features.backbone`: torchvision has no model {config.backbone!r}{nearest(str(config.backbone), known)}"
+        )
     with torch.device("meta"):  # the weights come from the file, so none are drawn
         model = torchvision.models.get_model(config.backbone, weights=None).eval()
     nodes = get_graph_node_names(model)[1]
     if not any(node == config.layer or node.startswith(f"{config.layer}.") for node in nodes):
-        raise DataError(f"`features.layer`: {config.backbone} has no layer {config.layer!r}{nearest(str(config.layer), nodes)}")
+        raise DataError(
+            f"`features.layer`: {config.backbone} has no layer {config.layer!r}{nearest(str(config.layer), nodes)}"
+        )
     extractor = create_feature_extractor(model, {config.layer: "features"})
     state = _state_dict(config, weights)
     used = extractor.state_dict()
@@ -124,7 +126,9 @@ def _extractor(config: FeaturesConfig, weights: Path | None) -> torch.nn.Module:
         if key not in state or state[key].shape != tensor.shape
     ]
     if wrong:
-        raise DataError(f"`features.weights`: {config.weights} does not fit {config.backbone} up to {config.layer!r}: {wrong[0]}.")
+        raise DataError(
+            f"`features.weights`: {config.weights} does not fit {config.backbone} up to {config.layer!r}: {wrong[0]}."
+        )
     extractor.load_state_dict({key: state[key] for key in used}, assign=True)
     return extractor.eval().requires_grad_(False)
 

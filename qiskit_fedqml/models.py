@@ -1,5 +1,6 @@
 """The hybrid classifier: scaled features, the paper's trainable head (Table I), and a quantum layer or its control."""
 
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -53,7 +54,9 @@ class SeededDropout(nn.Module):
         if not self.training or not self.probability:
             return values
         if self.generator is None:
-            raise RuntimeError("Set `generator` before training, so that dropout does not draw from torch's global one.")
+            raise RuntimeError(
+                "Set `generator` before training, so that dropout does not draw from torch's global one."
+            )
         keep = 1 - self.probability
         return values * torch.empty_like(values).bernoulli_(keep, generator=self.generator).div_(keep)
 
@@ -61,8 +64,8 @@ class SeededDropout(nn.Module):
 class MatchedClassicalLayer(nn.Module):
     """A control for the quantum layer: a tanh network of exactly as many parameters, with outputs in [−1, 1] as well.
 
-    It has ``num_weights // (inputs + outputs)`` hidden units without biases; what is left of the count becomes biases of
-    the first hidden units. For the paper's circuit: 4 → 4 → 2, 24 parameters, no bias.
+    It has ``num_weights // (inputs + outputs)`` hidden units without biases; what is left of the count becomes biases
+    of the first hidden units. For the paper's circuit: 4 → 4 → 2, 24 parameters, no bias.
 
     Args:
         spec: The circuit that it stands in for.
@@ -167,7 +170,7 @@ def build_head(num_features: int, config: ModelConfig, seed: int) -> nn.Sequenti
     generator = torch_generator(derive_seed(seed, "initial head"))
     widths = [num_features, *config.hidden]
     modules: list[nn.Module] = []
-    for width, following in zip(widths, widths[1:], strict=False):
+    for width, following in pairwise(widths):
         modules += [_linear(width, following, generator), nn.ReLU(), SeededDropout(config.dropout)]
     return nn.Sequential(*modules, _linear(widths[-1], config.circuit.num_qubits, generator))
 

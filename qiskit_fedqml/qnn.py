@@ -36,9 +36,7 @@ class Usage:
     executions: int = 0
 
     def __sub__(self, earlier: "Usage") -> "Usage":
-        return Usage(
-            self.jobs - earlier.jobs, self.circuits - earlier.circuits, self.executions - earlier.executions
-        )
+        return Usage(self.jobs - earlier.jobs, self.circuits - earlier.circuits, self.executions - earlier.executions)
 
     def copy(self) -> "Usage":
         """Return the counts as they are now."""
@@ -276,6 +274,7 @@ def quantum_layer(
         initial_weights = (2 * torch.rand(spec.num_weights, generator=generator) - 1) * torch.pi
     if tuple(np.shape(initial_weights)) != (spec.num_weights,):
         raise CircuitError(
-            f"Argument `initial_weights` must have shape ({spec.num_weights},), but got {tuple(np.shape(initial_weights))}."
+            f"Argument `initial_weights` must have shape ({spec.num_weights},), "
+            f"but got {tuple(np.shape(initial_weights))}."
         )
     return QuantumLayer(qnn, initial_weights)

@@ -337,7 +337,9 @@ class RunFolder:
         return _map_calibrations(experiment, copy)
 
 
-def describe_run(experiment: Experiment, classes: tuple[str, ...], num_features: int, num_trained: int) -> dict[str, Any]:
+def describe_run(
+    experiment: Experiment, classes: tuple[str, ...], num_features: int, num_trained: int
+) -> dict[str, Any]:
     """Describe a run: versions, seed, threads, and the sizes that a model needs to be built again."""
     return {
         "seed": experiment.seed,

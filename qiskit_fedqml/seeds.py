@@ -1,7 +1,8 @@
 """All randomness of a run, derived from one root seed.
 
-No global generator is used anywhere: each random decision has a name (its purpose) and a place (round, client, step), and
-draws from a generator of its own. So a client's draws do not depend on which clients ran before it, nor on where it ran.
+No global generator is used anywhere: each random decision has a name (its purpose) and a place (round, client, step),
+and draws from a generator of its own. So a client's draws do not depend on which clients ran before it, nor on where it
+ran.
 """
 
 import hashlib

@@ -163,9 +163,7 @@ def train_client(worker: Worker, task: ClientTask) -> ClientUpdate:
     )
 
 
-def predict(
-    model: HybridClassifier, examples: Examples, rows: NDArray[np.intp] | None = None
-) -> NDArray[np.float64]:
+def predict(model: HybridClassifier, examples: Examples, rows: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
     """Return the model's logits, shape (examples, classes), for all examples or some rows, with dropout off."""
     model.eval()
     device = next(model.parameters()).device

@@ -1,4 +1,4 @@
-"""The one place where torchvision is imported: late, because it takes seconds, and with a clear error where it fails."""
+"""The one door to torchvision: opened late, because it takes seconds, and with a clear error where it fails."""
 
 from typing import Any
 

@@ -23,8 +23,12 @@ def circuit_specs(draw, max_qubits=3, max_gates=7):
         _append_gate(draw, circuit, inputs + weights)
     used = set(circuit.parameters)
     labels = st.text("IXYZ", min_size=num_qubits, max_size=num_qubits)
-    terms = st.lists(st.tuples(labels, st.floats(0.1, 2).flatmap(lambda c: st.sampled_from([c, -c]))), min_size=1, max_size=3)
-    operators = terms.map(SparsePauliOp.from_list).filter(lambda o: len(o.simplify()) > 1 or abs(o.simplify().coeffs[0]) > 0)
+    terms = st.lists(
+        st.tuples(labels, st.floats(0.1, 2).flatmap(lambda c: st.sampled_from([c, -c]))), min_size=1, max_size=3
+    )
+    operators = terms.map(SparsePauliOp.from_list).filter(
+        lambda o: len(o.simplify()) > 1 or abs(o.simplify().coeffs[0]) > 0
+    )
     observables = draw(st.lists(operators, min_size=1, max_size=3))
     return CircuitSpec(
         circuit, tuple(p for p in inputs if p in used), tuple(p for p in weights if p in used), tuple(observables)

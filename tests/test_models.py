@@ -88,7 +88,13 @@ def test_logits_are_the_expectations_of_scaled_features():
 
 def test_what_travels_is_what_is_trained():
     trained = model()
-    assert set(trained.trainable_state()) == {"head.0.weight", "head.0.bias", "head.3.weight", "head.3.bias", "quantum.weight"}
+    assert set(trained.trainable_state()) == {
+        "head.0.weight",
+        "head.0.bias",
+        "head.3.weight",
+        "head.3.bias",
+        "quantum.weight",
+    }
     trained.quantum.requires_grad_(False)
     assert "quantum.weight" not in trained.trainable_state()
     assert {"scaling.mean", "scaling.deviation", "quantum.weight"} <= set(trained.state_dict())

@@ -91,11 +91,13 @@ def test_equals_stock_on_the_paper_circuit_in_all_shapes():
             assert_same(a, b)
 
 
-@pytest.mark.parametrize(("x", "w"), [(np.zeros((2, 3)), np.zeros(24)), (np.zeros((2, 4)), np.zeros(5)), (np.zeros(3), None)])
+@pytest.mark.parametrize(
+    ("x", "w"), [(np.zeros((2, 3)), np.zeros(24)), (np.zeros((2, 4)), np.zeros(5)), (np.zeros(3), None)]
+)
 def test_bad_shapes_raise_as_stock_does(x, w):
     raised = []
     for network in both(paper_circuit()):
-        with pytest.raises(Exception) as caught:  # noqa: PT011  (the types are compared below)
+        with pytest.raises(Exception) as caught:
             network.forward(x, w)
         raised.append(caught.type)
     assert issubclass(raised[0], raised[1])
@@ -155,7 +157,7 @@ def test_values_alone_where_no_gradient_is_wanted(case):
 
 def test_gradients_through_torch_match_the_stock_connector():
     spec = paper_circuit()
-    ours, stock = both(spec, input_gradients=True)
+    _, stock = both(spec, input_gradients=True)
     weights = np.random.default_rng(3).uniform(-3, 3, 24)
     layers = [quantum_layer(spec, EXACT, initial_weights=weights), TorchConnector(stock, weights)]
     grads = []

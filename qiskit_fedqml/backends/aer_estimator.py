@@ -1,8 +1,8 @@
 """An ``EstimatorV2`` on Aer in which readout error acts and shots are a device's.
 
-Aer's own ``EstimatorV2`` takes expectation values from the density matrix, which leaves readout error out. This one takes
-the outcome probabilities of the measured qubits, applies each qubit's confusion matrix, and draws shots from the joint
-distribution.
+Aer's own ``EstimatorV2`` takes expectation values from the density matrix, which leaves readout error out. This one
+takes the outcome probabilities of the measured qubits, applies each qubit's confusion matrix, and draws shots from the
+joint distribution.
 """
 
 from collections.abc import Iterable
@@ -74,7 +74,7 @@ class AerEstimator(BaseEstimatorV2):
         )
         means = np.zeros((len(operators), len(points)))
         variances = np.zeros_like(means)
-        for group in commuting_groups(operators) if len(operators) and len(points) else ():
+        for group in commuting_groups(operators) if operators and len(points) else ():
             basis = group.z.any(axis=0), group.x.any(axis=0)
             qubits = np.flatnonzero(basis[0] | basis[1])
             outcomes = self._outcomes(pub.circuit, basis, qubits, points, shots)
@@ -158,7 +158,7 @@ class AerEstimator(BaseEstimatorV2):
 
 
 def _weight_of_outcomes(operator: SparsePauliOp, group: PauliList, qubits: NDArray[np.intp]) -> Any:
-    """Return the value of an operator's terms in this group for each outcome, shape (2**qubits,); None without terms."""
+    """Return what an operator's terms in this group are worth for each outcome, shape (2**qubits,); None without."""
     outcomes = np.arange(1 << len(qubits))
     in_group = {(z.tobytes(), x.tobytes()) for z, x in zip(group.z, group.x, strict=True)}
     weight = np.zeros(len(outcomes))

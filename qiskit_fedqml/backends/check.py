@@ -1,7 +1,7 @@
 """The self-test "noise is active": a backend's answer on a small circuit against what its rates say.
 
-The prediction takes the machine's channels from the same :class:`Noise`, but computes with ``qiskit.quantum_info`` alone,
-so that noise or readout error that never reaches Aer is found.
+The prediction takes the machine's channels from the same :class:`Noise`, but computes with ``qiskit.quantum_info``
+alone, so that noise or readout error that never reaches Aer is found.
 """
 
 from dataclasses import dataclass

@@ -123,7 +123,7 @@ class Assignment(StrictModel):
             custom_error_message="must be a backend's name, {cycle: [NAME, …]}, or {random: [NAME, …], seed: N}",
         ),
     ] = "ideal"
-    clients: dict[int | str, str] = {}
+    clients: dict[int | str, str] = Field(default_factory=dict)
 
     @field_validator("clients")
     @classmethod

@@ -1,4 +1,4 @@
-"""Datasets: images or ready features with labels, split into training and test data that are disjoint by construction."""
+"""Datasets: images or ready features with labels, in training and test data that are disjoint by construction."""
 
 import hashlib
 import os
@@ -188,9 +188,7 @@ def npz(path: str, classes: tuple[int, ...] | None) -> Dataset:
         raise DataError(f"{file} must be an NPZ file of x_train, y_train, x_test and y_test: {error}.") from error
     present = sorted({int(v) for v in np.unique(arrays["y_train"])})
     wanted = classes if classes is not None else tuple(present)
-    splits = [
-        _npz_split(file, part, arrays[f"x_{part}"], arrays[f"y_{part}"], wanted) for part in ("train", "test")
-    ]
+    splits = [_npz_split(file, part, arrays[f"x_{part}"], arrays[f"y_{part}"], wanted) for part in ("train", "test")]
     return Dataset(tuple(str(c) for c in wanted), *splits)
 
 
@@ -238,7 +236,9 @@ def image_folder(path: str, test_fraction: float | None, rng: np.random.Generato
         classes, train_paths, train_labels = _image_files(root / "train")
         test_classes, test_paths, test_labels = _image_files(root / "test")
         if classes != test_classes:
-            raise DataError(f"{root} must have the same classes in train and test, but has {classes} and {test_classes}.")
+            raise DataError(
+                f"{root} must have the same classes in train and test, but has {classes} and {test_classes}."
+            )
         train = Split(FileImages(train_paths), train_labels)
         return Dataset(classes, train, Split(FileImages(test_paths), test_labels))
     if test_fraction is None:
@@ -282,7 +282,11 @@ def _choose(targets: np.ndarray, classes: tuple[int, ...], names: list[str] | No
 
 
 def _split(
-    features: NDArray[np.float32], labels: Labels, classes: tuple[str, ...], test_fraction: float, rng: np.random.Generator
+    features: NDArray[np.float32],
+    labels: Labels,
+    classes: tuple[str, ...],
+    test_fraction: float,
+    rng: np.random.Generator,
 ) -> Dataset:
     train, test = _split_indices(len(labels), test_fraction, rng)
     return Dataset(classes, Split(features[train], labels[train]), Split(features[test], labels[test]))

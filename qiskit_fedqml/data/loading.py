@@ -8,8 +8,8 @@ from qiskit_fedqml.errors import DataError
 from qiskit_fedqml.experiment import (
     Cifar10Data,
     DataConfig,
-    Dirichlet,
     DigitsData,
+    Dirichlet,
     ImageFolderData,
     LabelShards,
     NpzData,

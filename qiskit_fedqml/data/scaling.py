@@ -24,9 +24,7 @@ class FeatureSums:
     total_squared: NDArray[np.float64]
 
     def __add__(self, other: "FeatureSums") -> "FeatureSums":
-        return FeatureSums(
-            self.count + other.count, self.total + other.total, self.total_squared + other.total_squared
-        )
+        return FeatureSums(self.count + other.count, self.total + other.total, self.total_squared + other.total_squared)
 
 
 def feature_sums(features: NDArray[np.float32], indices: NDArray[np.intp]) -> FeatureSums:

@@ -24,7 +24,8 @@ def test_feature_that_never_changes_is_not_divided_by_zero():
 
 def test_preparation_never_looks_at_test_or_validation_data(tiny):
     experiment = tiny(
-        data__validation_fraction=0.2, features={"scaling": {"method": "client_sums", "per_feature": True, "center": True}}
+        data__validation_fraction=0.2,
+        features={"scaling": {"method": "client_sums", "per_feature": True, "center": True}},
     )
     data = prepare_data(experiment)
     held = data.train.features[np.concatenate(data.shards)]
@@ -34,6 +35,12 @@ def test_preparation_never_looks_at_test_or_validation_data(tiny):
 
 
 def test_ready_features_take_no_backbone(tiny):
-    backbone = {"backbone": "vgg16", "layer": "features", "weights": "torchvision", "image_size": 32, "pooling": "flatten"}
+    backbone = {
+        "backbone": "vgg16",
+        "layer": "features",
+        "weights": "torchvision",
+        "image_size": 32,
+        "pooling": "flatten",
+    }
     with pytest.raises(DataError, match="ready features"):
         prepare_data(tiny(features=backbone))

@@ -1,0 +1,182 @@
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from qiskit_fedqml import RunResult, cli
+from tests.conftest import ROOT, TINY
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    (tmp_path / "array.yaml").write_text(
+        "backends: {ideal: {type: aer}, noisy: {type: aer, noise: {readout: 0.1}, shots: 50}}\n"
+        "assignment: {default: {cycle: [ideal, noisy]}}\n"
+    )
+    return tmp_path
+
+
+def fedqml(monkeypatch, capsys, *arguments):
+    """Run the command line in this process; return exit code, output and errors."""
+    monkeypatch.setattr(sys, "argv", ["fedqml", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    out, err = capsys.readouterr()
+    return caught.value.code or 0, out, err
+
+
+def test_run_resume_evaluate_and_compare(files, monkeypatch, capsys):
+    code, out, err = fedqml(monkeypatch, capsys, "run", "tiny.yaml", "--backends", "array.yaml", "--set", "seed=9")
+    assert code == 0
+    assert "Testing accuracy" in " ".join(out.split()) or "accuracy" in out
+    assert "round 2" in err
+    result = RunResult.load("results/tiny")
+    assert result.experiment.seed == 9
+    assert {c.backend for r in result.rounds for c in r.clients} == {"ideal", "noisy"}
+    lines = [json.loads(line) for line in (files / "results/tiny/rounds.jsonl").read_text().splitlines()]
+    assert [line["round"] for line in lines] == [1, 2]
+    needed = {
+        "train_loss",
+        "test_loss",
+        "test_accuracy",
+        "examples",
+        "circuits",
+        "executions",
+        "bytes_up",
+        "bytes_down",
+    }
+    assert needed | {"seconds", "clients"} <= set(lines[0])
+    assert {"id", "backend", "simulator", "examples", "train_loss", "seconds", "status"} <= set(lines[0]["clients"][0])
+
+    assert fedqml(monkeypatch, capsys, "resume", "results/tiny")[0] == 0
+    code, out, _ = fedqml(monkeypatch, capsys, "evaluate", "results/tiny")
+    assert code == 0
+    assert f"accuracy {lines[-1]['test_accuracy']:.2%}" in out
+    code, out, _ = fedqml(
+        monkeypatch, capsys, "evaluate", "results/tiny", "--backend", "noisy", "--backends", "array.yaml"
+    )
+    assert code == 0
+    table = (files / "results/tiny/evaluations/noisy.csv").read_text().splitlines()
+    assert table[0] == "example,class,predicted,output 0,output 1"
+    assert len(table) == 1 + json.loads((files / "results/tiny/evaluations/noisy.json").read_text())["examples"]
+
+    (files / "other.yaml").write_text(yaml.safe_dump({**TINY, "seed": 1}))
+    code, out, _ = fedqml(monkeypatch, capsys, "compare", "results/tiny", "other.yaml", "--out", "both")
+    assert code == 0
+    assert (files / "both/curves.png").stat().st_size > 10_000
+    assert "<svg" in (files / "both/curves.svg").read_text()
+    rows = (files / "both/table.md").read_text().splitlines()
+    assert len(rows) == 4
+    assert rows[2].startswith("| tiny")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "none.yaml"], "none.yaml: cannot be read"),
+        (["run", "tiny.yaml", "--set", "federation.round=3"], "unknown key 'federation.round'; did you mean 'rounds'"),
+        (["run", "tiny.yaml", "--set", "rounds"], "must be KEY=VALUE"),
+        (["run", "tiny.yaml", "--set", "federation.rounds=none"], "key 'federation.rounds'"),
+        (["run", "tiny.yaml", "--backends", "none.yaml"], "none.yaml: cannot be read"),
+        (["run", "tiny.yaml", "--out", "taken"], "taken exists already"),
+        (["run", "tiny.yaml", "--set", "data.classes=[0,1,2]"], "3 classes, but `model.circuit.num_qubits` is 2"),
+        (["resume", "none"], "none is not a result folder"),
+        (["evaluate", "none"], "none is not a result folder"),
+        (["compare", "tiny.yaml", "sub/tiny.yaml"], "must have different names"),
+        (["backends", "--backends", "none.yaml"], "none.yaml: cannot be read"),
+        (
+            ["backends", "--save-calibration", "FakeManila", "x.json"],
+            "no fake device 'FakeManila'; did you mean 'FakeManilaV2'",
+        ),
+        (["backends", "--save-calibration", "FakeManilaV2", "none/x.json"], "none/x.json cannot be written"),
+    ],
+)
+def test_mistakes_end_with_one_sentence_and_code_2(files, monkeypatch, capsys, arguments, message):
+    (files / "taken").mkdir()
+    (files / "taken/file").touch()
+    code, _, err = fedqml(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert len(err.strip().splitlines()) == 1
+    assert "Traceback" not in err
+
+
+def test_unknown_options_end_with_code_2(monkeypatch, capsys):
+    assert fedqml(monkeypatch, capsys, "run", "x.yaml", "--speed", "9")[0] == 2
+
+
+def test_backends_table_check_and_calibration(files, monkeypatch, capsys):
+    code, out, _ = fedqml(monkeypatch, capsys, "backends", "--backends", "array.yaml")
+    assert code == 0
+    assert "noisy" in out
+    assert "stated rates" in out
+    code, out, _ = fedqml(monkeypatch, capsys, "backends", "--backends", "array.yaml", "--check")
+    assert code == 0
+    assert "NO" not in out
+    assert fedqml(monkeypatch, capsys, "backends", "--save-calibration", "FakeManilaV2", "m.json")[0] == 0
+    (files / "saved.yaml").write_text("backends: {ideal: {type: aer}, m: {type: aer, noise: {calibration: m.json}}}")
+    code, _, _ = fedqml(
+        monkeypatch, capsys, "backends", "--backends", "saved.yaml", "--save-calibration", "m", "again.json"
+    )
+    assert code == 0
+    assert (files / "again.json").read_text() == (files / "m.json").read_text()
+    code, _, err = fedqml(
+        monkeypatch, capsys, "backends", "--backends", "saved.yaml", "--save-calibration", "ideal", "i.json"
+    )
+    assert code == 2
+    assert "has no calibration" in err
+
+
+def test_interrupted_by_the_user(files, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("qiskit_fedqml.federation.run_clients", interrupt)
+    code, _, err = fedqml(monkeypatch, capsys, "run", "tiny.yaml", "--out", "mine")
+    assert code == 130
+    assert "`fedqml resume mine` goes on" in err
+    monkeypatch.undo()
+    monkeypatch.chdir(files)
+    assert fedqml(monkeypatch, capsys, "resume", "mine")[0] == 0
+
+
+def test_help_comes_without_heavy_imports():
+    script = "import sys; sys.argv = ['fedqml', '--help']; from qiskit_fedqml.cli import main\n"
+    script += "try: main()\nexcept SystemExit: pass\nprint([m for m in ('torch', 'qiskit', 'qiskit_aer', 'numpy', 'matplotlib') if m in sys.modules])"
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+    assert "compare" in done.stdout
+    assert time.perf_counter() - started < 30  # a hang; how fast it is, is measured elsewhere
+
+
+def test_progress_bars_on_a_terminal(files):
+    from io import StringIO
+
+    from rich.console import Console
+
+    from qiskit_fedqml import load_experiment, run_federation
+    from qiskit_fedqml.progress import ProgressBars
+
+    screen = StringIO()
+    with ProgressBars("tiny", Console(file=screen, force_terminal=True, width=160)) as bars:
+        bars.features_extracted("vgg16 features", 3, 7)
+        run_federation(load_experiment("tiny.yaml"), observer=bars)
+    shown = screen.getvalue()
+    assert "tiny: rounds" in shown
+    assert "accuracy" in shown
+    assert "3/7" in shown
+
+
+def test_module_runs_as_installed_command(files):
+    command = [os.path.join(os.path.dirname(sys.executable), "fedqml"), "run", "none.yaml"]
+    if not os.path.exists(command[0]):
+        pytest.skip("the command is not installed beside this Python")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
