@@ -148,7 +148,8 @@ def test_interrupted_by_the_user(files, monkeypatch, capsys):
 
 def test_help_comes_without_heavy_imports():
     script = "import sys; sys.argv = ['fedqml', '--help']; from qiskit_fedqml.cli import main\n"
-    script += "try: main()\nexcept SystemExit: pass\nprint([m for m in ('torch', 'qiskit', 'qiskit_aer', 'numpy', 'matplotlib') if m in sys.modules])"
+    script += "try: main()\nexcept SystemExit: pass\n"
+    script += "print([m for m in ('torch', 'qiskit', 'qiskit_aer', 'numpy', 'matplotlib') if m in sys.modules])"
     started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip().splitlines()[-1] == "[]"
