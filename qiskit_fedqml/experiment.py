@@ -1,13 +1,13 @@
 """Experiment files: one strict, frozen description of a whole run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from qiskit_fedqml.backends.entries import AerEntry, BackendEntry, BackendsFile, CalibrationFile
+from qiskit_fedqml.backends.entries import AerEntry, BackendsFile, CalibrationFile
 from qiskit_fedqml.configuration import StrictModel, nearest, parse_yaml, read_yaml, validate
 from qiskit_fedqml.errors import ConfigurationError
 
@@ -228,6 +228,20 @@ class Experiment(StrictModel):
         plain: dict[str, Any] = self.model_dump(mode="json")
         return plain
 
+    def with_calibrations(self, change: Callable[[str, str], str]) -> "Experiment":
+        """Return the experiment with other paths of saved calibrations.
+
+        Args:
+            change: Gives the new path for a backend's name and its path.
+        """
+        entries = {
+            name: entry.model_copy(update={"noise": CalibrationFile(calibration=change(name, entry.noise.calibration))})
+            if isinstance(entry, AerEntry) and isinstance(entry.noise, CalibrationFile)
+            else entry
+            for name, entry in self.backends.backends.items()
+        }
+        return self.model_copy(update={"backends": self.backends.model_copy(update={"backends": entries})})
+
 
 def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """Read an experiment file.
@@ -255,7 +269,9 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
         data["backends"], folder = read_yaml(backends_path), backends_path.parent
     for key, value in overrides.items():
         _put(data, key, value)
-    return _with_absolute_calibrations(validate(Experiment, data, str(path)), folder)
+    # With absolute paths the experiment stands alone, whatever file it came from.
+    experiment = validate(Experiment, data, str(path))
+    return experiment.with_calibrations(lambda _, calibration: str((folder / calibration).absolute()))
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -279,15 +295,3 @@ def _put(data: dict[str, Any], key: str, value: Any) -> None:
             raise ConfigurationError(f"--set {key}: {'.'.join(parts[: depth + 1])!r} is a value and has no keys.")
         data = data[part]
     data[parts[-1]] = value
-
-
-def _with_absolute_calibrations(experiment: Experiment, folder: Path) -> Experiment:
-    """Let the paths of saved calibrations start nowhere in particular, so that the experiment stands alone."""
-    entries: dict[str, BackendEntry] = {}
-    for name, entry in experiment.backends.backends.items():
-        if isinstance(entry, AerEntry) and isinstance(entry.noise, CalibrationFile):
-            absolute = str((folder / entry.noise.calibration).absolute())
-            entries[name] = entry.model_copy(update={"noise": CalibrationFile(calibration=absolute)})
-        else:
-            entries[name] = entry
-    return experiment.model_copy(update={"backends": experiment.backends.model_copy(update={"backends": entries})})

@@ -16,16 +16,10 @@ from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.features import Progress
 from qiskit_fedqml.models import FeatureScaling, build_model, circuit_for
 from qiskit_fedqml.preparation import FederatedData, prepare_data
+from qiskit_fedqml.provenance import describe_run, peak_memory_bytes
 from qiskit_fedqml.qnn import QuantumLayer, quantum_layer
-from qiskit_fedqml.results import (
-    Checkpoint,
-    ClientRecord,
-    RoundRecord,
-    RunFolder,
-    RunResult,
-    describe_run,
-    peak_memory_bytes,
-)
+from qiskit_fedqml.records import ClientRecord, RoundRecord
+from qiskit_fedqml.results import Checkpoint, RunFolder, RunResult
 from qiskit_fedqml.seeds import derive_seed, numpy_generator
 from qiskit_fedqml.training import (
     ClientTask,

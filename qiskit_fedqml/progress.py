@@ -5,7 +5,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from qiskit_fedqml.results import RoundRecord
+from qiskit_fedqml.records import RoundRecord
 from qiskit_fedqml.training import ClientUpdate
 
 

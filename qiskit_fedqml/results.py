@@ -6,15 +6,10 @@ A folder holds ``config.yaml`` (resolved), ``run.json`` (versions, seed, classes
 
 import json
 import os
-import platform
 import shutil
-import subprocess
-import sys
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,95 +18,10 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from qiskit_fedqml.backends.entries import AerEntry, CalibrationFile
 from qiskit_fedqml.configuration import read_yaml, validate
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.experiment import Experiment
-
-_PACKAGES = (
-    "qiskit-fedqml",
-    "qiskit",
-    "qiskit-aer",
-    "qiskit-machine-learning",
-    "qiskit-ibm-runtime",
-    "torch",
-    "torchvision",
-    "numpy",
-)
-
-
-@dataclass(frozen=True)
-class ClientRecord:
-    """A client in a round.
-
-    Args:
-        id: The client, from 0.
-        backend: Name of its backend.
-        simulator: What computed its circuits.
-        examples: Examples that it holds.
-        train_loss: Its training loss; None if it failed.
-        seconds: Time that it took.
-        status: ``"ok"``, or why its update was not aggregated.
-    """
-
-    id: int
-    backend: str
-    simulator: str
-    examples: int
-    train_loss: float | None
-    seconds: float
-    status: str
-
-
-@dataclass(frozen=True)
-class RoundRecord:
-    """A round.
-
-    Args:
-        round: From 1.
-        train_loss: Mean over the clients that were aggregated, each with equal weight; None if there was none.
-        test_loss: Of the aggregate on the server's backend.
-        test_accuracy: Of the aggregate on the server's backend, from 0 to 1.
-        validation_loss: The same on the tuning set; None without one.
-        validation_accuracy: The same on the tuning set; None without one.
-        evaluations: ``test_loss`` and ``test_accuracy`` on further backends, by name.
-        examples: Examples processed in training, each as often as it was used.
-        circuits: Bound circuits that the clients' training ran.
-        executions: Their shots; a circuit evaluated exactly counts once.
-        bytes_up: Bytes of trained tensors that clients sent.
-        bytes_down: Bytes of trained tensors that clients received.
-        seconds: Time of the round.
-        evaluation_seconds: Time of it that tests of the aggregate took.
-        peak_memory_bytes: Most memory that the process has held so far; None where the system doesn't tell.
-        clients: The clients.
-    """
-
-    round: int
-    train_loss: float | None
-    test_loss: float
-    test_accuracy: float
-    validation_loss: float | None
-    validation_accuracy: float | None
-    evaluations: dict[str, dict[str, float]]
-    examples: int
-    circuits: int
-    executions: int
-    bytes_up: int
-    bytes_down: int
-    seconds: float
-    evaluation_seconds: float
-    peak_memory_bytes: int | None
-    clients: tuple[ClientRecord, ...]
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "RoundRecord":
-        """Read a record from a line's values."""
-        return cls(**{**values, "clients": tuple(ClientRecord(**client) for client in values["clients"])})
-
-    def without_times(self) -> "RoundRecord":
-        """Return the record without times and memory: what a rerun must repeat to the bit."""
-        clients = tuple(replace(client, seconds=0.0) for client in self.clients)
-        return replace(self, seconds=0.0, evaluation_seconds=0.0, peak_memory_bytes=None, clients=clients)
+from qiskit_fedqml.records import RoundRecord
 
 
 @dataclass(frozen=True)
@@ -231,7 +141,7 @@ class RunFolder:
             experiment = validate(Experiment, read_yaml(self.path / "config.yaml"), str(self.path / "config.yaml"))
         except ConfigurationError as error:
             raise ResultError(str(error)) from error
-        return _map_calibrations(experiment, lambda _, calibration: str((self.path / calibration).absolute()))
+        return experiment.with_calibrations(lambda _, calibration: str((self.path / calibration).absolute()))
 
     def append(self, record: RoundRecord) -> None:
         """Write a round's line."""
@@ -334,42 +244,7 @@ class RunFolder:
                 raise ResultError(f"The calibration of backend {name!r} cannot be copied: {error}.") from error
             return str(target)
 
-        return _map_calibrations(experiment, copy)
-
-
-def describe_run(
-    experiment: Experiment, classes: tuple[str, ...], num_features: int, num_trained: int
-) -> dict[str, Any]:
-    """Describe a run: versions, seed, threads, and the sizes that a model needs to be built again."""
-    return {
-        "seed": experiment.seed,
-        "classes": list(classes),
-        "num_features": num_features,
-        "num_trained_parameters": num_trained,
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-        "git_commit": _git_commit(),
-    }
-
-
-def peak_memory_bytes() -> int | None:
-    """Return the most memory that this process has held so far; None where the system doesn't tell."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _map_calibrations(experiment: Experiment, change: Any) -> Experiment:
-    entries = {
-        name: entry.model_copy(update={"noise": CalibrationFile(calibration=change(name, entry.noise.calibration))})
-        if isinstance(entry, AerEntry) and isinstance(entry.noise, CalibrationFile)
-        else entry
-        for name, entry in experiment.backends.backends.items()
-    }
-    return experiment.model_copy(update={"backends": experiment.backends.model_copy(update={"backends": entries})})
+        return experiment.with_calibrations(copy)
 
 
 def _save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
@@ -387,22 +262,3 @@ def _write(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """Return the commit of the checkout that this package is imported from, or None."""
-    package = Path(__file__).resolve().parent
-    if not (package.parent / ".git").exists():
-        return None
-    try:
-        command = ["git", "-C", str(package), "describe", "--always", "--dirty", "--abbrev=40"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from qiskit_fedqml.data.datasets import ArrayImages, Split, npz
+from qiskit_fedqml.data.datasets import Split, npz
+from qiskit_fedqml.data.images import ArrayImages
 from qiskit_fedqml.errors import DataError
 from qiskit_fedqml.experiment import FeaturesConfig
 from qiskit_fedqml.features import extract_features

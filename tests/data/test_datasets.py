@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from qiskit_fedqml.data import datasets
+from qiskit_fedqml.data.images import ArrayImages, FileImages
 from qiskit_fedqml.data.loading import cut_validation
 from qiskit_fedqml.errors import DataError
 
@@ -54,7 +55,7 @@ def test_npz_images_and_classes(here):
     pixels = data.train.inputs.read(np.array([1, 2]), 5)
     assert pixels.shape == (2, 5, 5, 3)
     assert datasets.npz("d.npz", None).classes == ("0", "3", "7")
-    square = datasets.ArrayImages(arrays["x_train"][:, :4])
+    square = ArrayImages(arrays["x_train"][:, :4])
     np.testing.assert_array_equal(square.read(np.array([0]), 4), arrays["x_train"][:1, :4])
 
 
@@ -62,7 +63,7 @@ def test_npz_features_and_grey_images(here):
     save_npz(here / "f.npz", x_train=np.ones((6, 9)), x_test=np.ones((3, 9)))
     assert datasets.npz("f.npz", None).train.inputs.dtype == np.float32
     grey = np.arange(16, dtype=np.uint8).reshape(1, 4, 4)
-    read = datasets.ArrayImages(grey).read(np.array([0]), 4)
+    read = ArrayImages(grey).read(np.array([0]), 4)
     np.testing.assert_array_equal(read[0, :, :, 0], grey[0])
     np.testing.assert_array_equal(read[0, :, :, 2], grey[0])
 
@@ -130,19 +131,19 @@ def test_damaged_image_folders(here):
         datasets.image_folder("one", 0.5, np.random.default_rng(0))
     (here / "text.png").write_text("no image")
     with pytest.raises(DataError, match=r"text\.png cannot be read as an image"):
-        datasets.FileImages([here / "text.png"]).read(np.array([0]), 8)
+        FileImages([here / "text.png"]).read(np.array([0]), 8)
 
 
 def test_fingerprints_follow_content(here):
     arrays = save_npz(here / "d.npz")
-    first = datasets.ArrayImages(arrays["x_train"]).fingerprint
+    first = ArrayImages(arrays["x_train"]).fingerprint
     changed = arrays["x_train"].copy()
     changed[0, 0, 0, 0] ^= 1
-    assert datasets.ArrayImages(changed).fingerprint != first
-    assert datasets.ArrayImages(arrays["x_train"].copy()).fingerprint == first
+    assert ArrayImages(changed).fingerprint != first
+    assert ArrayImages(arrays["x_train"].copy()).fingerprint == first
     save_images(here / "a", ["x", "y"], 1)
     paths = sorted((here / "a").rglob("*.png"))
-    assert datasets.FileImages(paths).fingerprint != datasets.FileImages(paths[::-1]).fingerprint
+    assert FileImages(paths).fingerprint != FileImages(paths[::-1]).fingerprint
 
 
 def test_cifar10_reads_the_binary_version(here):

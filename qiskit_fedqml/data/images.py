@@ -1,0 +1,101 @@
+"""Images that are read a few at a time, so that a large dataset needs little memory."""
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from qiskit_fedqml.errors import DataError
+
+
+class Images(Protocol):
+    """Images that are read a few at a time, so that a large dataset needs little memory."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: NDArray[np.intp], size: int) -> NDArray[np.uint8]:
+        """Return images as RGB, uint8 of shape (indices, size, size, 3), resized with antialiasing if needed."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the images' content and order."""
+        ...
+
+
+class ArrayImages:
+    """Images in memory.
+
+    Args:
+        pixels: uint8 of shape (images, height, width) or (images, height, width, 1 or 3).
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self._pixels = pixels if pixels.ndim == 4 else pixels[..., None]
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def read(self, indices: NDArray[np.intp], size: int) -> NDArray[np.uint8]:
+        """Return images as RGB of shape (indices, size, size, 3)."""
+        pixels = self._pixels[indices]
+        pixels = np.broadcast_to(pixels, (*pixels.shape[:3], 3))
+        if pixels.shape[1:3] == (size, size):
+            return pixels
+        return np.stack([_resized(Image.fromarray(np.ascontiguousarray(image)), size) for image in pixels])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of shape and pixels."""
+        digest = hashlib.sha256(str(self._pixels.shape).encode())
+        for image in self._pixels:
+            digest.update(np.ascontiguousarray(image).data)
+        return digest.hexdigest()
+
+
+class FileImages:
+    """Image files, decoded when they are read.
+
+    Args:
+        paths: The files, in order.
+    """
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def read(self, indices: NDArray[np.intp], size: int) -> NDArray[np.uint8]:
+        """Return images as RGB of shape (indices, size, size, 3).
+
+        Raises:
+            DataError: A file is not an image.
+        """
+        return np.stack([self._decode(self._paths[i], size) for i in indices])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the files' content, in order."""
+        digest = hashlib.sha256()
+        for path in self._paths:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+    @staticmethod
+    def _decode(path: Path, size: int) -> NDArray[np.uint8]:
+        try:
+            with Image.open(path) as image:
+                return _resized(image.convert("RGB"), size)
+        except (UnidentifiedImageError, OSError) as error:
+            raise DataError(f"{path} cannot be read as an image: {error}.") from error
+
+
+def _resized(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8)
