@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 TINY = {
     "seed": 5,
-    "data": {"dataset": "digits", "classes": [0, 1], "test_fraction": 0.5},
+    "data": {"dataset": "digits", "classes": [0, 1], "test_fraction": 0.8},
     "model": {"hidden": [4], "dropout": 0.25, "circuit": {"num_qubits": 2, "num_layers": 1}},
-    "federation": {"clients": 4, "clients_per_round": 2, "rounds": 2, "batch_size": 16, "learning_rate": 0.05},
+    "federation": {"clients": 4, "clients_per_round": 2, "rounds": 2, "batch_size": 8, "learning_rate": 0.05},
 }
 """A federation that runs in a fraction of a second."""
 
