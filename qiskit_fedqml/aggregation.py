@@ -20,7 +20,7 @@ def fedavg(updates: Iterable[ClientUpdate]) -> tuple[State | None, list[ClientUp
     Returns:
         The average (None if there was nothing to average), and the updates without their tensors.
     """
-    total: State = {}
+    average: State = {}
     num_examples = 0
     seen: list[ClientUpdate] = []
     for update in updates:
@@ -29,13 +29,11 @@ def fedavg(updates: Iterable[ClientUpdate]) -> tuple[State | None, list[ClientUp
             continue
         num_examples += update.num_examples
         for name, tensor in update.state.items():
-            if name in total:
-                total[name].add_(tensor, alpha=update.num_examples)
+            if name in average:  # a running mean, so that equal updates average to themselves, to the bit
+                average[name].lerp_(tensor, update.num_examples / num_examples)
             else:
-                total[name] = tensor * update.num_examples
-    for tensor in total.values():
-        tensor.div_(num_examples)
-    return total or None, seen
+                average[name] = tensor.clone()
+    return average or None, seen
 
 
 def _without_state(update: ClientUpdate) -> ClientUpdate:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qiskit_fedqml.errors import ConfigurationError, FedQMLError
+from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError
 
 if TYPE_CHECKING:
     from qiskit_fedqml.experiment import Experiment
@@ -96,15 +96,19 @@ def compare(
     names = [path.name if path.is_dir() else path.stem for path in files]
     if len(set(names)) != len(names):
         raise ConfigurationError(f"The experiments to compare must have different names, but are {names}.")
+    # All mistakes are found before anything runs.
     experiments = {path: _load(path, backends, set_) for path in files if not path.is_dir()}
-    results = {}
+    results = {name: RunResult.load(path) for name, path in zip(names, files, strict=True) if path.is_dir()}
+    for name, stored in results.items():
+        if not stored.is_complete:
+            raise ResultError(f"The run {name!r} is not finished; `fedqml resume` ends it.")
+    for name, path in zip(names, files, strict=True):
+        if path in experiments and (out / name).exists() and not overwrite:
+            raise ResultError(f"{out / name} exists already; choose another folder, or overwrite it (--overwrite).")
     for name, path in zip(names, files, strict=True):
         if path in experiments:
             results[name] = _run(experiments[path], name, out / name, overwrite)
-        else:
-            results[name] = RunResult.load(path)
-            if not results[name].rounds:
-                raise ConfigurationError(f"{path} has no finished round to compare.")
+    results = {name: results[name] for name in names}
     _show(results)
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.md").write_text(markdown_table(table_rows(results)), encoding="utf-8")

@@ -4,12 +4,19 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qiskit_fedqml.errors import ConfigurationError
+
+Integer = Annotated[int, Field(strict=True)]
+"""A whole number; unlike pydantic's own, neither ``true`` nor "1" stands for one."""
+NaturalNumber = Annotated[int, Field(strict=True, ge=0)]
+PositiveInteger = Annotated[int, Field(strict=True, gt=0)]
+Number = Annotated[float, Field(strict=True)]
+"""A number, whole or not."""
 
 
 class StrictModel(BaseModel):
@@ -28,8 +35,11 @@ class _Loader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if not isinstance(key, (str, int, float, bool)):
+                raise ConfigurationError(f"A key must be a word or a number, but line {line} has {key!r}.")
             if key in seen:
-                raise ConfigurationError(f"Key {key!r} stands twice (line {key_node.start_mark.line + 1}).")
+                raise ConfigurationError(f"Key {key!r} stands twice (line {line}).")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -92,7 +102,7 @@ def _explain(model: type[BaseModel], data: Any, error: ValidationError, source: 
     lines = []
     for item in error.errors(include_url=False):
         location = tuple(item["loc"])
-        key = _path_in_file(data, location)
+        key = _path_in_file(data, location, names_a_key=item["type"] in {"extra_forbidden", "missing"})
         if item["type"] == "extra_forbidden":
             text = f"unknown key {key!r}{nearest(str(location[-1]), _known_keys(model, location[:-1]))}"
         elif item["type"] == "missing":
@@ -106,19 +116,19 @@ def _explain(model: type[BaseModel], data: Any, error: ValidationError, source: 
         elif item["type"] == "union_tag_not_found":
             text = f"key '{key}.{item['ctx']['discriminator'].strip(chr(39))}' is missing"
         else:
-            got = f", but got {_shown(item['input'])}" if key else ""
+            got = "" if isinstance(item["input"], Mapping) else f", but got {_shown(item['input'])}"
             where = f"key {key!r}: " if key else ""
             text = f"{where}{item['msg'].removeprefix('Value error, ')}{got}"
         lines.append(f"{source}: {text}")
     return lines
 
 
-def _path_in_file(data: Any, location: tuple[int | str, ...]) -> str:
+def _path_in_file(data: Any, location: tuple[int | str, ...], *, names_a_key: bool) -> str:
     """Return the dotted path of a location, without the names that pydantic gives to a union's members."""
     parts = []
     for position, part in enumerate(location):
         inside = isinstance(data, Mapping) and part in data
-        if inside or isinstance(data, (list, tuple)) or position == len(location) - 1:
+        if inside or isinstance(data, (list, tuple)) or (names_a_key and position == len(location) - 1):
             parts.append(str(part))
             data = data[part] if inside or (isinstance(part, int) and isinstance(data, (list, tuple))) else None
     return ".".join(parts)

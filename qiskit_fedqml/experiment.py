@@ -5,14 +5,25 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from qiskit_fedqml.backends.entries import AerEntry, BackendsFile, CalibrationFile
-from qiskit_fedqml.configuration import StrictModel, nearest, parse_yaml, read_yaml, validate
+from qiskit_fedqml.configuration import (
+    Integer,
+    NaturalNumber,
+    Number,
+    PositiveInteger,
+    StrictModel,
+    nearest,
+    parse_yaml,
+    read_yaml,
+    validate,
+)
 from qiskit_fedqml.errors import ConfigurationError
 
-Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
-Classes = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=2)]
+Fraction = Annotated[Number, Field(gt=0.0, lt=1.0)]
+PositiveNumber = Annotated[Number, Field(gt=0.0)]
+Classes = Annotated[tuple[NaturalNumber, ...], Field(min_length=2)]
 
 
 class Iid(StrictModel):
@@ -25,21 +36,21 @@ class Dirichlet(StrictModel):
     """Label skew: each class shared out by proportions from a Dirichlet distribution of concentration ``alpha``."""
 
     scheme: Literal["dirichlet"]
-    alpha: PositiveFloat
+    alpha: PositiveNumber
 
 
 class LabelShards(StrictModel):
     """Label skew: sorted by label, cut into shards, ``shards_per_client`` dealt to each client."""
 
     scheme: Literal["label_shards"]
-    shards_per_client: PositiveInt
+    shards_per_client: PositiveInteger
 
 
 class QuantitySkew(StrictModel):
     """Sizes of the shards from a Dirichlet distribution of concentration ``alpha``."""
 
     scheme: Literal["quantity_skew"]
-    alpha: PositiveFloat
+    alpha: PositiveNumber
 
 
 Partition = Annotated[Iid | Dirichlet | LabelShards | QuantitySkew, Field(discriminator="scheme")]
@@ -49,7 +60,7 @@ class _Data(StrictModel):
     """What every dataset has: the partition over clients, and a tuning set cut out of the training data (or none)."""
 
     partition: Partition = Iid(scheme="iid")
-    validation_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    validation_fraction: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
 
     @model_validator(mode="after")
     def _classes_differ(self) -> "_Data":
@@ -99,7 +110,7 @@ class ConstantScaling(StrictModel):
     """Features divided by a stated number."""
 
     method: Literal["constant"]
-    divisor: PositiveFloat
+    divisor: PositiveNumber
 
 
 class ClientSumsScaling(StrictModel):
@@ -127,7 +138,7 @@ class FeaturesConfig(StrictModel):
     backbone: str | None = None
     layer: str | None = None
     weights: str | None = None
-    image_size: PositiveInt | None = None
+    image_size: PositiveInteger | None = None
     pooling: Literal["flatten", "average"] | None = None
     scaling: Scaling | None = None
 
@@ -143,8 +154,8 @@ class FeaturesConfig(StrictModel):
 class CircuitConfig(StrictModel):
     """The paper's circuit; its outputs are as many as there are classes."""
 
-    num_qubits: PositiveInt = 4
-    num_layers: PositiveInt = 2
+    num_qubits: PositiveInteger = 4
+    num_layers: PositiveInteger = 2
     entanglement: Literal["ring", "linear"] = "ring"
 
 
@@ -155,11 +166,19 @@ class ModelConfig(StrictModel):
     classical layer with as many parameters in the circuit's place.
     """
 
-    hidden: tuple[PositiveInt, ...] = (4096, 4096)
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+    hidden: tuple[PositiveInteger, ...] = (4096, 4096)
+    dropout: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.5
     quantum: Literal["trainable", "frozen", "classical"] = "trainable"
     circuit: CircuitConfig = CircuitConfig()
     device: Literal["cpu", "cuda"] = "cpu"
+
+    @model_validator(mode="after")
+    def _all_has_an_effect(self) -> "ModelConfig":
+        if self.dropout and not self.hidden:
+            raise ValueError(f"dropout {self.dropout} has no effect without hidden layers; it must be 0 there")
+        if self.quantum == "classical" and self.circuit.entanglement != "ring":
+            raise ValueError("circuit.entanglement has no effect with quantum: classical")
+        return self
 
 
 class FederationConfig(StrictModel):
@@ -170,21 +189,23 @@ class FederationConfig(StrictModel):
     records a client whose backend failed and goes on with the others.
     """
 
-    clients: PositiveInt
-    clients_per_round: PositiveInt
-    rounds: PositiveInt
-    local_epochs: PositiveInt = 1
-    batch_size: PositiveInt = 32
+    clients: PositiveInteger
+    clients_per_round: PositiveInteger
+    rounds: PositiveInteger
+    local_epochs: PositiveInteger = 1
+    batch_size: PositiveInteger = 32
     optimizer: Literal["sgd", "adam", "rmsprop"] = "adam"
-    learning_rate: PositiveFloat = 1e-4
-    learning_rate_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    weight_decay: NonNegativeFloat = 0.0
+    learning_rate: PositiveNumber = 1e-4
+    learning_rate_decay: Annotated[Number, Field(gt=0.0, le=1.0)] = 1.0
+    momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
+    weight_decay: Annotated[Number, Field(ge=0.0)] = 0.0
     client_optimizer_state: Literal["reset", "keep"] = "reset"
     on_client_failure: Literal["stop", "skip"] = "stop"
 
     @model_validator(mode="after")
     def _fits_together(self) -> "FederationConfig":
+        if self.optimizer == "sgd" and not self.momentum and self.client_optimizer_state == "keep":
+            raise ValueError("client_optimizer_state: keep has no effect with sgd without momentum, which has no state")
         if self.clients_per_round > self.clients:
             raise ValueError(f"clients_per_round ({self.clients_per_round}) must be at most clients ({self.clients})")
         if self.momentum and self.optimizer == "adam":
@@ -204,7 +225,7 @@ _IDEAL = BackendsFile(backends={"ideal": AerEntry(type="aer")})
 class Experiment(StrictModel):
     """A whole run. Every key changes the run, or is refused."""
 
-    seed: int = 0
+    seed: Integer = 0
     data: DataConfig
     features: FeaturesConfig = FeaturesConfig()
     model: ModelConfig = ModelConfig()
@@ -219,8 +240,10 @@ class Experiment(StrictModel):
                 raise ValueError(
                     f"evaluation.backends names the backend {name!r}{nearest(name, self.backends.backends)}"
                 )
-        if self.evaluation.backends and self.model.quantum == "classical":
-            raise ValueError("evaluation.backends has no effect with model.quantum: classical, which runs no circuit")
+        if len(set(self.evaluation.backends)) != len(self.evaluation.backends):
+            raise ValueError(f"evaluation.backends must differ, but are {list(self.evaluation.backends)}")
+        if self.model.quantum == "classical" and (self.evaluation.backends or self.backends != _IDEAL):
+            raise ValueError("backends have no effect with model.quantum: classical, which runs no circuit")
         return self
 
     def resolved(self) -> dict[str, Any]:

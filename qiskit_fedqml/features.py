@@ -6,8 +6,10 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+import PIL
 import torch
 from numpy.typing import NDArray
 
@@ -51,12 +53,26 @@ def extract_features(split: Split, config: FeaturesConfig, progress: Progress | 
         return split.inputs
     if config.backbone is None:
         raise DataError("The data are images, so `features.backbone`, `layer`, `weights`, … must say how to read them.")
+    _check_backbone(str(config.backbone))
     images, file_of_weights = split.inputs, _weights_file(config)
     cached = _cache_folder() / f"{_key(images, config, file_of_weights)}.npy"
-    if not cached.exists():
+    features = _cached_features(cached, len(images))
+    if features is not None:
+        return features
+    try:
         _compute(images, config, file_of_weights, cached, progress)
-    features: NDArray[np.float32] = np.load(cached, mmap_mode="r", allow_pickle=False)
-    return features
+    except OSError as error:
+        raise DataError(f"Features cannot be kept in {cached.parent} ($FEDQML_CACHE): {error}.") from error
+    return cast(NDArray[np.float32], np.load(cached, mmap_mode="r", allow_pickle=False))
+
+
+def _cached_features(path: Path, count: int) -> NDArray[np.float32] | None:
+    """Return the features in a cache file, or None if there is none or it is damaged."""
+    try:
+        features: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return features if len(features) == count else None
 
 
 def _compute(
@@ -85,10 +101,19 @@ def _compute(
         if features is not None:
             features.flush()
         del features
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
         part.replace(target)
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
+
+
+def _check_backbone(name: str) -> None:
+    models = import_torchvision().models
+    known = models.list_models(module=models)
+    if name not in known:
+        raise DataError(f"`features.backbone`: torchvision has no model {name!r}{nearest(name, known)}")
 
 
 def _run(extractor: torch.nn.Module, pixels: torch.Tensor, config: FeaturesConfig) -> torch.Tensor:
@@ -96,7 +121,12 @@ def _run(extractor: torch.nn.Module, pixels: torch.Tensor, config: FeaturesConfi
         maps: torch.Tensor = extractor(pixels)["features"]
     except RuntimeError as error:
         raise DataError(f"Images of size {config.image_size} do not fit {config.backbone}: {error}") from error
-    if config.pooling == "average" and maps.ndim == 4:
+    if config.pooling == "average":
+        if maps.ndim != 4 or maps.shape[2] != maps.shape[3]:
+            raise DataError(
+                f"`features.pooling: average` needs channels × height × width of a square image, but {config.backbone} "
+                f"gives {tuple(maps.shape[1:])} at {config.layer!r}; take `flatten`, or another layer."
+            )
         maps = maps.mean(dim=(2, 3))
     return maps.flatten(start_dim=1)
 
@@ -106,11 +136,6 @@ def _extractor(config: FeaturesConfig, weights: Path | None) -> torch.nn.Module:
     torchvision = import_torchvision()
     from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-    known = torchvision.models.list_models(module=torchvision.models)
-    if config.backbone not in known:
-        raise DataError(
-            f"`features.backbone`: torchvision has no model {config.backbone!r}{nearest(str(config.backbone), known)}"
-        )
     with torch.device("meta"):  # the weights come from the file, so none are drawn
         model = torchvision.models.get_model(config.backbone, weights=None).eval()
     nodes = get_graph_node_names(model)[1]
@@ -155,7 +180,12 @@ def _state_dict(config: FeaturesConfig, weights: Path | None) -> dict[str, torch
 
 
 def _weights_file(config: FeaturesConfig) -> Path | None:
-    return None if config.weights == "torchvision" else find_data(str(config.weights))
+    if config.weights == "torchvision":
+        return None
+    file = find_data(str(config.weights))
+    if not file.is_file():
+        raise DataError(f"`features.weights`: {file} must be a state-dict file, but is a folder.")
+    return file
 
 
 def _key(images: Images, config: FeaturesConfig, weights: Path | None) -> str:
@@ -169,6 +199,7 @@ def _key(images: Images, config: FeaturesConfig, weights: Path | None) -> str:
         "weights": source,
         "images": images.fingerprint,
         "normalised by": [_IMAGENET_MEAN, _IMAGENET_DEVIATION],
+        "pillow": PIL.__version__,
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
     }

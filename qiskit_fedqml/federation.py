@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -10,8 +11,9 @@ import numpy as np
 import torch
 
 from qiskit_fedqml.aggregation import fedavg
+from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.backends.registry import BackendRegistry
-from qiskit_fedqml.errors import ConfigurationError, ResultError
+from qiskit_fedqml.errors import ConfigurationError, ResultError, TrainingError
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.features import Progress
 from qiskit_fedqml.models import FeatureScaling, build_model, circuit_for
@@ -56,18 +58,18 @@ class Federation:
     Args:
         experiment: The configuration.
         data: The clients' shards and the centre's test data.
-        registry: The machines.
         assignment: Name of each client's backend.
         worker: Where clients run.
+        server_layer: Evaluates the circuit for the centre, exactly; None without a quantum layer.
         state: The global model's trained tensors.
         observer: Told what happens, or None.
     """
 
     experiment: Experiment
     data: FederatedData
-    registry: BackendRegistry
     assignment: tuple[str, ...]
     worker: Worker
+    server_layer: QuantumLayer | None
     state: State
     observer: Observer | None
 
@@ -96,6 +98,7 @@ def run_federation(
         DataError: Data, weights or features are missing or do not fit.
         BackendError: A backend cannot be opened, or failed.
         ResultError: The folder exists already.
+        TrainingError: The aggregate's loss is not finite.
     """
     federation = _set_up(experiment, observer)
     num_trained = sum(tensor.numel() for tensor in federation.state.values())
@@ -118,6 +121,7 @@ def resume_federation(out: str | Path, *, observer: Observer | None = None) -> R
         ConfigurationError: As :func:`run_federation`.
         DataError: As :func:`run_federation`.
         BackendError: As :func:`run_federation`.
+        TrainingError: As :func:`run_federation`.
     """
     folder = RunFolder(Path(out))
     stored = folder.load()
@@ -125,6 +129,8 @@ def resume_federation(out: str | Path, *, observer: Observer | None = None) -> R
         return stored
     federation = _set_up(stored.experiment, observer)
     checkpoint = folder.load_checkpoint()
+    if checkpoint is None and len(stored.rounds) > 2:  # the first checkpoint may be two rounds late, no more
+        raise ResultError(f"{folder.path} has {len(stored.rounds)} rounds, but neither a checkpoint nor a model.")
     records = stored.rounds[: checkpoint.round if checkpoint else 0]
     if checkpoint:
         if len(records) != checkpoint.round or checkpoint.state.keys() != federation.state.keys():
@@ -189,22 +195,19 @@ def _set_up(experiment: Experiment, observer: Observer | None) -> Federation:
     progress: Progress | None = observer.features_extracted if observer else None
     data = prepare_data(experiment, progress)
     spec = circuit_for(config, len(data.classes))
-    layers: dict[str, QuantumLayer] = {}
 
-    def layer_for(name: str) -> QuantumLayer:
-        if name not in layers:
-            weights = np.zeros(spec.num_weights)  # replaced by the model's
-            layers[name] = quantum_layer(spec, registry[name], initial_weights=weights).to(config.device)
-            layers[name].requires_grad_(config.quantum == "trainable")
-        return layers[name]
+    def layer_on(backend: Backend) -> QuantumLayer:
+        layer = quantum_layer(spec, backend, initial_weights=np.zeros(spec.num_weights))  # replaced by the model's
+        return layer.to(config.device).requires_grad_(config.quantum == "trainable")
 
     has_circuit = config.quantum != "classical"
-    server_layer = layer_for(experiment.backends.assignment.server) if has_circuit else None
+    layer_for = cache(lambda name: layer_on(registry[name])) if has_circuit else None
+    server_layer = layer_on(registry.server) if has_circuit else None
     scaling = FeatureScaling(data.mean, data.deviation)
     model = build_model(experiment.seed, config, scaling, data.num_features, spec, server_layer)
-    worker = Worker(model, layer_for if has_circuit else None, data.train, experiment.federation, experiment.seed)
+    worker = Worker(model, layer_for, data.train, experiment.federation, experiment.seed)
     state = {name: tensor.clone() for name, tensor in model.trainable_state().items()}
-    return Federation(experiment, data, registry, assignment, worker, state, observer)
+    return Federation(experiment, data, assignment, worker, server_layer, state, observer)
 
 
 def _record(
@@ -212,10 +215,9 @@ def _record(
 ) -> RoundRecord:
     evaluation_started = time.perf_counter()
     federation.worker.model.load_trainable_state(federation.state)
-    server = federation.experiment.backends.assignment.server
-    test_loss, test_accuracy = _test(federation, round, server)
+    test_loss, test_accuracy = _test(federation, round)
     others = {name: _test(federation, round, name) for name in federation.experiment.evaluation.backends}
-    tuning = _test(federation, round, server, validation=True) if len(federation.data.validation) else (None, None)
+    tuning = _test(federation, round, validation=True) if len(federation.data.validation) else (None, None)
     losses = [c.train_loss for c in clients if c.status == "ok" and c.train_loss is not None]
     trained = [c for c in clients if not c.status.startswith("failed")]
     ended = time.perf_counter()
@@ -242,16 +244,27 @@ def _record(
     )
 
 
-def _test(federation: Federation, round: int, backend: str, validation: bool = False) -> tuple[float, float]:
-    """Test the worker's model on a backend; its shots are new in each round."""
-    layer = federation.worker.use_backend(backend)
-    data = federation.data
-    if layer:
-        purpose = f"shots of the {'validation' if validation else 'test'} on {backend}"
-        layer.neural_network.reseed(derive_seed(federation.experiment.seed, purpose, round))
+def _test(
+    federation: Federation, round: int, backend: str | None = None, *, validation: bool = False
+) -> tuple[float, float]:
+    """Test the worker's model exactly at the centre, or on a backend with its shots, which are new in each round."""
+    worker, data = federation.worker, federation.data
+    if backend is not None:
+        layer = worker.use_backend(backend)
+        if layer:
+            seed = derive_seed(federation.experiment.seed, f"shots of the test on {backend}", round)
+            layer.neural_network.reseed(seed)
+    elif federation.server_layer:
+        worker.model.use_quantum_layer(federation.server_layer)
     examples, rows = (data.train, data.validation) if validation else (data.test, None)
-    logits = predict(federation.worker.model, examples, rows)
-    return loss_and_accuracy(logits, examples.labels if rows is None else examples.labels[rows])
+    try:
+        logits = predict(worker.model, examples, rows)
+    except TrainingError as error:
+        raise TrainingError(f"Round {round}: the aggregate cannot be tested: {error}") from error
+    loss, accuracy = loss_and_accuracy(logits, examples.labels if rows is None else examples.labels[rows])
+    if not np.isfinite(loss):
+        raise TrainingError(f"Round {round}: the aggregate's loss is not finite; a lower learning rate may help.")
+    return loss, accuracy
 
 
 def _telling(tell: Callable[[ClientUpdate], None]) -> Callable[[ClientUpdate], ClientUpdate]:

@@ -1,8 +1,8 @@
 """A trained model, taken back from its result folder and tested on any backend."""
 
 import csv
+import io
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.models import FeatureScaling, HybridClassifier, build_model, circuit_for
 from qiskit_fedqml.preparation import prepare_test_data
 from qiskit_fedqml.qnn import QuantumLayer, quantum_layer
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.results import RunResult, write_text
 from qiskit_fedqml.seeds import derive_seed
 from qiskit_fedqml.training import loss_and_accuracy, predict
 
@@ -83,15 +83,15 @@ class Evaluation:
             "accuracy": self.accuracy,
             "examples": len(self.labels),
         }
-        (folder / f"{self.backend}.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-        table, part = folder / f"{self.backend}.csv", folder / f"{self.backend}.csv.part"
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator=os.linesep)
-            writer.writerow(["example", "class", "predicted", *(f"output {name}" for name in self.classes)])
-            for example, (label, outputs) in enumerate(zip(self.labels, self.logits, strict=True)):
-                predicted = self.classes[int(outputs.argmax())]
-                writer.writerow([example, self.classes[label], predicted, *(f"{value:.9g}" for value in outputs)])
-        part.replace(table)
+        table = folder / f"{self.backend}.csv"
+        lines = io.StringIO()
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(["example", "class", "predicted", *(f"output {name}" for name in self.classes)])
+        for example, (label, outputs) in enumerate(zip(self.labels, self.logits, strict=True)):
+            predicted = self.classes[int(outputs.argmax())]
+            writer.writerow([example, self.classes[label], predicted, *(f"{value:.9g}" for value in outputs)])
+        write_text(table, lines.getvalue())
+        write_text(folder / f"{self.backend}.json", json.dumps(summary, indent=2) + "\n")
         return table
 
 
@@ -100,7 +100,7 @@ def evaluate_model(folder: str | Path, backend: Backend, seed: int | None = None
 
     Args:
         folder: The result folder.
-        backend: Evaluates the circuit.
+        backend: Evaluates the circuit; a model without one can only be tested on the run's server backend.
         seed: Seed of the shots; by default it derives from the run's seed.
 
     Raises:
@@ -109,6 +109,9 @@ def evaluate_model(folder: str | Path, backend: Backend, seed: int | None = None
         BackendError: The backend failed.
     """
     result = RunResult.load(folder)
+    server = result.experiment.backends.assignment.server
+    if result.experiment.model.quantum == "classical" and backend.name != server:
+        raise ResultError(f"{folder}: this model runs no circuit, so it cannot be tested on {backend.name!r}.")
     model = load_model(folder, backend)
     examples = prepare_test_data(result.experiment)
     if isinstance(model.quantum, QuantumLayer):

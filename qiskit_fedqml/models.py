@@ -11,7 +11,7 @@ from torch import nn
 from qiskit_fedqml.circuits import CircuitSpec, paper_circuit
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.experiment import ModelConfig
-from qiskit_fedqml.qnn import QuantumLayer
+from qiskit_fedqml.qnn import QuantumLayer, uniform_angles
 from qiskit_fedqml.seeds import derive_seed, torch_generator
 
 
@@ -158,8 +158,7 @@ def circuit_for(config: ModelConfig, num_classes: int) -> CircuitSpec:
 
 def initial_circuit_weights(spec: CircuitSpec, seed: int) -> torch.Tensor:
     """Draw a circuit's initial weights, uniform in [−π, π), shape (weights,)."""
-    generator = torch_generator(derive_seed(seed, "initial circuit weights"))
-    return (2 * torch.rand(spec.num_weights, generator=generator) - 1) * torch.pi
+    return uniform_angles(spec.num_weights, torch_generator(derive_seed(seed, "initial circuit weights")))
 
 
 def build_head(num_features: int, config: ModelConfig, seed: int) -> nn.Sequential:

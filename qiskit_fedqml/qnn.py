@@ -1,5 +1,6 @@
 """The quantum layer: an ``EstimatorQNN`` that asks for values and Jacobian in one PUB, inside a ``TorchConnector``."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import SparseObservable, SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit.transpiler.basepasses import BasePass
 from qiskit.transpiler.passmanager import PassManager
@@ -21,10 +22,14 @@ from qiskit_machine_learning.neural_networks import EstimatorQNN
 from qiskit_fedqml.angles import GateAngles
 from qiskit_fedqml.backends.base import Backend, EstimatorBackend, compile_program
 from qiskit_fedqml.circuits import CircuitSpec
-from qiskit_fedqml.errors import CircuitError
+from qiskit_fedqml.errors import CircuitError, TrainingError
 from qiskit_fedqml.seeds import derive_seed
 
 Array = NDArray[np.float64]
+
+
+class NotFiniteError(QiskitMachineLearningError, TrainingError):
+    """An input, a weight or an angle is NaN or infinite."""
 
 
 @dataclass
@@ -111,7 +116,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         # After super().__init__, self._circuit has the parameters inputs[i], then weights[i], in this order.
         self._angles = GateAngles(self._circuit, list(self._circuit.parameters))
         self._program = compile_program(
-            self.backend, self._angles.circuit, self._angles.params, [SparsePauliOp(o) for o in self._observables]
+            self.backend, self._angles.circuit, self._angles.params, [_as_paulis(o) for o in self._observables]
         )
 
     def reseed(self, seed: int) -> None:
@@ -130,18 +135,20 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             Outputs of shape (batch, outputs), and derivatives of shape (batch, outputs, inputs + weights) or None.
 
         Raises:
-            QiskitMachineLearningError: An input or weight is not finite.
+            NotFiniteError: An input, a weight or an angle is not finite.
             BackendError: The backend failed.
         """
         parameters = np.concatenate([inputs, np.broadcast_to(weights, (len(inputs), len(weights)))], axis=1)
         if not np.isfinite(parameters).all():
-            raise QiskitMachineLearningError("Inputs and weights must be finite, but some are NaN or infinite.")
+            raise NotFiniteError("Inputs and weights must be finite, but some are NaN or infinite.")
         if not len(inputs):
             shape = (0, *self.output_shape)
             return np.zeros(shape), np.zeros((*shape, parameters.shape[1])) if jacobian else None
+        angles = self._angles.values(parameters)
+        if not np.isfinite(angles).all():
+            raise NotFiniteError("Angles must be finite, but some are NaN or infinite at these inputs and weights.")
         seed = None if self._seed is None else derive_seed(self._seed, "evaluation", step=self._step)
         self._step += 1
-        angles = self._angles.values(parameters)
         evaluation = self.backend.evaluate(self._program, angles, jacobian=jacobian, seed=seed)
         self.usage.jobs += 1
         self.usage.circuits += evaluation.circuits
@@ -177,6 +184,12 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         return inputs, weights
 
 
+def _as_paulis(observable: BaseOperator | SparseObservable) -> SparsePauliOp:
+    if isinstance(observable, SparseObservable):
+        return SparsePauliOp.from_sparse_observable(observable)
+    return SparsePauliOp(observable)
+
+
 class _Evaluate(torch.autograd.Function):
     """Values in the forward pass, with the Jacobian in the same job when a gradient will be asked for."""
 
@@ -184,13 +197,13 @@ class _Evaluate(torch.autograd.Function):
     def forward(
         ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, qnn: BroadcastEstimatorQNN, wanted: bool
     ) -> torch.Tensor:
-        batch = inputs.detach().reshape(-1, qnn.num_inputs).cpu().double().numpy()
+        batch = inputs.detach().reshape(math.prod(inputs.shape[:-1]), qnn.num_inputs).cpu().double().numpy()
         values, jacobian = qnn.evaluate(batch, weight.detach().cpu().double().numpy(), jacobian=wanted)
         outputs = torch.as_tensor(values, dtype=torch.float, device=inputs.device)
         if jacobian is not None:
             ctx.num_inputs, ctx.input_shape = qnn.num_inputs, inputs.shape
             ctx.save_for_backward(torch.as_tensor(jacobian, dtype=torch.float, device=inputs.device))
-        return outputs.reshape(*inputs.shape[:-1], -1) if inputs.ndim != 2 else outputs
+        return outputs.reshape(*inputs.shape[:-1], *qnn.output_shape)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -217,7 +230,7 @@ class QuantumLayer(TorchConnector):
     """
 
     def __init__(self, neural_network: BroadcastEstimatorQNN, initial_weights: Array | torch.Tensor) -> None:
-        super().__init__(neural_network, initial_weights=np.asarray(initial_weights, dtype=float))
+        super().__init__(neural_network, initial_weights=_as_array(initial_weights))
         # TorchConnector registers one tensor under two names; as a plain attribute the second is not saved or averaged.
         self.__dict__["_weights"] = self._parameters.pop("_weights")
 
@@ -230,7 +243,8 @@ class QuantumLayer(TorchConnector):
         """Return the outputs, float32 of shape (…, outputs), for inputs of shape (…, inputs).
 
         Raises:
-            QiskitMachineLearningError: The last dimension is not the number of inputs, or a value is not finite.
+            QiskitMachineLearningError: The last dimension is not the number of inputs.
+            NotFiniteError: A value is not finite.
         """
         qnn = self.neural_network
         if not input_data.ndim or input_data.shape[-1] != qnn.num_inputs:
@@ -241,6 +255,15 @@ class QuantumLayer(TorchConnector):
         # Asked here, because inside an autograd function the gradient mode is always off.
         wanted = torch.is_grad_enabled() and (input_data.requires_grad or weight.requires_grad)
         return cast(torch.Tensor, _Evaluate.apply(input_data, weight, qnn, wanted))
+
+
+def uniform_angles(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw angles uniformly from [−π, π), float32 of shape (count,)."""
+    return (2 * torch.rand(count, generator=generator) - 1) * torch.pi
+
+
+def _as_array(weights: Array | torch.Tensor) -> Array:
+    return weights.detach().cpu().double().numpy() if isinstance(weights, torch.Tensor) else np.asarray(weights, float)
 
 
 def quantum_layer(
@@ -270,8 +293,7 @@ def quantum_layer(
         backend=backend,
     )
     if initial_weights is None:
-        generator = generator if generator is not None else torch.Generator().manual_seed(0)
-        initial_weights = (2 * torch.rand(spec.num_weights, generator=generator) - 1) * torch.pi
+        initial_weights = uniform_angles(spec.num_weights, generator or torch.Generator().manual_seed(0))
     if tuple(np.shape(initial_weights)) != (spec.num_weights,):
         raise CircuitError(
             f"Argument `initial_weights` must have shape ({spec.num_weights},), "

@@ -106,14 +106,27 @@ class RunFolder:
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             if not overwrite:
                 raise ResultError(f"{self.path} exists already; choose another folder, or overwrite it (--overwrite).")
-            if not (self.path / "config.yaml").is_file():
-                raise ResultError(f"{self.path} is not a result folder, so it is not overwritten.")
-            shutil.rmtree(self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
-        stored = self._with_own_calibrations(experiment)
-        _write(self.path / "config.yaml", yaml.safe_dump(stored.resolved(), sort_keys=False, allow_unicode=True))
-        _write(self.path / "run.json", json.dumps(run, indent=2) + "\n")
-        (self.path / "rounds.jsonl").touch()
+            self._remove_run()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            configuration = self._with_own_calibrations(experiment).resolved()
+            write_text(self.path / "config.yaml", yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True))
+            write_text(self.path / "run.json", json.dumps(run, indent=2) + "\n")
+            (self.path / "rounds.jsonl").touch()
+        except OSError as error:
+            raise ResultError(f"{self.path} cannot be written: {error.strerror}.") from error
+
+    def _remove_run(self) -> None:
+        """Remove the files of an earlier run, and nothing else."""
+        try:
+            self.load()
+        except ResultError as error:
+            raise ResultError(f"{self.path} is not a result folder, so it is not overwritten.") from error
+        for name in ("config.yaml", "run.json", "rounds.jsonl", "checkpoint.safetensors", "model.safetensors"):
+            (self.path / name).unlink(missing_ok=True)
+            (self.path / f"{name}.part").unlink(missing_ok=True)
+        for name in ("calibrations", "evaluations"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def load(self) -> RunResult:
         """Read configuration, description and rounds.
@@ -127,6 +140,8 @@ class RunFolder:
             lines = (self.path / "rounds.jsonl").read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError) as error:
             raise ResultError(f"{self.path} is not a whole result folder: {error}.") from error
+        if not isinstance(run, dict) or not {"classes", "num_features"} <= run.keys():
+            raise ResultError(f"{self.path / 'run.json'} is damaged: it must name classes and num_features.")
         return RunResult(experiment, run, tuple(self._records(lines)), self.path)
 
     def load_experiment(self) -> Experiment:
@@ -152,7 +167,7 @@ class RunFolder:
 
     def keep_rounds(self, records: tuple[RoundRecord, ...]) -> None:
         """Rewrite the rounds: what was written after the last checkpoint is dropped."""
-        _write(self.path / "rounds.jsonl", "".join(json.dumps(asdict(r), allow_nan=False) + "\n" for r in records))
+        write_text(self.path / "rounds.jsonl", "".join(json.dumps(asdict(r), allow_nan=False) + "\n" for r in records))
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, whole or not at all; without optimiser states, while the next round runs."""
@@ -255,7 +270,8 @@ def _save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[s
     part.replace(path)
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8") as file:
         file.write(text)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.errors import BackendError, TrainingError
 from qiskit_fedqml.experiment import FederationConfig
 from qiskit_fedqml.models import HybridClassifier
 from qiskit_fedqml.preparation import Examples
@@ -114,42 +114,46 @@ def run_clients(worker: Worker, tasks: Sequence[ClientTask]) -> Iterator[ClientU
     """Run tasks one after another, and give their updates in the order of the tasks.
 
     Raises:
-        BackendError: A client's backend failed, and ``on_client_failure`` is ``"stop"``.
+        BackendError: As :func:`train_client`.
     """
     for task in tasks:
-        started = time.perf_counter()
-        try:
-            yield train_client(worker, task)
-        except BackendError as error:
-            place = f"Round {task.round}, client {task.client_id}, backend {task.backend!r}"
-            if worker.config.on_client_failure == "stop":
-                raise BackendError(f"{place}: {error}") from error
-            seconds = time.perf_counter() - started
-            status = f"failed: {error}"
-            yield ClientUpdate(
-                task.client_id, task.backend, "none", len(task.rows), None, seconds, Usage(), status, None
-            )
+        update = train_client(worker, task)
+        if update.state is None:
+            worker.optimizers.pop(task.client_id, None)  # what went wrong must not go on in the next round
+        yield update
 
 
 def train_client(worker: Worker, task: ClientTask) -> ClientUpdate:
     """Train the global model on one client's data and backend.
 
     Each local epoch goes once through the client's examples in a new random order, in minibatches of which the last may
-    be smaller.
+    be smaller. An update that is not finite is refused.
+
+    Raises:
+        BackendError: The backend failed, and ``on_client_failure`` is ``"stop"``.
     """
     started = time.perf_counter()
-    config, model = worker.config, worker.model
-    layer = worker.use_backend(task.backend)
-    before = layer.neural_network.usage.copy() if layer else Usage()
-    model.load_trainable_state(task.state)
-    model.train()
-    _seed_client(worker, task, layer)
-    optimizer = worker.optimizer_for(task.client_id, task.round)
-    train_loss = 0.0
-    for epoch in range(config.local_epochs):
-        train_loss = _train_epoch(worker, task, epoch, optimizer)
-    state = model.trainable_state()
-    finite = np.isfinite(train_loss) and all(bool(torch.isfinite(tensor).all()) for tensor in state.values())
+    layer: QuantumLayer | None = None
+    before, train_loss, status = Usage(), float("nan"), "ok"
+    try:
+        layer = worker.use_backend(task.backend)
+        before = layer.neural_network.usage.copy() if layer else before
+        worker.model.load_trainable_state(task.state)
+        worker.model.train()
+        _seed_client(worker, task, layer)
+        optimizer = worker.optimizer_for(task.client_id, task.round)
+        for epoch in range(worker.config.local_epochs):
+            train_loss = _train_epoch(worker, task, epoch, optimizer)
+    except BackendError as error:
+        if worker.config.on_client_failure == "stop":
+            place = f"Round {task.round}, client {task.client_id}, backend {task.backend!r}"
+            raise BackendError(f"{place}: {error}") from error
+        status = f"failed: {error}"
+    except TrainingError as error:
+        status = f"refused: {error}"
+    state = worker.model.trainable_state()
+    if status == "ok" and not (np.isfinite(train_loss) and all(bool(t.isfinite().all()) for t in state.values())):
+        status = "refused: the update is not finite"
     return ClientUpdate(
         client_id=task.client_id,
         backend=task.backend,
@@ -158,8 +162,8 @@ def train_client(worker: Worker, task: ClientTask) -> ClientUpdate:
         train_loss=train_loss if np.isfinite(train_loss) else None,
         seconds=time.perf_counter() - started,
         usage=(layer.neural_network.usage - before) if layer else Usage(),
-        status="ok" if finite else "refused: the update is not finite",
-        state=state if finite else None,
+        status=status,
+        state=state if status == "ok" else None,
     )
 
 

@@ -86,6 +86,7 @@ def test_run_resume_evaluate_and_compare(files, monkeypatch, capsys):
         (["run", "tiny.yaml", "--backends", "none.yaml"], "none.yaml: cannot be read"),
         (["run", "tiny.yaml", "--out", "taken"], "taken exists already"),
         (["run", "tiny.yaml", "--set", "data.classes=[0,1,2]"], "3 classes, but `model.circuit.num_qubits` is 2"),
+        (["run", "tiny.yaml", "--out", "tiny.yaml/x"], "cannot be written"),
         (["resume", "none"], "none is not a result folder"),
         (["evaluate", "none"], "none is not a result folder"),
         (["compare", "tiny.yaml", "sub/tiny.yaml"], "must have different names"),

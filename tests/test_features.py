@@ -27,11 +27,11 @@ def split(pixels):
     return Split(ArrayImages(pixels), np.zeros(len(pixels), dtype=np.int64))
 
 
-def config(weights, **replaced):
+def config(file, **replaced):
     values = {
         "backbone": "squeezenet1_1",
         "layer": "features.5",
-        "weights": str(weights),
+        "weights": str(file),
         "image_size": 40,
         "pooling": "average",
         **replaced,
@@ -75,6 +75,30 @@ def test_cache_answers_the_second_time_and_knows_what_changed(weights, cache):
     assert not np.array_equal(extract_features(split(images()), config(path)), first)
 
 
+def test_damaged_cache_is_computed_again(weights, cache):
+    first = np.array(extract_features(split(images()), config(weights[0])))
+    (file,) = cache.iterdir()
+    for damaged in (b"", file.read_bytes()[:200]):
+        file.write_bytes(damaged)
+        np.testing.assert_array_equal(extract_features(split(images()), config(weights[0])), first)
+
+
+def test_average_needs_a_map_of_channels_first(weights, cache, tmp_path):
+    torch.save(torchvision.models.swin_t(weights=None).state_dict(), tmp_path / "swin.pth")
+    swin = config(tmp_path / "swin.pth", backbone="swin_t", layer="features.1", image_size=64)
+    with pytest.raises(DataError, match="needs channels × height × width"):
+        extract_features(split(images(1)), swin)
+
+
+def test_folder_for_weights_and_unwritable_cache(weights, cache, tmp_path, monkeypatch):
+    with pytest.raises(DataError, match="is a folder"):
+        extract_features(split(images()), config(tmp_path))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FEDQML_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(DataError, match=r"cannot be kept in .*FEDQML_CACHE"):
+        extract_features(split(images()), config(weights[0]))
+
+
 def test_interrupted_extraction_leaves_nothing_behind(weights, cache):
     def stop(*_):
         raise KeyboardInterrupt
@@ -116,6 +140,7 @@ def test_nothing_is_unpickled(tmp_path, cache, capsys):
     ("replaced", "message"),
     [
         ({"backbone": "squeezenet11"}, "no model 'squeezenet11'; did you mean 'squeezenet1_1'"),
+        ({"backbone": "vgg61", "weights": "torchvision"}, "no model 'vgg61'"),
         ({"layer": "features.99"}, "no layer 'features.99'"),
         ({"image_size": 1}, "do not fit"),
     ],

@@ -10,7 +10,7 @@ from qiskit_fedqml import federation as federation_module
 from qiskit_fedqml import training as training_module
 from qiskit_fedqml.aggregation import fedavg
 from qiskit_fedqml.backends.aer import AerBackend
-from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError
+from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError, TrainingError
 from qiskit_fedqml.federation import sample_clients
 from qiskit_fedqml.qnn import Usage
 from qiskit_fedqml.training import ClientUpdate
@@ -139,6 +139,7 @@ def test_existing_folder_is_refused_unless_told(tiny, tmp_path):
     assert len(RunResult.load(out).rounds) == 1
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    (tmp_path / "mine" / "config.yaml").write_text("mine: too")
     with pytest.raises(ResultError, match="not a result folder"):
         run_federation(tiny(), tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "thesis.txt").exists()
@@ -151,6 +152,7 @@ def test_damaged_folders(tiny, tmp_path):
     for name, text, message in [
         ("config.yaml", "seed: x\n", "key 'seed'"),
         ("run.json", "{", "not a whole result folder"),
+        ("run.json", "[]", "must name classes"),
         ("rounds.jsonl", '{"round": 1}\n', "line 1 is damaged"),
     ]:
         shutil.copytree(tmp_path / "run", tmp_path / "copy")
@@ -225,6 +227,51 @@ def test_update_that_is_not_finite_is_refused_and_recorded(tiny, monkeypatch):
     assert statuses[chosen[1]] == "ok"
     assert all(bool(torch.isfinite(tensor).all()) for tensor in result.state.values())
     assert np.isfinite(result.rounds[0].test_loss)
+
+
+@pytest.mark.parametrize("state", ["reset", "keep"])
+def test_client_that_explodes_is_refused_once_and_trains_on(tiny, monkeypatch, state):
+    original = training_module.Worker.optimizer_for
+
+    def exploding(self, client_id, round):
+        optimizer = original(self, client_id, round)
+        if round == 1:
+            optimizer.param_groups[0]["lr"] = 1e38
+        return optimizer
+
+    monkeypatch.setattr(training_module.Worker, "optimizer_for", exploding)
+    options = {"federation__clients_per_round": 4, "federation__client_optimizer_state": state}
+    first, second = run_federation(tiny(**options)).rounds
+    assert all(c.status.startswith("refused: ") and c.train_loss is None for c in first.clients)
+    assert first.train_loss is None
+    assert all(c.status == "ok" for c in second.clients)
+
+
+def test_aggregate_that_explodes_ends_with_a_clear_error(tiny, monkeypatch):
+    monkeypatch.setattr(federation_module, "loss_and_accuracy", lambda *_: (float("inf"), 0.5))
+    with pytest.raises(TrainingError, match="Round 1: the aggregate's loss is not finite"):
+        run_federation(tiny())
+
+
+def test_fedavg_of_equal_updates_is_the_identity():
+    values = torch.randn(1000, generator=torch.Generator().manual_seed(0)).tolist()
+    average, _ = fedavg(update(c, n, values) for c, n in enumerate((3, 7, 57, 58, 1)))
+    assert torch.equal(average["w"], torch.tensor(values))
+
+
+def test_overwriting_removes_the_runs_own_files_only(tiny, tmp_path):
+    run_federation(tiny(), tmp_path / "run")
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    run_federation(tiny(), tmp_path / "run", overwrite=True)
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def test_run_that_lost_its_model_is_not_trained_anew(tiny, tmp_path):
+    run_federation(tiny(federation__rounds=3), tmp_path / "run")
+    (tmp_path / "run" / "model.safetensors").unlink()
+    with pytest.raises(ResultError, match="neither a checkpoint nor a model"):
+        resume_federation(tmp_path / "run")
+    assert len(RunResult.load(tmp_path / "run").rounds) == 3
 
 
 class Failing(AerBackend):

@@ -7,16 +7,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import SparseObservable, SparsePauliOp
 from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.exceptions import QiskitMachineLearningError
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
-from qiskit_fedqml import BroadcastEstimatorQNN, paper_circuit, quantum_layer
+from qiskit_fedqml import BroadcastEstimatorQNN, CircuitSpec, paper_circuit, quantum_layer
+from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.base import EstimatorBackend
-from qiskit_fedqml.errors import CircuitError
+from qiskit_fedqml.errors import CircuitError, TrainingError
 
 from .strategies import circuit_specs, values
 
@@ -217,6 +218,54 @@ def test_values_that_are_not_finite_are_refused(value):
     layer = quantum_layer(paper_circuit(), EXACT)
     with pytest.raises(QiskitMachineLearningError, match="finite"):
         layer(torch.full((1, 4), value))
+
+
+def test_angle_that_is_not_finite_is_refused():
+    x = Parameter("x")
+    circuit = QuantumCircuit(1)
+    circuit.rx(x.arcsin(), 0)
+    layer = quantum_layer(CircuitSpec(circuit, (x,), (), (SparsePauliOp("Z"),)), EXACT)
+    with pytest.raises(TrainingError, match="Angles must be finite"):
+        layer(torch.tensor([[2.0]]))
+
+
+def test_no_inputs_and_empty_batches_of_any_shape():
+    w = Parameter("w")
+    circuit = QuantumCircuit(1)
+    circuit.ry(w, 0)
+    layer = quantum_layer(CircuitSpec(circuit, (), (w,), (SparsePauliOp("Z"),)), EXACT, initial_weights=[0.4])
+    torch.testing.assert_close(layer(torch.zeros(3, 0)), torch.full((3, 1), float(np.cos(0.4))))
+    assert quantum_layer(paper_circuit(), EXACT)(torch.zeros(2, 0, 4)).shape == (2, 0, 2)
+
+
+def test_sparse_observables_and_torch_weights():
+    spec = paper_circuit(num_qubits=2, num_layers=1)
+    observables = [SparseObservable.from_sparse_pauli_op(o) for o in spec.observables]
+    ours, stock = both(spec, observables=observables)
+    x, w = values(spec, 2, 0)
+    assert_same(ours.forward(x, w), stock.forward(x, w))
+    layer = quantum_layer(spec, EXACT)
+    twin = quantum_layer(spec, EXACT, initial_weights=layer.weight)
+    assert torch.equal(twin.weight, layer.weight)
+    assert twin.weight is not layer.weight
+
+
+def test_what_measures_nothing_is_not_counted():
+    x = Parameter("x")
+    circuit = QuantumCircuit(1)
+    circuit.rx(x, 0)
+    layer = quantum_layer(CircuitSpec(circuit, (x,), (), (SparsePauliOp("I"),)), AerBackend("a", shots=10))
+    assert torch.equal(layer(torch.zeros(5, 1)), torch.ones(5, 1))
+    assert layer.neural_network.usage.executions == 0
+
+
+def test_each_example_has_its_own_shots_also_without_parameters():
+    circuit = QuantumCircuit(1)
+    circuit.h(0)
+    layer = quantum_layer(CircuitSpec(circuit, (), (), (SparsePauliOp("Z"),)), AerBackend("a", shots=1000))
+    out = layer(torch.zeros(6, 0))
+    assert len(set(out.flatten().tolist())) > 1
+    assert layer.neural_network.usage.executions == 6000
 
 
 def test_wrong_arguments():

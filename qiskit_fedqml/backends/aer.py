@@ -1,6 +1,5 @@
 """Simulated machines: Aer, ideal or with noise, exact or with shots."""
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from qiskit.transpiler import generate_preset_pass_manager
 from qiskit.transpiler.passmanager import PassManager
 from qiskit_aer import AerSimulator
 
-from qiskit_fedqml.backends.aer_estimator import AerEstimator
+from qiskit_fedqml.backends.aer_estimator import AerEstimator, simulation_method
 from qiskit_fedqml.backends.base import Evaluation, Program, evaluate_broadcast
 from qiskit_fedqml.backends.noise import STATED_BASIS, Noise
 from qiskit_fedqml.errors import BackendError
@@ -54,6 +53,10 @@ class AerBackend:
         """Shots of each circuit; None is exact."""
         return self._shots
 
+    def without_shots(self) -> "AerBackend":
+        """Return the same machine with exact expectation values."""
+        return AerBackend(self.name, self.noise, None, self._optimization_level, self._transpiler_seed)
+
     def describe(self) -> dict[str, Any]:
         """Return simulator, noise, its calibration's date, number of qubits (None: any) and shots (None: exact)."""
         target = self.noise.target if self.noise else None
@@ -66,11 +69,11 @@ class AerBackend:
             "shots": self.shots,
         }
 
-    @cached_property
-    def _pass_manager(self) -> PassManager:
+    def _pass_manager(self, circuit: QuantumCircuit) -> PassManager:
         options: dict[str, Any] = {"seed_transpiler": self._transpiler_seed}
         if self.noise is None:
-            return generate_preset_pass_manager(self._optimization_level, backend=AerSimulator(), **options)
+            simulator = AerSimulator(method=simulation_method(circuit, None))
+            return generate_preset_pass_manager(self._optimization_level, backend=simulator, **options)
         if self.noise.target is None:
             return generate_preset_pass_manager(self._optimization_level, basis_gates=list(STATED_BASIS), **options)
         return generate_preset_pass_manager(self._optimization_level, target=self.noise.target, **options)
@@ -82,7 +85,7 @@ class AerBackend:
             BackendError: The circuit doesn't fit the machine.
         """
         try:
-            return self._pass_manager.run(circuit)
+            return self._pass_manager(circuit).run(circuit)
         except QiskitError as error:
             raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error.message}") from error
 

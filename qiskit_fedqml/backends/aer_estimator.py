@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import QuantumCircuit
+from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
 from qiskit.primitives.containers import EstimatorPubLike
@@ -23,8 +23,10 @@ from qiskit_fedqml.backends.base import commuting_groups
 from qiskit_fedqml.backends.noise import STATED_BASIS, Noise
 from qiskit_fedqml.errors import BackendError
 
-_CHUNK = 1 << 22
-"""Most probabilities that one call of Aer returns: bounds the memory of large batches."""
+_MOST_POINTS = 4096
+"""Most circuits in one call of Aer, whose result objects take about 17 KB each."""
+_MOST_PROBABILITIES = 1 << 22
+"""Most probabilities that one call of Aer returns."""
 _PARALLEL_FROM = 12
 """Qubits from which Aer may use several threads; below, starting them costs more than they save."""
 
@@ -105,8 +107,9 @@ class AerEstimator(BaseEstimatorV2):
             return np.ones((len(points), 1))
         measured = self._with_measurement(circuit, basis, qubits)
         simulator = self._simulator(measured)
-        chunk = max(1, _CHUNK >> len(qubits))
-        parts = [_simulate(simulator, measured, points[i : i + chunk]) for i in range(0, len(points), chunk)]
+        chunk = max(1, min(_MOST_POINTS, _MOST_PROBABILITIES >> len(qubits)))
+        starts = range(0, len(points), chunk)
+        parts = [_simulate(simulator, measured, circuit.parameters, points[i : i + chunk]) for i in starts]
         probabilities = np.concatenate(parts)
         if self._noise is not None:
             probabilities = _misread(probabilities, [self._noise.confusion(int(q)) for q in qubits])
@@ -148,13 +151,18 @@ class AerEstimator(BaseEstimatorV2):
         dynamic = names & {"measure", "if_else", "while_loop", "for_loop", "switch_case", "store", "break_loop"}
         if dynamic:
             raise BackendError(f"Aer's expectation values here need a circuit without {sorted(dynamic)}.")
-        mixed = self._noise is not None or not names.isdisjoint({"reset", "initialize", "kraus", "superop"})
-        options: dict[str, Any] = {"method": "density_matrix" if mixed else "statevector", "zero_threshold": 1e-16}
+        options: dict[str, Any] = {"method": simulation_method(circuit, self._noise), "zero_threshold": 1e-16}
         if self._noise is not None:
             options["noise_model"] = self._noise.model
         if len({qubit for instruction in circuit.data for qubit in instruction.qubits}) < _PARALLEL_FROM:
             options["max_parallel_threads"] = 1
         return AerSimulator(**options)
+
+
+def simulation_method(circuit: QuantumCircuit, noise: Noise | None) -> str:
+    """Return Aer's method that gives exact probabilities: density matrices unless all is unitary."""
+    pure = noise is None and {"reset", "initialize", "kraus", "superop"}.isdisjoint(circuit.count_ops())
+    return "statevector" if pure else "density_matrix"
 
 
 def _weight_of_outcomes(operator: SparsePauliOp, group: PauliList, qubits: NDArray[np.intp]) -> Any:
@@ -172,19 +180,23 @@ def _weight_of_outcomes(operator: SparsePauliOp, group: PauliList, qubits: NDArr
     return weight if found else None
 
 
-def _simulate(simulator: AerSimulator, circuit: QuantumCircuit, points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _simulate(
+    simulator: AerSimulator, circuit: QuantumCircuit, parameters: Iterable[Parameter], points: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return outcome probabilities at points whose columns are ``parameters``, some of which may not be in a gate."""
     options: dict[str, Any] = {"shots": 1}
     if circuit.num_parameters:
         # Each point is bound while Aer runs, so that the circuit is assembled once and not for each point.
-        columns = {parameter: points[:, k].tolist() for k, parameter in enumerate(circuit.parameters)}
+        in_gates = set(circuit.parameters)
+        columns = {p: points[:, k].tolist() for k, p in enumerate(parameters) if p in in_gates}
         options |= {"parameter_binds": [columns], "runtime_parameter_bind_enable": True}
     try:
         result = simulator.run(circuit, **options).result()
     except QiskitError as error:
         raise BackendError(f"Aer could not run the circuit: {error.message}") from error
     if not result.success:
-        reasons = {str(result.status), *(str(r.status) for r in result.results if not r.success)}
-        raise BackendError(f"Aer could not run the circuit: {'; '.join(sorted(reasons))}")
+        reasons = [str(r.status) for r in result.results if not r.success] or [str(result.status)]
+        raise BackendError(f"Aer could not run the circuit: {reasons[0][:300]}")
     probabilities = np.array([experiment.data.probabilities for experiment in result.results])
     return probabilities if circuit.num_parameters else np.repeat(probabilities, len(points), axis=0)
 

@@ -27,7 +27,8 @@ class Program:
         observables: One observable for each output, on the circuit's qubits.
         angles: The circuit's angles, in the order of the columns of angle values.
         shifted: Indices of the angles that can reach a measured qubit; only these are shifted.
-        num_groups: Number of groups of qubit-wise commuting terms; each group needs its own executions.
+        num_groups: Number of groups of qubit-wise commuting terms that measure something; each needs its own
+            executions.
     """
 
     circuit: QuantumCircuit
@@ -106,7 +107,8 @@ def compile_program(
         observables = [o.apply_layout(transpiled.layout) for o in observables]
     cone = light_cone(transpiled, observables)
     shifted = tuple(j for j, angle in enumerate(angles) if angle in cone)
-    return Program(transpiled, tuple(observables), tuple(angles), shifted, len(commuting_groups(observables)))
+    measuring = [group for group in commuting_groups(observables) if (group.x | group.z).any()]
+    return Program(transpiled, tuple(observables), tuple(angles), shifted, len(measuring))
 
 
 def commuting_groups(observables: Sequence[SparsePauliOp]) -> list[PauliList]:
@@ -166,15 +168,11 @@ def _run(
 ) -> NDArray[np.float64]:
     """Run one PUB with observables (m, 1, 1) and points (batch, shifts, angles); return values (m, batch, shifts)."""
     in_circuit = set(program.circuit.parameters)
-    if not in_circuit:  # nothing to bind: one value of each observable serves every point
-        pub: tuple[Any, ...] = (program.circuit, [row[0][0] for row in observables])
-        values = estimator.run([pub], precision=precision).result()[0].data.evs
-        return np.broadcast_to(np.reshape(values, (-1, 1, 1)), (len(observables), *points.shape[:2]))
     bound = [(j, angle) for j, angle in enumerate(program.angles) if angle in in_circuit]
-    bindings = {tuple(angle for _, angle in bound): points[..., [j for j, _ in bound]]}
+    values = points[..., [j for j, _ in bound]]
+    bindings: Any = {tuple(angle for _, angle in bound): values} if bound else values  # an array keeps its shape
     result = estimator.run([(program.circuit, observables, bindings)], precision=precision).result()
-    values = result[0].data.evs
-    return np.asarray(values, dtype=float)
+    return np.asarray(result[0].data.evs, dtype=float)
 
 
 class EstimatorBackend:

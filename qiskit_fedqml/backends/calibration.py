@@ -46,18 +46,14 @@ class Calibration:
     def target(self) -> Target:
         """The device as a transpiler target with gate errors, durations, T1 and T2.
 
-        Raises:
-            BackendError: qiskit-ibm-runtime cannot read the configuration or the properties.
+        Raises what qiskit-ibm-runtime raises where configuration or properties are not IBM's format.
         """
         from qiskit_ibm_runtime.models import BackendProperties, QasmBackendConfiguration
         from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
 
-        try:
-            configuration = QasmBackendConfiguration.from_dict(json.loads(json.dumps(self.configuration)))
-            properties = BackendProperties.from_dict(json.loads(json.dumps(self.properties)))
-            return convert_to_target(configuration, properties, include_control_flow=False)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BackendError(f"The calibration of {self.device!r} is not IBM's format: {error!r}.") from error
+        configuration = QasmBackendConfiguration.from_dict(json.loads(json.dumps(self.configuration)))
+        properties = BackendProperties.from_dict(json.loads(json.dumps(self.properties)))
+        return convert_to_target(configuration, properties, include_control_flow=False)
 
     def readout_probabilities(self, qubit: int) -> tuple[float, float]:
         """Return the probabilities to read 1 where the qubit was 0, and 0 where it was 1."""
@@ -72,8 +68,10 @@ class Calibration:
             BackendError: The file cannot be written.
         """
         text = json.dumps({"configuration": self.configuration, "properties": self.properties}, indent=1)
+        part = path.with_name(path.name + ".part")
         try:
-            path.write_text(text + "\n", encoding="utf-8")
+            part.write_text(text + "\n", encoding="utf-8")
+            part.replace(path)
         except OSError as error:
             raise BackendError(f"{path} cannot be written: {error.strerror}.") from error
 
@@ -87,7 +85,9 @@ def load_calibration(path: Path) -> Calibration:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         calibration = Calibration(data["configuration"], data["properties"])
-        if len(calibration.properties["qubits"]) != calibration.num_qubits or not calibration.date:
+        if len(calibration.properties["qubits"]) != calibration.num_qubits or not (
+            calibration.date and calibration.device
+        ):
             raise ValueError("its properties do not cover its qubits")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BackendError(

@@ -1,12 +1,15 @@
 """The schema of `backends.yaml`: what an entry and the assignment may say."""
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from qiskit_fedqml.configuration import StrictModel, nearest
+from qiskit_fedqml.configuration import Integer, NaturalNumber, Number, PositiveInteger, StrictModel, nearest
 
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Probability = Annotated[Number, Field(ge=0.0, le=1.0)]
+Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]
+"""A backend's name, which also names files."""
 
 
 class GateRates(StrictModel):
@@ -33,7 +36,8 @@ class StatedNoise(StrictModel):
     @field_validator("readout", mode="before")
     @classmethod
     def _both_readout_errors(cls, value: Any) -> Any:
-        return {"read_1_if_0": value, "read_0_if_1": value} if isinstance(value, (int, float)) else value
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return {"read_1_if_0": value, "read_0_if_1": value} if is_number else value
 
 
 class CalibrationFile(StrictModel):
@@ -70,9 +74,9 @@ class AerEntry(StrictModel):
 
     type: Literal["aer"]
     noise: NoiseEntry | None = None
-    shots: PositiveInt | None = None
-    optimization_level: Annotated[int, Field(ge=0, le=3)] = 3
-    transpiler_seed: NonNegativeInt = 0
+    shots: PositiveInteger | None = None
+    optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
+    transpiler_seed: NaturalNumber = 0
 
 
 class IBMEntry(StrictModel):
@@ -80,7 +84,7 @@ class IBMEntry(StrictModel):
 
     type: Literal["ibm"]
     device: str
-    shots: PositiveInt = 1024
+    shots: PositiveInteger = 1024
 
 
 BackendEntry = Annotated[AerEntry | IBMEntry, Field(discriminator="type")]
@@ -96,7 +100,7 @@ class Random(StrictModel):
     """Each client has one of the backends, drawn with equal chances from ``seed`` and the client's id."""
 
     random: Annotated[tuple[str, ...], Field(min_length=1)]
-    seed: int = 0
+    seed: Integer = 0
 
 
 def _kind_of_default(value: Any) -> str | None:
@@ -128,12 +132,11 @@ class Assignment(StrictModel):
     @field_validator("clients")
     @classmethod
     def _ranges_are_disjoint(cls, value: dict[int | str, str]) -> dict[int | str, str]:
-        taken: dict[int, int | str] = {}
-        for key in value:
-            for client in clients_of(key):
-                if client in taken:
-                    raise ValueError(f"client {client} is named by both {taken[client]!r} and {key!r}")
-                taken[client] = key
+        by_first = sorted(value, key=lambda key: clients_of(key).start)
+        for key, following in pairwise(by_first):
+            first = clients_of(following).start
+            if first in clients_of(key):
+                raise ValueError(f"client {first} is named by both {key!r} and {following!r}")
         return value
 
     def names(self) -> list[tuple[str, str]]:
@@ -163,7 +166,7 @@ def clients_of(key: int | str) -> range:
 class BackendsFile(StrictModel):
     """The whole of `backends.yaml`."""
 
-    backends: Annotated[dict[str, BackendEntry], Field(min_length=1)]
+    backends: Annotated[dict[Name, BackendEntry], Field(min_length=1)]
     assignment: Assignment = Assignment()
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.exceptions import QiskitError
 from qiskit.transpiler import Target
 from qiskit_aer.noise import (
     NoiseModel,
@@ -17,6 +18,7 @@ from qiskit_aer.noise import (
 from qiskit_aer.noise.device.models import basic_device_gate_errors
 
 from qiskit_fedqml.backends.calibration import Calibration
+from qiskit_fedqml.errors import BackendError
 
 STATED_BASIS = ("rz", "sx", "x", "cx")
 """Gates of a machine with stated rates: those of IBM's devices, where RZ is virtual and so has no error."""
@@ -29,7 +31,7 @@ class Noise:
     Args:
         source: Where it comes from, in words.
         date: Date of its calibration, or None if it has none.
-        target: The machine's gates and couplings, or None for the gates ``basis_gates`` on any qubits.
+        target: The machine's gates and couplings, or None for the gates ``STATED_BASIS`` on any qubits.
         gate_errors: Error after each gate, by gate name and qubits.
         default_errors: Error after each gate by gate name, on qubits that ``gate_errors`` doesn't name.
         readout: Confusion matrix of each qubit, 2×2, ``[measured, true]``; columns sum to 1.
@@ -82,15 +84,29 @@ def noise_from_calibration(calibration: Calibration, source: str) -> Noise:
     Args:
         calibration: The calibration.
         source: Where it comes from, in words.
+
+    Raises:
+        BackendError: The calibration's figures are missing or not physical.
     """
-    target = calibration.target
-    errors = basic_device_gate_errors(target=target)
+    try:
+        target = calibration.target
+        errors = basic_device_gate_errors(target=target)
+        readout = {q: confusion_matrix(*calibration.readout_probabilities(q)) for q in range(calibration.num_qubits)}
+    except (QiskitError, KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        raise BackendError(
+            f"The calibration of {source} has figures that are missing or not physical: {error}"
+        ) from error
+    wrong = [q for q, matrix in readout.items() if not (np.isfinite(matrix).all() and (matrix >= 0).all())]
+    if wrong:
+        raise BackendError(
+            f"The calibration of {source} has a readout probability outside 0 to 1, of qubit {wrong[0]}."
+        )
     return Noise(
         source=source,
         date=calibration.date,
         target=target,
         gate_errors={(name, tuple(qubits)): error for name, qubits, error in errors},
-        readout={q: confusion_matrix(*calibration.readout_probabilities(q)) for q in range(calibration.num_qubits)},
+        readout=readout,
     )
 
 

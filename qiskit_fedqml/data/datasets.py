@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,11 +93,19 @@ def npz(path: str, classes: tuple[int, ...] | None) -> Dataset:
     try:
         with np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in ("x_train", "y_train", "x_test", "y_test")}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise DataError(f"{file} must be an NPZ file of x_train, y_train, x_test and y_test: {error}.") from error
-    present = sorted({int(v) for v in np.unique(arrays["y_train"])})
-    wanted = classes if classes is not None else tuple(present)
+    present = tuple(sorted({int(v) for v in np.unique(arrays["y_train"])})) if arrays["y_train"].ndim == 1 else ()
+    wanted = classes if classes is not None else present
     splits = [_npz_split(file, part, arrays[f"x_{part}"], arrays[f"y_{part}"], wanted) for part in ("train", "test")]
+    unknown = sorted({int(v) for v in np.unique(arrays["y_test"])} - set(present)) if classes is None else []
+    if unknown:
+        raise DataError(f"{file}: y_test has examples of class {unknown[0]}, but y_train has only {list(present)}.")
+    if len(wanted) < 2:
+        raise DataError(f"{file} must have examples of at least two classes, but y_train has only {list(present)}.")
+    widths = [s.inputs.shape[1] if isinstance(s.inputs, np.ndarray) else None for s in splits]  # None: images
+    if widths[0] != widths[1]:
+        raise DataError(f"{file}: x_train and x_test must be of one kind and width, but they differ.")
     return Dataset(tuple(str(c) for c in wanted), *splits)
 
 
@@ -167,7 +176,7 @@ def _npz_split(file: Path, part: str, x: np.ndarray, y: np.ndarray, classes: tup
     chosen, labels = _choose(y, classes, None)
     if x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] in (1, 3))):
         return Split(ArrayImages(x[chosen]), labels)
-    if np.issubdtype(x.dtype, np.floating) and x.ndim == 2:
+    if np.issubdtype(x.dtype, np.floating) and x.ndim == 2 and x.shape[1]:
         features = x[chosen].astype(np.float32)
         if not np.isfinite(features).all():
             raise DataError(f"{file}: x_{part} must be finite, but has NaN or infinite values.")

@@ -157,3 +157,40 @@ def test_large_device_uses_its_active_qubits_only():
     evs = backend.estimator().run([(circuit, observables, np.zeros(8))]).result()[0].data.evs
     assert (evs > 0.8).all()
     assert (evs < 1).all()
+
+
+def test_parameter_of_the_global_phase_alone_shifts_no_other():
+    phase, b, c = Parameter("a"), Parameter("b"), Parameter("c")
+    circuit = QuantumCircuit(2, global_phase=phase)
+    circuit.ry(b, 0)
+    circuit.rx(c, 1)
+    circuit.cx(0, 1)
+    pub = (circuit, ["IZ", "ZI"], [0.3, 0.5, 0.9])
+    exact = StatevectorEstimator().run([pub], precision=0.0).result()[0].data.evs
+    np.testing.assert_allclose(AerEstimator().run([pub]).result()[0].data.evs, exact, atol=1e-9)
+
+
+@pytest.mark.parametrize("noise", [None, noise_from_rates((0, 0), (0, 0), (0, 0))])
+def test_reset_and_initialize(noise):
+    circuit = QuantumCircuit(3)
+    circuit.initialize([0.6, 0.8], 0)
+    circuit.h(1)
+    circuit.reset(1)
+    circuit.mcx([0, 1], 2)
+    backend = AerBackend("b", noise)
+    transpiled = backend.transpile(circuit)
+    observables = [SparsePauliOp(label) for label in ("IIZ", "IZI", "ZII")]
+    if transpiled.layout is not None:
+        observables = [o.apply_layout(transpiled.layout) for o in observables]
+    evs = backend.estimator().run([(transpiled, observables)]).result()[0].data.evs
+    np.testing.assert_allclose(evs, [0.36 - 0.64, 1, 1], atol=1e-9)
+
+
+def test_error_of_aer_is_one_short_sentence():
+    circuit = QuantumCircuit(40)
+    for qubit in range(40):
+        circuit.ry(Parameter(f"a{qubit}"), qubit)
+        circuit.cx(qubit, (qubit + 1) % 40)
+    with pytest.raises(BackendError, match="Aer could not run") as caught:
+        AerEstimator().run([(circuit, "I" * 39 + "Z", np.zeros((3, 40)))]).result()
+    assert len(str(caught.value)) < 400

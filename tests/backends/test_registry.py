@@ -96,6 +96,8 @@ def test_assignment():
         ({"backends": {"ideal": {"type": "aer", "noise": {"readout": 1.5}}}}, "less than or equal to 1, but got 1.5"),
         ({"backends": {"ideal": {"type": "aer", "noise": {"depolarising": {}}}}}, "did you mean 'depolarizing'"),
         ({"backends": {"ideal": {"type": "ibm", "device": "x", "token": "s"}}}, "unknown key 'backends.ideal.token'"),
+        ({"backends": {"ideal": {"type": "aer", "noise": {"readout": True}}}}, "'backends.ideal.noise.readout'"),
+        ({"backends": {"a/b": {"type": "aer"}}}, "should match pattern"),
         ({"backends": IDEAL, "assignment": {"default": "idael"}}, "assignment.default names the backend 'idael'; did"),
         ({"backends": IDEAL, "assignment": {"default": {"cycle": []}}}, "cycle"),
         ({"backends": IDEAL, "assignment": {"default": 3}}, "must be a backend's name"),
@@ -112,7 +114,12 @@ def test_wrong_files_are_refused_with_the_key(data, message):
 
 
 def test_files_that_are_no_yaml(tmp_path):
-    for text, message in [("a: [", "not YAML"), ("a: 1\na: 2", "stands twice"), ("\xff", "mapping")]:
+    for text, message in [
+        ("a: [", "not YAML"),
+        ("a: 1\na: 2", "stands twice"),
+        ("\xff", "mapping"),
+        ("? [a]\n: 1", "must be a word"),
+    ]:
         path = tmp_path / "b.yaml"
         path.write_text(text, encoding="utf-8")
         with pytest.raises(ConfigurationError, match=message):
@@ -144,19 +151,46 @@ def test_damaged_calibration_is_refused(tmp_path, text):
         load_calibration(path)
 
 
-def test_calibration_of_another_format_is_refused(tmp_path):
-    calibration = fake_calibration("FakeManilaV2")
-    properties = {**calibration.properties, "gates": "none"}
+def break_t1(calibration):
+    calibration["properties"]["qubits"][0][0]["value"] = -5.0
+
+
+def break_readout(calibration):
+    for item in calibration["properties"]["qubits"][1]:
+        if item["name"] == "prob_meas1_prep0":
+            item["value"] = 1.5
+
+
+def break_gates(calibration):
+    calibration["properties"]["gates"] = "none"
+
+
+@pytest.mark.parametrize("breaking", [break_t1, break_readout, break_gates])
+def test_calibration_with_impossible_figures_is_refused(tmp_path, breaking):
     path = tmp_path / "c.json"
-    path.write_text(json.dumps({"configuration": calibration.configuration, "properties": properties}))
-    with pytest.raises(BackendError, match="not IBM's format"):
-        _ = load_calibration(path).target
+    fake_calibration("FakeManilaV2").save(path)
+    calibration = json.loads(path.read_text())
+    breaking(calibration)
+    path.write_text(json.dumps(calibration))
+    with pytest.raises(BackendError, match=r"Backend 'c': .*calibration of fake_manila"):
+        registry({"c": {"type": "aer", "noise": {"calibration": str(path)}}})["c"]
 
 
 def test_circuit_that_does_not_fit_the_machine():
     small = registry({"manila": {"type": "aer", "noise": "FakeManilaV2"}})
     with pytest.raises(BackendError, match="'manila' cannot take the circuit"):
         quantum_layer(paper_circuit(num_qubits=6), small["manila"])
+
+
+def test_the_server_is_exact_also_where_its_entry_has_shots():
+    server = registry({"s": {"type": "aer", "noise": {"readout": 0.1}, "shots": 3}}, server="s").server
+    assert (server.name, server.shots) == ("s", None)
+    assert server.noise is not None
+
+
+def test_tiny_noise_passes_the_check():
+    tiny = registry({"t": {"type": "aer", "noise": {"depolarizing": {"two_qubit": 1e-7}}}})
+    assert all(check.passed for check in tiny.check())
 
 
 def test_shots_differ_from_step_to_step_and_repeat_with_the_seed():

@@ -77,6 +77,11 @@ def test_npz_features_and_grey_images(here):
         ({"x_test": np.zeros((3, 2, 2, 2, 2))}, r"x_test must be uint8 images .* shape \(3, 2, 2, 2, 2\)"),
         ({"x_train": np.full((6, 9), np.nan), "x_test": np.ones((3, 9))}, "x_train must be finite"),
         ({"y_test": np.array([0, 0, 0])}, "y_test must have examples of class 3"),
+        ({"y_test": np.array([0, 3, 7]), "x_test": np.ones((3, 9))}, "of one kind and width"),
+        ({"x_train": np.ones((6, 4)), "x_test": np.ones((3, 9))}, "of one kind and width"),
+        ({"x_train": np.ones((6, 0)), "x_test": np.ones((3, 0))}, r"shape \(6, 0\)"),
+        ({"y_train": np.zeros(6, dtype=int), "y_test": np.zeros(3, dtype=int)}, "at least two classes"),
+        ({"y_train": np.array([0, 7, 0, 7, 7, 7])}, "y_test has examples of class 3, but y_train has only"),
         ({"x_train": np.array([{"a": 1}] * 6, dtype=object)}, "must be an NPZ file"),
     ],
 )
@@ -84,6 +89,16 @@ def test_malformed_npz(here, replaced, message):
     save_npz(here / "d.npz", **replaced)
     with pytest.raises(DataError, match=message):
         datasets.npz("d.npz", None)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x93NUMPY"])
+def test_files_that_are_no_npz(here, content):
+    (here / "d.npz").write_bytes(content)
+    with pytest.raises(DataError, match="must be an NPZ file"):
+        datasets.npz("d.npz", None)
+    np.save(here / "array.npy", np.zeros(3))
+    with pytest.raises(DataError, match="must be an NPZ file"):
+        datasets.npz("array.npy", None)
 
 
 def test_missing_data_names_where_it_was_looked_for(here, monkeypatch):
