@@ -22,7 +22,7 @@ from qiskit_machine_learning.neural_networks import EstimatorQNN
 from qiskit_fedqml import paper_circuit, quantum_layer
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.base import EstimatorBackend
-from qiskit_fedqml.report import markdown_table
+from qiskit_fedqml.tables import markdown_table
 
 SPEC = paper_circuit()
 WEIGHTS = np.random.default_rng(0).uniform(-np.pi, np.pi, SPEC.num_weights)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from qiskit_fedqml import FedQMLError, load_experiment, run_federation
 from qiskit_fedqml.progress import ProgressBars
-from qiskit_fedqml.report import learning_curves, markdown_table, save_figure, table_rows
+from qiskit_fedqml.report import learning_curves, save_figure, table_rows
+from qiskit_fedqml.tables import markdown_table
 
 HERE = Path(__file__).resolve().parent
 NON_FEDERATED = {

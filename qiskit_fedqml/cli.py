@@ -90,8 +90,9 @@ def compare(
 
     A folder of a finished run is taken as it is; --backends and --set are for the experiment files.
     """
-    from qiskit_fedqml.report import learning_curves, markdown_table, save_figure, table_rows
+    from qiskit_fedqml.report import learning_curves, save_figure, table_rows
     from qiskit_fedqml.results import RunResult
+    from qiskit_fedqml.tables import markdown_table
 
     names = [path.name if path.is_dir() else path.stem for path in files]
     if len(set(names)) != len(names):
@@ -112,7 +113,7 @@ def compare(
     _show(results)
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.md").write_text(markdown_table(table_rows(results)), encoding="utf-8")
-    save_figure(learning_curves(results, "Comparison"), out / "curves")
+    save_figure(learning_curves(results, ", ".join(results)), out / "curves")
     print(f"Table and curves: {out}")
 
 
@@ -232,15 +233,23 @@ def _show(runs: "dict[str, RunResult]") -> None:
 
 
 def _print_table(rows: list[dict[str, str]]) -> None:
+    """Print a table: fitted to a terminal, or as Markdown where the output goes elsewhere."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table()
+    from qiskit_fedqml.tables import markdown_table
+
+    console = Console()
+    if not console.is_terminal:
+        print(markdown_table(rows))
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in rows[0]:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", min_width=max(len(word) for word in column.split()))
     for row in rows:
         table.add_row(*row.values())
-    Console().print(table)
+    console.print(table)
 
 
 def _values(values: tuple[float, ...]) -> str:

@@ -20,48 +20,40 @@ def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
         runs: Runs with at least one round, by the name of their scheme.
 
     Returns:
-        A row for each scheme and, where a run was tested on further backends, for each of these.
+        A row for each scheme and, where a run was tested on further backends, for each of these. Beside the last
+        round's accuracy stand the mean of the last ten rounds (single rounds swing) and the best.
     """
     rows = []
     for name, run in runs.items():
-        last, best = run.rounds[-1], max(record.test_accuracy for record in run.rounds)
+        last, peaks = run.rounds[-1], [record.peak_memory_bytes or 0 for record in run.rounds]
+        exact = [record.test_accuracy for record in run.rounds]
         rows.append(
             {
                 "Scheme": name,
                 "Tested on": run.experiment.backends.assignment.server,
-                "Training loss": _number(last.train_loss),
-                "Testing loss": _number(last.test_loss),
-                "Testing accuracy": f"{last.test_accuracy:.2%}",
-                "Best": f"{best:.2%}",
+                "Training loss": "–" if last.train_loss is None else f"{last.train_loss:.4f}",
+                **_test_columns(last.test_loss, exact),
                 "Time": _duration(sum(record.seconds for record in run.rounds)),
+                "Memory": f"{max(peaks) / 2**30:.1f} GiB" if any(peaks) else "–",
             }
         )
         for backend, figures in last.evaluations.items():
             further = [record.evaluations[backend]["test_accuracy"] for record in run.rounds]
+            columns = _test_columns(figures["test_loss"], further)
             rows.append(
-                {
-                    "Scheme": name,
-                    "Tested on": backend,
-                    "Training loss": "",
-                    "Testing loss": _number(figures["test_loss"]),
-                    "Testing accuracy": f"{figures['test_accuracy']:.2%}",
-                    "Best": f"{max(further):.2%}",
-                    "Time": "",
-                }
+                {"Scheme": name, "Tested on": backend, "Training loss": "", **columns, "Time": "", "Memory": ""}
             )
     return rows
 
 
-def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Write rows as a Markdown table, columns aligned."""
-    columns = list(rows[0])
-    widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in columns}
-
-    def line(cells: Mapping[str, str]) -> str:
-        return "| " + " | ".join(cells[column].ljust(widths[column]) for column in columns) + " |"
-
-    rule = "|" + "|".join("-" * (widths[column] + 2) for column in columns) + "|"
-    return "\n".join([line({column: column for column in columns}), rule, *map(line, rows)]) + "\n"
+def _test_columns(loss: float, accuracies: Sequence[float]) -> dict[str, str]:
+    last_ten = accuracies[-10:]
+    return {
+        "Testing loss": f"{loss:.4f}",
+        "Testing accuracy": f"{accuracies[-1]:.2%}",
+        "Mean of last ten": f"{sum(last_ten) / len(last_ten):.2%}",
+        "Best": f"{max(accuracies):.2%}",
+    }
 
 
 def learning_curves(runs: Mapping[str, RunResult], title: str) -> Figure:
@@ -86,6 +78,7 @@ def learning_curves(runs: Mapping[str, RunResult], title: str) -> Figure:
         accuracy = [100 * record.test_accuracy for record in run.rounds]
         _draw(axes[1, 1], _examples_so_far(run.rounds), accuracy, name, colour)
     axes[1, 1].set(xlabel="Examples processed", ylabel="Testing accuracy (%)")
+    axes[1, 1].xaxis.set_major_formatter("{x:,.0f}")
     for axis in axes.flat:
         axis.grid(alpha=0.3, linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
@@ -119,10 +112,6 @@ def _examples_so_far(rounds: Sequence[RoundRecord]) -> list[float]:
         total += record.examples
         totals.append(total)
     return totals
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
 
 
 def _duration(seconds: float) -> str:

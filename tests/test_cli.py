@@ -34,7 +34,7 @@ def fedqml(monkeypatch, capsys, *arguments):
 def test_run_resume_evaluate_and_compare(files, monkeypatch, capsys):
     code, out, err = fedqml(monkeypatch, capsys, "run", "tiny.yaml", "--backends", "array.yaml", "--set", "seed=9")
     assert code == 0
-    assert "Testing accuracy" in " ".join(out.split()) or "accuracy" in out
+    assert "| Testing accuracy |" in out
     assert "round 2" in err
     result = RunResult.load("results/tiny")
     assert result.experiment.seed == 9
@@ -174,6 +174,16 @@ def test_progress_bars_on_a_terminal(files):
     assert "tiny: rounds" in shown
     assert "accuracy" in shown
     assert "3/7" in shown
+
+
+def test_tables_fit_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    row = {"Scheme": "planes_vs_cars", "Tested on": "ideal", "Training loss": "0.4033", "Testing accuracy": "94.60%"}
+    cli._print_table([row])
+    out = capsys.readouterr().out
+    assert "94.60%" in out
+    assert "accuracy" in out
 
 
 def test_module_runs_as_installed_command(files):

@@ -12,6 +12,7 @@ from qiskit_fedqml.aggregation import fedavg
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError, TrainingError
 from qiskit_fedqml.federation import sample_clients
+from qiskit_fedqml.inference import evaluate_model
 from qiskit_fedqml.qnn import Usage
 from qiskit_fedqml.training import ClientUpdate
 
@@ -318,6 +319,15 @@ def test_controls(tiny, quantum):
         fresh = run_federation(tiny(model__quantum="frozen", model__circuit={"num_qubits": 2, "num_layers": 2}))
         assert torch.equal(result.state["quantum.weight"], fresh.state["quantum.weight"])
         assert not torch.equal(result.state["quantum.weight"], trained.state["quantum.weight"])
+
+
+def test_model_without_a_circuit_is_tested_on_no_other_machine(tiny, tmp_path):
+    classical = tiny(model__quantum="classical", model__circuit={"num_qubits": 2, "num_layers": 2})
+    result = run_federation(classical, tmp_path / "run")
+    server = evaluate_model(tmp_path / "run", AerBackend("ideal"))
+    assert server.accuracy == result.rounds[-1].test_accuracy
+    with pytest.raises(ResultError, match="runs no circuit"):
+        evaluate_model(tmp_path / "run", AerBackend("quito"))
 
 
 def test_further_evaluation_backends_add_columns(tiny):

@@ -1,0 +1,38 @@
+import dataclasses
+
+import pytest
+
+from qiskit_fedqml import run_federation
+from qiskit_fedqml.report import learning_curves, save_figure, table_rows
+from qiskit_fedqml.tables import markdown_table
+
+
+@pytest.fixture
+def run(tiny):
+    backends = {"backends": {"ideal": {"type": "aer"}, "noisy": {"type": "aer", "noise": {"readout": 0.2}}}}
+    return run_federation(tiny(backends=backends, evaluation={"backends": ["noisy"]}, federation__rounds=3))
+
+
+def test_table_has_a_row_for_each_scheme_and_backend(run):
+    rows = table_rows({"A": run, "B": run})
+    assert [(row["Scheme"], row["Tested on"]) for row in rows] == [
+        (scheme, backend) for scheme in "AB" for backend in ("ideal", "noisy")
+    ]
+    accuracies = [record.test_accuracy for record in run.rounds]
+    assert rows[0]["Testing accuracy"] == f"{accuracies[-1]:.2%}"
+    assert rows[0]["Mean of last ten"] == f"{sum(accuracies) / 3:.2%}"
+    assert rows[0]["Best"] == f"{max(accuracies):.2%}"
+    lines = markdown_table(rows).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert len(lines) == 2 + len(rows)
+
+
+def test_curves_hold_the_runs_figures(run, tmp_path):
+    nothing = dataclasses.replace(run.rounds[1], train_loss=None)
+    gappy = dataclasses.replace(run, rounds=(run.rounds[0], nothing, run.rounds[2]))
+    figure = learning_curves({"A": run, "B": gappy}, "Title")
+    by_round, by_examples = figure.axes[2].lines[0], figure.axes[3].lines[0]
+    assert list(by_round.get_xdata()) == [1, 2, 3]
+    assert list(by_round.get_ydata()) == [100 * r.test_accuracy for r in run.rounds]
+    assert by_examples.get_xdata()[-1] == sum(r.examples for r in run.rounds)
+    assert all(path.stat().st_size > 1000 for path in save_figure(figure, tmp_path / "new" / "curves"))
