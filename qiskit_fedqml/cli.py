@@ -124,7 +124,10 @@ def evaluate(
         str | None, typer.Option("--backend", metavar="NAME", help="The backend; by default the run's server backend.")
     ] = None,
     backends: Annotated[
-        Path | None, typer.Option("--backends", metavar="YAML", help="Where the backend stands; by default in the run.")
+        Path | None,
+        typer.Option(
+            "--backends", metavar="YAML", help="Where the backend stands; by default in the run, or in ./backends.yaml."
+        ),
     ] = None,
 ) -> None:
     """Test a trained model on a backend, and save the outputs of every test example."""
@@ -132,8 +135,12 @@ def evaluate(
     from qiskit_fedqml.inference import evaluate_model
     from qiskit_fedqml.results import RunResult
 
-    stored = RunResult.load(directory).experiment.backends
-    registry = BackendRegistry.from_yaml(backends) if backends else BackendRegistry(stored, Path())
+    registry = BackendRegistry(RunResult.load(directory).experiment.backends, Path())
+    here = Path("backends.yaml")
+    if backends is not None:
+        registry = BackendRegistry.from_yaml(backends)
+    elif backend is not None and backend not in registry.file.backends and here.exists():
+        registry = BackendRegistry.from_yaml(here)
     evaluation = evaluate_model(directory, registry[backend] if backend else registry.server)
     table = evaluation.save(directory / "evaluations")
     print(

@@ -62,6 +62,10 @@ def test_run_resume_evaluate_and_compare(files, monkeypatch, capsys):
         monkeypatch, capsys, "evaluate", "results/tiny", "--backend", "noisy", "--backends", "array.yaml"
     )
     assert code == 0
+    (files / "backends.yaml").write_text("backends: {ideal: {type: aer}, third: {type: aer, noise: {readout: 0.3}}}")
+    code, out, _ = fedqml(monkeypatch, capsys, "evaluate", "results/tiny", "--backend", "third")
+    assert code == 0
+    assert out.startswith("third: loss")
     table = (files / "results/tiny/evaluations/noisy.csv").read_text().splitlines()
     assert table[0] == "example,class,predicted,output 0,output 1"
     assert len(table) == 1 + json.loads((files / "results/tiny/evaluations/noisy.json").read_text())["examples"]
