@@ -91,7 +91,7 @@ def compare(
     A folder of a finished run is taken as it is; --backends and --set are for the experiment files.
     """
     from qiskit_fedqml.report import learning_curves, save_figure, table_rows
-    from qiskit_fedqml.results import RunResult
+    from qiskit_fedqml.results import RunFolder, RunResult
     from qiskit_fedqml.tables import markdown_table
 
     names = [path.name if path.is_dir() else path.stem for path in files]
@@ -104,8 +104,8 @@ def compare(
         if not stored.is_complete:
             raise ResultError(f"The run {name!r} is not finished; `fedqml resume` ends it.")
     for name, path in zip(names, files, strict=True):
-        if path in experiments and (out / name).exists() and not overwrite:
-            raise ResultError(f"{out / name} exists already; choose another folder, or overwrite it (--overwrite).")
+        if path in experiments:
+            RunFolder(out / name).check_free(overwrite=overwrite)
     for name, path in zip(names, files, strict=True):
         if path in experiments:
             results[name] = _run(experiments[path], name, out / name, overwrite)

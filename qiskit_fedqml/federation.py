@@ -97,15 +97,17 @@ def run_federation(
             there is no such device.
         DataError: Data, weights or features are missing or do not fit.
         BackendError: A backend cannot be opened, or failed.
-        ResultError: The folder exists already.
+        ResultError: The folder exists already, or cannot be written.
         TrainingError: The aggregate's loss is not finite.
     """
+    folder = RunFolder(Path(out)) if out is not None else None
+    if folder:
+        folder.check_free(overwrite=overwrite)
     federation = _set_up(experiment, observer)
     num_trained = sum(tensor.numel() for tensor in federation.state.values())
     run = describe_run(experiment, federation.data.classes, federation.data.num_features, num_trained)
-    folder = RunFolder(Path(out)) if out is not None else None
     if folder:
-        folder.create(experiment, run, overwrite=overwrite)
+        folder.create(experiment, run)
     return _run_rounds(federation, run, folder, ())
 
 

@@ -97,36 +97,52 @@ class RunFolder:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
 
-    def create(self, experiment: Experiment, run: dict[str, Any], *, overwrite: bool) -> None:
-        """Make the folder and write configuration and description.
+    def check_free(self, *, overwrite: bool) -> None:
+        """Check that a run may be written here.
+
+        Args:
+            overwrite: Whether an earlier run here may be replaced.
 
         Raises:
-            ResultError: The folder exists and is not empty, and ``overwrite`` is False; or it holds no run.
+            ResultError: The folder exists and is not empty, and ``overwrite`` is False or it holds no run.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            if not overwrite:
-                raise ResultError(f"{self.path} exists already; choose another folder, or overwrite it (--overwrite).")
-            self._remove_run()
+        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+            return
+        if not overwrite:
+            raise ResultError(f"{self.path} exists already; choose another folder, or overwrite it (--overwrite).")
         try:
+            self.load()
+        except ResultError as error:
+            raise ResultError(f"{self.path} is not a result folder, so it is not overwritten.") from error
+
+    def create(self, experiment: Experiment, run: dict[str, Any]) -> None:
+        """Make the folder, without the files of an earlier run, and write configuration and description.
+
+        Raises:
+            ResultError: The folder cannot be written.
+        """
+        calibrations: dict[str, bytes] = {}  # read before anything is removed: they may lie in this very folder
+
+        def keep(name: str, path: str) -> str:
+            calibrations[f"calibrations/{name}.json"] = Path(path).read_bytes()
+            return f"calibrations/{name}.json"
+
+        try:
+            configuration = experiment.with_calibrations(keep).resolved()
             self.path.mkdir(parents=True, exist_ok=True)
-            configuration = self._with_own_calibrations(experiment).resolved()
+            for name in ("config.yaml", "run.json", "rounds.jsonl", "checkpoint.safetensors", "model.safetensors"):
+                (self.path / name).unlink(missing_ok=True)
+                (self.path / f"{name}.part").unlink(missing_ok=True)
+            for name in ("calibrations", "evaluations"):
+                shutil.rmtree(self.path / name, ignore_errors=True)
+            for name, content in calibrations.items():
+                (self.path / name).parent.mkdir(exist_ok=True)
+                (self.path / name).write_bytes(content)
             write_text(self.path / "config.yaml", yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True))
             write_text(self.path / "run.json", json.dumps(run, indent=2) + "\n")
             (self.path / "rounds.jsonl").touch()
         except OSError as error:
             raise ResultError(f"{self.path} cannot be written: {error.strerror}.") from error
-
-    def _remove_run(self) -> None:
-        """Remove the files of an earlier run, and nothing else."""
-        try:
-            self.load()
-        except ResultError as error:
-            raise ResultError(f"{self.path} is not a result folder, so it is not overwritten.") from error
-        for name in ("config.yaml", "run.json", "rounds.jsonl", "checkpoint.safetensors", "model.safetensors"):
-            (self.path / name).unlink(missing_ok=True)
-            (self.path / f"{name}.part").unlink(missing_ok=True)
-        for name in ("calibrations", "evaluations"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def load(self) -> RunResult:
         """Read configuration, description and rounds.
@@ -248,18 +264,6 @@ class RunFolder:
                 raise ResultError(f"{self.path / 'rounds.jsonl'}, line {number} must be round {number}.")
             records.append(record)
         return records
-
-    def _with_own_calibrations(self, experiment: Experiment) -> Experiment:
-        def copy(name: str, calibration: str) -> str:
-            target = Path("calibrations") / f"{name}.json"
-            (self.path / target).parent.mkdir(exist_ok=True)
-            try:
-                shutil.copyfile(calibration, self.path / target)
-            except OSError as error:
-                raise ResultError(f"The calibration of backend {name!r} cannot be copied: {error}.") from error
-            return str(target)
-
-        return experiment.with_calibrations(copy)
 
 
 def _save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:

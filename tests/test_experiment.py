@@ -309,3 +309,5 @@ def test_resolved_configuration_keeps_its_calibration(tmp_path):
 
     again = run_federation(RunResult.load(tmp_path / "out").experiment)
     assert [r.without_times() for r in again.rounds] == [r.without_times() for r in result.rounds]
+    run_federation(RunResult.load(tmp_path / "out").experiment, tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "calibrations" / "m.json").exists()
