@@ -124,7 +124,10 @@ class RunFolder:
         calibrations: dict[str, bytes] = {}  # read before anything is removed: they may lie in this very folder
 
         def keep(name: str, path: str) -> str:
-            calibrations[f"calibrations/{name}.json"] = Path(path).read_bytes()
+            try:
+                calibrations[f"calibrations/{name}.json"] = Path(path).read_bytes()
+            except OSError as error:
+                raise ResultError(f"The calibration of backend {name!r} cannot be read: {error}.") from error
             return f"calibrations/{name}.json"
 
         try:
