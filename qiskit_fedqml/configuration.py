@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -98,6 +98,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(names))}."
 
 
+_EXPECTED = {
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
+    "tuple_type": "must be a list",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "string_type": "must be text",
+    "bool_parsing": "must be true or false",
+}
+"""Pydantic's words for a wrong type, in those of a YAML file."""
+
+
 def _explain(model: type[BaseModel], data: Any, error: ValidationError, source: str) -> list[str]:
     lines = []
     for item in error.errors(include_url=False):
@@ -118,7 +131,7 @@ def _explain(model: type[BaseModel], data: Any, error: ValidationError, source: 
         else:
             got = "" if isinstance(item["input"], Mapping) else f", but got {_shown(item['input'])}"
             where = f"key {key!r}: " if key else ""
-            text = f"{where}{item['msg'].removeprefix('Value error, ')}{got}"
+            text = f"{where}{_EXPECTED.get(item['type']) or item['msg'].removeprefix('Value error, ')}{got}"
         lines.append(f"{source}: {text}")
     return lines
 
@@ -149,8 +162,16 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list
                 step += _models_in(candidate.model_fields[part].annotation)
             else:  # a key of a mapping, or the tag of a union, which chooses one of its models
                 step.append(candidate)
-        models = step or models
+        named = [
+            m for m in step if any(part in _values_of_literal(field.annotation) for field in m.model_fields.values())
+        ]
+        models = named or step or models
     return sorted({name for candidate in models for name in candidate.model_fields})
+
+
+def _values_of_literal(annotation: Any) -> tuple[Any, ...]:
+    """Return the values of a ``Literal``."""
+    return tuple(getattr(annotation, "__args__", ())) if get_origin(annotation) is Literal else ()
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
