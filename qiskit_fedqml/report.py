@@ -21,7 +21,7 @@ def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
 
     Returns:
         A row for each scheme and, where a run was tested on further backends, for each of these. Beside the last
-        round's accuracy stand the mean of the last ten rounds (single rounds swing) and the best.
+        round's accuracy stand the mean of the last ten rounds (single rounds swing) where there are 20, and the best.
     """
     rows = []
     for name, run in runs.items():
@@ -48,10 +48,11 @@ def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
 
 def _test_columns(loss: float, accuracies: Sequence[float]) -> dict[str, str]:
     last_ten = accuracies[-10:]
+    settled = len(accuracies) >= 20  # in a shorter run this would be the mean of its start too
     return {
         "Testing loss": f"{loss:.4f}",
         "Testing accuracy": f"{accuracies[-1]:.2%}",
-        "Mean of last ten": f"{sum(last_ten) / len(last_ten):.2%}",
+        "Mean of last ten": f"{sum(last_ten) / len(last_ten):.2%}" if settled else "–",
         "Best": f"{max(accuracies):.2%}",
     }
 
