@@ -173,7 +173,8 @@ def _compile(formulas: Sequence[sympy.Expr], symbols: Sequence[sympy.Symbol]) ->
     function = sympy.lambdify(symbols, formulas, modules="numpy", cse=True)
 
     def columns(parameter_values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        results: list[NDArray[np.float64]] = function(*parameter_values.T)
+        with np.errstate(invalid="ignore", divide="ignore"):  # who asks checks that the angles are finite
+            results: list[NDArray[np.float64]] = function(*parameter_values.T)
         return results
 
     return columns
