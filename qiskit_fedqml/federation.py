@@ -1,5 +1,6 @@
 """The federated loop: sample clients, train each on its own backend, average, test, record."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.features import Progress
 from qiskit_fedqml.models import FeatureScaling, build_model, circuit_for
 from qiskit_fedqml.preparation import FederatedData, prepare_data
-from qiskit_fedqml.provenance import describe_run, peak_memory_bytes
+from qiskit_fedqml.provenance import changes_since, describe_run, peak_memory_bytes
 from qiskit_fedqml.qnn import QuantumLayer, quantum_layer
 from qiskit_fedqml.records import ClientRecord, RoundRecord
 from qiskit_fedqml.results import Checkpoint, RunFolder, RunResult
@@ -33,6 +34,8 @@ from qiskit_fedqml.training import (
     predict,
     run_clients,
 )
+
+logger = logging.getLogger(__name__)
 
 
 class Observer(Protocol):
@@ -114,6 +117,8 @@ def run_federation(
 def resume_federation(out: str | Path, *, observer: Observer | None = None) -> RunResult:
     """Go on with a run where it stopped; an interrupted round is replayed from its start, to the same bits.
 
+    A warning is logged where versions or the number of threads are not those with which the run began.
+
     Args:
         out: The result folder.
         observer: Told what happens.
@@ -129,6 +134,8 @@ def resume_federation(out: str | Path, *, observer: Observer | None = None) -> R
     stored = folder.load()
     if stored.is_complete and (folder.path / "model.safetensors").exists():
         return stored
+    if changes := changes_since(stored.run):
+        logger.warning("%s goes on in another environment, so its bits may differ: %s", out, "; ".join(changes))
     federation = _set_up(stored.experiment, observer)
     checkpoint = folder.load_checkpoint()
     if checkpoint is None and len(stored.rounds) > 2:  # the first checkpoint may be two rounds late, no more

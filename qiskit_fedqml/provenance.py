@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,16 @@ def describe_run(
         "num_features": num_features,
         "num_trained_parameters": num_trained,
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "versions": _versions(),
         "git_commit": _git_commit(),
     }
+
+
+def changes_since(run: Mapping[str, Any]) -> list[str]:
+    """Return what decides a run's bits and is not as it was when the run began: versions and the number of threads."""
+    before = {**run.get("versions", {}), "threads": run.get("threads")}
+    now = {**_versions(), "threads": torch.get_num_threads()}
+    return [f"{name} was {before.get(name)}, is {value}" for name, value in now.items() if before.get(name) != value]
 
 
 def peak_memory_bytes() -> int | None:
@@ -46,6 +54,10 @@ def peak_memory_bytes() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _versions() -> dict[str, str | None]:
+    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
 
 
 def _version(package: str) -> str | None:

@@ -178,18 +178,29 @@ class RunFolder:
         return experiment.with_calibrations(lambda _, calibration: str((self.path / calibration).absolute()))
 
     def append(self, record: RoundRecord) -> None:
-        """Write a round's line."""
-        with (self.path / "rounds.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(record), allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Write a round's line.
+
+        Raises:
+            ResultError: It cannot be written.
+        """
+        try:
+            with (self.path / "rounds.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(record), allow_nan=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise ResultError(f"{self.path / 'rounds.jsonl'} cannot be written: {error.strerror}.") from error
 
     def keep_rounds(self, records: tuple[RoundRecord, ...]) -> None:
         """Rewrite the rounds: what was written after the last checkpoint is dropped."""
         write_text(self.path / "rounds.jsonl", "".join(json.dumps(asdict(r), allow_nan=False) + "\n" for r in records))
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, whole or not at all; without optimiser states, while the next round runs."""
+        """Write a checkpoint, whole or not at all; without optimiser states, while the next round runs.
+
+        Raises:
+            ResultError: This or the last checkpoint cannot be written.
+        """
         self.wait()
         tensors = {f"model/{name}": tensor for name, tensor in checkpoint.state.items()}
         for client, parameters in checkpoint.optimizers.items():
@@ -224,7 +235,11 @@ class RunFolder:
         return Checkpoint(round, state, optimizers)
 
     def finish(self, model_state: dict[str, torch.Tensor]) -> None:
-        """Write the final model and drop the checkpoint."""
+        """Write the final model and drop the checkpoint.
+
+        Raises:
+            ResultError: The model cannot be written.
+        """
         self.wait()
         _save_tensors(self.path / "model.safetensors", model_state, {})
         self._checkpoint.unlink(missing_ok=True)
@@ -245,10 +260,14 @@ class RunFolder:
             raise ResultError(f"{path} is damaged: {error}.") from error
 
     def wait(self) -> None:
-        """Wait until the checkpoint is on disk."""
-        if self._writing is not None:
-            self._writing.result()
-            self._writing = None
+        """Wait until the checkpoint is on disk.
+
+        Raises:
+            ResultError: It cannot be written.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     @property
     def _checkpoint(self) -> Path:
@@ -271,10 +290,13 @@ class RunFolder:
 
 def _save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
     part = path.with_name(path.name + ".part")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (SafetensorError, OSError) as error:
+        raise ResultError(f"{path} cannot be written: {error}.") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -112,6 +113,29 @@ def test_resumed_run_ends_with_the_same_bits(tiny, tmp_path, keep, round, client
     resumed = resume_federation(tmp_path / "run")
     same(whole, resumed)
     same(whole, RunResult.load(tmp_path / "run"))
+
+
+def test_resuming_in_another_environment_is_logged(tiny, tmp_path, caplog):
+    with pytest.raises(Interrupt):
+        run_federation(tiny(), tmp_path / "run", observer=StopAfter(2, 1))
+    described = json.loads((tmp_path / "run" / "run.json").read_text())
+    described["versions"]["torch"] = "1.0"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(described))
+    resume_federation(tmp_path / "run")
+    assert "torch was 1.0, is" in caplog.text
+    assert "numpy" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["rounds.jsonl", "checkpoint.safetensors.part"])
+def test_run_that_cannot_be_written_ends_with_a_clear_error(tiny, tmp_path, name):
+    class Spoil(StopAfter):
+        def client_finished(self, client):
+            if not (tmp_path / "run" / name).is_dir():
+                (tmp_path / "run" / name).unlink(missing_ok=True)
+                (tmp_path / "run" / name).mkdir()
+
+    with pytest.raises(ResultError, match="cannot be written"):
+        run_federation(tiny(), tmp_path / "run", observer=Spoil(1, 1))
 
 
 def test_torn_last_line_is_replayed(tiny, tmp_path):
