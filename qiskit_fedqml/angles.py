@@ -6,10 +6,9 @@ batches, and so are their derivatives. The parameter-shift rule (Schuld et al., 
 applied to angles.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import sympy
 from numpy.typing import NDArray
 from qiskit.circuit import Gate, Parameter, ParameterExpression, ParameterVector, QuantumCircuit
 from qiskit.exceptions import QiskitError
@@ -18,8 +17,7 @@ from qiskit.transpiler.passes import TranslateParameterizedGates
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 
 from qiskit_fedqml.errors import CircuitError
-
-Columns = Callable[[NDArray[np.float64]], list[NDArray[np.float64]]]
+from qiskit_fedqml.expressions import Expressions
 
 
 class GateAngles:
@@ -43,29 +41,7 @@ class GateAngles:
 
     def __init__(self, circuit: QuantumCircuit, parameters: Sequence[Parameter]) -> None:
         expressions, self.circuit, self.params = _give_each_gate_its_angle(_with_shiftable_gates(circuit))
-        self.num_parameters = len(parameters)
-        symbols = sympy.symbols(f"p0:{self.num_parameters}", real=True)
-        symbol_of = dict(zip(parameters, symbols, strict=True))
-        formulas = [_formula(e, symbol_of) for e in expressions]
-        index_of = {symbol: index for index, symbol in enumerate(symbols)}
-
-        # Most angles are a parameter itself: these columns are copied, only the others are computed.
-        plain = [(j, index_of[f]) for j, f in enumerate(formulas) if f in index_of]
-        self._plain_angles = np.array([j for j, _ in plain], dtype=np.intp)
-        self._plain_params = np.array([k for _, k in plain], dtype=np.intp)
-        computed = [(j, f) for j, f in enumerate(formulas) if f not in index_of]
-        self._computed_angles = np.array([j for j, _ in computed], dtype=np.intp)
-        self._compute_angles = _compile([f for _, f in computed], symbols)
-
-        # The derivatives dθ_j/dp_k that are not zero, sorted by k so that a parameter's terms lie side by side.
-        terms = [(index_of[p], j, sympy.diff(f, p)) for j, f in enumerate(formulas) for p in f.free_symbols]
-        terms.sort(key=lambda term: term[:2])
-        self._term_params = np.array([k for k, _, _ in terms], dtype=np.intp)
-        self._term_angles = np.array([j for _, j, _ in terms], dtype=np.intp)
-        self._constants = np.array([0.0 if d.free_symbols else float(d) for _, _, d in terms])
-        varying = [(t, d) for t, (_, _, d) in enumerate(terms) if d.free_symbols]
-        self._varying_terms = np.array([t for t, _ in varying], dtype=np.intp)
-        self._compute_derivatives = _compile([d for _, d in varying], symbols)
+        self._expressions = Expressions(expressions, parameters)
 
     @property
     def num_angles(self) -> int:
@@ -74,11 +50,7 @@ class GateAngles:
 
     def values(self, parameter_values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the angles in radians, shape (batch, angles), for parameter values of shape (batch, parameters)."""
-        angles = np.empty((len(parameter_values), self.num_angles))
-        angles[:, self._plain_angles] = parameter_values[:, self._plain_params]
-        for j, column in zip(self._computed_angles, self._compute_angles(parameter_values), strict=True):
-            angles[:, j] = column
-        return angles
+        return self._expressions.values(parameter_values)
 
     def chain_rule(self, jacobian: NDArray[np.float64], parameter_values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn derivatives with respect to angles into derivatives with respect to parameters.
@@ -90,15 +62,7 @@ class GateAngles:
         Returns:
             Derivatives with respect to the parameters, shape (batch, outputs, parameters).
         """
-        factors = np.broadcast_to(self._constants, (len(parameter_values), len(self._constants))).copy()
-        for t, column in zip(self._varying_terms, self._compute_derivatives(parameter_values), strict=True):
-            factors[:, t] = column
-        terms = jacobian[:, :, self._term_angles] * factors[:, None, :]
-        result = np.zeros((*jacobian.shape[:2], self.num_parameters))
-        if self._term_params.size:
-            present, starts = np.unique(self._term_params, return_index=True)
-            result[:, :, present] = np.add.reduceat(terms, starts, axis=2)
-        return result
+        return self._expressions.chain_rule(jacobian, parameter_values)
 
 
 def light_cone(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> frozenset[Parameter]:
@@ -153,28 +117,3 @@ def _give_each_gate_its_angle(
     # The layout of a circuit that was transpiled already, which copy_empty_like drops.
     of_angles._layout = circuit.layout
     return expressions, of_angles, tuple(angles)
-
-
-def _formula(expression: ParameterExpression, symbols: Mapping[Parameter, sympy.Symbol]) -> sympy.Expr:
-    """Turn an angle into a formula of plain symbols (parameters may have names such as "x[0]")."""
-    if isinstance(expression, Parameter):
-        return symbols[expression]
-    present = {parameter: symbols[parameter] for parameter in expression.parameters}
-    renamed = expression.subs({parameter: Parameter(symbol.name) for parameter, symbol in present.items()})
-    # ParameterExpression.sympify takes the wrong symbol where an expression came down to one of several parameters.
-    formula = sympy.Symbol(str(renamed)) if renamed.is_symbol() else sympy.sympify(renamed.sympify())
-    return formula.subs({sympy.Symbol(symbol.name): symbol for symbol in present.values()})
-
-
-def _compile(formulas: Sequence[sympy.Expr], symbols: Sequence[sympy.Symbol]) -> Columns:
-    """Compile formulas to one NumPy function from (batch, parameters) to a column for each formula."""
-    if not formulas:
-        return lambda parameter_values: []
-    function = sympy.lambdify(symbols, formulas, modules="numpy", cse=True)
-
-    def columns(parameter_values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        with np.errstate(invalid="ignore", divide="ignore"):  # who asks checks that the angles are finite
-            results: list[NDArray[np.float64]] = function(*parameter_values.T)
-        return results
-
-    return columns

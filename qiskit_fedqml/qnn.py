@@ -70,6 +70,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
 
     Attributes:
         usage: Jobs, circuits and executions so far.
+        simulator: What computed the last evaluation; before the first, what the backend tries first.
 
     Raises:
         ValueError: ``backend`` comes with ``estimator``, ``pass_manager`` or ``gradient``, or the parameters do not
@@ -110,6 +111,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         )
         self.backend: Backend = backend if backend is not None else EstimatorBackend(estimator, default_precision)
         self.usage = Usage()
+        self.simulator = self.backend.simulator
         self._own_gradient = gradient is None
         self._seed: int | None = None
         self._step = 0
@@ -153,6 +155,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         self.usage.jobs += 1
         self.usage.circuits += evaluation.circuits
         self.usage.executions += evaluation.executions
+        self.simulator = evaluation.simulator
         if evaluation.jacobian is None:
             return evaluation.values, None
         return evaluation.values, self._angles.chain_rule(evaluation.jacobian, parameters)
@@ -208,12 +211,13 @@ class _Evaluate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (jacobian,) = ctx.saved_tensors
-        upstream = grad_outputs[0].reshape(jacobian.shape[:2])
+        upstream = grad_outputs[0].reshape(len(jacobian), 1, jacobian.shape[1])
+        grads = torch.bmm(upstream, jacobian)[:, 0]  # of each sample: (batch, inputs + weights)
         input_grad = weight_grad = None
         if ctx.needs_input_grad[0]:
-            input_grad = torch.einsum("bo,boi->bi", upstream, jacobian[:, :, : ctx.num_inputs]).reshape(ctx.input_shape)
+            input_grad = grads[:, : ctx.num_inputs].reshape(ctx.input_shape)
         if ctx.needs_input_grad[1]:
-            weight_grad = torch.einsum("bo,bow->w", upstream, jacobian[:, :, ctx.num_inputs :])
+            weight_grad = grads[:, ctx.num_inputs :].sum(0)
         return input_grad, weight_grad, None, None
 
 

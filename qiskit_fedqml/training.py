@@ -157,7 +157,7 @@ def train_client(worker: Worker, task: ClientTask) -> ClientUpdate:
     return ClientUpdate(
         client_id=task.client_id,
         backend=task.backend,
-        simulator=layer.neural_network.backend.simulator if layer else "none",
+        simulator=layer.neural_network.simulator if layer else "none",
         num_examples=len(task.rows),
         train_loss=train_loss if np.isfinite(train_loss) else None,
         seconds=time.perf_counter() - started,

@@ -131,6 +131,7 @@ PERTURBED = {
     NOISE: (STATED, "FakeManilaV2"),
     "backends.backends.ideal.shots": (STATED, 64),
     "backends.backends.ideal.optimization_level": (MANILA, 0),
+    "backends.backends.ideal.simulator": ({"backends.backends.ideal": {"type": "aer"}}, "aer"),
     "backends.backends.ideal.transpiler_seed": (
         MANILA | RING_OF_FOUR | {"backends.backends.ideal.optimization_level": 1},
         None,

@@ -203,7 +203,7 @@ def test_records_count_what_happened(tiny):
     assert record.bytes_down == record.bytes_up == 2 * 4 * num_trained
     assert record.train_loss == pytest.approx(np.mean([c.train_loss for c in record.clients]))
     assert {c.backend for c in record.clients} <= {"ideal", "shots"}
-    assert all(c.simulator == "aer" and c.status == "ok" for c in record.clients)
+    assert all(c.simulator == "sweep" and c.status == "ok" for c in record.clients)
 
 
 def test_partial_batches_are_kept_and_the_loss_is_weighted_by_examples(tiny, monkeypatch):
@@ -336,7 +336,7 @@ def test_round_without_any_update_keeps_the_global_model(tiny, monkeypatch):
 def test_controls(tiny, quantum):
     result = run_federation(tiny(model__quantum=quantum, model__circuit={"num_qubits": 2, "num_layers": 2}))
     clients = result.rounds[0].clients
-    assert {c.simulator for c in clients} == {"aer" if quantum == "frozen" else "none"}
+    assert {c.simulator for c in clients} == {"sweep" if quantum == "frozen" else "none"}
     assert result.rounds[0].circuits > 0 if quantum == "frozen" else result.rounds[0].circuits == 0
     if quantum == "frozen":
         trained = run_federation(tiny(model__circuit={"num_qubits": 2, "num_layers": 2}, federation__rounds=1))

@@ -1,6 +1,9 @@
-"""Simulated machines: Aer, ideal or with noise, exact or with shots."""
+"""Simulated machines: ideal or with noise, exact or with shots, by the sweeps or by Aer."""
 
-from typing import Any
+import logging
+from dataclasses import dataclass
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +15,35 @@ from qiskit_aer import AerSimulator
 
 from qiskit_fedqml.backends.aer_estimator import AerEstimator, simulation_method
 from qiskit_fedqml.backends.base import Evaluation, Program, evaluate_broadcast
-from qiskit_fedqml.backends.noise import STATED_BASIS, Noise
 from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.simulation.estimator import MachineEstimator, SweepEstimator
+from qiskit_fedqml.simulation.exact import ExactProgram
+from qiskit_fedqml.simulation.lowering import UnsupportedError
+from qiskit_fedqml.simulation.noise import STATED_BASIS, Noise
+from qiskit_fedqml.simulation.sampled import PointwiseProgram, SampledProgram
+
+SimulatorChoice = Literal["auto", "sweep", "aer"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """How a program is simulated.
+
+    Args:
+        simulator: ``"sweep"`` or ``"aer"``.
+        reason: Why, or by what method, in words.
+        program: What the sweeps evaluate; None for Aer.
+    """
+
+    simulator: Literal["sweep", "aer"]
+    reason: str
+    program: ExactProgram | SampledProgram | PointwiseProgram | None = None
 
 
 class AerBackend:
-    """A machine simulated by Aer.
+    """A machine simulated on this computer.
 
     Args:
         name: Its name.
@@ -25,9 +51,10 @@ class AerBackend:
         shots: Shots of each circuit; None gives exact expectation values.
         optimization_level: The transpiler's effort, 0 to 3.
         transpiler_seed: The transpiler's seed: the same one finds the same layout.
+        simulator: ``"sweep"`` evaluates values and derivatives in two sweeps and refuses what these cannot express;
+            ``"aer"`` runs every shifted circuit by Aer; ``"auto"`` takes the sweeps where they apply, and else Aer,
+            with a line in the log that says why.
     """
-
-    simulator = "aer"
 
     def __init__(
         self,
@@ -36,17 +63,25 @@ class AerBackend:
         shots: int | None = None,
         optimization_level: int = 3,
         transpiler_seed: int = 0,
+        simulator: SimulatorChoice = "auto",
     ) -> None:
         self._name = name
         self.noise = noise
         self._shots = shots
         self._optimization_level = optimization_level
         self._transpiler_seed = transpiler_seed
+        self._choice = simulator
+        self._simulations: WeakKeyDictionary[Program, Simulation] = WeakKeyDictionary()
 
     @property
     def name(self) -> str:
         """The backend's name."""
         return self._name
+
+    @property
+    def simulator(self) -> str:
+        """The simulator that is tried first."""
+        return "aer" if self._choice == "aer" else "sweep"
 
     @property
     def shots(self) -> int | None:
@@ -55,14 +90,14 @@ class AerBackend:
 
     def without_shots(self) -> "AerBackend":
         """Return the same machine with exact expectation values."""
-        return AerBackend(self.name, self.noise, None, self._optimization_level, self._transpiler_seed)
+        return AerBackend(self.name, self.noise, None, self._optimization_level, self._transpiler_seed, self._choice)
 
     def describe(self) -> dict[str, Any]:
         """Return simulator, noise, its calibration's date, number of qubits (None: any) and shots (None: exact)."""
         target = self.noise.target if self.noise else None
         return {
             "type": "aer",
-            "simulator": self.simulator,
+            "simulator": self._choice,
             "noise": self.noise.source if self.noise else None,
             "calibration_date": self.noise.date if self.noise else None,
             "num_qubits": target.num_qubits if target else None,
@@ -89,32 +124,77 @@ class AerBackend:
         except QiskitError as error:
             raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error.message}") from error
 
-    def estimator(self, seed: int | None = None) -> AerEstimator:
+    def estimator(self, seed: int | None = None) -> MachineEstimator:
         """Return an estimator for transpiled circuits with the machine's noise and shots."""
-        return AerEstimator(self.noise, self.shots, seed)
+        if self._choice == "aer":
+            return AerEstimator(self.noise, self.shots, seed)
+        otherwise = AerEstimator(self.noise, self.shots, seed) if self._choice == "auto" else None
+        return SweepEstimator(self.noise, self.shots, seed, otherwise)
+
+    def simulation(self, program: Program) -> Simulation:
+        """Return how a program is simulated; it is compiled at the first time.
+
+        Raises:
+            BackendError: A channel is not physical, or the sweeps cannot express it and the simulator is ``"sweep"``.
+        """
+        if program not in self._simulations:
+            self._simulations[program] = self._simulation(program)
+        return self._simulations[program]
+
+    def _simulation(self, program: Program) -> Simulation:
+        if self._choice == "aer":
+            return Simulation("aer", "asked for")
+        arguments = program.circuit, program.angles, program.observables, self.noise, program.shifted
+        try:
+            if self.shots is None:
+                exact = ExactProgram(*arguments)
+                return Simulation("sweep", f"two sweeps of {exact.method}", exact)
+            try:
+                sampled = SampledProgram(*arguments)
+            except UnsupportedError as error:
+                pointwise = PointwiseProgram(*arguments)
+                return Simulation("sweep", f"{pointwise.method} for each shift, because {error}", pointwise)
+            return Simulation("sweep", f"two sweeps of {sampled.method}, for shots", sampled)
+        except UnsupportedError as error:
+            if self._choice == "sweep":
+                raise BackendError(f"Backend {self.name!r} must simulate by sweeps, but {error}.") from error
+            logger.warning("Backend %r: Aer simulates every shifted circuit, because %s.", self.name, error)
+            return Simulation("aer", str(error))
 
     def evaluate(
         self, program: Program, angles: NDArray[np.float64], *, jacobian: bool, seed: int | None = None
     ) -> Evaluation:
-        """Evaluate a program as one broadcast PUB in one job.
+        """Evaluate a program by the sweeps, or as one broadcast PUB in one job of Aer.
 
         Args:
             program: The program, compiled for this backend.
             angles: Angles in radians, shape (batch, angles).
             jacobian: Whether derivatives are wanted.
-            seed: Seed of the shots.
+            seed: Seed of the shots; both simulators make the same draws from it. None takes one from the system.
 
         Raises:
-            BackendError: Aer failed.
+            BackendError: The simulation failed.
         """
         try:
-            return evaluate_broadcast(
-                program,
-                angles,
-                jacobian=jacobian,
-                estimator=self.estimator(seed),
-                precision=None,
-                shots=self.shots,
-            )
+            simulation = self.simulation(program)
+            if simulation.program is None:
+                return evaluate_broadcast(
+                    program,
+                    angles,
+                    jacobian=jacobian,
+                    estimator=AerEstimator(self.noise, self.shots, seed),
+                    precision=None,
+                    shots=self.shots,
+                    simulator="aer",
+                )
         except BackendError as error:
+            if str(error).startswith(f"Backend {self.name!r}"):
+                raise
             raise BackendError(f"Backend {self.name!r}: {error}") from error
+        if isinstance(simulation.program, ExactProgram):
+            values, derivatives = simulation.program.evaluate(angles, jacobian=jacobian)
+        else:
+            rng = np.random.default_rng(seed)
+            shots = self.shots or 0
+            values, derivatives = simulation.program.estimate(angles, shots, rng, jacobian=jacobian)
+        return program.evaluation(values, derivatives, shots=self.shots, simulator="sweep")

@@ -1,27 +1,20 @@
-"""An ``EstimatorV2`` on Aer in which readout error acts and shots are a device's.
+"""An ``EstimatorV2`` on Aer in which readout error acts and shots are a device's."""
 
-Aer's own ``EstimatorV2`` takes expectation values from the density matrix, which leaves readout error out. This one
-takes the outcome probabilities of the measured qubits, applies each qubit's confusion matrix, and draws shots from the
-joint distribution.
-"""
-
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.exceptions import QiskitError
-from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
-from qiskit.primitives.containers import EstimatorPubLike
-from qiskit.primitives.containers.estimator_pub import EstimatorPub
-from qiskit.quantum_info import PauliList, SparsePauliOp
-from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 
-from qiskit_fedqml.backends.base import commuting_groups
-from qiskit_fedqml.backends.noise import STATED_BASIS, Noise
 from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.simulation.estimator import Estimate, MachineEstimator, estimate_by_outcomes
+from qiskit_fedqml.simulation.measurement import Basis, confusions, misread
+from qiskit_fedqml.simulation.noise import Noise
+from qiskit_fedqml.simulation.shots import frequencies
 
 _MOST_POINTS = 4096
 """Most circuits in one call of Aer, whose result objects take about 17 KB each."""
@@ -31,7 +24,7 @@ _PARALLEL_FROM = 12
 """Qubits from which Aer may use several threads; below, starting them costs more than they save."""
 
 
-class AerEstimator(BaseEstimatorV2):
+class AerEstimator(MachineEstimator):
     """Expectation values of transpiled circuits by Aer, exact or with shots, with all of a machine's noise.
 
     Args:
@@ -40,111 +33,40 @@ class AerEstimator(BaseEstimatorV2):
         seed: Seed of the shots; None takes one from the system. Each call of ``run`` goes on drawing.
     """
 
-    def __init__(self, noise: Noise | None = None, shots: int | None = None, seed: int | None = None) -> None:
-        self._noise = noise
-        self._shots = shots
-        self._rng = np.random.default_rng(seed)
-
-    def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> PrimitiveJob:
-        """Estimate PUBs.
-
-        Args:
-            pubs: Circuits in the machine's gates, with observables and parameter values that broadcast.
-            precision: Standard error that sets the shots, ⌈1/precision²⌉; 0 is exact; None takes the estimator's shots.
-
-        Returns:
-            A job whose result holds ``evs`` and ``stds`` of each PUB.
-        """
-        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
-        job = PrimitiveJob(self._run_all, coerced)
-        job._submit()
-        return job
-
-    def _run_all(self, pubs: list[EstimatorPub]) -> PrimitiveResult:
-        return PrimitiveResult([self._run_pub(pub) for pub in pubs], metadata={"version": 2})
-
-    def _run_pub(self, pub: EstimatorPub) -> PubResult:
-        shots = self._shots
-        if pub.precision is not None:
-            shots = int(np.ceil(1 / pub.precision**2)) if pub.precision > 0 else None
-        points = pub.parameter_values.as_array(pub.circuit.parameters)
-        points = points.reshape(pub.parameter_values.size, pub.circuit.num_parameters)
-        operators = [SparsePauliOp.from_list(list(terms.items())) for terms in pub.observables.ravel().tolist()]
-        of_operator, of_point = np.broadcast_arrays(
-            np.arange(len(operators)).reshape(pub.observables.shape),
-            np.arange(pub.parameter_values.size).reshape(pub.parameter_values.shape),
-        )
-        means = np.zeros((len(operators), len(points)))
-        variances = np.zeros_like(means)
-        for group in commuting_groups(operators) if operators and len(points) else ():
-            basis = group.z.any(axis=0), group.x.any(axis=0)
-            qubits = np.flatnonzero(basis[0] | basis[1])
-            outcomes = self._outcomes(pub.circuit, basis, qubits, points, shots)
-            for index, operator in enumerate(operators):
-                weight = _weight_of_outcomes(operator, group, qubits)
-                if weight is not None:
-                    mean = outcomes @ weight
-                    means[index] += mean
-                    variances[index] += np.maximum(outcomes @ weight**2 - mean**2, 0)
-        evs = means[of_operator, of_point]
-        stds = np.sqrt(variances[of_operator, of_point] / shots) if shots else np.zeros_like(evs)
-        data = DataBin(evs=evs, stds=stds, shape=evs.shape)
-        return PubResult(data, metadata={"shots": shots, "target_precision": pub.precision})
-
-    def _outcomes(
+    def estimate(
         self,
         circuit: QuantumCircuit,
-        basis: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-        qubits: NDArray[np.intp],
+        operators: Sequence[SparsePauliOp],
         points: NDArray[np.float64],
         shots: int | None,
-    ) -> NDArray[np.float64]:
-        """Return probabilities, or frequencies if shots are drawn, of shape (points, 2**qubits).
+    ) -> Estimate:
+        """Return each operator's mean and single-shot variance at each point, shape (operators, points) each."""
 
-        Bit k of an outcome is the reading of ``qubits[k]``.
-        """
-        if not len(qubits):
-            return np.ones((len(points), 1))
-        measured = self._with_measurement(circuit, basis, qubits)
+        def outcomes_in(basis: Basis) -> NDArray[np.float64]:
+            probabilities = self._probabilities(circuit, basis, points)
+            return probabilities if shots is None else frequencies(probabilities, shots, self._rng)
+
+        return estimate_by_outcomes(operators, len(points), outcomes_in)
+
+    def _probabilities(self, circuit: QuantumCircuit, basis: Basis, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the probabilities of what is read in a basis, shape (points, 2**measured)."""
+        measured = self._with_measurement(circuit, basis)
         simulator = self._simulator(measured)
-        chunk = max(1, min(_MOST_POINTS, _MOST_PROBABILITIES >> len(qubits)))
+        chunk = max(1, min(_MOST_POINTS, _MOST_PROBABILITIES >> len(basis.qubits)))
         starts = range(0, len(points), chunk)
         parts = [_simulate(simulator, measured, circuit.parameters, points[i : i + chunk]) for i in starts]
         probabilities = np.concatenate(parts)
-        if self._noise is not None:
-            probabilities = _misread(probabilities, [self._noise.confusion(int(q)) for q in qubits])
-        if shots is None:
-            return probabilities
-        probabilities = np.clip(probabilities, 0.0, None)
-        probabilities /= probabilities.sum(axis=1, keepdims=True)
-        return self._rng.multinomial(shots, probabilities) / shots
+        return misread(probabilities, confusions(basis, self._noise)) if self._noise is not None else probabilities
 
-    def _with_measurement(
-        self, circuit: QuantumCircuit, basis: tuple[NDArray[np.bool_], NDArray[np.bool_]], qubits: NDArray[np.intp]
-    ) -> QuantumCircuit:
+    def _with_measurement(self, circuit: QuantumCircuit, basis: Basis) -> QuantumCircuit:
         """Append the rotations to the measured basis, in the machine's gates, and Aer's instruction to save."""
         measured = circuit.copy()
         measured.global_phase = 0.0
-        z, x = basis
-        if x.any():
-            rotations = QuantumCircuit(*circuit.qregs) if circuit.qregs else QuantumCircuit(circuit.num_qubits)
-            for q in np.flatnonzero(x):
-                if z[q]:
-                    rotations.sdg(int(q))
-                rotations.h(int(q))
-            measured.compose(self._in_machine_gates(rotations), inplace=True)
-        measured.save_probabilities([int(q) for q in qubits])
+        rotations = basis.rotations(circuit.num_qubits, self._noise)
+        if rotations is not None:
+            measured.compose(rotations, inplace=True)
+        measured.save_probabilities(list(basis.qubits))
         return measured
-
-    def _in_machine_gates(self, rotations: QuantumCircuit) -> QuantumCircuit:
-        if self._noise is None:
-            return rotations
-        if self._noise.target is None:
-            manager = generate_preset_pass_manager(0, basis_gates=list(STATED_BASIS))
-        else:
-            layout = list(range(rotations.num_qubits))
-            manager = generate_preset_pass_manager(0, target=self._noise.target, initial_layout=layout)
-        return manager.run(rotations)
 
     def _simulator(self, circuit: QuantumCircuit) -> AerSimulator:
         names = set(circuit.count_ops())
@@ -163,21 +85,6 @@ def simulation_method(circuit: QuantumCircuit, noise: Noise | None) -> str:
     """Return Aer's method that gives exact probabilities: density matrices unless all is unitary."""
     pure = noise is None and {"reset", "initialize", "kraus", "superop"}.isdisjoint(circuit.count_ops())
     return "statevector" if pure else "density_matrix"
-
-
-def _weight_of_outcomes(operator: SparsePauliOp, group: PauliList, qubits: NDArray[np.intp]) -> Any:
-    """Return what an operator's terms in this group are worth for each outcome, shape (2**qubits,); None without."""
-    outcomes = np.arange(1 << len(qubits))
-    in_group = {(z.tobytes(), x.tobytes()) for z, x in zip(group.z, group.x, strict=True)}
-    weight = np.zeros(len(outcomes))
-    found = False
-    for pauli_z, pauli_x, coefficient in zip(operator.paulis.z, operator.paulis.x, operator.coeffs, strict=True):
-        if (pauli_z.tobytes(), pauli_x.tobytes()) in in_group:
-            found = True
-            support = (pauli_z | pauli_x)[qubits]
-            mask = int(sum(1 << k for k in np.flatnonzero(support)))
-            weight += coefficient.real * (1 - 2 * (np.bitwise_count(outcomes & mask) % 2).astype(float))
-    return weight if found else None
 
 
 def _simulate(
@@ -199,13 +106,3 @@ def _simulate(
         raise BackendError(f"Aer could not run the circuit: {reasons[0][:300]}")
     probabilities = np.array([experiment.data.probabilities for experiment in result.results])
     return probabilities if circuit.num_parameters else np.repeat(probabilities, len(points), axis=0)
-
-
-def _misread(probabilities: NDArray[np.float64], confusions: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Apply each qubit's confusion matrix to outcome probabilities of shape (points, 2**qubits)."""
-    num_qubits = len(confusions)
-    tensor = probabilities.reshape(-1, *(2,) * num_qubits)
-    for k, confusion in enumerate(confusions):
-        axis = num_qubits - k  # bit k is the k-th axis from the end
-        tensor = np.moveaxis(np.tensordot(confusion, tensor, axes=(1, axis)), 0, axis)
-    return tensor.reshape(probabilities.shape)

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
-from qiskit.quantum_info import PauliList, SparsePauliOp
+from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.angles import light_cone
+from qiskit_fedqml.observables import commuting_groups
+from qiskit_fedqml.parameter_shift import derivatives, shifted_points
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """A circuit of gate angles, transpiled once for one backend, with what is measured on it.
 
@@ -37,6 +39,19 @@ class Program:
     shifted: tuple[int, ...]
     num_groups: int
 
+    def evaluation(
+        self,
+        values: NDArray[np.float64],
+        jacobian: NDArray[np.float64] | None,
+        *,
+        shots: int | None,
+        simulator: str,
+    ) -> "Evaluation":
+        """Return values and derivatives with the number of circuits and executions that they stand for."""
+        points = 1 + 2 * len(self.shifted) if jacobian is not None else 1
+        circuits = len(values) * points * self.num_groups
+        return Evaluation(values, jacobian, circuits, circuits * (shots or 1), simulator)
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -47,12 +62,14 @@ class Evaluation:
         jacobian: Derivatives with respect to the angles, shape (batch, observables, angles), or None if not asked for.
         circuits: Number of circuits with bound angles, once for each group of commuting observables.
         executions: The sum of these circuits' shots; a circuit evaluated exactly counts once.
+        simulator: What computed the numbers (``"sweep"``, ``"aer"``, …).
     """
 
     values: NDArray[np.float64]
     jacobian: NDArray[np.float64] | None
     circuits: int
     executions: int
+    simulator: str
 
 
 @runtime_checkable
@@ -111,14 +128,6 @@ def compile_program(
     return Program(transpiled, tuple(observables), tuple(angles), shifted, len(measuring))
 
 
-def commuting_groups(observables: Sequence[SparsePauliOp]) -> list[PauliList]:
-    """Group the distinct Pauli terms of all observables so that each group is measured in one basis."""
-    terms = PauliList.from_symplectic(
-        np.concatenate([o.paulis.z for o in observables]), np.concatenate([o.paulis.x for o in observables])
-    )
-    return list(terms.unique().group_commuting(qubit_wise=True))
-
-
 def evaluate_broadcast(
     program: Program,
     angles: NDArray[np.float64],
@@ -127,6 +136,7 @@ def evaluate_broadcast(
     estimator: BaseEstimatorV2,
     precision: float | None,
     shots: int | None,
+    simulator: str,
 ) -> Evaluation:
     """Evaluate a program as one broadcast PUB in one job.
 
@@ -140,23 +150,18 @@ def evaluate_broadcast(
         estimator: Runs the job.
         precision: Passed to the estimator with the PUB; None leaves it to the estimator.
         shots: Shots of each circuit, for the count of executions; None if exact.
+        simulator: What computes the numbers.
     """
-    num_samples, num_angles = angles.shape
-    num_shifts = len(program.shifted) if jacobian else 0
-    points = np.repeat(angles[:, None, :], 1 + 2 * num_shifts, axis=1)
-    for s, j in enumerate(program.shifted if jacobian else ()):
-        points[:, 1 + s, j] += np.pi / 2
-        points[:, 1 + num_shifts + s, j] -= np.pi / 2
+    shifted = program.shifted if jacobian else ()
+    points = shifted_points(angles, shifted)
     observables: list[Any] = [[[o]] for o in program.observables]
-    expectations = np.asarray(_run(program, observables, points, estimator, precision))
-
-    derivatives = None
-    if jacobian:
-        derivatives = np.zeros((num_samples, len(program.observables), num_angles))
-        plus, minus = expectations[..., 1 : 1 + num_shifts], expectations[..., 1 + num_shifts :]
-        derivatives[:, :, list(program.shifted)] = np.moveaxis((plus - minus) / 2, 0, 1)
-    circuits = num_samples * (1 + 2 * num_shifts) * program.num_groups
-    return Evaluation(np.ascontiguousarray(expectations[..., 0].T), derivatives, circuits, circuits * (shots or 1))
+    expectations = np.moveaxis(np.asarray(_run(program, observables, points, estimator, precision)), 0, -1)
+    return program.evaluation(
+        np.ascontiguousarray(expectations[:, 0]),
+        derivatives(expectations, shifted, angles.shape[1]) if jacobian else None,
+        shots=shots,
+        simulator=simulator,
+    )
 
 
 def _run(
@@ -222,4 +227,5 @@ class EstimatorBackend:
             estimator=self._estimator,
             precision=self._precision,
             shots=self.shots,
+            simulator=self.simulator,
         )

@@ -12,7 +12,7 @@ from qiskit.quantum_info import DensityMatrix, SparsePauliOp
 
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.aer_estimator import AerEstimator
-from qiskit_fedqml.backends.noise import Noise
+from qiskit_fedqml.simulation.noise import Noise
 
 _TOLERANCE = 1e-6
 """Of exact values; Aer rounds its noise at about 1e-9."""

@@ -67,9 +67,11 @@ NoiseEntry = Annotated[
 
 
 class AerEntry(StrictModel):
-    """A machine simulated by Aer.
+    """A machine simulated on this computer.
 
-    ``noise`` is None for an ideal machine; ``shots`` is None for exact expectation values.
+    ``noise`` is None for an ideal machine; ``shots`` is None for exact expectation values. ``simulator`` is ``"sweep"``
+    (values and derivatives in two sweeps), ``"aer"`` (every shifted circuit by Aer) or ``"auto"`` (the sweeps where
+    they apply, else Aer).
     """
 
     type: Literal["aer"]
@@ -77,6 +79,7 @@ class AerEntry(StrictModel):
     shots: PositiveInteger | None = None
     optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
     transpiler_seed: NaturalNumber = 0
+    simulator: Literal["auto", "sweep", "aer"] = "auto"
 
 
 class IBMEntry(StrictModel):

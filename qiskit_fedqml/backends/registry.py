@@ -16,10 +16,11 @@ from qiskit_fedqml.backends.entries import (
     StatedNoise,
     clients_of,
 )
-from qiskit_fedqml.backends.noise import Noise, noise_from_calibration, noise_from_rates
+from qiskit_fedqml.backends.noise import noise_from_calibration, noise_from_rates
 from qiskit_fedqml.configuration import nearest, read_yaml, validate
 from qiskit_fedqml.errors import BackendError, ConfigurationError
 from qiskit_fedqml.seeds import derive_seed
+from qiskit_fedqml.simulation.noise import Noise
 
 
 class BackendRegistry(Mapping[str, Backend]):
@@ -148,7 +149,7 @@ class BackendRegistry(Mapping[str, Backend]):
             noise = self._noise(entry)
         except BackendError as error:
             raise BackendError(f"Backend {name!r}: {error}") from error
-        return AerBackend(name, noise, entry.shots, entry.optimization_level, entry.transpiler_seed)
+        return AerBackend(name, noise, entry.shots, entry.optimization_level, entry.transpiler_seed, entry.simulator)
 
     def _noise(self, entry: AerEntry) -> Noise | None:
         noise = entry.noise

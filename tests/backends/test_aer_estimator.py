@@ -9,8 +9,9 @@ from qiskit_fedqml import paper_circuit
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.aer_estimator import AerEstimator
 from qiskit_fedqml.backends.calibration import fake_calibration
-from qiskit_fedqml.backends.noise import Noise, confusion_matrix, noise_from_calibration, noise_from_rates
+from qiskit_fedqml.backends.noise import confusion_matrix, noise_from_calibration, noise_from_rates
 from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.simulation.noise import Noise
 from tests.strategies import circuit_specs, values
 
 

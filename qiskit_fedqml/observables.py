@@ -1,0 +1,32 @@
+"""Observables as what is measured: groups of terms that share executions, and the worth of each outcome."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.quantum_info import PauliList, SparsePauliOp
+
+
+def commuting_groups(observables: Sequence[SparsePauliOp]) -> list[PauliList]:
+    """Group the distinct Pauli terms of all observables so that each group is measured in one basis."""
+    terms = PauliList.from_symplectic(
+        np.concatenate([o.paulis.z for o in observables]), np.concatenate([o.paulis.x for o in observables])
+    )
+    return list(terms.unique().group_commuting(qubit_wise=True))
+
+
+def weight_of_outcomes(
+    operator: SparsePauliOp, group: PauliList, qubits: NDArray[np.intp]
+) -> NDArray[np.float64] | None:
+    """Return what an operator's terms in this group are worth for each outcome, shape (2**qubits,); None without."""
+    outcomes = np.arange(1 << len(qubits))
+    in_group = {(z.tobytes(), x.tobytes()) for z, x in zip(group.z, group.x, strict=True)}
+    weight = np.zeros(len(outcomes))
+    found = False
+    for pauli_z, pauli_x, coefficient in zip(operator.paulis.z, operator.paulis.x, operator.coeffs, strict=True):
+        if (pauli_z.tobytes(), pauli_x.tobytes()) in in_group:
+            found = True
+            support = (pauli_z | pauli_x)[qubits]
+            mask = int(sum(1 << k for k in np.flatnonzero(support)))
+            weight += coefficient.real * (1 - 2 * (np.bitwise_count(outcomes & mask) % 2).astype(float))
+    return weight if found else None

@@ -1,0 +1,108 @@
+"""The part of a circuit that reaches what is measured, and where its parameters are shifted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp
+
+from qiskit_fedqml.expressions import Expressions
+from qiskit_fedqml.simulation.lowering import (
+    Channel,
+    Lowered,
+    Operation,
+    Rotation,
+    UnsupportedError,
+    within_light_cone,
+)
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ActiveCircuit:
+    """The instructions that reach a measured qubit, on the qubits that they use.
+
+    Args:
+        operations: Rotations, unitaries and channels on qubits 0, 1, ….
+        qubits: The circuit's qubits that these are.
+        angles: The rotations' angles as functions of the parameters.
+        num_angles: Their number.
+    """
+
+    operations: list[Operation]
+    qubits: tuple[int, ...]
+    angles: Expressions
+    num_angles: int
+
+    @classmethod
+    def of(
+        cls, lowered: Lowered, parameters: Sequence[Parameter], measured: set[int], closing: Sequence[Operation] = ()
+    ) -> "ActiveCircuit":
+        """Take from a lowered circuit, followed by fixed instructions, what reaches the measured qubits."""
+        operations = within_light_cone([*lowered.operations, *closing], measured)
+        qubits = tuple(sorted(measured.union(*(o.qubits for o in operations)))) or (0,)
+        small = {q: k for k, q in enumerate(qubits)}
+        moved = [replace(o, qubits=tuple(small[q] for q in o.qubits)) for o in operations]
+        return cls(moved, qubits, Expressions(lowered.angles, parameters), len(lowered.angles))
+
+    @property
+    def pure(self) -> bool:
+        """Whether pure states stay pure, so that state vectors suffice."""
+        return not any(isinstance(o, Channel) for o in self.operations)
+
+    def require(self, most_qubits: int, how: str) -> None:
+        """Raise UnsupportedError if more qubits are in use than a way to write states allows for."""
+        if len(self.qubits) > most_qubits:
+            raise UnsupportedError(f"{len(self.qubits)} qubits are in use, and {how} are swept up to {most_qubits}")
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """Which rotation each shifted parameter is the angle of.
+
+    Args:
+        params: Indices of the shifted parameters.
+        rotations: Indices of their rotations.
+        signs: 1 or −1: how the rotation's angle grows with the parameter; 0 if it is in no rotation.
+        wanted: Of each rotation, whether it is shifted.
+    """
+
+    params: NDArray[np.intp]
+    rotations: NDArray[np.intp]
+    signs: Array
+    wanted: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, active: ActiveCircuit, shifted: Sequence[int]) -> "Shifts":
+        """Find the rotations; a shifted parameter must enter one rotation, as it is or with its sign changed.
+
+        Raises:
+            UnsupportedError: A parameter enters otherwise, so that its shift is not the shift of one rotation.
+        """
+        terms, position = active.angles, {j: s for s, j in enumerate(shifted)}
+        in_use = {o.angle for o in active.operations if isinstance(o, Rotation)}
+        rotations, signs = np.zeros(len(shifted), dtype=np.intp), np.zeros(len(shifted))
+        wanted = np.zeros(active.num_angles, dtype=bool)
+        for param, rotation, factor in zip(terms.term_params, terms.term_expressions, terms.constants, strict=True):
+            if int(param) not in position or int(rotation) not in in_use:
+                continue
+            s = position[int(param)]
+            if signs[s] or abs(abs(factor) - 1) > 1e-12:
+                raise UnsupportedError("an angle is in two gates, or multiplied, so that its shift is not one gate's")
+            rotations[s], signs[s], wanted[rotation] = rotation, np.sign(factor), True
+        return cls(np.array(shifted, dtype=np.intp), rotations, signs, wanted)
+
+
+def on_qubits(observable: SparsePauliOp, qubits: tuple[int, ...]) -> SparsePauliOp:
+    """Write an observable on some qubits, among which are all that it acts on."""
+    kept = list(qubits)
+    return SparsePauliOp.from_sparse_list(
+        [
+            ("".join(letters), [kept.index(q) for q in positions], coefficient)
+            for letters, positions, coefficient in observable.to_sparse_list()
+        ],
+        num_qubits=len(kept),
+    )

@@ -1,0 +1,118 @@
+"""Exact expectation values and parameter-shift derivatives."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from qiskit_fedqml.simulation import kernels
+from qiskit_fedqml.simulation.active import ActiveCircuit, Shifts, on_qubits
+from qiskit_fedqml.simulation.lowering import lower, within_light_cone
+from qiskit_fedqml.simulation.measurement import Basis, confusions, measured_groups, outcomes_of_z_strings
+from qiskit_fedqml.simulation.noise import Noise
+from qiskit_fedqml.simulation.schedule import schedule
+from qiskit_fedqml.simulation.spaces import PauliVectors, fuse
+from qiskit_fedqml.simulation.sweep import PauliSweep, StateSweep, Sweep, z_strings
+
+Array = NDArray[np.float64]
+
+MOST_STATE_QUBITS = 14
+"""Qubits up to which state vectors are swept."""
+MOST_PAULI_QUBITS = 8
+"""Qubits up to which Pauli vectors are swept."""
+
+
+class ExactProgram:
+    """Exact expectation values, and their parameter-shift derivatives.
+
+    Args:
+        circuit: A circuit in the machine's gates.
+        parameters: Its parameters in the order of their values; others may be among them.
+        observables: What is measured, on the circuit's qubits.
+        noise: The machine's noise, or None.
+        shifted: Indices of the parameters whose derivatives are wanted.
+
+    Attributes:
+        method: ``"state vectors"`` or ``"Pauli vectors"``.
+
+    Raises:
+        UnsupportedError: The sweeps cannot express it.
+        BackendError: A channel of the circuit or the noise is not physical.
+    """
+
+    def __init__(
+        self,
+        circuit: QuantumCircuit,
+        parameters: Sequence[Parameter],
+        observables: Sequence[SparsePauliOp],
+        noise: Noise | None,
+        shifted: Sequence[int] = (),
+    ) -> None:
+        lowered = lower(circuit, noise)
+        measured = {int(q) for o in observables for q in np.flatnonzero((o.paulis.x | o.paulis.z).any(axis=0))}
+        active = ActiveCircuit.of(lowered, parameters, measured)
+        self._active = active
+        self._num_params = len(parameters)
+        self._shifts = Shifts.of(active, shifted)
+        self._sweep: Sweep
+        if active.pure and noise is None:
+            self.method = "state vectors"
+            active.require(MOST_STATE_QUBITS, self.method)
+            small = [on_qubits(o, active.qubits) for o in observables]
+            self._sweep = StateSweep(active.operations, active.num_angles, len(active.qubits), small)
+        else:
+            self.method = "Pauli vectors"
+            active.require(MOST_PAULI_QUBITS, self.method)
+            vectors = _exact_vectors(observables, circuit.num_qubits, active.qubits, noise)
+            self._sweep = PauliSweep(active.operations, active.num_angles, len(active.qubits), vectors)
+
+    def evaluate(self, points: Array, *, jacobian: bool) -> tuple[Array, Array | None]:
+        """Return values, shape (batch, observables), and derivatives, shape (batch, observables, parameters) or None.
+
+        Args:
+            points: Parameter values, shape (batch, parameters).
+            jacobian: Whether derivatives are wanted.
+        """
+        shifts = self._shifts
+        swept = self._sweep.run(self._active.angles.values(points), wanted=shifts.wanted if jacobian else None)
+        if swept.odd is None:
+            return swept.values.T, None
+        derivatives = np.zeros((self._num_params, *swept.values.shape))
+        derivatives[shifts.params] = swept.odd[shifts.rotations] * shifts.signs[:, None, None]
+        return swept.values.T, derivatives.transpose(2, 1, 0)
+
+
+def _exact_vectors(
+    observables: Sequence[SparsePauliOp], num_qubits: int, qubits: tuple[int, ...], noise: Noise | None
+) -> Array:
+    """Write observables, as read with readout error, as Pauli vectors on some qubits at the circuit's end."""
+    bases, weights, constants = measured_groups(observables)
+    total = np.zeros((4 ** len(qubits), len(observables)))
+    total[0] = constants
+    for basis, worth in zip(bases, weights, strict=True):
+        vectors = np.zeros_like(total)
+        strings = z_strings([qubits.index(q) for q in basis.qubits])
+        vectors[strings] = outcomes_of_z_strings(confusions(basis, noise)).T @ worth
+        total += before_rotations(vectors, basis, num_qubits, qubits, noise)
+    return total
+
+
+def before_rotations(
+    vectors: Array, basis: Basis, num_qubits: int, qubits: tuple[int, ...], noise: Noise | None
+) -> Array:
+    """Pull observables back through the gates that turn into the measured basis."""
+    rotations = basis.rotations(num_qubits, noise)
+    if rotations is None:
+        return vectors
+    operations = within_light_cone(lower(rotations, noise).operations, set(basis.qubits))
+    moved = [replace(o, qubits=tuple(qubits.index(q) for q in o.qubits)) for o in operations]
+    space, none = PauliVectors(len(qubits)), np.zeros(0, dtype=bool)
+    plan = schedule(fuse(moved, space), space, none, none)
+    no_angles, kept = np.zeros((0, 1)), np.empty((0, len(vectors), vectors.shape[1]))
+    pulled = kernels.backward(
+        0, len(plan.tables[0]), plan.tables, no_angles, no_angles, np.ascontiguousarray(vectors[:, :, None]), kept
+    )
+    return np.asarray(pulled[:, :, 0])

@@ -1,0 +1,237 @@
+"""From a transpiled circuit and a machine's noise to three kinds of instruction: rotations, unitaries and channels.
+
+A rotation is exp(−iθP/2) of a Pauli string P by an angle that depends on parameters; all else is fixed. The error of a
+gate follows it as a channel, as in Aer: found by the gate's label or name, and by its qubits.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import Instruction, ParameterExpression, QuantumCircuit
+from qiskit.exceptions import QiskitError
+from qiskit.quantum_info import Choi, Operator, SuperOp
+from qiskit_aer import AerSimulator
+
+from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.simulation.noise import Noise
+
+AXES = {
+    "rx": "X",
+    "ry": "Y",
+    "rz": "Z",
+    "p": "Z",
+    "u1": "Z",
+    "rxx": "XX",
+    "ryy": "YY",
+    "rzz": "ZZ",
+    "rzx": "ZX",
+}
+"""The Pauli string of each parameterised gate, the first letter for the gate's first qubit; phases are left out."""
+_PHYSICAL = 1e-6
+"""How far a channel may be from trace-preserving and completely positive; calibrations are rounded."""
+
+
+class UnsupportedError(BackendError):
+    """The sweeps cannot express a circuit or its noise, which Aer may be able to."""
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """exp(−iθP/2): ``pauli`` has a letter for each of ``qubits``, ``angle`` is the index of its expression."""
+
+    pauli: str
+    qubits: tuple[int, ...]
+    angle: int
+
+
+@dataclass(frozen=True)
+class Unitary:
+    """A fixed gate on one or two qubits: its matrix, little-endian in ``qubits``."""
+
+    matrix: NDArray[np.complex128]
+    qubits: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A fixed channel: its real Pauli transfer matrix, index Σ 4^k·p_k with p_k of I, X, Y, Z on ``qubits[k]``."""
+
+    transfer: NDArray[np.float64]
+    qubits: tuple[int, ...]
+
+
+Operation = Rotation | Unitary | Channel
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A circuit's instructions, and the angles of its rotations as expressions of its parameters."""
+
+    operations: list[Operation]
+    angles: list[ParameterExpression]
+
+
+def lower(circuit: QuantumCircuit, noise: Noise | None) -> Lowered:
+    """Turn a circuit in a machine's gates, with the machine's noise, into rotations, unitaries and channels.
+
+    Args:
+        circuit: The circuit, without measurements.
+        noise: The machine's noise, or None.
+
+    Raises:
+        UnsupportedError: An instruction or its error cannot be expressed.
+        BackendError: A channel is not physical.
+    """
+    return _Lowering(noise).run(circuit)
+
+
+class _Lowering:
+    def __init__(self, noise: Noise | None) -> None:
+        self._noise = noise
+        self._angles: list[ParameterExpression] = []
+        self._transfers: dict[int, tuple[object, NDArray[np.float64]]] = {}
+
+    def run(self, circuit: QuantumCircuit) -> Lowered:
+        qubits = tuple(range(circuit.num_qubits))
+        return Lowered(list(self._circuit(circuit, qubits, noisy=self._noise is not None)), self._angles)
+
+    def _circuit(self, circuit: QuantumCircuit, qubits: tuple[int, ...], noisy: bool) -> Iterator[Operation]:
+        for instruction in circuit.data:
+            targets = tuple(qubits[circuit.find_bit(q).index] for q in instruction.qubits)
+            operation = instruction.operation
+            if instruction.clbits or getattr(operation, "blocks", ()):
+                raise UnsupportedError(f"the circuit has {operation.name!r}, which uses classical bits")
+            # A composite instruction stands for what is in it; Aer's own gates are done at once, with one error.
+            inner_noise = noisy and operation.name not in _native_names()
+            yield from self._instruction(operation, targets, inner_noise)
+            error = self._noise.error_after(operation.label or operation.name, targets) if self._noise else None
+            if noisy and error is not None:
+                yield self._channel(error, targets, f"the error of {operation.name!r} on qubits {targets}")
+
+    def _instruction(self, operation: Instruction, qubits: tuple[int, ...], noisy: bool) -> Iterator[Operation]:
+        name = operation.name
+        if name in ("barrier", "delay", "id", "global_phase"):
+            return
+        if operation.is_parameterized():
+            if name in AXES:
+                yield self._rotation(AXES[name], qubits, operation.params[0])
+            elif name in ("u", "u3"):
+                theta, phi, lam = operation.params
+                yield self._rotation("Z", qubits, lam)
+                yield self._rotation("Y", qubits, theta)
+                yield self._rotation("Z", qubits, phi)
+            else:
+                yield from self._definition(operation, qubits, noisy)
+        elif len(qubits) <= 2 and not noisy and (matrix := _matrix(operation)) is not None:
+            yield Unitary(matrix, qubits)
+        elif name in ("reset", "kraus", "superop", "quantum_channel"):
+            yield self._channel(operation, qubits, f"the channel {name!r} on qubits {qubits}")
+        else:
+            yield from self._definition(operation, qubits, noisy)
+
+    def _definition(self, operation: Instruction, qubits: tuple[int, ...], noisy: bool) -> Iterator[Operation]:
+        if operation.definition is None:
+            raise UnsupportedError(f"the circuit has {operation.name!r}, which is no gate of one or two qubits")
+        yield from self._circuit(operation.definition, qubits, noisy)
+
+    def _rotation(self, pauli: str, qubits: tuple[int, ...], angle: ParameterExpression | float) -> Operation:
+        if isinstance(angle, ParameterExpression) and angle.parameters:
+            self._angles.append(angle)
+            return Rotation(pauli, qubits, len(self._angles) - 1)
+        half = float(angle) / 2
+        generator = pauli_matrices(len(qubits))[pauli_index(pauli)]
+        return Unitary(np.cos(half) * np.eye(len(generator)) - 1j * np.sin(half) * generator, qubits)
+
+    def _channel(self, channel: object, qubits: tuple[int, ...], what: str) -> Channel:
+        """Return a channel's Pauli transfer matrix; the same error object is turned into one once."""
+        if id(channel) not in self._transfers:
+            try:
+                superop = SuperOp(channel)
+            except (QiskitError, TypeError, ValueError, AttributeError) as error:
+                raise UnsupportedError(f"{what} has no superoperator: {error}") from error
+            if superop.num_qubits != len(qubits) or len(qubits) > 2:
+                raise UnsupportedError(f"{what} acts on {superop.num_qubits} qubits; one and two can be expressed")
+            _check_physical(superop, what)
+            self._transfers[id(channel)] = channel, _transfer_of_channel(superop)
+        return Channel(self._transfers[id(channel)][1], qubits)
+
+
+def pauli_index(pauli: str) -> int:
+    """Return Σ 4^k·p_k of a Pauli string whose first letter is k = 0."""
+    return sum("IXYZ".index(letter) << 2 * k for k, letter in enumerate(pauli))
+
+
+@cache
+def pauli_matrices(num_qubits: int) -> NDArray[np.complex128]:
+    """Return the matrices of all Pauli strings, shape (4**n, 2**n, 2**n), index and matrices little-endian."""
+    single = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
+    strings = product(single, repeat=num_qubits)
+    matrices = []
+    for string in strings:
+        matrix = np.eye(1)
+        for factor in string:
+            matrix = np.kron(matrix, factor)
+        matrices.append(matrix)
+    return np.array(matrices, dtype=complex)
+
+
+def transfer_of_unitary(matrix: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """Return the Pauli transfer matrix of a unitary: R_ij = Tr(P_i U P_j U†)/2^n."""
+    paulis = pauli_matrices(int(np.log2(len(matrix))))
+    turned = matrix @ paulis @ matrix.conj().T
+    return np.einsum("iab,jba->ij", paulis, turned).real / len(matrix)
+
+
+def _transfer_of_channel(superop: SuperOp) -> NDArray[np.float64]:
+    paulis = pauli_matrices(superop.num_qubits)
+    dimension = 2**superop.num_qubits
+    columns = paulis.transpose(0, 2, 1).reshape(len(paulis), -1).T  # each Pauli stacked column by column
+    images = (superop.data @ columns).T.reshape(-1, dimension, dimension).transpose(0, 2, 1)
+    return np.einsum("iab,jba->ij", paulis, images).real / dimension
+
+
+def _check_physical(superop: SuperOp, what: str) -> None:
+    data = superop.data
+    if not np.isfinite(data).all():
+        raise BackendError(f"{what[0].upper()}{what[1:]} is not physical: it has NaN or infinite entries.")
+    dimension = 2**superop.num_qubits
+    kept = np.eye(dimension).reshape(-1) @ data
+    lost = float(np.abs(kept - np.eye(dimension).reshape(-1)).max())
+    if lost > _PHYSICAL:
+        raise BackendError(f"{what[0].upper()}{what[1:]} is not physical: it changes the trace by up to {lost:.2g}.")
+    least = float(np.linalg.eigvalsh(Choi(superop).data).min())
+    if least < -_PHYSICAL:
+        raise BackendError(
+            f"{what[0].upper()}{what[1:]} is not physical: it is not completely positive (its Choi matrix has the "
+            f"eigenvalue {least:.2g})."
+        )
+
+
+def _matrix(operation: Instruction) -> NDArray[np.complex128] | None:
+    """Return a gate's matrix, or None if it is not unitary."""
+    try:
+        return np.asarray(Operator(operation).data, dtype=complex)
+    except (QiskitError, TypeError, ValueError, AttributeError):
+        return None
+
+
+@cache
+def _native_names() -> frozenset[str]:
+    return frozenset(AerSimulator(method="density_matrix").configuration().basis_gates) | {"u1", "u2", "u3"}
+
+
+def within_light_cone(operations: Sequence[Operation], measured: set[int]) -> list[Operation]:
+    """Return the instructions from which a path of instructions leads to a measured qubit; the others act on nothing.
+
+    This is exact for unitaries and for channels, because they preserve the trace.
+    """
+    reached, kept = set(measured), []
+    for operation in reversed(operations):
+        if not reached.isdisjoint(operation.qubits):
+            reached.update(operation.qubits)
+            kept.append(operation)
+    return kept[::-1]

@@ -1,0 +1,120 @@
+"""From states to what a device reports: measured bases, readout error, outcome probabilities, shots."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
+from qiskit.quantum_info import PauliList, SparsePauliOp
+from qiskit.transpiler import generate_preset_pass_manager
+
+from qiskit_fedqml.observables import commuting_groups, weight_of_outcomes
+from qiskit_fedqml.simulation.noise import STATED_BASIS, Noise
+from qiskit_fedqml.simulation.shots import frequencies
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The basis in which a group of qubit-wise commuting Pauli strings is measured.
+
+    Args:
+        qubits: The measured qubits, ascending; bit k of an outcome is the reading of ``qubits[k]``.
+        letters: X, Y or Z of each.
+    """
+
+    qubits: tuple[int, ...]
+    letters: str
+
+    @classmethod
+    def of(cls, group: PauliList) -> "Basis":
+        """Return the basis of a group."""
+        z, x = group.z.any(axis=0), group.x.any(axis=0)
+        qubits = np.flatnonzero(z | x)
+        letters = "".join("Z" if not x[q] else "Y" if z[q] else "X" for q in qubits)
+        return cls(tuple(int(q) for q in qubits), letters)
+
+    def rotations(self, num_qubits: int, noise: Noise | None) -> QuantumCircuit | None:
+        """Return the gates before the measurement, in the machine's gates; None if there are none."""
+        if set(self.letters) <= {"Z"}:
+            return None
+        circuit = QuantumCircuit(num_qubits)
+        for q, letter in zip(self.qubits, self.letters, strict=True):
+            if letter == "Y":
+                circuit.sdg(q)
+            if letter != "Z":
+                circuit.h(q)
+        if noise is None:
+            return circuit
+        if noise.target is None:
+            return generate_preset_pass_manager(0, basis_gates=list(STATED_BASIS)).run(circuit)
+        layout = list(range(num_qubits))
+        return generate_preset_pass_manager(0, target=noise.target, initial_layout=layout).run(circuit)
+
+
+def measured_groups(observables: Sequence[SparsePauliOp]) -> tuple[list[Basis], list[Array], Array]:
+    """Return bases, each one's worth of outcomes (2**k, observables), and the observables' constant parts."""
+    bases, weights = [], []
+    constants = np.zeros(len(observables))
+    for group in commuting_groups(observables):
+        basis = Basis.of(group)
+        worth = [weight_of_outcomes(o, group, np.array(basis.qubits, dtype=np.intp)) for o in observables]
+        columns = np.stack([np.zeros(1 << len(basis.qubits)) if w is None else w for w in worth], axis=1)
+        if basis.qubits:
+            bases.append(basis)
+            weights.append(columns)
+        else:
+            constants += columns[0]
+    return bases, weights, constants
+
+
+def confusions(basis: Basis, noise: Noise | None) -> list[Array]:
+    """Return each measured qubit's confusion matrix, ``[measured, true]``."""
+    return [np.eye(2) if noise is None else noise.confusion(q) for q in basis.qubits]
+
+
+def outcomes_of_z_strings(confusion: Sequence[Array]) -> Array:
+    """Return the matrix from expectations of Z-strings to outcome probabilities as read, shape (2**k, 2**k).
+
+    Column s belongs to the product of Z on the qubits whose bit is set in s; column 0 to the identity.
+    """
+    # For one qubit the probabilities of 0 and 1 are (1 ± ⟨Z⟩)/2.
+    each = [matrix @ np.array([[0.5, 0.5], [0.5, -0.5]]) for matrix in confusion]
+    return reduce(lambda low, high: np.kron(high, low), each, np.eye(1))
+
+
+def misread(probabilities: Array, confusion: Sequence[Array]) -> Array:
+    """Apply each qubit's confusion matrix to outcome probabilities of shape (points, 2**qubits)."""
+    num_qubits = len(confusion)
+    tensor = probabilities.reshape(-1, *(2,) * num_qubits)
+    for k, matrix in enumerate(confusion):
+        axis = num_qubits - k  # bit k is the k-th axis from the end
+        tensor = np.moveaxis(np.tensordot(matrix, tensor, axes=(1, axis)), 0, axis)
+    return tensor.reshape(probabilities.shape)
+
+
+def draw(
+    probabilities: Sequence[Array],
+    weights: Sequence[Array],
+    constants: Array,
+    num_points: tuple[int, int],
+    shots: int,
+    rng: np.random.Generator,
+) -> Array:
+    """Return observables' means over shots, drawn group by group, shape (batch, points, observables).
+
+    Args:
+        probabilities: Of each group of observables measured together, shape (batch, points, outcomes).
+        weights: What each outcome of the group is worth to each observable, shape (outcomes, observables).
+        constants: The observables' constant parts, shape (observables,).
+        num_points: Size of the batch, and points of each sample.
+        shots: Shots of each circuit.
+        rng: Draws them, each circuit's on its own.
+    """
+    total = np.zeros((*num_points, len(constants))) + constants
+    for of_group, worth in zip(probabilities, weights, strict=True):
+        total = total + frequencies(of_group, shots, rng) @ worth
+    return total

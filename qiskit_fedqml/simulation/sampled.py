@@ -1,0 +1,175 @@
+"""Expectation values and parameter-shift derivatives from shots, drawn for every shifted circuit on its own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from qiskit_fedqml.parameter_shift import derivatives, shifted_points
+from qiskit_fedqml.simulation.active import ActiveCircuit, Shifts
+from qiskit_fedqml.simulation.exact import MOST_PAULI_QUBITS, MOST_STATE_QUBITS, before_rotations
+from qiskit_fedqml.simulation.lowering import UnsupportedError, lower
+from qiskit_fedqml.simulation.measurement import (
+    Basis,
+    confusions,
+    draw,
+    measured_groups,
+    misread,
+    outcomes_of_z_strings,
+)
+from qiskit_fedqml.simulation.noise import Noise
+from qiskit_fedqml.simulation.sweep import OutcomeSweep, PauliSweep, z_strings
+
+Array = NDArray[np.float64]
+
+MOST_SAMPLED_QUBITS = 4
+"""Qubits measured together up to which shots are drawn from the sweeps: each Z-string is one more observable."""
+
+
+class SampledProgram:
+    """Shots from two sweeps, whose observables are the Z-strings of the measured qubits.
+
+    Args:
+        circuit: A circuit in the machine's gates.
+        parameters: Its parameters in the order of their values; others may be among them.
+        observables: What is measured, on the circuit's qubits.
+        noise: The machine's noise, or None.
+        shifted: Indices of the parameters whose derivatives are wanted.
+
+    Raises:
+        UnsupportedError: The sweeps cannot express it.
+        BackendError: A channel of the circuit or the noise is not physical.
+    """
+
+    method = "Pauli vectors"
+
+    def __init__(
+        self,
+        circuit: QuantumCircuit,
+        parameters: Sequence[Parameter],
+        observables: Sequence[SparsePauliOp],
+        noise: Noise | None,
+        shifted: Sequence[int],
+    ) -> None:
+        lowered = lower(circuit, noise)
+        bases, self._weights, self._constants = measured_groups(observables)
+        most = max((len(basis.qubits) for basis in bases), default=0)
+        if most > MOST_SAMPLED_QUBITS:
+            raise UnsupportedError(
+                f"{most} qubits are measured together, and shots of up to {MOST_SAMPLED_QUBITS} are swept"
+            )
+        active = ActiveCircuit.of(lowered, parameters, {q for basis in bases for q in basis.qubits})
+        active.require(MOST_PAULI_QUBITS, self.method)
+        self._active = active
+        self._shifts = Shifts.of(active, shifted)
+        self._shifted = tuple(shifted)
+        rows = 4 ** len(active.qubits)
+        columns = [np.zeros((rows, 0))]
+        for basis in bases:
+            strings = z_strings([active.qubits.index(q) for q in basis.qubits])[1:]
+            vectors = np.zeros((rows, len(strings)))
+            vectors[strings, np.arange(len(strings))] = 1.0
+            columns.append(before_rotations(vectors, basis, circuit.num_qubits, active.qubits, noise))
+        self._outcomes = [outcomes_of_z_strings(confusions(basis, noise)) for basis in bases]
+        vectors = np.concatenate(columns, axis=1)
+        self._sweep = PauliSweep(active.operations, active.num_angles, len(active.qubits), vectors)
+
+    def estimate(
+        self, points: Array, shots: int, rng: np.random.Generator, *, jacobian: bool
+    ) -> tuple[Array, Array | None]:
+        """Return values, shape (batch, observables), and derivatives, shape (batch, observables, parameters) or None.
+
+        Args:
+            points: Parameter values, shape (batch, parameters).
+            shots: Shots of each circuit.
+            rng: Draws them: group by group, sample by sample, first the value, then each shift up, then each down.
+            jacobian: Whether derivatives are wanted.
+        """
+        strings = self._expectations(points, jacobian)
+        probabilities, start = [], 0
+        for outcomes in self._outcomes:
+            stop = start + len(outcomes) - 1
+            of_group = outcomes[:, 1:] @ strings[:, start:stop] + outcomes[:, :1]
+            probabilities.append(of_group.transpose(2, 0, 1))
+            start = stop
+        num_points = len(points), len(strings)
+        expectations = draw(probabilities, self._weights, self._constants, num_points, shots, rng)
+        return expectations[:, 0], derivatives(expectations, self._shifted, points.shape[1]) if jacobian else None
+
+    def _expectations(self, points: Array, jacobian: bool) -> Array:
+        """Return the Z-strings' expectations at the points and their shifts, shape (1 + 2·shifts, strings, batch)."""
+        angles, shifts = self._active.angles.values(points), self._shifts
+        swept = self._sweep.run(angles, wanted=shifts.wanted if jacobian else None, even=jacobian)
+        if swept.odd is None or swept.even is None:
+            return swept.values[None]
+        odd = swept.odd[shifts.rotations] * shifts.signs[:, None, None]
+        still = swept.values - swept.even[shifts.rotations] * (shifts.signs**2)[:, None, None]
+        return np.concatenate([swept.values[None], still + odd, still - odd])
+
+
+class PointwiseProgram:
+    """Shots from one simulation for each shifted circuit, where the sweeps would have too many observables.
+
+    Arguments and errors are those of :class:`SampledProgram`.
+
+    Attributes:
+        method: How states are written.
+    """
+
+    def __init__(
+        self,
+        circuit: QuantumCircuit,
+        parameters: Sequence[Parameter],
+        observables: Sequence[SparsePauliOp],
+        noise: Noise | None,
+        shifted: Sequence[int],
+    ) -> None:
+        bases, self._weights, self._constants = measured_groups(observables)
+        self._outcomes = [OutcomeProgram(circuit, parameters, basis, noise) for basis in bases]
+        self._shifted = tuple(shifted)
+        self.method = self._outcomes[0].method if self._outcomes else "state vectors"
+
+    def estimate(
+        self, points: Array, shots: int, rng: np.random.Generator, *, jacobian: bool
+    ) -> tuple[Array, Array | None]:
+        """Do as :meth:`SampledProgram.estimate` does."""
+        all_points = shifted_points(points, self._shifted if jacobian else ())
+        flat = all_points.reshape(-1, points.shape[1])
+        probabilities = [of.probabilities(flat).reshape(*all_points.shape[:2], -1) for of in self._outcomes]
+        expectations = draw(probabilities, self._weights, self._constants, all_points.shape[:2], shots, rng)
+        return expectations[:, 0], derivatives(expectations, self._shifted, points.shape[1]) if jacobian else None
+
+
+class OutcomeProgram:
+    """Probabilities of what is read in one basis, by one simulation for each point.
+
+    Args:
+        circuit: A circuit in the machine's gates.
+        parameters: Its parameters in the order of their values; others may be among them.
+        basis: What is measured.
+        noise: The machine's noise, or None.
+
+    Raises:
+        UnsupportedError: There are too many qubits, or an instruction or its error cannot be expressed.
+        BackendError: A channel of the circuit or the noise is not physical.
+    """
+
+    def __init__(
+        self, circuit: QuantumCircuit, parameters: Sequence[Parameter], basis: Basis, noise: Noise | None
+    ) -> None:
+        rotations = basis.rotations(circuit.num_qubits, noise)
+        closing = lower(rotations, noise).operations if rotations is not None else []
+        active = ActiveCircuit.of(lower(circuit, noise), parameters, set(basis.qubits), closing)
+        self.method = "state vectors" if active.pure else "Pauli vectors"
+        active.require(MOST_STATE_QUBITS if active.pure else MOST_PAULI_QUBITS, self.method)
+        self._active = active
+        self._confusions = confusions(basis, noise)
+        measured = [active.qubits.index(q) for q in basis.qubits]
+        self._sweep = OutcomeSweep(active.operations, active.num_angles, len(active.qubits), measured, active.pure)
+
+    def probabilities(self, points: Array) -> Array:
+        """Return outcome probabilities, shape (points, 2**measured), at points of shape (points, parameters)."""
+        true = self._sweep.run(self._active.angles.values(points)).values.T
+        return misread(true, self._confusions)
