@@ -6,13 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
+from qiskit_fedqml.errors import CircuitError
+
 
 def commuting_groups(observables: Sequence[SparsePauliOp]) -> list[PauliList]:
-    """Group the distinct Pauli terms of all observables so that each group is measured in one basis."""
+    """Group the distinct Pauli terms of all observables so that each group is measured in one basis.
+
+    The terms are sorted first, so that the groups do not depend on their order.
+    """
     terms = PauliList.from_symplectic(
         np.concatenate([o.paulis.z for o in observables]), np.concatenate([o.paulis.x for o in observables])
     )
-    return list(terms.unique().group_commuting(qubit_wise=True))
+    return list(terms.unique().sort().group_commuting(qubit_wise=True))
 
 
 def weight_of_outcomes(
@@ -30,3 +35,17 @@ def weight_of_outcomes(
             mask = int(sum(1 << k for k in np.flatnonzero(support)))
             weight += coefficient.real * (1 - 2 * (np.bitwise_count(outcomes & mask) % 2).astype(float))
     return weight if found else None
+
+
+def check_observables(observables: Sequence[SparsePauliOp], num_qubits: int) -> None:
+    """Raise CircuitError unless there are observables, on the circuit's qubits, with real coefficients."""
+    if not observables:
+        raise CircuitError("There must be at least one observable, but there is none.")
+    for index, observable in enumerate(observables):
+        if observable.num_qubits != num_qubits:
+            raise CircuitError(
+                f"Observable {index} must act on the circuit's {num_qubits} qubits, but acts on "
+                f"{observable.num_qubits}."
+            )
+        if not np.isfinite(observable.coeffs).all() or np.abs(observable.coeffs.imag).max(initial=0.0) > 1e-12:
+            raise CircuitError(f"Observable {index} must have real, finite coefficients, but has {observable.coeffs}.")

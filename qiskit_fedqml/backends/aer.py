@@ -170,12 +170,13 @@ class AerBackend:
             program: The program, compiled for this backend.
             angles: Angles in radians, shape (batch, angles).
             jacobian: Whether derivatives are wanted.
-            seed: Seed of the shots; both simulators make the same draws from it. None takes one from the system.
+            seed: Seed of the shots; None takes one from the system.
 
         Raises:
-            BackendError: The simulation failed.
+            BackendError: The angles are not finite or of another shape, or the simulation failed.
         """
         try:
+            program.check_angles(angles)
             simulation = self.simulation(program)
             if simulation.program is None:
                 return evaluate_broadcast(

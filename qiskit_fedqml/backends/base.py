@@ -16,7 +16,8 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.angles import light_cone
-from qiskit_fedqml.observables import commuting_groups
+from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.observables import check_observables, commuting_groups
 from qiskit_fedqml.parameter_shift import derivatives, shifted_points
 
 
@@ -38,6 +39,15 @@ class Program:
     angles: tuple[Parameter, ...]
     shifted: tuple[int, ...]
     num_groups: int
+
+    def check_angles(self, angles: NDArray[np.float64]) -> None:
+        """Raise BackendError unless these are finite angles of shape (batch, angles), with at least one sample."""
+        if np.ndim(angles) != 2 or np.shape(angles)[1] != len(self.angles) or not len(angles):
+            raise BackendError(
+                f"Argument `angles` must have shape (batch, {len(self.angles)}), but has {np.shape(angles)}."
+            )
+        if not np.isfinite(angles).all():
+            raise BackendError("Argument `angles` must be finite, but some angles are NaN or infinite.")
 
     def evaluation(
         self,
@@ -118,7 +128,12 @@ def compile_program(
         circuit: A circuit whose parameters are ``angles``, one for each parameterised gate.
         angles: The angles in the order in which their values will come.
         observables: One observable for each output, on the circuit's qubits.
+
+    Raises:
+        CircuitError: An observable has another number of qubits than the circuit, or is not real.
+        BackendError: The circuit doesn't fit the backend.
     """
+    check_observables(observables, circuit.num_qubits)
     transpiled = backend.transpile(circuit)
     if transpiled is not circuit and transpiled.layout is not None:
         observables = [o.apply_layout(transpiled.layout) for o in observables]

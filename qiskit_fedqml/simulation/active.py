@@ -20,6 +20,13 @@ from qiskit_fedqml.simulation.lowering import (
 
 Array = NDArray[np.float64]
 
+MOST_STATE_QUBITS = 20
+"""Qubits up to which state vectors are swept."""
+MOST_PAULI_QUBITS = 10
+"""Qubits up to which Pauli vectors are swept."""
+MOST_NUMBERS = 1 << 27
+"""Numbers in memory at once, 1 GB, for the states of all samples; observables shared by them may take half of it."""
+
 
 @dataclass(frozen=True)
 class ActiveCircuit:
@@ -53,10 +60,25 @@ class ActiveCircuit:
         """Whether pure states stay pure, so that state vectors suffice."""
         return not any(isinstance(o, Channel) for o in self.operations)
 
-    def require(self, most_qubits: int, how: str) -> None:
-        """Raise UnsupportedError if more qubits are in use than a way to write states allows for."""
-        if len(self.qubits) > most_qubits:
-            raise UnsupportedError(f"{len(self.qubits)} qubits are in use, and {how} are swept up to {most_qubits}")
+    def require_states(self) -> None:
+        """Raise UnsupportedError if more qubits are in use than state vectors are swept for."""
+        if len(self.qubits) > MOST_STATE_QUBITS:
+            raise UnsupportedError(
+                f"{len(self.qubits)} qubits are in use, and state vectors are swept up to {MOST_STATE_QUBITS}"
+            )
+
+    def require_paulis(self, num_rotations: int) -> None:
+        """Raise UnsupportedError if Pauli vectors are too large, or too many rotations are shifted to keep one each."""
+        num_qubits = len(self.qubits)
+        if num_qubits > MOST_PAULI_QUBITS:
+            raise UnsupportedError(
+                f"{num_qubits} qubits are in use, and Pauli vectors are swept up to {MOST_PAULI_QUBITS}"
+            )
+        if num_rotations * 4**num_qubits > MOST_NUMBERS:
+            raise UnsupportedError(
+                f"{num_rotations} gates on {num_qubits} qubits are shifted, and Pauli vectors are kept for "
+                f"{MOST_NUMBERS // 4**num_qubits}"
+            )
 
 
 @dataclass(frozen=True)

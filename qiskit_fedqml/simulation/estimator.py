@@ -140,6 +140,7 @@ class SweepEstimator(MachineEstimator):
     ) -> None:
         super().__init__(noise, shots, seed)
         self._otherwise = otherwise
+        self._said: set[str] = set()
         self._compiled: dict[tuple[object, ...], tuple[QuantumCircuit, ExactProgram | OutcomeProgram]] = {}
 
     def _run_all(self, pubs: list[EstimatorPub]) -> PrimitiveResult:
@@ -169,7 +170,9 @@ class SweepEstimator(MachineEstimator):
         except UnsupportedError as error:
             if self._otherwise is None:
                 raise
-            logger.info("Aer estimates a circuit, because %s.", error)
+            if str(error) not in self._said:
+                self._said.add(str(error))
+                logger.warning("Aer estimates a circuit, because %s.", error)
             return self._otherwise.estimate(circuit, operators, points, shots)
 
     def _exact(self, circuit: QuantumCircuit, operators: Sequence[SparsePauliOp]) -> ExactProgram:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
+from qiskit_fedqml.observables import check_observables
 from qiskit_fedqml.simulation import kernels
 from qiskit_fedqml.simulation.active import ActiveCircuit, Shifts, on_qubits
 from qiskit_fedqml.simulation.lowering import lower, within_light_cone
@@ -18,11 +19,6 @@ from qiskit_fedqml.simulation.spaces import PauliVectors, fuse
 from qiskit_fedqml.simulation.sweep import PauliSweep, StateSweep, Sweep, z_strings
 
 Array = NDArray[np.float64]
-
-MOST_STATE_QUBITS = 14
-"""Qubits up to which state vectors are swept."""
-MOST_PAULI_QUBITS = 8
-"""Qubits up to which Pauli vectors are swept."""
 
 
 class ExactProgram:
@@ -41,6 +37,7 @@ class ExactProgram:
     Raises:
         UnsupportedError: The sweeps cannot express it.
         BackendError: A channel of the circuit or the noise is not physical.
+        CircuitError: An observable has another number of qubits than the circuit, or is not real.
     """
 
     def __init__(
@@ -51,6 +48,7 @@ class ExactProgram:
         noise: Noise | None,
         shifted: Sequence[int] = (),
     ) -> None:
+        check_observables(observables, circuit.num_qubits)
         lowered = lower(circuit, noise)
         measured = {int(q) for o in observables for q in np.flatnonzero((o.paulis.x | o.paulis.z).any(axis=0))}
         active = ActiveCircuit.of(lowered, parameters, measured)
@@ -60,12 +58,12 @@ class ExactProgram:
         self._sweep: Sweep
         if active.pure and noise is None:
             self.method = "state vectors"
-            active.require(MOST_STATE_QUBITS, self.method)
+            active.require_states()
             small = [on_qubits(o, active.qubits) for o in observables]
             self._sweep = StateSweep(active.operations, active.num_angles, len(active.qubits), small)
         else:
             self.method = "Pauli vectors"
-            active.require(MOST_PAULI_QUBITS, self.method)
+            active.require_paulis(int(self._shifts.wanted.sum()))
             vectors = _exact_vectors(observables, circuit.num_qubits, active.qubits, noise)
             self._sweep = PauliSweep(active.operations, active.num_angles, len(active.qubits), vectors)
 

@@ -6,7 +6,8 @@ the same instructions act on. An instruction acts on the bits of a row's index t
 of rows: in a block that starts at ``base``, offset ``d`` stands for the ``run`` rows from ``base + d`` on, which differ
 in lower bits only and lie side by side.
 
-Every sum runs over rows, in their order, for each sample on its own: what a sample gives doesn't depend on its batch.
+Every sum runs over rows, in their order, for each sample on its own, and products are rounded before they are added:
+so chunks of samples, vector registers and threads change no bit.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 import numba
 import numpy as np
 
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def compiled(function: Callable[..., Any]) -> Any:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from qiskit.transpiler import Target
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
 
+from qiskit_fedqml.errors import BackendError
+
 STATED_BASIS = ("rz", "sx", "x", "cx")
 """Gates of a machine with stated rates: those of IBM's devices, where RZ is virtual and so has no error."""
 
@@ -56,3 +58,34 @@ class Noise:
         for qubit, matrix in self.readout.items():
             model.add_readout_error(ReadoutError(matrix.T), [qubit])
         return model
+
+
+def noise_from_model(model: NoiseModel, source: str = "Aer noise model", target: Target | None = None) -> Noise:
+    """Take the noise of an Aer noise model.
+
+    Args:
+        model: Its gate errors and readout errors, specific and default.
+        source: Where it comes from, in words.
+        target: The machine's gates and couplings; None for the gates ``STATED_BASIS`` on any qubits.
+
+    Raises:
+        BackendError: The model holds what a :class:`Noise` cannot say: a readout error of several qubits together, or
+            passes of its own that change circuits.
+    """
+    # The model has no public way to read its errors one by one.
+    local, readout = model._local_quantum_errors, model._local_readout_errors
+    if model._custom_noise_passes:
+        raise BackendError(f"{source} has passes of its own that change circuits, which cannot be taken over.")
+    together = [qubits for qubits in readout if len(qubits) != 1]
+    if together:
+        raise BackendError(f"{source} has a readout error of qubits {together[0]} together; each must have its own.")
+    default = model._default_readout_error
+    return Noise(
+        source=source,
+        date=None,
+        target=target,
+        gate_errors={(name, tuple(q)): error for name, of in local.items() for q, error in of.items()},
+        default_errors=dict(model._default_quantum_errors),
+        readout={qubits[0]: np.asarray(error.probabilities).T for qubits, error in readout.items()},
+        default_readout=np.eye(2) if default is None else np.asarray(default.probabilities).T,
+    )

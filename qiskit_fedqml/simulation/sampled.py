@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
+from qiskit_fedqml.observables import check_observables
 from qiskit_fedqml.parameter_shift import derivatives, shifted_points
 from qiskit_fedqml.simulation.active import ActiveCircuit, Shifts
-from qiskit_fedqml.simulation.exact import MOST_PAULI_QUBITS, MOST_STATE_QUBITS, before_rotations
+from qiskit_fedqml.simulation.exact import before_rotations
 from qiskit_fedqml.simulation.lowering import UnsupportedError, lower
 from qiskit_fedqml.simulation.measurement import (
     Basis,
@@ -41,6 +42,7 @@ class SampledProgram:
     Raises:
         UnsupportedError: The sweeps cannot express it.
         BackendError: A channel of the circuit or the noise is not physical.
+        CircuitError: An observable has another number of qubits than the circuit, or is not real.
     """
 
     method = "Pauli vectors"
@@ -53,6 +55,7 @@ class SampledProgram:
         noise: Noise | None,
         shifted: Sequence[int],
     ) -> None:
+        check_observables(observables, circuit.num_qubits)
         lowered = lower(circuit, noise)
         bases, self._weights, self._constants = measured_groups(observables)
         most = max((len(basis.qubits) for basis in bases), default=0)
@@ -61,9 +64,9 @@ class SampledProgram:
                 f"{most} qubits are measured together, and shots of up to {MOST_SAMPLED_QUBITS} are swept"
             )
         active = ActiveCircuit.of(lowered, parameters, {q for basis in bases for q in basis.qubits})
-        active.require(MOST_PAULI_QUBITS, self.method)
         self._active = active
         self._shifts = Shifts.of(active, shifted)
+        active.require_paulis(int(self._shifts.wanted.sum()))
         self._shifted = tuple(shifted)
         rows = 4 ** len(active.qubits)
         columns = [np.zeros((rows, 0))]
@@ -126,6 +129,7 @@ class PointwiseProgram:
         noise: Noise | None,
         shifted: Sequence[int],
     ) -> None:
+        check_observables(observables, circuit.num_qubits)
         bases, self._weights, self._constants = measured_groups(observables)
         self._outcomes = [OutcomeProgram(circuit, parameters, basis, noise) for basis in bases]
         self._shifted = tuple(shifted)
@@ -163,7 +167,10 @@ class OutcomeProgram:
         closing = lower(rotations, noise).operations if rotations is not None else []
         active = ActiveCircuit.of(lower(circuit, noise), parameters, set(basis.qubits), closing)
         self.method = "state vectors" if active.pure else "Pauli vectors"
-        active.require(MOST_STATE_QUBITS if active.pure else MOST_PAULI_QUBITS, self.method)
+        if active.pure:
+            active.require_states()
+        else:
+            active.require_paulis(0)
         self._active = active
         self._confusions = confusions(basis, noise)
         measured = [active.qubits.index(q) for q in basis.qubits]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.simulation import kernels
+from qiskit_fedqml.simulation.active import MOST_NUMBERS
 from qiskit_fedqml.simulation.lowering import Operation, Rotation
 from qiskit_fedqml.simulation.measurement import outcomes_of_z_strings
 from qiskit_fedqml.simulation.schedule import Schedule, deposit, schedule
@@ -27,8 +28,6 @@ _CHUNK_NUMBERS = 1 << 13
 """Numbers in a state that fit into a processor core's nearest cache, 64 KB."""
 _LEAST_CHUNK = 8
 """Samples that fill a processor's vector registers."""
-_MOST_KEPT_NUMBERS = 1 << 26
-"""Numbers kept between the sweeps, 512 MB, for observables and again for each thread's states."""
 _THREADS_FROM = 1 << 21
 """Numbers changed, instructions times state, from which a second thread is worth its start."""
 
@@ -114,16 +113,15 @@ class Sweep:
     def _chunk(self, plan: Schedule, batch: int) -> tuple[int, int]:
         """Return how many samples to sweep at once, and by how many threads."""
         rows = self.space.num_rows
-        chunk = max(_LEAST_CHUNK, _CHUNK_NUMBERS // rows)
-        chunk = max(1, min(chunk, _MOST_KEPT_NUMBERS // (rows * max(1, self._kept_states(plan)))))
-        work = len(self._instructions) * rows * min(batch, chunk)
-        threads = num_threads() if work * -(-batch // chunk) >= _THREADS_FROM else 1
-        if threads > 1:
-            chunk = min(chunk, -(-batch // threads))
-        return chunk, threads
+        affordable = max(1, MOST_NUMBERS // (rows * self._states_at_once(plan)))
+        chunk = min(max(_LEAST_CHUNK, _CHUNK_NUMBERS // rows), affordable)
+        work = len(self._instructions) * rows * batch
+        threads = min(num_threads(), affordable // chunk) if work >= _THREADS_FROM else 1
+        return (min(chunk, -(-batch // threads)) if threads > 1 else chunk), threads
 
-    def _kept_states(self, plan: Schedule) -> int:
-        return 0
+    def _states_at_once(self, plan: Schedule) -> int:
+        """Return how many states of each sample are in memory at once."""
+        raise NotImplementedError
 
     def _prepare(self, plan: Schedule, cos: Array, sin: Array, *, derivatives: bool) -> Callable[..., None]:
         """Do what is the same for all samples; return what sweeps a chunk: cos, sin, values, odd, even, filled in."""
@@ -157,6 +155,9 @@ class StateSweep(Sweep):
         self._coefficients = np.concatenate([o.coeffs.real for o in observables])
         self._operators = np.concatenate([np.full(len(p), k, dtype=np.int64) for k, p in enumerate(paulis)])
 
+    def _states_at_once(self, plan: Schedule) -> int:
+        return 2 * (2 + self.num_observables)
+
     def _prepare(self, plan: Schedule, cos: Array, sin: Array, *, derivatives: bool) -> Callable[..., None]:
         count, rows = len(plan.tables[0]), self.space.num_rows
 
@@ -180,6 +181,8 @@ class StateSweep(Sweep):
 class PauliSweep(Sweep):
     """Sweeps of Pauli vectors: gates and channels; gives each shifted value.
 
+    Between the sweeps it keeps observables or states, one for each rotation whose derivative is wanted.
+
     Args:
         operations: Rotations, unitaries and channels on qubits 0 to ``num_qubits`` − 1.
         num_angles: Number of angles.
@@ -194,13 +197,13 @@ class PauliSweep(Sweep):
 
     def _new_schedule(self, shared: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Schedule:
         plan = super()._new_schedule(shared, wanted)
-        if plan.num_slots[1] * self._observables.size > _MOST_KEPT_NUMBERS:
+        if plan.num_slots[1] * self._observables.size > MOST_NUMBERS // 2:
             # Too many observables to keep: keep states instead, of as few samples at a time as fit.
             return schedule(self._instructions, self.space, np.zeros_like(shared), wanted)
         return plan
 
-    def _kept_states(self, plan: Schedule) -> int:
-        return plan.num_slots[0] + 2 * self.num_observables
+    def _states_at_once(self, plan: Schedule) -> int:
+        return plan.num_slots[0] + 2 * (1 + self.num_observables)
 
     def _prepare(self, plan: Schedule, cos: Array, sin: Array, *, derivatives: bool) -> Callable[..., None]:
         count, rows = len(plan.tables[0]), self.space.num_rows
@@ -244,6 +247,9 @@ class OutcomeSweep(Sweep):
         self._strings = z_strings(measured)
         self._of_strings = outcomes_of_z_strings([np.eye(2)] * len(measured))
         self._initial = initial_state(space)
+
+    def _states_at_once(self, plan: Schedule) -> int:
+        return 3
 
     def _prepare(self, plan: Schedule, cos: Array, sin: Array, *, derivatives: bool) -> Callable[..., None]:
         count, rows = len(plan.tables[0]), self.space.num_rows

@@ -1,0 +1,146 @@
+"""Which simulator a backend takes, and what it says and refuses."""
+
+import logging
+
+import numpy as np
+import pytest
+from qiskit.circuit import ClassicalRegister, Instruction, Parameter, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp, SuperOp
+from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError, depolarizing_error
+
+from qiskit_fedqml.backends.aer import AerBackend
+from qiskit_fedqml.backends.base import Program
+from qiskit_fedqml.errors import BackendError, CircuitError
+from qiskit_fedqml.simulation.exact import ExactProgram
+from qiskit_fedqml.simulation.noise import Noise, noise_from_model
+
+
+def one_rotation(num_qubits=1):
+    circuit = QuantumCircuit(num_qubits)
+    circuit.ry(a := Parameter("a"), 0)
+    observable = SparsePauliOp.from_sparse_list([("Z", [0], 1.0)], num_qubits)
+    return circuit, observable, a
+
+
+def program(circuit, observable, a):
+    return Program(circuit, (observable,), (a,), (0,), 1)
+
+
+def test_three_qubit_error_goes_to_aer_once_with_a_reason(caplog):
+    circuit, observable, a = one_rotation(3)
+    circuit.ccx(0, 1, 2)
+    circuit.cx(2, 0)
+    model = NoiseModel()
+    model.add_all_qubit_quantum_error(depolarizing_error(0.1, 3), "ccx")
+    noise = noise_from_model(model)
+    backend, compiled = AerBackend("b", noise), program(circuit, observable, a)
+    with caplog.at_level(logging.WARNING):
+        results = [backend.evaluate(compiled, np.array([[0.3]]), jacobian=True) for _ in range(3)]
+    assert {r.simulator for r in results} == {"aer"}
+    assert len(caplog.records) == 1
+    assert "Backend 'b': Aer simulates every shifted circuit, because the error of 'ccx'" in caplog.text
+    aer = AerBackend("b", noise, simulator="aer").evaluate(compiled, np.array([[0.3]]), jacobian=True)
+    np.testing.assert_array_equal(results[0].jacobian, aer.jacobian)
+    with pytest.raises(BackendError, match=r"Backend 'b' must simulate by sweeps, but the error of 'ccx'"):
+        AerBackend("b", noise, simulator="sweep").evaluate(compiled, np.array([[0.3]]), jacobian=True)
+
+
+def test_too_many_qubits(caplog):
+    circuit, _, a = one_rotation(21)
+    for q in range(20):
+        circuit.cx(q, q + 1)
+    observable = SparsePauliOp("Z" * 21)
+    with pytest.raises(BackendError, match="21 qubits are in use, and state vectors are swept up to 20"):
+        AerBackend("b", simulator="sweep").evaluate(program(circuit, observable, a), np.zeros((1, 1)), jacobian=True)
+
+
+def test_an_angle_in_two_gates_is_left_to_aer():
+    a = Parameter("a")
+    circuit = QuantumCircuit(1)
+    circuit.ry(a, 0)
+    circuit.rx(0.4, 0)
+    circuit.ry(a, 0)
+    compiled = program(circuit, SparsePauliOp("Z"), a)
+    results = [
+        AerBackend("b", simulator=s).evaluate(compiled, np.array([[0.3]]), jacobian=True) for s in ("auto", "aer")
+    ]
+    assert [r.simulator for r in results] == ["aer", "aer"]
+    np.testing.assert_allclose(results[0].jacobian, results[1].jacobian)
+
+
+def test_dynamic_circuits_are_refused_by_both():
+    circuit, observable, a = one_rotation()
+    circuit.add_register(ClassicalRegister(1))
+    circuit.measure(0, 0)
+    with pytest.raises(BackendError, match=r"without \['measure'\]"):
+        AerBackend("b").evaluate(program(circuit, observable, a), np.zeros((1, 1)), jacobian=False)
+
+
+@pytest.mark.parametrize(
+    ("angles", "message"),
+    [
+        (np.array([[np.nan]]), "must be finite"),
+        (np.array([[np.inf]]), "must be finite"),
+        (np.zeros((2, 3)), r"must have shape \(batch, 1\), but has \(2, 3\)"),
+        (np.zeros(3), r"must have shape \(batch, 1\)"),
+        (np.zeros((0, 1)), r"must have shape \(batch, 1\)"),
+    ],
+)
+@pytest.mark.parametrize("simulator", ["auto", "aer"])
+def test_bad_angles(angles, message, simulator):
+    with pytest.raises(BackendError, match=message):
+        AerBackend("b", simulator=simulator).evaluate(program(*one_rotation()), angles, jacobian=True)
+
+
+@pytest.mark.parametrize(
+    ("observables", "message"),
+    [
+        ([], "at least one observable"),
+        ([SparsePauliOp("ZZ")], "Observable 0 must act on the circuit's 1 qubits, but acts on 2"),
+        ([SparsePauliOp("Z"), SparsePauliOp("X", 1j)], "Observable 1 must have real, finite coefficients"),
+        ([SparsePauliOp("Z", np.nan)], "Observable 0 must have real, finite"),
+    ],
+)
+def test_bad_observables(observables, message):
+    circuit, _, a = one_rotation()
+    with pytest.raises(CircuitError, match=message):
+        ExactProgram(circuit, (a,), observables, None)
+
+
+def unphysical(kind):
+    matrix = {"trace": np.diag([1, 1, 1, 0.5]), "positive": np.diag([1, 1.5, 1.5, 1]), "nan": np.full((4, 4), np.nan)}
+    return SuperOp(matrix[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("trace", "changes the trace"), ("positive", "not completely positive"), ("nan", "NaN or infinite entries")],
+)
+def test_channels_that_are_not_physical(kind, message):
+    circuit, observable, a = one_rotation()
+    noise = Noise("made up", None, None, default_errors={"ry": unphysical(kind)})
+    with pytest.raises(BackendError, match=rf"error of 'ry' on qubits \(0,\) is not physical: it .*{message}"):
+        AerBackend("b", noise).evaluate(program(circuit, observable, a), np.zeros((1, 1)), jacobian=False)
+
+
+def test_kraus_operators_that_lose_trace():
+    circuit, observable, a = one_rotation()
+    circuit.append(Instruction("kraus", 1, 0, [0.5 * np.eye(2)]), [0])
+    with pytest.raises(BackendError, match="'kraus' on qubits .* changes the trace by up to 0.75"):
+        ExactProgram(circuit, (a,), [observable], None)
+
+
+def test_models_that_cannot_be_taken_over():
+    together = NoiseModel()
+    together.add_readout_error(ReadoutError(np.eye(4) * 0.9 + 0.025), [0, 1])
+    with pytest.raises(BackendError, match=r"readout error of qubits \(0, 1\) together"):
+        noise_from_model(together)
+
+
+def test_errors_are_those_of_the_model():
+    model = NoiseModel()
+    model.add_quantum_error(depolarizing_error(0.1, 1), "x", [2])
+    noise = noise_from_model(model, "mine")
+    assert noise.source == "mine"
+    assert isinstance(noise.error_after("x", (2,)), QuantumError)
+    assert noise.error_after("x", (1,)) is None

@@ -1,0 +1,127 @@
+"""What the sweeps promise beside the right numbers: the same bits in threads, in chunks, and in other processes."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from qiskit_fedqml.angles import GateAngles
+from qiskit_fedqml.backends.aer import AerBackend
+from qiskit_fedqml.backends.base import compile_program
+from qiskit_fedqml.backends.noise import noise_from_rates
+from qiskit_fedqml.circuits import paper_circuit
+from qiskit_fedqml.simulation import sweep
+
+NOISE = noise_from_rates((0.01, 0.03), (0.005, 0.01), (0.01, 0.04))
+
+
+def paper_program(backend, num_samples, seed=0, **options):
+    spec = paper_circuit(**options)
+    angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
+    rng = np.random.default_rng(seed)
+    inputs = rng.normal(size=(num_samples, spec.num_inputs))
+    weights = np.broadcast_to(rng.normal(size=spec.num_weights), (num_samples, spec.num_weights))
+    program = compile_program(backend, angles.circuit, angles.params, spec.observables)
+    return program, angles.values(np.concatenate([inputs, weights], axis=1))
+
+
+def assert_same_bits(one, other):
+    np.testing.assert_array_equal(one.values, other.values)
+    np.testing.assert_array_equal(one.jacobian, other.jacobian)
+
+
+@pytest.mark.parametrize(("noise", "shots"), [(None, None), (NOISE, None), (NOISE, 100)])
+def test_chunks_and_threads_change_no_bit(monkeypatch, noise, shots):
+    backend = AerBackend("b", noise, shots)
+    program, points = paper_program(backend, 45)
+    whole = backend.evaluate(program, points, jacobian=True, seed=1)
+    monkeypatch.setattr(sweep, "_CHUNK_NUMBERS", 1)  # chunks of 8
+    assert_same_bits(whole, backend.evaluate(program, points, jacobian=True, seed=1))
+    monkeypatch.setattr(sweep, "_THREADS_FROM", 1)
+    for threads in (2, 7):
+        monkeypatch.setenv("NUMBA_NUM_THREADS", str(threads))
+        assert_same_bits(whole, backend.evaluate(program, points, jacobian=True, seed=1))
+
+
+def test_little_memory_changes_no_number(monkeypatch):
+    backend = AerBackend("b", NOISE)
+    program, points = paper_program(backend, 9)
+    plenty = backend.evaluate(program, points, jacobian=True)
+    monkeypatch.setattr(sweep, "MOST_NUMBERS", 1 << 12)  # observables are not kept, and samples swept one by one
+    backend = AerBackend("b", NOISE)
+    program, points = paper_program(backend, 9)
+    little = backend.evaluate(program, points, jacobian=True)
+    np.testing.assert_allclose(little.values, plenty.values, atol=1e-14)
+    np.testing.assert_allclose(little.jacobian, plenty.jacobian, atol=1e-14)
+
+
+def test_one_backend_in_many_threads():
+    backend = AerBackend("b", NOISE, shots=50)
+    program, points = paper_program(backend, 8)
+    expected = [backend.evaluate(program, points, jacobian=True, seed=s) for s in range(12)]
+    backend = AerBackend("b", NOISE, shots=50)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda s: backend.evaluate(program, points, jacobian=True, seed=s), range(12)))
+    for one, other in zip(expected, found):
+        assert_same_bits(one, other)
+
+
+def test_work_grows_with_the_gates_not_with_their_square():
+    # Counted, not timed: each instruction is laid out once for each sweep, and one number a shift comes out.
+    backend = AerBackend("b", NOISE)
+    counts = []
+    for num_layers in (2, 4, 8):
+        program, _ = paper_program(backend, 1, num_layers=num_layers)
+        counts.append(len(backend.simulation(program).program._sweep._instructions) / num_layers)
+    assert max(counts) < 1.2 * min(counts)
+
+
+SCRIPT = """
+import sys
+{before}
+from tests.simulation.test_sweep import NOISE, AerBackend, paper_program
+backend = AerBackend("b", NOISE, shots=20)
+program, points = paper_program(backend, 3)
+evaluation = backend.evaluate(program, points, jacobian=True, seed=1)
+from qiskit_fedqml.simulation import kernels
+hits = sum(kernels.forward.stats.cache_hits.values())
+print(evaluation.values.tobytes().hex(), evaluation.jacobian.sum().hex(), hits, sep="\\n")
+"""
+
+
+def start(cache, before=""):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": os.getcwd()}
+    command = [sys.executable, "-c", SCRIPT.format(before=before)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0
+    return output.split()
+
+
+@pytest.mark.slow
+def test_processes_that_compile_at_once_and_then_find_the_machine_code(tmp_path):
+    first, second = (finish(process) for process in [start(tmp_path), start(tmp_path)])
+    assert first[:2] == second[:2]
+    third = finish(start(tmp_path))
+    assert third[:2] == first[:2]
+    assert int(third[2]) == 1
+
+
+@pytest.mark.slow
+def test_where_no_cache_can_be_written(tmp_path):
+    no_folder = "\n".join(
+        [
+            "import numba.core.caching as caching",
+            "def refuse(self): raise OSError('read-only')",
+            "caching._CacheLocator.ensure_cache_path = refuse",
+        ]
+    )
+    without = finish(start(tmp_path, before=no_folder))
+    assert without[:2] == finish(start(tmp_path))[:2]
+    assert int(without[2]) == 0
