@@ -53,7 +53,7 @@ class Expressions:
         self._simple = np.array(simple, dtype=np.intp)
         self._simple_params = np.array([by_expression[j][0] for j in simple], dtype=np.intp)
         self._simple_factors = np.array([by_expression[j][1] for j in simple])
-        self._simple_offsets = np.array([float(formulas[j].subs(dict.fromkeys(symbols, 0))) for j in simple])
+        self._simple_offsets = np.array([float(formulas[j].subs(next(iter(formulas[j].free_symbols)), 0)) for j in simple])
         others = sorted(set(range(len(formulas))) - set(simple))
         self._others = np.array(others, dtype=np.intp)
         self._compute_others = _compile([formulas[j] for j in others], symbols)
@@ -77,9 +77,11 @@ class Expressions:
             Derivatives with respect to the parameters, shape (batch, outputs, parameters).
         """
         by_expression = jacobian.transpose(2, 1, 0)  # a row of numbers for each, so that they are gathered fast
-        terms = by_expression[self.term_expressions] * self.constants[:, None, None]
+        factors = np.empty((len(self.constants), len(points)))
+        factors[:] = self.constants[:, None]
         for t, column in zip(self._varying_terms, self._compute_derivatives(points), strict=True):
-            terms[t] = by_expression[self.term_expressions[t]] * column
+            factors[t] = column
+        terms = by_expression[self.term_expressions] * factors[:, None, :]
         if len(terms) and not self._one_term_each:
             terms = np.add.reduceat(terms, self._starts, axis=0)
         if len(terms) == self._num_parameters:

@@ -21,6 +21,8 @@ _PACKAGES = (
     "torch",
     "torchvision",
     "numpy",
+    "numba",
+    "scipy",
 )
 
 
@@ -34,15 +36,15 @@ def describe_run(
         "num_features": num_features,
         "num_trained_parameters": num_trained,
         "threads": torch.get_num_threads(),
-        "versions": _versions(),
-        "git_commit": _git_commit(),
+        "versions": versions(),
+        "git_commit": git_commit(),
     }
 
 
 def changes_since(run: Mapping[str, Any]) -> list[str]:
     """Return what decides a run's bits and is not as it was when the run began: versions and the number of threads."""
     before = {**run.get("versions", {}), "threads": run.get("threads")}
-    now = {**_versions(), "threads": torch.get_num_threads()}
+    now = {**versions(), "threads": torch.get_num_threads()}
     return [f"{name} was {before.get(name)}, is {value}" for name, value in now.items() if before.get(name) != value]
 
 
@@ -56,7 +58,8 @@ def peak_memory_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _versions() -> dict[str, str | None]:
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of the packages that compute."""
     return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
 
 
@@ -67,7 +70,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """Return the commit of the checkout that this package is imported from, or None."""
     package = Path(__file__).resolve().parent
     if not (package.parent / ".git").exists():

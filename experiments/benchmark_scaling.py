@@ -1,0 +1,207 @@
+"""Time a training step as circuits grow: with layers, and with qubits against Aer. Memory too. Draws both.
+
+Each measurement runs in a process of its own, so that its peak memory is its own, and is written at once: a run that is
+stopped goes on where it was. Aer's times are for a batch of one; where a step of its would take longer than
+`--patience` seconds, by the growth so far, it is left out.
+
+    python experiments/benchmark_scaling.py [--out results/benchmark_scaling] [--patience 60]
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from qiskit_fedqml.angles import GateAngles
+from qiskit_fedqml.backends.aer import AerBackend
+from qiskit_fedqml.backends.base import compile_program
+from qiskit_fedqml.backends.noise import noise_from_rates
+from qiskit_fedqml.circuits import paper_circuit
+from qiskit_fedqml.provenance import git_commit, peak_memory_bytes, versions
+from qiskit_fedqml.report import save_figure
+from qiskit_fedqml.simulation.active import MOST_PAULI_QUBITS, MOST_STATE_QUBITS
+
+NOISE = noise_from_rates((0.001, 0.01), (0.0005, 0.003), (0.01, 0.03))
+KINDS = {
+    "ideal, exact": (None, None),
+    "noise, exact": (NOISE, None),
+    "ideal, 1,024 shots": (None, 1024),
+    "noise, 1,024 shots": (NOISE, 1024),
+}
+LAYERS = (2, 4, 6, 10, 20, 40)
+QUBITS = {"ideal, exact": (*range(2, 15), 16, 18, MOST_STATE_QUBITS), "noise, exact": range(2, MOST_PAULI_QUBITS + 1)}
+QUBITS |= {"ideal, 1,024 shots": range(2, 9), "noise, 1,024 shots": range(2, 9)}
+COLOURS = dict(zip(KINDS, ("#0072B2", "#D55E00", "#56B4E9", "#E69F00"), strict=True))
+
+
+def measure(kind: str, simulator: str, num_qubits: int, num_layers: int, batch: int) -> dict[str, object]:
+    """Time a step of values and Jacobian, arrays in and out; four qubits are measured, or all if there are fewer."""
+    noise, shots = KINDS[kind]
+    num_outputs = min(num_qubits, 4) if shots else min(num_qubits, 2)
+    spec = paper_circuit(num_qubits, num_layers, num_outputs=num_outputs)
+    angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
+    backend = AerBackend("b", noise, shots, simulator=simulator)
+    program = compile_program(backend, angles.circuit, angles.params, spec.observables)
+    rng = np.random.default_rng(0)
+    inputs, weights = rng.normal(size=(batch, num_qubits)), rng.uniform(-np.pi, np.pi, spec.num_weights)
+    points = angles.values(np.concatenate([inputs, np.broadcast_to(weights, (batch, len(weights)))], axis=1))
+    seconds: list[float] = []
+    started = time.perf_counter()
+    while len(seconds) < 2 or (len(seconds) < 50 and time.perf_counter() - started < 3):
+        begun = time.perf_counter()
+        backend.evaluate(program, points, jacobian=True, seed=len(seconds))
+        seconds.append(time.perf_counter() - begun)
+    settled = seconds[1:]  # the first compiles
+    return {
+        "kind": kind,
+        "simulator": simulator,
+        "qubits": num_qubits,
+        "layers": num_layers,
+        "batch": batch,
+        "shifted": len(program.shifted),
+        "seconds": statistics.median(settled),
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+class Measurements:
+    """Measurements that are kept in a file of JSON lines."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def take(self, kind: str, simulator: str, num_qubits: int, num_layers: int, batch: int) -> dict[str, object]:
+        """Return a measurement, from the file or taken now in a process of its own."""
+        key = {"kind": kind, "simulator": simulator, "qubits": num_qubits, "layers": num_layers, "batch": batch}
+        for row in self.rows:
+            if key.items() <= row.items():
+                return row
+        command = [sys.executable, __file__, "--measure", json.dumps(list(key.values()))]
+        row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        self.rows.append(row)
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(
+            f"{kind}, {simulator}: {num_qubits} qubits, {num_layers} layers, batch {batch}: "
+            f"{1000 * row['seconds']:.3f} ms, {row['peak_memory_bytes'] / 2**30:.2f} GiB",
+            flush=True,
+        )
+        return row
+
+
+def take_all(measurements: Measurements, patience: float) -> None:
+    """Take what the charts show."""
+    for kind in KINDS:
+        for num_layers in LAYERS:
+            measurements.take(kind, "sweep", 4, num_layers, 32)
+    for kind, qubits in QUBITS.items():
+        for num_qubits in qubits:
+            for batch in (1, 32):
+                measurements.take(kind, "sweep", num_qubits, 2, batch)
+        last = [0.001, 0.001]
+        for num_qubits in qubits:
+            if last[-1] * max(1, last[-1] / last[-2]) > patience:
+                break
+            last.append(float(measurements.take(kind, "aer", num_qubits, 2, 1)["seconds"]))
+
+
+def growth(rows: list[dict[str, object]], kind: str) -> float:
+    """Return how many times faster than linear the time grew from the fewest to the most layers."""
+    of_kind = {r["layers"]: r["seconds"] for r in rows if is_layers(r, kind)}
+    first, last = min(of_kind), max(of_kind)
+    return (of_kind[last] / of_kind[first]) / (last / first)
+
+
+def is_layers(row: dict[str, object], kind: str) -> bool:
+    """Tell whether a measurement belongs to the growth with layers."""
+    return (row["kind"], row["simulator"], row["qubits"], row["batch"]) == (kind, "sweep", 4, 32)
+
+
+def draw_layers(rows: list[dict[str, object]]) -> Figure:
+    """Draw time against layers, with linear growth for comparison."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axis = figure.subplots()
+    for kind, colour in COLOURS.items():
+        points = sorted((r["layers"], 1000 * r["seconds"]) for r in rows if is_layers(r, kind))
+        x, y = zip(*points, strict=True)
+        axis.loglog(x, y, "o-", color=colour, label=f"{kind}: {growth(rows, kind):.2f} × linear", markersize=4)
+        axis.loglog(x, [y[0] * n / x[0] for n in x], ":", color=colour, linewidth=1)
+    axis.set(
+        xlabel="Layers (12 weights each)",
+        ylabel="Milliseconds, values and Jacobian",
+        title="Training step by layers, 4 qubits, batch 32 (dotted: linear)",
+    )
+    axis.set_xticks(LAYERS, [str(n) for n in LAYERS], minor=False)
+    axis.minorticks_off()
+    _finish(axis)
+    return figure
+
+
+def draw_qubits(rows: list[dict[str, object]]) -> Figure:
+    """Draw time against qubits beside Aer's, and peak memory."""
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    axes = figure.subplots(2, 2)
+    for axis, kind in zip(axes.flat[:3], ("ideal, exact", "noise, exact", "noise, 1,024 shots"), strict=True):
+        for simulator, batch, style, label in (
+            ("aer", 1, "s--", "Aer, batch 1"),
+            ("sweep", 32, "o-", "sweeps, batch 32"),
+            ("sweep", 1, "o:", "sweeps, batch 1"),
+        ):
+            points = _by_qubits(rows, kind, simulator, batch, lambda row: row["seconds"])
+            colour = "#6B7280" if simulator == "aer" else COLOURS[kind]
+            axis.semilogy(*zip(*points, strict=True), style, color=colour, label=label, markersize=4)
+        axis.set(title=kind[0].upper() + kind[1:], xlabel="Qubits", ylabel="Seconds, values and Jacobian")
+        _finish(axis)
+    for kind, colour in COLOURS.items():
+        points = _by_qubits(rows, kind, "sweep", 32, lambda row: row["peak_memory_bytes"] / 2**30)
+        axes[1, 1].plot(*zip(*points, strict=True), "o-", color=colour, label=kind, markersize=4)
+    axes[1, 1].set(title="Peak memory of the process, sweeps, batch 32", xlabel="Qubits", ylabel="GiB", ylim=(0, None))
+    _finish(axes[1, 1])
+    figure.suptitle("Training step by qubits: two layers; 2 qubits measured, with shots 4")
+    return figure
+
+
+def _by_qubits(rows, kind, simulator, batch, value) -> list[tuple[float, float]]:
+    chosen = [r for r in rows if (r["kind"], r["simulator"], r["batch"], r["layers"]) == (kind, simulator, batch, 2)]
+    return sorted((r["qubits"], value(r)) for r in chosen)
+
+
+def _finish(axis) -> None:
+    axis.grid(alpha=0.3, linewidth=0.6)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=9)
+
+
+def main() -> None:
+    """Measure, and draw."""
+    parser = argparse.ArgumentParser(description="Time a training step as circuits grow.")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmark_scaling"))
+    parser.add_argument("--patience", type=float, default=60, help="seconds that a step of Aer's may take")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(*json.loads(options.measure))))
+        return
+    options.out.mkdir(parents=True, exist_ok=True)
+    measurements = Measurements(options.out / "scaling.jsonl")
+    take_all(measurements, options.patience)
+    for kind in KINDS:
+        print(
+            f"{kind}: time from {LAYERS[0]} to {LAYERS[-1]} layers grows {growth(measurements.rows, kind):.2f} × linear"
+        )
+    save_figure(draw_layers(measurements.rows), options.out / "layers")
+    save_figure(draw_qubits(measurements.rows), options.out / "qubits")
+    facts = {"command": "python " + " ".join(sys.argv), "versions": versions(), "git_commit": git_commit()}
+    (options.out / "run.json").write_text(json.dumps(facts, indent=2) + "\n")
+    print(f"Charts and figures: {options.out}")
+
+
+if __name__ == "__main__":
+    main()
