@@ -53,7 +53,7 @@ def measure(kind: str, simulator: str, num_qubits: int, num_layers: int, batch: 
     points = angles.values(np.concatenate([inputs, np.broadcast_to(weights, (batch, len(weights)))], axis=1))
     seconds: list[float] = []
     started = time.perf_counter()
-    while len(seconds) < 2 or (len(seconds) < 50 and time.perf_counter() - started < 3):
+    while len(seconds) < 2 or (len(seconds) < 1000 and time.perf_counter() - started < 1.5):
         begun = time.perf_counter()
         backend.evaluate(program, points, jacobian=True, seed=len(seconds))
         seconds.append(time.perf_counter() - begun)

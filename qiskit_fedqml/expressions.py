@@ -53,7 +53,8 @@ class Expressions:
         self._simple = np.array(simple, dtype=np.intp)
         self._simple_params = np.array([by_expression[j][0] for j in simple], dtype=np.intp)
         self._simple_factors = np.array([by_expression[j][1] for j in simple])
-        self._simple_offsets = np.array([float(formulas[j].subs(next(iter(formulas[j].free_symbols)), 0)) for j in simple])
+        at_zero = [formulas[j].subs(next(iter(formulas[j].free_symbols)), 0) for j in simple]
+        self._simple_offsets = np.array([float(offset) for offset in at_zero])
         others = sorted(set(range(len(formulas))) - set(simple))
         self._others = np.array(others, dtype=np.intp)
         self._compute_others = _compile([formulas[j] for j in others], symbols)

@@ -1,7 +1,7 @@
 """The self-test "noise is active": a backend's answer on a small circuit against what its rates say.
 
 The prediction takes the machine's channels from the same :class:`Noise`, but computes with ``qiskit.quantum_info``
-alone, so that noise or readout error that never reaches Aer is found.
+alone, so that noise or readout error that never reaches the backend's simulator is found.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import DensityMatrix, SparsePauliOp
 
 from qiskit_fedqml.backends.aer import AerBackend
-from qiskit_fedqml.backends.aer_estimator import AerEstimator
 from qiskit_fedqml.simulation.noise import Noise
 
 _TOLERANCE = 1e-6
@@ -54,7 +53,7 @@ def check_backend(backend: AerBackend) -> BackendCheck:
     measured = [o.apply_layout(circuit.layout) if circuit.layout else o for o in observables]
     ideal = _predict(circuit, measured, None)
     predicted = _predict(circuit, measured, noise)
-    exact = AerEstimator(noise).run([(circuit, measured)]).result()[0].data.evs
+    exact = backend.without_shots().estimator().run([(circuit, measured)]).result()[0].data.evs
     sampled_data = backend.estimator(seed=0).run([(circuit, measured)]).result()[0].data
     differs = noise is None or _is_silent(noise) or bool(np.abs(predicted - ideal).max() > 0)
     error = np.sqrt(np.clip(1 - predicted**2, 0, 1) / (backend.shots or 1))

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from qiskit_fedqml.angles import GateAngles
 from qiskit_fedqml.backends.aer import AerBackend
-from qiskit_fedqml.backends.base import Backend
+from qiskit_fedqml.backends.base import Backend, compile_program
 from qiskit_fedqml.backends.calibration import Calibration, fake_calibration, load_calibration
 from qiskit_fedqml.backends.check import BackendCheck, check_backend
 from qiskit_fedqml.backends.entries import (
@@ -17,6 +18,7 @@ from qiskit_fedqml.backends.entries import (
     clients_of,
 )
 from qiskit_fedqml.backends.noise import noise_from_calibration, noise_from_rates
+from qiskit_fedqml.circuits import paper_circuit
 from qiskit_fedqml.configuration import nearest, read_yaml, validate
 from qiskit_fedqml.errors import BackendError, ConfigurationError
 from qiskit_fedqml.seeds import derive_seed
@@ -119,18 +121,25 @@ class BackendRegistry(Mapping[str, Backend]):
         return tuple(self.name_for_client(client) for client in range(num_clients))
 
     def summary(self, name: str) -> dict[str, str]:
-        """Describe a backend in words, for a table; an IBM Quantum device is not opened for it."""
+        """Describe a backend in words, for a table; an IBM Quantum device is not opened for it.
+
+        What simulates it, and why, is told for the paper's circuit.
+        """
         entry = self.file.backends[name]
         if not isinstance(entry, AerEntry):
-            return {"Type": entry.type, "Simulator": "", "Noise": entry.device, "Qubits": "", "Shots": str(entry.shots)}
-        facts = self[name].describe()
+            described = {"Type": entry.type, "Noise": entry.device, "Qubits": "", "Shots": str(entry.shots)}
+            return {**described, "Simulator": "", "How or why": ""}
+        backend = self[name]
+        facts = backend.describe()
         date = f" ({facts['calibration_date'][:10]})" if facts["calibration_date"] else ""
+        simulator, reason = _simulation_of_paper_circuit(backend)
         return {
             "Type": entry.type,
-            "Simulator": facts["simulator"],
             "Noise": f"{facts['noise']}{date}" if facts["noise"] else "none",
             "Qubits": str(facts["num_qubits"] or "any"),
             "Shots": str(facts["shots"] or "exact"),
+            "Simulator": simulator,
+            "How or why": reason,
         }
 
     def check(self) -> list[BackendCheck]:
@@ -189,6 +198,18 @@ class UnknownBackendError(BackendError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+def _simulation_of_paper_circuit(backend: Backend) -> tuple[str, str]:
+    assert isinstance(backend, AerBackend)
+    spec = paper_circuit()
+    angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
+    try:
+        program = compile_program(backend, angles.circuit, angles.params, spec.observables)
+        simulation = backend.simulation(program)
+    except BackendError as error:
+        return "none", str(error)
+    return simulation.simulator, simulation.reason
 
 
 def _stated(noise: StatedNoise) -> Noise:

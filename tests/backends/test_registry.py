@@ -1,15 +1,18 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from qiskit_fedqml import BackendRegistry, paper_circuit, quantum_layer
-from qiskit_fedqml.backends import check as check_module
+from qiskit_fedqml.backends.aer import AerBackend
+from qiskit_fedqml.backends.aer_estimator import AerEstimator
 from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.backends.calibration import fake_calibration, load_calibration
 from qiskit_fedqml.backends.check import check_backend
 from qiskit_fedqml.errors import BackendError, ConfigurationError
+from qiskit_fedqml.simulation.estimator import SweepEstimator
 from tests.conftest import ROOT
 
 IDEAL = {"ideal": {"type": "aer"}}
@@ -31,21 +34,18 @@ def test_the_example_file_works_and_its_noise_acts():
 
 
 @pytest.mark.parametrize("lost", ["gate errors", "readout"])
-def test_check_finds_noise_that_does_not_act(monkeypatch, lost):
-    backend = BackendRegistry.from_yaml(ROOT / "backends.yaml")["stated"]
-
-    class LossyEstimator(check_module.AerEstimator):
-        def __init__(self, noise, *rest):
-            noise = type(noise)(
-                noise.source,
-                None,
-                None,
-                default_errors={} if lost == "gate errors" else noise.default_errors,
-                default_readout=np.eye(2) if lost == "readout" else noise.default_readout,
-            )
-            super().__init__(noise, *rest)
-
-    monkeypatch.setattr(check_module, "AerEstimator", LossyEstimator)
+@pytest.mark.parametrize("simulator", ["sweep", "aer"])
+def test_check_finds_noise_that_does_not_act(monkeypatch, lost, simulator):
+    noise = BackendRegistry.from_yaml(ROOT / "backends.yaml")["stated"].noise
+    backend = AerBackend("b", noise, simulator=simulator)
+    assert check_backend(backend).passed
+    lossy = replace(
+        noise,
+        default_errors={} if lost == "gate errors" else noise.default_errors,
+        default_readout=np.eye(2) if lost == "readout" else noise.default_readout,
+    )
+    estimators = {"sweep": SweepEstimator, "aer": AerEstimator}
+    monkeypatch.setattr(AerBackend, "estimator", lambda self, seed=None: estimators[simulator](lossy, None, seed))
     assert not check_backend(backend).passed
 
 
@@ -215,3 +215,19 @@ def test_noisy_gradient_is_the_derivative_of_the_noisy_value():
     for k in (0, 3, 7, 11, 13, 20, 23):
         up, down = (network.evaluate(x, w + s * step * np.eye(24)[k], jacobian=False)[0] for s in (1, -1))
         np.testing.assert_allclose(jacobian[0, :, 4 + k], (up - down)[0] / (2 * step), atol=2e-6)
+
+
+def test_summary_tells_what_simulates_and_why():
+    array = registry(
+        {
+            "manila": {"type": "aer", "noise": "FakeManilaV2", "shots": 100},
+            "slow": {"type": "aer", "simulator": "aer"},
+            "tiny": {"type": "aer", "noise": "FakeArmonkV2"},
+        }
+    )
+    told = {name: (array.summary(name)["Simulator"], array.summary(name)["How or why"]) for name in array}
+    assert told["ideal"] == ("sweep", "two sweeps of state vectors")
+    assert told["manila"] == ("sweep", "two sweeps of Pauli vectors, for shots")
+    assert told["slow"] == ("aer", "asked for")
+    assert told["tiny"][0] == "none"
+    assert told["tiny"][1].startswith("Backend 'tiny' cannot take the circuit")
