@@ -73,6 +73,12 @@ class AerBackend:
         self._choice = simulator
         self._simulations: WeakKeyDictionary[Program, Simulation] = WeakKeyDictionary()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_simulations": None}  # programs are compiled anew in another process
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _simulations=WeakKeyDictionary())
+
     @property
     def name(self) -> str:
         """The backend's name."""

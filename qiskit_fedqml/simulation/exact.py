@@ -1,7 +1,6 @@
 """Exact expectation values and parameter-shift derivatives."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +8,11 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.observables import check_observables
-from qiskit_fedqml.simulation import kernels
 from qiskit_fedqml.simulation.active import ActiveCircuit, Shifts, on_qubits
-from qiskit_fedqml.simulation.lowering import lower, within_light_cone
-from qiskit_fedqml.simulation.measurement import Basis, confusions, measured_groups, outcomes_of_z_strings
+from qiskit_fedqml.simulation.lowering import lower
 from qiskit_fedqml.simulation.noise import Noise
-from qiskit_fedqml.simulation.schedule import schedule
-from qiskit_fedqml.simulation.spaces import PauliVectors, fuse
-from qiskit_fedqml.simulation.sweep import PauliSweep, StateSweep, Sweep, z_strings
+from qiskit_fedqml.simulation.readout import observables_as_read
+from qiskit_fedqml.simulation.sweep import PauliSweep, StateSweep, Sweep
 
 Array = NDArray[np.float64]
 
@@ -64,7 +60,7 @@ class ExactProgram:
         else:
             self.method = "Pauli vectors"
             active.require_paulis(int(self._shifts.wanted.sum()))
-            vectors = _exact_vectors(observables, circuit.num_qubits, active.qubits, noise)
+            vectors = observables_as_read(observables, circuit.num_qubits, active.qubits, noise)
             self._sweep = PauliSweep(active.operations, active.num_angles, len(active.qubits), vectors)
 
     def evaluate(self, points: Array, *, jacobian: bool) -> tuple[Array, Array | None]:
@@ -81,36 +77,3 @@ class ExactProgram:
         derivatives = np.zeros((self._num_params, *swept.values.shape))
         derivatives[shifts.params] = swept.odd[shifts.rotations] * shifts.signs[:, None, None]
         return swept.values.T, derivatives.transpose(2, 1, 0)
-
-
-def _exact_vectors(
-    observables: Sequence[SparsePauliOp], num_qubits: int, qubits: tuple[int, ...], noise: Noise | None
-) -> Array:
-    """Write observables, as read with readout error, as Pauli vectors on some qubits at the circuit's end."""
-    bases, weights, constants = measured_groups(observables)
-    total = np.zeros((4 ** len(qubits), len(observables)))
-    total[0] = constants
-    for basis, worth in zip(bases, weights, strict=True):
-        vectors = np.zeros_like(total)
-        strings = z_strings([qubits.index(q) for q in basis.qubits])
-        vectors[strings] = outcomes_of_z_strings(confusions(basis, noise)).T @ worth
-        total += before_rotations(vectors, basis, num_qubits, qubits, noise)
-    return total
-
-
-def before_rotations(
-    vectors: Array, basis: Basis, num_qubits: int, qubits: tuple[int, ...], noise: Noise | None
-) -> Array:
-    """Pull observables back through the gates that turn into the measured basis."""
-    rotations = basis.rotations(num_qubits, noise)
-    if rotations is None:
-        return vectors
-    operations = within_light_cone(lower(rotations, noise).operations, set(basis.qubits))
-    moved = [replace(o, qubits=tuple(qubits.index(q) for q in o.qubits)) for o in operations]
-    space, none = PauliVectors(len(qubits)), np.zeros(0, dtype=bool)
-    plan = schedule(fuse(moved, space), space, none, none)
-    no_angles, kept = np.zeros((0, 1)), np.empty((0, len(vectors), vectors.shape[1]))
-    pulled = kernels.backward(
-        0, len(plan.tables[0]), plan.tables, no_angles, no_angles, np.ascontiguousarray(vectors[:, :, None]), kept
-    )
-    return np.asarray(pulled[:, :, 0])

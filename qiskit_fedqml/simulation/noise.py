@@ -69,13 +69,15 @@ def noise_from_model(model: NoiseModel, source: str = "Aer noise model", target:
         target: The machine's gates and couplings; None for the gates ``STATED_BASIS`` on any qubits.
 
     Raises:
-        BackendError: The model holds what a :class:`Noise` cannot say: a readout error of several qubits together, or
-            passes of its own that change circuits.
+        BackendError: The model holds what a :class:`Noise` cannot say: a readout error of several qubits together, a
+            gate error of the measurement, or passes of its own that change circuits.
     """
     # The model has no public way to read its errors one by one.
     local, readout = model._local_quantum_errors, model._local_readout_errors
     if model._custom_noise_passes:
         raise BackendError(f"{source} has passes of its own that change circuits, which cannot be taken over.")
+    if "measure" in local or "measure" in model._default_quantum_errors:
+        raise BackendError(f"{source} has a gate error of 'measure', which must be given as readout error instead.")
     together = [qubits for qubits in readout if len(qubits) != 1]
     if together:
         raise BackendError(f"{source} has a readout error of qubits {together[0]} together; each must have its own.")

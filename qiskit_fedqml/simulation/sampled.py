@@ -10,7 +10,6 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_fedqml.observables import check_observables
 from qiskit_fedqml.parameter_shift import derivatives, shifted_points
 from qiskit_fedqml.simulation.active import ActiveCircuit, Shifts
-from qiskit_fedqml.simulation.exact import before_rotations
 from qiskit_fedqml.simulation.lowering import UnsupportedError, lower
 from qiskit_fedqml.simulation.measurement import (
     Basis,
@@ -21,6 +20,7 @@ from qiskit_fedqml.simulation.measurement import (
     outcomes_of_z_strings,
 )
 from qiskit_fedqml.simulation.noise import Noise
+from qiskit_fedqml.simulation.readout import before_rotations
 from qiskit_fedqml.simulation.sweep import OutcomeSweep, PauliSweep, z_strings
 
 Array = NDArray[np.float64]

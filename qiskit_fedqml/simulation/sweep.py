@@ -101,11 +101,12 @@ class Sweep:
         shared = (angles == angles[0]).all(axis=0)
         wanted = np.zeros(self.num_angles, dtype=bool) if wanted is None else wanted
         key = shared.tobytes() + wanted.tobytes()
-        if key not in self._schedules:
-            while len(self._schedules) >= 8:
-                self._schedules.pop(next(iter(self._schedules)), None)
-            self._schedules[key] = self._new_schedule(shared, wanted)
-        return self._schedules[key]
+        plan = self._schedules.get(key)
+        if plan is None:
+            plan = self._new_schedule(shared, wanted)
+            # A new dictionary, so that threads which still read the old one are not disturbed.
+            self._schedules = {**dict(list(self._schedules.items())[-7:]), key: plan}
+        return plan
 
     def _new_schedule(self, shared: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Schedule:
         return schedule(self._instructions, self.space, shared, wanted)

@@ -1,6 +1,7 @@
 """Which simulator a backend takes, and what it says and refuses."""
 
 import logging
+import pickle
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError, depolarizin
 
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.base import Program
+from qiskit_fedqml.backends.noise import noise_from_rates
 from qiskit_fedqml.errors import BackendError, CircuitError
 from qiskit_fedqml.simulation.exact import ExactProgram
 from qiskit_fedqml.simulation.noise import Noise, noise_from_model
@@ -135,6 +137,24 @@ def test_models_that_cannot_be_taken_over():
     together.add_readout_error(ReadoutError(np.eye(4) * 0.9 + 0.025), [0, 1])
     with pytest.raises(BackendError, match=r"readout error of qubits \(0, 1\) together"):
         noise_from_model(together)
+
+
+def test_gate_error_of_the_measurement_is_not_lost():
+    model = NoiseModel()
+    model.add_all_qubit_quantum_error(depolarizing_error(0.1, 1), "measure")
+    with pytest.raises(BackendError, match="gate error of 'measure'"):
+        noise_from_model(model)
+
+
+def test_a_backend_goes_to_another_process():
+    backend, compiled = (
+        AerBackend("b", noise_from_rates((0.1, 0), (0, 0), (0.1, 0.2)), shots=20),
+        program(*one_rotation()),
+    )
+    there = pickle.loads(pickle.dumps((backend, compiled)))
+    one = backend.evaluate(compiled, np.array([[0.3]]), jacobian=True, seed=1)
+    other = there[0].evaluate(there[1], np.array([[0.3]]), jacobian=True, seed=1)
+    np.testing.assert_array_equal(one.jacobian, other.jacobian)
 
 
 def test_errors_are_those_of_the_model():

@@ -1,0 +1,61 @@
+"""What is read at a circuit's end, as operators there: behind the gates into the measured bases, with readout error."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.quantum_info import SparsePauliOp
+
+from qiskit_fedqml.simulation import kernels
+from qiskit_fedqml.simulation.lowering import lower, within_light_cone
+from qiskit_fedqml.simulation.measurement import Basis, confusions, measured_groups, outcomes_of_z_strings
+from qiskit_fedqml.simulation.noise import Noise
+from qiskit_fedqml.simulation.schedule import schedule
+from qiskit_fedqml.simulation.spaces import PauliVectors, fuse
+from qiskit_fedqml.simulation.sweep import z_strings
+
+Array = NDArray[np.float64]
+
+
+def observables_as_read(
+    observables: Sequence[SparsePauliOp], num_qubits: int, qubits: tuple[int, ...], noise: Noise | None
+) -> Array:
+    """Write observables, as read with readout error, as Pauli vectors at the circuit's end.
+
+    Args:
+        observables: On the circuit's qubits.
+        num_qubits: Number of the circuit's qubits.
+        qubits: Those that the Pauli vectors are of.
+        noise: The machine's noise, or None.
+
+    Returns:
+        Coefficients of Pauli strings, shape (4**qubits, observables).
+    """
+    bases, weights, constants = measured_groups(observables)
+    total = np.zeros((4 ** len(qubits), len(observables)))
+    total[0] = constants
+    for basis, worth in zip(bases, weights, strict=True):
+        vectors = np.zeros_like(total)
+        strings = z_strings([qubits.index(q) for q in basis.qubits])
+        vectors[strings] = outcomes_of_z_strings(confusions(basis, noise)).T @ worth
+        total += before_rotations(vectors, basis, num_qubits, qubits, noise)
+    return total
+
+
+def before_rotations(
+    vectors: Array, basis: Basis, num_qubits: int, qubits: tuple[int, ...], noise: Noise | None
+) -> Array:
+    """Pull observables back through the gates that turn into the measured basis."""
+    rotations = basis.rotations(num_qubits, noise)
+    if rotations is None:
+        return vectors
+    operations = within_light_cone(lower(rotations, noise).operations, set(basis.qubits))
+    moved = [replace(o, qubits=tuple(qubits.index(q) for q in o.qubits)) for o in operations]
+    space, none = PauliVectors(len(qubits)), np.zeros(0, dtype=bool)
+    plan = schedule(fuse(moved, space), space, none, none)
+    no_angles, kept = np.zeros((0, 1)), np.empty((0, len(vectors), vectors.shape[1]))
+    pulled = kernels.backward(
+        0, len(plan.tables[0]), plan.tables, no_angles, no_angles, np.ascontiguousarray(vectors[:, :, None]), kept
+    )
+    return np.asarray(pulled[:, :, 0])
