@@ -37,10 +37,15 @@ def weight_of_outcomes(
     return weight if found else None
 
 
-def check_observables(observables: Sequence[SparsePauliOp], num_qubits: int) -> None:
-    """Raise CircuitError unless there are observables, on the circuit's qubits, with real coefficients."""
+def checked_observables(observables: Sequence[SparsePauliOp], num_qubits: int) -> tuple[SparsePauliOp, ...]:
+    """Return observables with equal terms added up, so that nothing is measured for a term that cancels.
+
+    Raises:
+        CircuitError: There is none, or one acts on another number of qubits, is not real, or is zero.
+    """
     if not observables:
         raise CircuitError("There must be at least one observable, but there is none.")
+    checked = []
     for index, observable in enumerate(observables):
         if observable.num_qubits != num_qubits:
             raise CircuitError(
@@ -49,3 +54,8 @@ def check_observables(observables: Sequence[SparsePauliOp], num_qubits: int) -> 
             )
         if not np.isfinite(observable.coeffs).all() or np.abs(observable.coeffs.imag).max(initial=0.0) > 1e-12:
             raise CircuitError(f"Observable {index} must have real, finite coefficients, but has {observable.coeffs}.")
+        simple = SparsePauliOp(observable).simplify(atol=0.0, rtol=0.0)
+        if not simple.coeffs.any():
+            raise CircuitError(f"Observable {index} must not be zero, but its terms cancel.")
+        checked.append(simple)
+    return tuple(checked)

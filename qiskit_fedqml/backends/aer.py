@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,10 +16,10 @@ from qiskit_aer import AerSimulator
 from qiskit_fedqml.backends.aer_estimator import AerEstimator, simulation_method
 from qiskit_fedqml.backends.base import Evaluation, Program, evaluate_broadcast
 from qiskit_fedqml.errors import BackendError
-from qiskit_fedqml.simulation.estimator import MachineEstimator, SweepEstimator
+from qiskit_fedqml.simulation.estimator import MachineEstimator, SweepEstimator, checked_shots, next_generator
 from qiskit_fedqml.simulation.exact import ExactProgram
 from qiskit_fedqml.simulation.lowering import UnsupportedError
-from qiskit_fedqml.simulation.noise import STATED_BASIS, Noise
+from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.simulation.sampled import PointwiseProgram, SampledProgram
 
 SimulatorChoice = Literal["auto", "sweep", "aer"]
@@ -54,6 +54,9 @@ class AerBackend:
         simulator: ``"sweep"`` evaluates values and derivatives in two sweeps and refuses what these cannot express;
             ``"aer"`` runs every shifted circuit by Aer; ``"auto"`` takes the sweeps where they apply, and else Aer,
             with a line in the log that says why.
+
+    Raises:
+        BackendError: ``shots`` is not a number from 1, or there is no such simulator.
     """
 
     def __init__(
@@ -65,9 +68,13 @@ class AerBackend:
         transpiler_seed: int = 0,
         simulator: SimulatorChoice = "auto",
     ) -> None:
+        if simulator not in get_args(SimulatorChoice):
+            raise BackendError(
+                f"Argument `simulator` must be one of {get_args(SimulatorChoice)}, but got {simulator!r}."
+            )
         self._name = name
         self.noise = noise
-        self._shots = shots
+        self._shots = checked_shots(shots)
         self._optimization_level = optimization_level
         self._transpiler_seed = transpiler_seed
         self._choice = simulator
@@ -116,7 +123,7 @@ class AerBackend:
             simulator = AerSimulator(method=simulation_method(circuit, None))
             return generate_preset_pass_manager(self._optimization_level, backend=simulator, **options)
         if self.noise.target is None:
-            return generate_preset_pass_manager(self._optimization_level, basis_gates=list(STATED_BASIS), **options)
+            return generate_preset_pass_manager(self._optimization_level, basis_gates=list(self.noise.basis), **options)
         return generate_preset_pass_manager(self._optimization_level, target=self.noise.target, **options)
 
     def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
@@ -201,7 +208,6 @@ class AerBackend:
         if isinstance(simulation.program, ExactProgram):
             values, derivatives = simulation.program.evaluate(angles, jacobian=jacobian)
         else:
-            rng = np.random.default_rng(seed)
-            shots = self.shots or 0
-            values, derivatives = simulation.program.estimate(angles, shots, rng, jacobian=jacobian)
+            rng = next_generator(np.random.SeedSequence(seed))
+            values, derivatives = simulation.program.estimate(angles, self.shots or 0, rng, jacobian=jacobian)
         return program.evaluation(values, derivatives, shots=self.shots, simulator="sweep")

@@ -1,25 +1,25 @@
 """An ``EstimatorV2`` on Aer in which readout error acts and shots are a device's."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.circuit import Parameter, ParameterExpression, QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 
 from qiskit_fedqml.errors import BackendError
-from qiskit_fedqml.simulation.estimator import Estimate, MachineEstimator, estimate_by_outcomes
+from qiskit_fedqml.simulation.estimator import Estimate, MachineEstimator, Run, estimate_by_outcomes
 from qiskit_fedqml.simulation.measurement import Basis, confusions, misread
 from qiskit_fedqml.simulation.noise import Noise
-from qiskit_fedqml.simulation.shots import frequencies
 
 _MOST_POINTS = 4096
 """Most circuits in one call of Aer, whose result objects take about 17 KB each."""
-_MOST_PROBABILITIES = 1 << 22
-"""Most probabilities that one call of Aer returns."""
+_BOUND_BY_AER = {"p", "r", "rx", "rxx", "ry", "ryy", "rz", "rzx", "rzz", "u", "u1", "u2", "u3"}
+"""Gates whose parameters Aer binds rightly while it runs; of controlled ones (cp, crx, …) it drops the control."""
 _PARALLEL_FROM = 12
 """Qubits from which Aer may use several threads; below, starting them costs more than they save."""
 
@@ -39,22 +39,22 @@ class AerEstimator(MachineEstimator):
         operators: Sequence[SparsePauliOp],
         points: NDArray[np.float64],
         shots: int | None,
+        run: Run,
     ) -> Estimate:
         """Return each operator's mean and single-shot variance at each point, shape (operators, points) each."""
+        circuit = _for_aer(circuit)
 
-        def outcomes_in(basis: Basis) -> NDArray[np.float64]:
-            probabilities = self._probabilities(circuit, basis, points)
-            return probabilities if shots is None else frequencies(probabilities, shots, self._rng)
+        def outcomes_at(basis: Basis, some: NDArray[np.float64]) -> NDArray[np.float64]:
+            return self._probabilities(circuit, basis, some)
 
-        return estimate_by_outcomes(operators, len(points), outcomes_in)
+        return estimate_by_outcomes(operators, points, outcomes_at, run, shots)
 
     def _probabilities(self, circuit: QuantumCircuit, basis: Basis, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probabilities of what is read in a basis, shape (points, 2**measured)."""
         measured = self._with_measurement(circuit, basis)
         simulator = self._simulator(measured)
-        chunk = max(1, min(_MOST_POINTS, _MOST_PROBABILITIES >> len(basis.qubits)))
-        starts = range(0, len(points), chunk)
-        parts = [_simulate(simulator, measured, circuit.parameters, points[i : i + chunk]) for i in starts]
+        starts = range(0, len(points), _MOST_POINTS)
+        parts = [_simulate(simulator, measured, circuit.parameters, points[i : i + _MOST_POINTS]) for i in starts]
         probabilities = np.concatenate(parts)
         return misread(probabilities, confusions(basis, self._noise)) if self._noise is not None else probabilities
 
@@ -87,22 +87,33 @@ def simulation_method(circuit: QuantumCircuit, noise: Noise | None) -> str:
     return "statevector" if pure else "density_matrix"
 
 
+def _for_aer(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Decompose gates controlled on 0, such as ``cswap_o0``, some of which Aer gets wrong."""
+    controlled_on_zero = [name for name in circuit.count_ops() if re.search(r"_o\d+$", name)]
+    return circuit.decompose(controlled_on_zero) if controlled_on_zero else circuit
+
+
 def _simulate(
     simulator: AerSimulator, circuit: QuantumCircuit, parameters: Iterable[Parameter], points: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return outcome probabilities at points whose columns are ``parameters``, some of which may not be in a gate."""
     options: dict[str, Any] = {"shots": 1}
-    if circuit.num_parameters:
+    circuits: QuantumCircuit | list[QuantumCircuit] = circuit
+    in_gates = [(k, p) for k, p in enumerate(parameters) if p in set(circuit.parameters)]
+    # Instruction.is_parameterized is false for controlled gates.
+    bound = {i.operation.name for i in circuit.data if any(isinstance(p, ParameterExpression) for p in i.params)}
+    if in_gates and bound <= _BOUND_BY_AER:
         # Each point is bound while Aer runs, so that the circuit is assembled once and not for each point.
-        in_gates = set(circuit.parameters)
-        columns = {p: points[:, k].tolist() for k, p in enumerate(parameters) if p in in_gates}
+        columns = {p: points[:, k].tolist() for k, p in in_gates}
         options |= {"parameter_binds": [columns], "runtime_parameter_bind_enable": True}
+    elif in_gates:
+        circuits = [circuit.assign_parameters({p: point[k] for k, p in in_gates}) for point in points]
     try:
-        result = simulator.run(circuit, **options).result()
+        result = simulator.run(circuits, **options).result()
     except QiskitError as error:
         raise BackendError(f"Aer could not run the circuit: {error.message}") from error
     if not result.success:
         reasons = [str(r.status) for r in result.results if not r.success] or [str(result.status)]
         raise BackendError(f"Aer could not run the circuit: {reasons[0][:300]}")
     probabilities = np.array([experiment.data.probabilities for experiment in result.results])
-    return probabilities if circuit.num_parameters else np.repeat(probabilities, len(points), axis=0)
+    return probabilities if in_gates else np.repeat(probabilities, len(points), axis=0)

@@ -17,7 +17,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.angles import light_cone
 from qiskit_fedqml.errors import BackendError
-from qiskit_fedqml.observables import check_observables, commuting_groups
+from qiskit_fedqml.observables import checked_observables, commuting_groups
 from qiskit_fedqml.parameter_shift import derivatives, shifted_points
 
 
@@ -42,9 +42,12 @@ class Program:
 
     def check_angles(self, angles: NDArray[np.float64]) -> None:
         """Raise BackendError unless these are finite angles of shape (batch, angles), with at least one sample."""
-        if np.ndim(angles) != 2 or np.shape(angles)[1] != len(self.angles) or not len(angles):
+        if not isinstance(angles, np.ndarray) or angles.dtype.kind not in "fiu":
+            kind = angles.dtype if isinstance(angles, np.ndarray) else type(angles).__name__
+            raise BackendError(f"Argument `angles` must be an array of real numbers, but is of {kind}.")
+        if angles.ndim != 2 or angles.shape[1] != len(self.angles) or not len(angles):
             raise BackendError(
-                f"Argument `angles` must have shape (batch, {len(self.angles)}), but has {np.shape(angles)}."
+                f"Argument `angles` must have shape (batch, {len(self.angles)}), but has {angles.shape}."
             )
         if not np.isfinite(angles).all():
             raise BackendError("Argument `angles` must be finite, but some angles are NaN or infinite.")
@@ -130,17 +133,17 @@ def compile_program(
         observables: One observable for each output, on the circuit's qubits.
 
     Raises:
-        CircuitError: An observable has another number of qubits than the circuit, or is not real.
+        CircuitError: An observable has another number of qubits than the circuit, is not real, or is zero.
         BackendError: The circuit doesn't fit the backend.
     """
-    check_observables(observables, circuit.num_qubits)
+    observables = checked_observables(observables, circuit.num_qubits)
     transpiled = backend.transpile(circuit)
     if transpiled is not circuit and transpiled.layout is not None:
-        observables = [o.apply_layout(transpiled.layout) for o in observables]
+        observables = tuple(o.apply_layout(transpiled.layout) for o in observables)
     cone = light_cone(transpiled, observables)
     shifted = tuple(j for j, angle in enumerate(angles) if angle in cone)
     measuring = [group for group in commuting_groups(observables) if (group.x | group.z).any()]
-    return Program(transpiled, tuple(observables), tuple(angles), shifted, len(measuring))
+    return Program(transpiled, observables, tuple(angles), shifted, len(measuring))
 
 
 def evaluate_broadcast(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 
+from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.expressions import Expressions
 from qiskit_fedqml.simulation.lowering import (
     Channel,
@@ -48,17 +49,43 @@ class ActiveCircuit:
     def of(
         cls, lowered: Lowered, parameters: Sequence[Parameter], measured: set[int], closing: Sequence[Operation] = ()
     ) -> "ActiveCircuit":
-        """Take from a lowered circuit, followed by fixed instructions, what reaches the measured qubits."""
+        """Take from a lowered circuit, followed by fixed instructions, what reaches the measured qubits.
+
+        Raises:
+            BackendError: An angle depends on something that is not among the parameters.
+        """
+        unknown = {p.name for angle in lowered.angles for p in angle.parameters} - {p.name for p in parameters}
+        if unknown:
+            raise BackendError(f"The circuit has parameters to which no values are given: {sorted(unknown)}.")
         operations = within_light_cone([*lowered.operations, *closing], measured)
         qubits = tuple(sorted(measured.union(*(o.qubits for o in operations)))) or (0,)
         small = {q: k for k, q in enumerate(qubits)}
         moved = [replace(o, qubits=tuple(small[q] for q in o.qubits)) for o in operations]
         return cls(moved, qubits, Expressions(lowered.angles, parameters), len(lowered.angles))
 
+    def angles_at(self, points: Array) -> Array:
+        """Return the rotations' angles in radians, shape (points, angles), at points of shape (points, parameters).
+
+        Raises:
+            BackendError: An angle is NaN or infinite at one of the points.
+        """
+        angles = self.angles.values(points)
+        if not np.isfinite(angles).all():
+            raise BackendError("Angles must be finite, but some are NaN or infinite at these parameter values.")
+        return angles
+
     @property
     def pure(self) -> bool:
         """Whether pure states stay pure, so that state vectors suffice."""
         return not any(isinstance(o, Channel) for o in self.operations)
+
+    def observables_at_once(self, base: int) -> int:
+        """Return how many observables to sweep together: more than these would take too much memory.
+
+        Args:
+            base: 2 for state vectors, 4 for Pauli vectors.
+        """
+        return max(1, MOST_NUMBERS // (8 * base ** len(self.qubits)))
 
     def require_states(self) -> None:
         """Raise UnsupportedError if more qubits are in use than state vectors are swept for."""

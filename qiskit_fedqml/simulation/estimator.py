@@ -8,6 +8,8 @@ distribution.
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ from qiskit_fedqml.simulation.exact import ExactProgram
 from qiskit_fedqml.simulation.lowering import UnsupportedError
 from qiskit_fedqml.simulation.measurement import Basis, measured_groups
 from qiskit_fedqml.simulation.noise import Noise
-from qiskit_fedqml.simulation.sampled import OutcomeProgram
+from qiskit_fedqml.simulation.sampled import MOST_PROBABILITIES, OutcomeProgram
 from qiskit_fedqml.simulation.shots import frequencies
 
 Array = NDArray[np.float64]
@@ -30,6 +32,39 @@ Estimate = tuple[Array, Array]
 """Means, and variances of a single shot: shape (operators, points) each."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Run:
+    """What belongs to one call of ``run``, so that calls at the same time share nothing.
+
+    Args:
+        rng: Draws its shots.
+        compiled: Circuits compiled for it; a circuit may be changed before the next call.
+    """
+
+    rng: np.random.Generator
+    compiled: dict[tuple[object, ...], Any] = field(default_factory=dict)
+
+
+def next_generator(seeds: np.random.SeedSequence) -> np.random.Generator:
+    """Return a new generator: each call of an estimator has its own."""
+    return np.random.default_rng(seeds.spawn(1)[0])
+
+
+def checked_shots(shots: int | None) -> int | None:
+    """Return a number of shots, or None for exact values.
+
+    Raises:
+        BackendError: It is not a whole number from 1.
+    """
+    if shots is None:
+        return None
+    if isinstance(shots, bool) or not isinstance(shots, (int, np.integer)) or shots < 1:
+        raise BackendError(
+            f"Argument `shots` must be a whole number from 1, or None for exact values, but got {shots!r}."
+        )
+    return int(shots)
 
 
 class MachineEstimator(BaseEstimatorV2):
@@ -43,8 +78,8 @@ class MachineEstimator(BaseEstimatorV2):
 
     def __init__(self, noise: Noise | None = None, shots: int | None = None, seed: int | None = None) -> None:
         self._noise = noise
-        self._shots = shots
-        self._rng = np.random.default_rng(seed)
+        self._shots = checked_shots(shots)
+        self._seeds = np.random.SeedSequence(seed)
 
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> PrimitiveJob:
         """Estimate PUBs.
@@ -57,20 +92,22 @@ class MachineEstimator(BaseEstimatorV2):
             A job whose result holds ``evs`` and ``stds`` of each PUB.
 
         Raises:
-            BackendError: A parameter's value is not finite.
+            BackendError: A parameter's value is not finite, or a precision is negative or NaN.
         """
         coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
         for number, pub in enumerate(coerced):
             if not all(np.isfinite(values).all() for values in pub.parameter_values.data.values()):
                 raise BackendError(f"Parameter values must be finite, but some of PUB {number} are NaN or infinite.")
-        job = PrimitiveJob(self._run_all, coerced)
+            if pub.precision is not None and not pub.precision >= 0:
+                raise BackendError(f"The precision of PUB {number} must be at least 0, but is {pub.precision}.")
+        job = PrimitiveJob(self._run_all, coerced, Run(next_generator(self._seeds)))
         job._submit()
         return job
 
-    def _run_all(self, pubs: list[EstimatorPub]) -> PrimitiveResult:
-        return PrimitiveResult([self._run_pub(pub) for pub in pubs], metadata={"version": 2})
+    def _run_all(self, pubs: list[EstimatorPub], run: Run) -> PrimitiveResult:
+        return PrimitiveResult([self._run_pub(pub, run) for pub in pubs], metadata={"version": 2})
 
-    def _run_pub(self, pub: EstimatorPub) -> PubResult:
+    def _run_pub(self, pub: EstimatorPub, run: Run) -> PubResult:
         shots = self._shots
         if pub.precision is not None:
             shots = int(np.ceil(1 / pub.precision**2)) if pub.precision > 0 else None
@@ -83,7 +120,7 @@ class MachineEstimator(BaseEstimatorV2):
         )
         means = variances = np.zeros((len(operators), len(points)))
         if means.size:
-            means, variances = self.estimate(pub.circuit, operators, points, shots)
+            means, variances = self.estimate(pub.circuit, operators, points, shots, run)
         evs = means[of_operator, of_point]
         stds = np.sqrt(variances[of_operator, of_point] / shots) if shots else np.zeros_like(evs)
         data = DataBin(evs=evs, stds=stds, shape=evs.shape)
@@ -91,7 +128,12 @@ class MachineEstimator(BaseEstimatorV2):
 
     @abstractmethod
     def estimate(
-        self, circuit: QuantumCircuit, operators: Sequence[SparsePauliOp], points: Array, shots: int | None
+        self,
+        circuit: QuantumCircuit,
+        operators: Sequence[SparsePauliOp],
+        points: Array,
+        shots: int | None,
+        run: Run,
     ) -> Estimate:
         """Return each operator's mean and single-shot variance at each point, shape (operators, points) each.
 
@@ -100,26 +142,43 @@ class MachineEstimator(BaseEstimatorV2):
             operators: At least one, on the circuit's qubits.
             points: Values of ``circuit.parameters``, shape (points, parameters), at least one point.
             shots: Shots of each circuit, or None for exact means.
+            run: The call of ``run`` that asks.
         """
 
 
 def estimate_by_outcomes(
-    operators: Sequence[SparsePauliOp], num_points: int, outcomes_in: Callable[[Basis], Array]
+    operators: Sequence[SparsePauliOp],
+    points: Array,
+    outcomes_at: Callable[[Basis, Array], Array],
+    run: Run,
+    shots: int | None,
 ) -> Estimate:
-    """Estimate operators from outcome probabilities or frequencies, (points, 2**measured), in each basis they need."""
+    """Estimate operators basis by basis, with as many points at once as their outcomes fit in memory.
+
+    Args:
+        operators: What is measured.
+        points: Values of the circuit's parameters, shape (points, parameters).
+        outcomes_at: Gives outcome probabilities, shape (points, 2**measured), in a basis at some points.
+        run: Draws the shots.
+        shots: Shots of each circuit, or None for exact means.
+    """
     bases, weights, constants = measured_groups(operators)
-    means = np.repeat(constants[:, None], num_points, axis=1)
+    means = np.repeat(constants[:, None], len(points), axis=1)
     variances = np.zeros_like(means)
     for basis, worth in zip(bases, weights, strict=True):
-        outcomes = outcomes_in(basis)
-        mean = (outcomes @ worth).T
-        means = means + mean
-        variances += np.maximum((outcomes @ worth**2).T - mean**2, 0)
+        at_once = max(1, MOST_PROBABILITIES >> len(basis.qubits))
+        for start in range(0, len(points), at_once):
+            some = slice(start, start + at_once)
+            outcomes = outcomes_at(basis, points[some])
+            outcomes = outcomes if shots is None else frequencies(outcomes, shots, run.rng)
+            mean = (outcomes @ worth).T
+            means[:, some] += mean
+            variances[:, some] += np.maximum((outcomes @ worth**2).T - mean**2, 0)
     return means, variances
 
 
 class SweepEstimator(MachineEstimator):
-    """An ``EstimatorV2`` without Aer, for circuits of up to 14 qubits in use, or 8 with noise.
+    """An ``EstimatorV2`` without Aer, for circuits with up to 20 qubits in use, or 10 with noise.
 
     It serves any circuit, also in qiskit-machine-learning's ``EstimatorQNN``. For values and derivatives together,
     :class:`~qiskit_fedqml.backends.aer.AerBackend` is faster by far.
@@ -141,53 +200,48 @@ class SweepEstimator(MachineEstimator):
         super().__init__(noise, shots, seed)
         self._otherwise = otherwise
         self._said: set[str] = set()
-        self._compiled: dict[tuple[object, ...], tuple[QuantumCircuit, ExactProgram | OutcomeProgram]] = {}
-
-    def _run_all(self, pubs: list[EstimatorPub]) -> PrimitiveResult:
-        try:
-            return super()._run_all(pubs)
-        finally:
-            self._compiled.clear()  # a circuit may be changed before the next run
 
     def estimate(
-        self, circuit: QuantumCircuit, operators: Sequence[SparsePauliOp], points: Array, shots: int | None
+        self,
+        circuit: QuantumCircuit,
+        operators: Sequence[SparsePauliOp],
+        points: Array,
+        shots: int | None,
+        run: Run,
     ) -> Estimate:
         """Return each operator's mean and single-shot variance at each point, shape (operators, points) each.
 
         Raises:
             UnsupportedError: The circuit or the noise cannot be expressed, and there is no other estimator.
         """
+        parameters = tuple(circuit.parameters)
         try:
             if shots is None:
-                program = self._exact(circuit, operators)
-                means = program.evaluate(points, jacobian=False)[0].T
+                terms = tuple(str(operator.to_list()) for operator in operators)
+                exact: ExactProgram = _once(
+                    run, (id(circuit), *terms), lambda: ExactProgram(circuit, parameters, operators, self._noise)
+                )
+                means = exact.evaluate(points, jacobian=False)[0].T
                 return means, np.zeros_like(means)
-            return estimate_by_outcomes(
-                operators,
-                len(points),
-                lambda basis: frequencies(self._outcomes(circuit, basis).probabilities(points), shots, self._rng),
-            )
+
+            def outcomes_at(basis: Basis, some: Array) -> Array:
+                program: OutcomeProgram = _once(
+                    run, (id(circuit), basis), lambda: OutcomeProgram(circuit, parameters, basis, self._noise)
+                )
+                return program.probabilities(some)
+
+            return estimate_by_outcomes(operators, points, outcomes_at, run, shots)
         except UnsupportedError as error:
             if self._otherwise is None:
                 raise
             if str(error) not in self._said:
                 self._said.add(str(error))
                 logger.warning("Aer estimates a circuit, because %s.", error)
-            return self._otherwise.estimate(circuit, operators, points, shots)
+            return self._otherwise.estimate(circuit, operators, points, shots, run)
 
-    def _exact(self, circuit: QuantumCircuit, operators: Sequence[SparsePauliOp]) -> ExactProgram:
-        key = (id(circuit), *(o.paulis.to_labels()[k] + str(c) for o in operators for k, c in enumerate(o.coeffs)))
-        if key not in self._compiled:
-            program = ExactProgram(circuit, tuple(circuit.parameters), operators, self._noise)
-            self._compiled[key] = circuit, program
-        found = self._compiled[key][1]
-        assert isinstance(found, ExactProgram)
-        return found
 
-    def _outcomes(self, circuit: QuantumCircuit, basis: Basis) -> OutcomeProgram:
-        key = (id(circuit), basis)
-        if key not in self._compiled:
-            self._compiled[key] = circuit, OutcomeProgram(circuit, tuple(circuit.parameters), basis, self._noise)
-        found = self._compiled[key][1]
-        assert isinstance(found, OutcomeProgram)
-        return found
+def _once(run: Run, key: tuple[object, ...], compile_program: Callable[[], Any]) -> Any:
+    """Return what was compiled in this run, or compile it; the run's PUBs keep its circuits alive."""
+    if key not in run.compiled:
+        run.compiled[key] = compile_program()
+    return run.compiled[key]

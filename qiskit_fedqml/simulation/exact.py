@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qiskit_fedqml.observables import check_observables
+from qiskit_fedqml.observables import checked_observables
 from qiskit_fedqml.simulation.active import ActiveCircuit, Shifts, on_qubits
 from qiskit_fedqml.simulation.lowering import lower
 from qiskit_fedqml.simulation.noise import Noise
@@ -33,7 +33,7 @@ class ExactProgram:
     Raises:
         UnsupportedError: The sweeps cannot express it.
         BackendError: A channel of the circuit or the noise is not physical.
-        CircuitError: An observable has another number of qubits than the circuit, or is not real.
+        CircuitError: An observable has another number of qubits than the circuit, is not real, or is zero.
     """
 
     def __init__(
@@ -44,24 +44,31 @@ class ExactProgram:
         noise: Noise | None,
         shifted: Sequence[int] = (),
     ) -> None:
-        check_observables(observables, circuit.num_qubits)
+        observables = checked_observables(observables, circuit.num_qubits)
         lowered = lower(circuit, noise)
         measured = {int(q) for o in observables for q in np.flatnonzero((o.paulis.x | o.paulis.z).any(axis=0))}
         active = ActiveCircuit.of(lowered, parameters, measured)
         self._active = active
         self._num_params = len(parameters)
         self._shifts = Shifts.of(active, shifted)
-        self._sweep: Sweep
-        if active.pure and noise is None:
-            self.method = "state vectors"
+        pure = active.pure and noise is None
+        self.method = "state vectors" if pure else "Pauli vectors"
+        if pure:
             active.require_states()
-            small = [on_qubits(o, active.qubits) for o in observables]
-            self._sweep = StateSweep(active.operations, active.num_angles, len(active.qubits), small)
         else:
-            self.method = "Pauli vectors"
             active.require_paulis(int(self._shifts.wanted.sum()))
-            vectors = observables_as_read(observables, circuit.num_qubits, active.qubits, noise)
-            self._sweep = PauliSweep(active.operations, active.num_angles, len(active.qubits), vectors)
+
+        def sweep_of(some: Sequence[SparsePauliOp]) -> Sweep:
+            num_qubits = len(active.qubits)
+            if pure:
+                small = [on_qubits(o, active.qubits) for o in some]
+                return StateSweep(active.operations, active.num_angles, num_qubits, small)
+            vectors = observables_as_read(some, circuit.num_qubits, active.qubits, noise)
+            return PauliSweep(active.operations, active.num_angles, num_qubits, vectors)
+
+        at_once = active.observables_at_once(2 if pure else 4)
+        parts = [observables[i : i + at_once] for i in range(0, len(observables), at_once)]
+        self._sweeps = [sweep_of(part) for part in parts]
 
     def evaluate(self, points: Array, *, jacobian: bool) -> tuple[Array, Array | None]:
         """Return values, shape (batch, observables), and derivatives, shape (batch, observables, parameters) or None.
@@ -71,9 +78,12 @@ class ExactProgram:
             jacobian: Whether derivatives are wanted.
         """
         shifts = self._shifts
-        swept = self._sweep.run(self._active.angles.values(points), wanted=shifts.wanted if jacobian else None)
-        if swept.odd is None:
-            return swept.values.T, None
-        derivatives = np.zeros((self._num_params, *swept.values.shape))
-        derivatives[shifts.params] = swept.odd[shifts.rotations] * shifts.signs[:, None, None]
-        return swept.values.T, derivatives.transpose(2, 1, 0)
+        angles, wanted = self._active.angles_at(points), shifts.wanted if jacobian else None
+        swept = [sweep.run(angles, wanted=wanted) for sweep in self._sweeps]
+        values = np.concatenate([part.values for part in swept])
+        if not jacobian:
+            return values.T, None
+        odd = np.concatenate([part.odd for part in swept if part.odd is not None], axis=1)
+        derivatives = np.zeros((self._num_params, *values.shape))
+        derivatives[shifts.params] = odd[shifts.rotations] * shifts.signs[:, None, None]
+        return values.T, derivatives.transpose(2, 1, 0)

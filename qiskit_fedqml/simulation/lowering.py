@@ -31,6 +31,7 @@ AXES = {
     "rzx": "ZX",
 }
 """The Pauli string of each parameterised gate, the first letter for the gate's first qubit; phases are left out."""
+_CHANNELS = ("kraus", "superop", "quantum_channel")
 _PHYSICAL = 1e-6
 """How far a channel may be from trace-preserving and completely positive; calibrations are rounded."""
 
@@ -108,9 +109,19 @@ class _Lowering:
             # A composite instruction stands for what is in it; Aer's own gates are done at once, with one error.
             inner_noise = noisy and operation.name not in _native_names()
             yield from self._instruction(operation, targets, inner_noise)
-            error = self._noise.error_after(operation.label or operation.name, targets) if self._noise else None
-            if noisy and error is not None:
+            error = self._error_after(operation, targets) if noisy else None
+            if error is not None:
                 yield self._channel(error, targets, f"the error of {operation.name!r} on qubits {targets}")
+
+    def _error_after(self, operation: Instruction, qubits: tuple[int, ...]) -> object | None:
+        """Find the error as Aer does: by label where a gate has one, by name for the rest, for channels none."""
+        if self._noise is None or operation.name in ("barrier", *_CHANNELS):
+            return None
+        if operation.name == "pauli":
+            raise UnsupportedError("the circuit has a 'pauli' instruction, whose errors Aer finds by its string")
+        if operation.name in ("reset", "delay", "diagonal"):
+            return self._noise.error_after(operation.name, qubits)
+        return self._noise.error_after(operation.label or operation.name, qubits)
 
     def _instruction(self, operation: Instruction, qubits: tuple[int, ...], noisy: bool) -> Iterator[Operation]:
         name = operation.name
@@ -128,15 +139,21 @@ class _Lowering:
                 yield from self._definition(operation, qubits, noisy)
         elif len(qubits) <= 2 and not noisy and (matrix := _matrix(operation)) is not None:
             yield Unitary(matrix, qubits)
-        elif name in ("reset", "kraus", "superop", "quantum_channel"):
+        elif name in ("reset", *_CHANNELS):
             yield self._channel(operation, qubits, f"the channel {name!r} on qubits {qubits}")
         else:
             yield from self._definition(operation, qubits, noisy)
 
     def _definition(self, operation: Instruction, qubits: tuple[int, ...], noisy: bool) -> Iterator[Operation]:
-        if operation.definition is None:
+        if operation.name == "PauliEvolution":
+            raise UnsupportedError("the circuit has a PauliEvolution gate, whose synthesis a transpiler must choose")
+        try:
+            definition = operation.definition
+        except (QiskitError, TypeError, ValueError) as error:
+            raise UnsupportedError(f"the circuit has {operation.name!r}, which has no definition: {error}") from error
+        if definition is None:
             raise UnsupportedError(f"the circuit has {operation.name!r}, which is no gate of one or two qubits")
-        yield from self._circuit(operation.definition, qubits, noisy)
+        yield from self._circuit(definition, qubits, noisy)
 
     def _rotation(self, pauli: str, qubits: tuple[int, ...], angle: ParameterExpression | float) -> Operation:
         if isinstance(angle, ParameterExpression) and angle.parameters:
@@ -153,11 +170,14 @@ class _Lowering:
                 superop = SuperOp(channel)
             except (QiskitError, TypeError, ValueError, AttributeError) as error:
                 raise UnsupportedError(f"{what} has no superoperator: {error}") from error
-            if superop.num_qubits != len(qubits) or len(qubits) > 2:
+            if superop.num_qubits is None or superop.num_qubits > 2:
                 raise UnsupportedError(f"{what} acts on {superop.num_qubits} qubits; one and two can be expressed")
             _check_physical(superop, what)
             self._transfers[id(channel)] = channel, _transfer_of_channel(superop)
-        return Channel(self._transfers[id(channel)][1], qubits)
+        transfer = self._transfers[id(channel)][1]
+        if len(transfer) != 4 ** len(qubits):
+            raise UnsupportedError(f"{what} is of another number of qubits")
+        return Channel(transfer, qubits)
 
 
 def pauli_index(pauli: str) -> int:

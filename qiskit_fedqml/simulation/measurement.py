@@ -11,7 +11,7 @@ from qiskit.quantum_info import PauliList, SparsePauliOp
 from qiskit.transpiler import generate_preset_pass_manager
 
 from qiskit_fedqml.observables import commuting_groups, weight_of_outcomes
-from qiskit_fedqml.simulation.noise import STATED_BASIS, Noise
+from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.simulation.shots import frequencies
 
 Array = NDArray[np.float64]
@@ -50,7 +50,7 @@ class Basis:
         if noise is None:
             return circuit
         if noise.target is None:
-            return generate_preset_pass_manager(0, basis_gates=list(STATED_BASIS)).run(circuit)
+            return generate_preset_pass_manager(0, basis_gates=list(noise.basis)).run(circuit)
         layout = list(range(num_qubits))
         return generate_preset_pass_manager(0, target=noise.target, initial_layout=layout).run(circuit)
 

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.transpiler import Target
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
 
@@ -22,11 +23,15 @@ class Noise:
     Args:
         source: Where it comes from, in words.
         date: Date of its calibration, or None if it has none.
-        target: The machine's gates and couplings, or None for the gates ``STATED_BASIS`` on any qubits.
+        target: The machine's gates and couplings, or None for the gates ``basis`` on any qubits.
         gate_errors: Error after each gate, by gate name and qubits.
         default_errors: Error after each gate by gate name, on qubits that ``gate_errors`` doesn't name.
         readout: Confusion matrix of each qubit, 2×2, ``[measured, true]``; columns sum to 1.
         default_readout: Confusion matrix of the qubits that ``readout`` doesn't name.
+        basis: The machine's gates, where there is no target.
+
+    Raises:
+        BackendError: A confusion matrix is not one.
     """
 
     source: str
@@ -36,6 +41,18 @@ class Noise:
     default_errors: Mapping[str, QuantumError] = field(default_factory=dict)
     readout: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
     default_readout: NDArray[np.float64] = field(default_factory=lambda: np.eye(2))
+    basis: tuple[str, ...] = STATED_BASIS
+
+    def __post_init__(self) -> None:
+        for qubit, matrix in [("by default", self.default_readout), *self.readout.items()]:
+            of = np.asarray(matrix)
+            # NaN fails each of these comparisons.
+            if of.shape != (2, 2) or not ((of >= 0).all() and (np.abs(of.sum(axis=0) - 1) < 1e-6).all()):
+                where = qubit if isinstance(qubit, str) else f"of qubit {qubit}"
+                raise BackendError(
+                    f"The confusion matrix {where} of {self.source} must be 2×2, its entries probabilities and its "
+                    f"columns of sum 1, but it is {of.tolist()}."
+                )
 
     def error_after(self, gate: str, qubits: tuple[int, ...]) -> QuantumError | None:
         """Return the error after a gate, or None."""
@@ -48,7 +65,7 @@ class Noise:
     @cached_property
     def model(self) -> NoiseModel:
         """The same as Aer's noise model, its readout errors as asymmetric as the machine's."""
-        model = NoiseModel(basis_gates=list(self.target.operation_names if self.target else STATED_BASIS))
+        model = NoiseModel(basis_gates=list(self.target.operation_names if self.target else self.basis))
         for name, error in self.default_errors.items():
             model.add_all_qubit_quantum_error(error, name)
         for (name, qubits), error in self.gate_errors.items():
@@ -66,7 +83,7 @@ def noise_from_model(model: NoiseModel, source: str = "Aer noise model", target:
     Args:
         model: Its gate errors and readout errors, specific and default.
         source: Where it comes from, in words.
-        target: The machine's gates and couplings; None for the gates ``STATED_BASIS`` on any qubits.
+        target: The machine's gates and couplings; None for the model's basis gates on any qubits.
 
     Raises:
         BackendError: The model holds what a :class:`Noise` cannot say: a readout error of several qubits together, a
@@ -90,4 +107,5 @@ def noise_from_model(model: NoiseModel, source: str = "Aer noise model", target:
         default_errors=dict(model._default_quantum_errors),
         readout={qubits[0]: np.asarray(error.probabilities).T for qubits, error in readout.items()},
         default_readout=np.eye(2) if default is None else np.asarray(default.probabilities).T,
+        basis=tuple(name for name in model.basis_gates if name in get_standard_gate_name_mapping()),
     )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qiskit_fedqml.observables import check_observables
+from qiskit_fedqml.observables import checked_observables
 from qiskit_fedqml.parameter_shift import derivatives, shifted_points
 from qiskit_fedqml.simulation.active import ActiveCircuit, Shifts
 from qiskit_fedqml.simulation.lowering import UnsupportedError, lower
@@ -21,12 +21,17 @@ from qiskit_fedqml.simulation.measurement import (
 )
 from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.simulation.readout import before_rotations
+from qiskit_fedqml.simulation.shots import frequencies
 from qiskit_fedqml.simulation.sweep import OutcomeSweep, PauliSweep, z_strings
 
 Array = NDArray[np.float64]
 
 MOST_SAMPLED_QUBITS = 4
 """Qubits measured together up to which shots are drawn from the sweeps: each Z-string is one more observable."""
+
+
+MOST_PROBABILITIES = 1 << 22
+"""Outcome probabilities of shifted circuits that are in memory at once, 32 MB."""
 
 
 class SampledProgram:
@@ -42,7 +47,7 @@ class SampledProgram:
     Raises:
         UnsupportedError: The sweeps cannot express it.
         BackendError: A channel of the circuit or the noise is not physical.
-        CircuitError: An observable has another number of qubits than the circuit, or is not real.
+        CircuitError: An observable has another number of qubits than the circuit, is not real, or is zero.
     """
 
     method = "Pauli vectors"
@@ -55,7 +60,7 @@ class SampledProgram:
         noise: Noise | None,
         shifted: Sequence[int],
     ) -> None:
-        check_observables(observables, circuit.num_qubits)
+        observables = checked_observables(observables, circuit.num_qubits)
         lowered = lower(circuit, noise)
         bases, self._weights, self._constants = measured_groups(observables)
         most = max((len(basis.qubits) for basis in bases), default=0)
@@ -64,6 +69,8 @@ class SampledProgram:
                 f"{most} qubits are measured together, and shots of up to {MOST_SAMPLED_QUBITS} are swept"
             )
         active = ActiveCircuit.of(lowered, parameters, {q for basis in bases for q in basis.qubits})
+        if active.pure and _is_cheaper_pointwise(len(active.qubits), len(shifted), bases):
+            raise UnsupportedError(f"for {len(active.qubits)} qubits without noise that is less work than two sweeps")
         self._active = active
         self._shifts = Shifts.of(active, shifted)
         active.require_paulis(int(self._shifts.wanted.sum()))
@@ -103,7 +110,7 @@ class SampledProgram:
 
     def _expectations(self, points: Array, jacobian: bool) -> Array:
         """Return the Z-strings' expectations at the points and their shifts, shape (1 + 2·shifts, strings, batch)."""
-        angles, shifts = self._active.angles.values(points), self._shifts
+        angles, shifts = self._active.angles_at(points), self._shifts
         swept = self._sweep.run(angles, wanted=shifts.wanted if jacobian else None, even=jacobian)
         if swept.odd is None or swept.even is None:
             return swept.values[None]
@@ -112,8 +119,19 @@ class SampledProgram:
         return np.concatenate([swept.values[None], still + odd, still - odd])
 
 
+def _is_cheaper_pointwise(num_qubits: int, num_shifts: int, bases: Sequence[Basis]) -> bool:
+    """Tell whether a state vector for each shift is less work than a Pauli vector and its observables.
+
+    These are the numbers that each way goes through for each gate; the factor is from measurements of 4 to 8 qubits
+    with 2 and 8 layers, 1 and 4 of them measured.
+    """
+    of_states = (1 + 2 * num_shifts) * 2 ** (num_qubits + 1)
+    of_paulis = 4**num_qubits * (1 + sum(2 ** len(basis.qubits) - 1 for basis in bases))
+    return num_qubits >= 6 and of_states < 0.4 * of_paulis
+
+
 class PointwiseProgram:
-    """Shots from one simulation for each shifted circuit, where the sweeps would have too many observables.
+    """Shots from one simulation for each shifted circuit, where that is less work than sweeps of many observables.
 
     Arguments and errors are those of :class:`SampledProgram`.
 
@@ -129,7 +147,7 @@ class PointwiseProgram:
         noise: Noise | None,
         shifted: Sequence[int],
     ) -> None:
-        check_observables(observables, circuit.num_qubits)
+        observables = checked_observables(observables, circuit.num_qubits)
         bases, self._weights, self._constants = measured_groups(observables)
         self._outcomes = [OutcomeProgram(circuit, parameters, basis, noise) for basis in bases]
         self._shifted = tuple(shifted)
@@ -139,11 +157,16 @@ class PointwiseProgram:
         self, points: Array, shots: int, rng: np.random.Generator, *, jacobian: bool
     ) -> tuple[Array, Array | None]:
         """Do as :meth:`SampledProgram.estimate` does."""
-        all_points = shifted_points(points, self._shifted if jacobian else ())
-        flat = all_points.reshape(-1, points.shape[1])
-        probabilities = [of.probabilities(flat).reshape(*all_points.shape[:2], -1) for of in self._outcomes]
-        expectations = draw(probabilities, self._weights, self._constants, all_points.shape[:2], shots, rng)
-        return expectations[:, 0], derivatives(expectations, self._shifted, points.shape[1]) if jacobian else None
+        shifted = self._shifted if jacobian else ()
+        expectations = np.zeros((len(points), 1 + 2 * len(shifted), len(self._constants))) + self._constants
+        for outcomes, worth in zip(self._outcomes, self._weights, strict=True):
+            at_once = max(1, MOST_PROBABILITIES // (len(worth) * expectations.shape[1]))
+            for start in range(0, len(points), at_once):
+                some = slice(start, start + at_once)
+                at_points = shifted_points(points[some], shifted)
+                flat = outcomes.probabilities(at_points.reshape(-1, points.shape[1]))
+                expectations[some] += frequencies(flat, shots, rng).reshape(*at_points.shape[:2], -1) @ worth
+        return expectations[:, 0], derivatives(expectations, shifted, points.shape[1]) if jacobian else None
 
 
 class OutcomeProgram:
@@ -178,5 +201,5 @@ class OutcomeProgram:
 
     def probabilities(self, points: Array) -> Array:
         """Return outcome probabilities, shape (points, 2**measured), at points of shape (points, parameters)."""
-        true = self._sweep.run(self._active.angles.values(points)).values.T
+        true = self._sweep.run(self._active.angles_at(points)).values.T
         return misread(true, self._confusions)

@@ -26,12 +26,20 @@ def frequencies(probabilities: NDArray[np.float64], shots: int, rng: np.random.G
         The probabilities' shape.
     """
     flat = np.ascontiguousarray(probabilities.reshape(-1, probabilities.shape[-1]))
+    if shots > _MOST_TABULATED:
+        clipped = np.clip(flat, 0.0, None)
+        drawn = rng.multinomial(shots, clipped / clipped.sum(axis=1, keepdims=True))
+        return (drawn / shots).reshape(probabilities.shape)
     result = np.empty_like(flat)
     _multinomial(rng, flat, shots, _log_factorials(shots), result)
     return result.reshape(probabilities.shape)
 
 
-@lru_cache(maxsize=4)
+_MOST_TABULATED = 1 << 16
+"""Shots up to which factorials are tabulated; for more, NumPy draws."""
+
+
+@lru_cache(maxsize=16)
 def _log_factorials(largest: int) -> NDArray[np.float64]:
     """Return ln k! for k up to the largest."""
     return np.asarray(gammaln(np.arange(1.0, largest + 2.0)))

@@ -246,7 +246,7 @@ class OutcomeSweep(Sweep):
         super().__init__(operations, num_angles, space, 1 << len(measured))
         self._measured = tuple(measured)
         self._strings = z_strings(measured)
-        self._of_strings = outcomes_of_z_strings([np.eye(2)] * len(measured))
+        self._of_strings = None if pure else outcomes_of_z_strings([np.eye(2)] * len(measured))
         self._initial = initial_state(space)
 
     def _states_at_once(self, plan: Schedule) -> int:
@@ -259,7 +259,7 @@ class OutcomeSweep(Sweep):
             samples = values.shape[1]
             state = np.repeat(self._initial, samples, axis=2)
             state = kernels.forward(0, count, plan.tables, cos, sin, state, np.empty((0, rows, 1, samples)))[:, 0]
-            if isinstance(self.space, PauliVectors):
+            if self._of_strings is not None:
                 values[:] = self._of_strings @ state[self._strings]
                 return
             num_qubits = self.space.num_qubits

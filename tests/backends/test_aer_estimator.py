@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from qiskit.circuit import ClassicalRegister, Parameter, QuantumCircuit
+from qiskit.circuit.library import CSwapGate
 from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp
 
@@ -195,3 +196,35 @@ def test_error_of_aer_is_one_short_sentence():
     with pytest.raises(BackendError, match="Aer could not run") as caught:
         AerEstimator().run([(circuit, "I" * 39 + "Z", np.zeros((3, 40)))]).result()
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["cp", "crx", "cry", "crz", "cu", "mcp", "p", "r", "rx", "rxx", "rzx", "u"])
+def test_every_parameterised_gate(name):
+    a = Parameter("a")
+    arguments = {
+        "cu": (a, 0.2, 0.3, 0.4, 0, 1),
+        "mcp": (a, [0, 1], 2),
+        "p": (a, 0),
+        "r": (a, 0.3, 0),
+        "rx": (a, 0),
+        "u": (0.3, a, 0.2, 0),
+    }.get(name, (a, 0, 1))
+    circuit = QuantumCircuit(3)
+    circuit.h([0, 1])
+    circuit.ry(0.4, 2)
+    circuit.cx(0, 2)
+    getattr(circuit, name)(*arguments)
+    circuit.h([0, 1, 2])
+    pub = (circuit, ["ZII", "IZI", "IIZ", "IYX"], [[1.0]] * 4)
+    exact = StatevectorEstimator().run([pub], precision=0.0).result()[0].data.evs
+    np.testing.assert_allclose(AerEstimator().run([pub]).result()[0].data.evs, exact, atol=1e-9)
+
+
+def test_gate_controlled_on_zero():
+    circuit = QuantumCircuit(3)
+    circuit.h(0)
+    circuit.ry(0.7, 1)
+    circuit.append(CSwapGate(ctrl_state=0), [0, 1, 2])
+    pub = (circuit, ["ZII", "IZI", "ZZX"])
+    exact = StatevectorEstimator().run([pub], precision=0.0).result()[0].data.evs
+    np.testing.assert_allclose(AerEstimator().run([pub]).result()[0].data.evs, exact, atol=1e-9)

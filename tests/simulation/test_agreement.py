@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qiskit.circuit import Parameter, QuantumCircuit
-from qiskit.circuit.library import XGate
+from qiskit.circuit import Barrier, Delay, Parameter, QuantumCircuit, Reset
+from qiskit.circuit.library import DiagonalGate, IGate, UnitaryGate, XGate
 from qiskit.quantum_info import Kraus, SparsePauliOp
 from qiskit_aer.noise import (
     NoiseModel,
@@ -218,6 +218,34 @@ def test_resets_delays_channels_and_labels_in_the_circuit():
     program = program_of(circuit, ["ZI", "IZ", "ZZ"], [a, b])
     for shots in (None, 64):
         assert_agree(program, np.array([[0.3, 1.1], [-2.0, 0.4]]), noise, shots)
+
+
+@pytest.mark.parametrize("name", ["delay", "reset", "barrier", "kraus", "quantum_channel", "diagonal", "unitary", "id"])
+def test_errors_by_label_and_by_name_where_aer_has_them(name):
+    model = NoiseModel(basis_gates=["rz", "sx", "x", "cx"])
+    model.add_all_qubit_quantum_error(ONE["Pauli"], name)
+    model.add_all_qubit_quantum_error(ONE["damping"], "labelled")
+    made = {
+        "delay": lambda: Delay(100),
+        "reset": Reset,
+        "barrier": lambda: Barrier(1),
+        "kraus": lambda: Kraus([np.sqrt(0.8) * np.eye(2), np.sqrt(0.2) * np.diag([1, -1])]).to_instruction(),
+        "quantum_channel": ONE["mixed unitary"].to_instruction,
+        "diagonal": lambda: DiagonalGate([1, 1j]),
+        "unitary": lambda: UnitaryGate(np.diag([1, 1j])),
+        "id": IGate,
+    }[name]
+    for label in (None, "labelled"):
+        circuit = QuantumCircuit(1)
+        circuit.sx(0)
+        circuit.rz(a := Parameter("a"), 0)
+        instruction = made()
+        instruction = instruction.to_mutable() if hasattr(instruction, "to_mutable") else instruction
+        if label:
+            instruction.label = label
+        circuit.append(instruction, [0])
+        circuit.sx(0)
+        assert_agree(program_of(circuit, ["Z"], [a]), np.array([[0.4]]), noise_from_model(model))
 
 
 def test_reset_without_noise():

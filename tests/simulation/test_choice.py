@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from qiskit.circuit import ClassicalRegister, Instruction, Parameter, QuantumCircuit
+from qiskit.circuit.library import PauliEvolutionGate, RXGate, RXXGate
 from qiskit.quantum_info import SparsePauliOp, SuperOp
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError, depolarizing_error
 
@@ -47,7 +48,7 @@ def test_three_qubit_error_goes_to_aer_once_with_a_reason(caplog):
         AerBackend("b", noise, simulator="sweep").evaluate(compiled, np.array([[0.3]]), jacobian=True)
 
 
-def test_too_many_qubits(caplog):
+def test_too_many_qubits():
     circuit, _, a = one_rotation(21)
     for q in range(20):
         circuit.cx(q, q + 1)
@@ -101,6 +102,7 @@ def test_bad_angles(angles, message, simulator):
         ([SparsePauliOp("ZZ")], "Observable 0 must act on the circuit's 1 qubits, but acts on 2"),
         ([SparsePauliOp("Z"), SparsePauliOp("X", 1j)], "Observable 1 must have real, finite coefficients"),
         ([SparsePauliOp("Z", np.nan)], "Observable 0 must have real, finite"),
+        ([SparsePauliOp(["Z", "Z"], [1, -1])], "Observable 0 must not be zero"),
     ],
 )
 def test_bad_observables(observables, message):
@@ -130,6 +132,96 @@ def test_kraus_operators_that_lose_trace():
     circuit.append(Instruction("kraus", 1, 0, [0.5 * np.eye(2)]), [0])
     with pytest.raises(BackendError, match="'kraus' on qubits .* changes the trace by up to 0.75"):
         ExactProgram(circuit, (a,), [observable], None)
+
+
+def test_an_error_on_gates_of_two_sizes_is_not_mistaken():
+    a, b = Parameter("a"), Parameter("b")
+    circuit = QuantumCircuit(2)
+    circuit.append(RXGate(a, label="lab"), [0])
+    circuit.append(RXXGate(b, label="lab"), [0, 1])
+    model = NoiseModel()
+    model.add_all_qubit_quantum_error(depolarizing_error(0.1, 1), "lab")
+    compiled = Program(circuit, (SparsePauliOp("ZZ"),), (a, b), (0, 1), 1)
+    backend = AerBackend("b", noise_from_model(model), simulator="sweep")
+    with pytest.raises(BackendError, match=r"error of 'rxx' on qubits \(0, 1\) is of another number of qubits"):
+        backend.evaluate(compiled, np.ones((1, 2)), jacobian=True)
+
+
+@pytest.mark.parametrize("shots", [None, 10])
+def test_angles_that_an_expression_makes_infinite(shots):
+    circuit = QuantumCircuit(1)
+    circuit.ry((a := Parameter("a")).log(), 0)
+    compiled = Program(circuit, (SparsePauliOp("Z"),), (a,), (), 1)
+    with pytest.raises(BackendError, match="Angles must be finite"):
+        AerBackend("b", shots=shots).evaluate(compiled, np.array([[-1.0]]), jacobian=False)
+
+
+def test_parameters_without_values():
+    circuit, observable, a = one_rotation()
+    circuit.rx(Parameter("forgotten"), 0)
+    with pytest.raises(BackendError, match=r"no values are given: \['forgotten'\]"):
+        AerBackend("b").evaluate(program(circuit, observable, a), np.zeros((1, 1)), jacobian=False)
+
+
+@pytest.mark.parametrize("angles", [np.array([[1j]]), [[1.0]], np.array([["one"]])])
+def test_angles_that_are_no_real_numbers(angles):
+    with pytest.raises(BackendError, match="must be an array of real numbers"):
+        AerBackend("b").evaluate(program(*one_rotation()), angles, jacobian=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shots": 0}, "whole number from 1"),
+        ({"shots": 2.5}, "whole number from 1"),
+        ({"shots": True}, "whole number from 1"),
+        ({"simulator": "sweeps"}, "must be one of .'auto', 'sweep', 'aer'., but got 'sweeps'"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(BackendError, match=message):
+        AerBackend("b", **options)
+
+
+@pytest.mark.parametrize(
+    "matrix", [np.full((2, 2), np.nan), [[0.9, 0.1], [0.3, 0.9]], np.eye(3), [[1.1, 0.0], [-0.1, 1.0]]]
+)
+def test_bad_confusion_matrices(matrix):
+    with pytest.raises(BackendError, match="confusion matrix by default of made up must be 2×2"):
+        Noise("made up", None, None, default_readout=np.array(matrix))
+    with pytest.raises(BackendError, match="confusion matrix of qubit 3 of made up"):
+        Noise("made up", None, None, readout={3: np.array(matrix)})
+
+
+@pytest.mark.parametrize("kind", ["evolution", "rv"])
+def test_gates_whose_definition_would_be_another_gate(kind):
+    circuit = QuantumCircuit(2)
+    a = Parameter("a")
+    if kind == "evolution":
+        circuit.append(PauliEvolutionGate(SparsePauliOp.from_list([("XX", 1.0), ("ZI", 0.8)]), time=a), [0, 1])
+    else:
+        circuit.rv(a, 0.2, 0.3, 0)
+    compiled = Program(circuit, (SparsePauliOp("ZZ"),), (a,), (), 1)
+    with pytest.raises(BackendError, match="by sweeps, but the circuit has"):
+        AerBackend("b", simulator="sweep").evaluate(compiled, np.ones((1, 1)), jacobian=False)
+
+
+def test_a_models_own_gates_are_the_machines():
+    model = NoiseModel(basis_gates=["rz", "sx", "cz"])
+    model.add_all_qubit_quantum_error(depolarizing_error(0.3, 2), "cz")
+    circuit = QuantumCircuit(2)
+    circuit.x(0)
+    circuit.cx(0, 1)
+    backend = AerBackend("b", noise_from_model(model))
+    transpiled = backend.transpile(circuit)
+    assert transpiled.count_ops()["cz"] == 1
+    for label in ("ZI", "XX"):  # the rotations into the basis are in these gates too
+        values = [
+            AerBackend("b", backend.noise, simulator=s).estimator().run([(transpiled, label)]).result()[0].data.evs
+            for s in ("sweep", "aer")
+        ]
+        np.testing.assert_allclose(values[0], values[1], atol=1e-9)
+        assert label == "XX" or float(values[0]) == pytest.approx(-0.7)
 
 
 def test_models_that_cannot_be_taken_over():

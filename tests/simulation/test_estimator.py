@@ -77,6 +77,31 @@ def test_the_estimator_goes_on_drawing():
     np.testing.assert_array_equal(first, again)
 
 
+def test_runs_at_the_same_time_share_no_draw():
+    circuit, _, _ = two_gates()
+    pub = (circuit, "ZI", np.ones((50_000, 2)))
+    at_once, in_turn = SweepEstimator(NOISE, shots=1, seed=3), SweepEstimator(NOISE, shots=1, seed=3)
+    jobs = [at_once.run([pub]) for _ in range(3)]
+    for job in jobs:
+        np.testing.assert_array_equal(job.result()[0].data.evs, in_turn.run([pub]).result()[0].data.evs)
+
+
+def test_bad_precision_and_shots():
+    circuit, _, _ = two_gates()
+    for precision in (-0.1, np.nan):
+        with pytest.raises((BackendError, ValueError), match="precision"):
+            SweepEstimator().run([(circuit, "ZI", [0.0, 1.0])], precision=precision)
+    with pytest.raises(BackendError, match="whole number from 1"):
+        SweepEstimator(shots=-5)
+
+
+def test_terms_that_cancel_are_not_measured():
+    circuit, _, _ = two_gates()
+    data = SweepEstimator(NOISE, 10, 0).run([(circuit, [SparsePauliOp(["ZI", "XX", "XX"], [1, 2, -2])], [0, 0])])
+    only = SweepEstimator(NOISE, 10, 0).run([(circuit, ["ZI"], [0, 0])])
+    np.testing.assert_array_equal(data.result()[0].data.evs, only.result()[0].data.evs)
+
+
 def test_a_circuit_may_change_between_runs():
     circuit = QuantumCircuit(1)
     estimator = SweepEstimator()

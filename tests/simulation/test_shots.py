@@ -1,3 +1,6 @@
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qiskit.circuit import Parameter, QuantumCircuit
@@ -8,6 +11,7 @@ from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.base import Program, compile_program
 from qiskit_fedqml.backends.noise import noise_from_rates
 from qiskit_fedqml.circuits import paper_circuit
+from qiskit_fedqml.simulation import sampled
 from qiskit_fedqml.simulation.sampled import PointwiseProgram, SampledProgram
 from qiskit_fedqml.simulation.shots import frequencies
 
@@ -122,6 +126,37 @@ def test_many_measured_qubits_take_one_simulation_for_each_shift():
     simulation = backend.simulation(program)
     assert simulation.simulator == "sweep"
     assert simulation.reason.startswith("state vectors for each shift, because 6 qubits are measured together")
+
+
+def test_sixteen_measured_qubits_fit_in_memory():
+    circuit = QuantumCircuit(16)
+    circuit.ry(a := Parameter("a"), 0)
+    for q in range(15):
+        circuit.cx(q, q + 1)
+    program = Program(circuit, (SparsePauliOp("Z" * 16),), (a,), (0,), 1)
+    tracemalloc.start()
+    evaluation = AerBackend("s", shots=100, simulator="sweep").evaluate(program, np.full((8, 1), 0.4), jacobian=True)
+    assert tracemalloc.get_traced_memory()[1] < 500e6
+    tracemalloc.stop()
+    np.testing.assert_array_equal(evaluation.values, 1)  # all qubits are alike, and there are sixteen
+
+
+def test_blocks_of_points_change_no_draw(monkeypatch):
+    spec = paper_circuit(num_qubits=6, num_layers=1, num_outputs=6)
+    backend = AerBackend("s", shots=64)
+    program = compile_program(backend, spec.circuit, tuple(spec.circuit.parameters), spec.observables)
+    program = replace(program, shifted=tuple(range(18)))
+    points = np.random.default_rng(0).normal(size=(5, 24))
+    whole = backend.evaluate(program, points, jacobian=True, seed=1)
+    monkeypatch.setattr(sampled, "MOST_PROBABILITIES", 1)
+    parts = backend.evaluate(program, points, jacobian=True, seed=1)
+    np.testing.assert_array_equal(whole.values, parts.values)
+    np.testing.assert_array_equal(whole.jacobian, parts.jacobian)
+
+
+def test_very_many_shots():
+    drawn = frequencies(np.array([[0.25, 0.75]] * 50), 10**9, np.random.default_rng(0))
+    assert np.abs(drawn[:, 0] - 0.25).max() < 6 * np.sqrt(0.25 * 0.75 / 1e9)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.angles import GateAngles
 from qiskit_fedqml.backends.aer import AerBackend
@@ -14,6 +15,8 @@ from qiskit_fedqml.backends.base import compile_program
 from qiskit_fedqml.backends.noise import noise_from_rates
 from qiskit_fedqml.circuits import paper_circuit
 from qiskit_fedqml.simulation import sweep
+from qiskit_fedqml.simulation.active import ActiveCircuit
+from qiskit_fedqml.simulation.exact import ExactProgram
 
 NOISE = noise_from_rates((0.01, 0.03), (0.005, 0.01), (0.01, 0.04))
 
@@ -69,14 +72,18 @@ def test_one_backend_in_many_threads():
         assert_same_bits(one, other)
 
 
-def test_work_grows_with_the_gates_not_with_their_square():
-    # Counted, not timed: each instruction is laid out once for each sweep, and one number a shift comes out.
-    backend = AerBackend("b", NOISE)
-    counts = []
-    for num_layers in (2, 4, 8):
-        program, _ = paper_program(backend, 1, num_layers=num_layers)
-        counts.append(len(backend.simulation(program).program._sweep._instructions) / num_layers)
-    assert max(counts) < 1.2 * min(counts)
+@pytest.mark.parametrize("noise", [None, NOISE])
+def test_many_observables_are_swept_in_parts(monkeypatch, noise):
+    observables = [SparsePauliOp(label) for label in ("ZZII", "IXXI", "IIYZ", "ZIIZ", "YIII")]
+    circuit = paper_circuit().circuit
+    weights_first = tuple(circuit.parameters)  # inputs enter by arctan: their shifts are not a gate's
+    points = np.random.default_rng(0).normal(size=(3, 28))
+    together = ExactProgram(circuit, weights_first, observables, noise, range(24))
+    monkeypatch.setattr(ActiveCircuit, "observables_at_once", lambda self, base: 2)
+    parts = ExactProgram(circuit, weights_first, observables, noise, range(24))
+    assert (len(together._sweeps), len(parts._sweeps)) == (1, 3)
+    for one, other in zip(together.evaluate(points, jacobian=True), parts.evaluate(points, jacobian=True)):
+        np.testing.assert_allclose(one, other, atol=1e-14)
 
 
 SCRIPT = """
