@@ -35,7 +35,7 @@ def derivatives(expectations: NDArray[np.float64], shifted: Sequence[int], num_a
         num_angles: Number of all angles.
     """
     batch, _, num_outputs = expectations.shape
-    result = np.zeros((batch, num_outputs, num_angles))
+    result = np.zeros((num_angles, num_outputs, batch))
     plus, minus = expectations[:, 1 : 1 + len(shifted)], expectations[:, 1 + len(shifted) :]
-    result[:, :, list(shifted)] = (plus - minus).transpose(0, 2, 1) / 2
-    return result
+    result[np.asarray(shifted, dtype=np.intp)] = (0.5 * (plus - minus)).transpose(1, 2, 0)
+    return result.transpose(2, 1, 0)

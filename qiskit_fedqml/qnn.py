@@ -140,7 +140,9 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             NotFiniteError: An input, a weight or an angle is not finite.
             BackendError: The backend failed.
         """
-        parameters = np.concatenate([inputs, np.broadcast_to(weights, (len(inputs), len(weights)))], axis=1)
+        parameters = np.empty((len(inputs), self.num_inputs + self.num_weights))
+        parameters[:, : self.num_inputs] = inputs
+        parameters[:, self.num_inputs :] = weights
         if not np.isfinite(parameters).all():
             raise NotFiniteError("Inputs and weights must be finite, but some are NaN or infinite.")
         if not len(inputs):

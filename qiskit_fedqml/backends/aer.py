@@ -16,7 +16,7 @@ from qiskit_aer import AerSimulator
 from qiskit_fedqml.backends.aer_estimator import AerEstimator, simulation_method
 from qiskit_fedqml.backends.base import Evaluation, Program, evaluate_broadcast
 from qiskit_fedqml.errors import BackendError
-from qiskit_fedqml.simulation.estimator import MachineEstimator, SweepEstimator, checked_shots, next_generator
+from qiskit_fedqml.simulation.estimator import MachineEstimator, SweepEstimator, checked_shots
 from qiskit_fedqml.simulation.exact import ExactProgram
 from qiskit_fedqml.simulation.lowering import UnsupportedError
 from qiskit_fedqml.simulation.noise import Noise
@@ -208,6 +208,6 @@ class AerBackend:
         if isinstance(simulation.program, ExactProgram):
             values, derivatives = simulation.program.evaluate(angles, jacobian=jacobian)
         else:
-            rng = next_generator(np.random.SeedSequence(seed))
+            rng = np.random.default_rng(seed)
             values, derivatives = simulation.program.estimate(angles, self.shots or 0, rng, jacobian=jacobian)
         return program.evaluation(values, derivatives, shots=self.shots, simulator="sweep")

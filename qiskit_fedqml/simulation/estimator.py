@@ -9,6 +9,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,9 @@ Estimate = tuple[Array, Array]
 
 logger = logging.getLogger(__name__)
 
+_next_generator = Lock()
+"""Held while a call of ``run`` takes its generator; not an estimator's own, which could then not be copied."""
+
 
 @dataclass
 class Run:
@@ -45,11 +49,6 @@ class Run:
 
     rng: np.random.Generator
     compiled: dict[tuple[object, ...], Any] = field(default_factory=dict)
-
-
-def next_generator(seeds: np.random.SeedSequence) -> np.random.Generator:
-    """Return a new generator: each call of an estimator has its own."""
-    return np.random.default_rng(seeds.spawn(1)[0])
 
 
 def checked_shots(shots: int | None) -> int | None:
@@ -79,7 +78,7 @@ class MachineEstimator(BaseEstimatorV2):
     def __init__(self, noise: Noise | None = None, shots: int | None = None, seed: int | None = None) -> None:
         self._noise = noise
         self._shots = checked_shots(shots)
-        self._seeds = np.random.SeedSequence(seed)
+        self._rng = np.random.default_rng(seed)
 
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> PrimitiveJob:
         """Estimate PUBs.
@@ -100,7 +99,9 @@ class MachineEstimator(BaseEstimatorV2):
                 raise BackendError(f"Parameter values must be finite, but some of PUB {number} are NaN or infinite.")
             if pub.precision is not None and not pub.precision >= 0:
                 raise BackendError(f"The precision of PUB {number} must be at least 0, but is {pub.precision}.")
-        job = PrimitiveJob(self._run_all, coerced, Run(next_generator(self._seeds)))
+        with _next_generator:
+            rng, self._rng = self._rng, self._rng.spawn(1)[0]
+        job = PrimitiveJob(self._run_all, coerced, Run(rng))
         job._submit()
         return job
 

@@ -33,6 +33,27 @@ ROTATION, FIXED = 0, 1
 
 
 @compiled
+def turns(angles, factor):
+    """Return cosines and sines of ``factor`` times angles, shape (angles, samples), and which are the same for all.
+
+    The angles have shape (samples, angles). Of one that all samples share, the functions are computed once.
+    """
+    samples, count = angles.shape
+    cos, sin = np.empty((count, samples)), np.empty((count, samples))
+    shared = np.ones(count, dtype=np.bool_)
+    for g in range(count):
+        for k in range(samples):
+            if angles[k, g] != angles[0, g]:
+                shared[g] = False
+                break
+        for k in range(samples):
+            if k == 0 or not shared[g]:
+                c, s = np.cos(factor * angles[k, g]), np.sin(factor * angles[k, g])
+            cos[g, k], sin[g, k] = c, s
+    return cos, sin, shared
+
+
+@compiled
 def _rotate(state, blocks, run, first, second, c, s):
     """Turn pairs of rows by the same angle for all: (x, y) becomes (c·x − s·y, s·x + c·y)."""
     width = state.shape[1] * state.shape[2]

@@ -114,7 +114,8 @@ def draw(
         shots: Shots of each circuit.
         rng: Draws them, each circuit's on its own.
     """
-    total = np.zeros((*num_points, len(constants))) + constants
+    total = np.empty((*num_points, len(constants)))
+    total[:] = constants
     for of_group, worth in zip(probabilities, weights, strict=True):
-        total = total + frequencies(of_group, shots, rng) @ worth
+        total += frequencies(of_group, shots, rng) @ worth
     return total

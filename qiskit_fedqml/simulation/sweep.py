@@ -68,9 +68,8 @@ class Sweep:
             even: Whether each shifted value is wanted, not only their difference.
         """
         batch = len(angles)
-        turns = np.ascontiguousarray(angles.T) * self.space.angle_factor
-        cos, sin = np.cos(turns), np.sin(turns)
-        plan = self._plan(angles, wanted)
+        cos, sin, shared = kernels.turns(angles, self.space.angle_factor)
+        plan = self._plan(shared, wanted)
         values = np.zeros((self.num_observables, batch))
         odd = np.zeros((0 if wanted is None else self.num_angles, self.num_observables, batch))
         halves = np.zeros_like(odd) if even else np.zeros((0, self.num_observables, batch))
@@ -96,9 +95,8 @@ class Sweep:
                 one(start)
         return Swept(values, odd if wanted is not None else None, halves if even else None)
 
-    def _plan(self, angles: Array, wanted: NDArray[np.bool_] | None) -> Schedule:
+    def _plan(self, shared: NDArray[np.bool_], wanted: NDArray[np.bool_] | None) -> Schedule:
         """Return the schedule for the angles that are now the same for all samples; the last few are kept."""
-        shared = (angles == angles[0]).all(axis=0)
         wanted = np.zeros(self.num_angles, dtype=bool) if wanted is None else wanted
         key = shared.tobytes() + wanted.tobytes()
         plan = self._schedules.get(key)

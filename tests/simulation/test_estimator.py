@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -165,3 +167,11 @@ def test_identity_alone():
         data = SweepEstimator(NOISE, shots).run([(circuit, ["II", SparsePauliOp("II", -2)], [0, 0])]).result()[0].data
         np.testing.assert_allclose(data.evs, [1, -2])
         assert not data.stds.any()
+
+
+def test_a_copy_draws_the_same():
+    circuit, _, _ = two_gates()
+    estimator = SweepEstimator(NOISE, shots=50, seed=3)
+    copied = copy.deepcopy(estimator)
+    first, second = (e.run([(circuit, "ZI", np.ones((20, 2)))]).result()[0].data.evs for e in (estimator, copied))
+    np.testing.assert_array_equal(first, second)
