@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qiskit_fedqml.backends.aer import AerBackend
     from qiskit_fedqml.backends.registry import BackendRegistry
     from qiskit_fedqml.circuits import CircuitSpec, paper_circuit
     from qiskit_fedqml.errors import FedQMLError
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from qiskit_fedqml.inference import load_model
     from qiskit_fedqml.qnn import BroadcastEstimatorQNN, QuantumLayer, quantum_layer
     from qiskit_fedqml.results import RunResult
+    from qiskit_fedqml.simulation.estimator import SweepEstimator
+    from qiskit_fedqml.simulation.noise import noise_from_model
 
 __version__ = "0.1.0"
 
 _MODULE_OF = {
+    "AerBackend": "backends.aer",
     "BackendRegistry": "backends.registry",
     "BroadcastEstimatorQNN": "qnn",
     "CircuitSpec": "circuits",
@@ -26,8 +30,10 @@ _MODULE_OF = {
     "FedQMLError": "errors",
     "QuantumLayer": "qnn",
     "RunResult": "results",
+    "SweepEstimator": "simulation.estimator",
     "load_experiment": "experiment",
     "load_model": "inference",
+    "noise_from_model": "simulation.noise",
     "paper_circuit": "circuits",
     "quantum_layer": "qnn",
     "resume_federation": "federation",
@@ -35,6 +41,7 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "AerBackend",
     "BackendRegistry",
     "BroadcastEstimatorQNN",
     "CircuitSpec",
@@ -42,8 +49,10 @@ __all__ = [
     "FedQMLError",
     "QuantumLayer",
     "RunResult",
+    "SweepEstimator",
     "load_experiment",
     "load_model",
+    "noise_from_model",
     "paper_circuit",
     "quantum_layer",
     "resume_federation",

@@ -29,7 +29,6 @@ Array = NDArray[np.float64]
 MOST_SAMPLED_QUBITS = 4
 """Qubits measured together up to which shots are drawn from the sweeps: each Z-string is one more observable."""
 
-
 MOST_PROBABILITIES = 1 << 22
 """Outcome probabilities of shifted circuits that are in memory at once, 32 MB."""
 
@@ -74,6 +73,9 @@ class SampledProgram:
         self._active = active
         self._shifts = Shifts.of(active, shifted)
         active.require_paulis(int(self._shifts.wanted.sum()))
+        num_strings = sum(2 ** len(basis.qubits) - 1 for basis in bases)
+        if num_strings > active.observables_at_once(4):
+            raise UnsupportedError(f"{len(bases)} groups of observables have {num_strings} Z-strings, too many at once")
         self._shifted = tuple(shifted)
         rows = 4 ** len(active.qubits)
         columns = [np.zeros((rows, 0))]

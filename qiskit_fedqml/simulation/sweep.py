@@ -17,7 +17,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.simulation import kernels
 from qiskit_fedqml.simulation.active import MOST_NUMBERS
-from qiskit_fedqml.simulation.lowering import Operation, Rotation
+from qiskit_fedqml.simulation.lowering import Operation
 from qiskit_fedqml.simulation.measurement import outcomes_of_z_strings
 from qiskit_fedqml.simulation.schedule import Schedule, deposit, schedule
 from qiskit_fedqml.simulation.spaces import PauliVectors, Space, StateVectors, fuse
@@ -55,8 +55,6 @@ class Sweep:
         self.num_observables = num_observables
         self.num_angles = num_angles
         self._instructions = fuse(operations, space)
-        self._present = np.zeros(num_angles, dtype=bool)
-        self._present[[i.angle for i in self._instructions if isinstance(i, Rotation)]] = True
         self._schedules: dict[bytes, Schedule] = {}
 
     def run(self, angles: Array, *, wanted: NDArray[np.bool_] | None = None, even: bool = False) -> Swept:
