@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from qiskit_fedqml.angles import GateAngles
 from qiskit_fedqml.backends.aer import AerBackend
@@ -36,7 +37,7 @@ KINDS = {
 }
 LAYERS = (2, 4, 6, 10, 20, 40)
 QUBITS = {"ideal, exact": (*range(2, 15), 16, 18, MOST_STATE_QUBITS), "noise, exact": range(2, MOST_PAULI_QUBITS + 1)}
-QUBITS |= {"ideal, 1,024 shots": range(2, 9), "noise, 1,024 shots": range(2, 9)}
+QUBITS |= {"ideal, 1,024 shots": range(2, 13), "noise, 1,024 shots": range(2, 9)}
 COLOURS = dict(zip(KINDS, ("#0072B2", "#D55E00", "#56B4E9", "#E69F00"), strict=True))
 
 
@@ -138,9 +139,9 @@ def draw_layers(rows: list[dict[str, object]]) -> Figure:
         ylabel="Milliseconds, values and Jacobian",
         title="Training step by layers, 4 qubits, batch 32 (dotted: linear)",
     )
+    _finish(axis)
     axis.set_xticks(LAYERS, [str(n) for n in LAYERS], minor=False)
     axis.minorticks_off()
-    _finish(axis)
     return figure
 
 
@@ -174,6 +175,7 @@ def _by_qubits(rows, kind, simulator, batch, value) -> list[tuple[float, float]]
 
 
 def _finish(axis) -> None:
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(alpha=0.3, linewidth=0.6)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=9)
