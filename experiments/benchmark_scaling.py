@@ -201,7 +201,7 @@ def main() -> None:
     save_figure(draw_layers(measurements.rows), options.out / "layers")
     save_figure(draw_qubits(measurements.rows), options.out / "qubits")
     facts = {"command": "python " + " ".join(sys.argv), "versions": versions(), "git_commit": git_commit()}
-    (options.out / "run.json").write_text(json.dumps(facts, indent=2) + "\n")
+    (options.out / "scaling.json").write_text(json.dumps(facts, indent=2) + "\n")
     print(f"Charts and figures: {options.out}")
 
 
