@@ -348,7 +348,9 @@ def main() -> None:
             **{p: metadata.version(p) for p in ("pennylane", "jax", "tensorcircuit-ng") if installed(p.split("-")[0])},
         },
     }
-    (options.out / "training_step.json").write_text(json.dumps({**run_facts, "git_commit": git_commit()}, indent=2) + "\n")
+    (options.out / "training_step.json").write_text(
+        json.dumps({**run_facts, "git_commit": git_commit()}, indent=2) + "\n"
+    )
     print(f"Chart and figures: {options.out}")
 
 
