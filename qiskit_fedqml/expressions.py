@@ -25,7 +25,6 @@ class Expressions:
         term_params: For each derivative that is not zero everywhere, the index of its parameter; ascending.
         term_expressions: The index of its expression.
         constants: Its value where it doesn't depend on the parameters, and 0 elsewhere.
-        all_constant: Whether all derivatives are constant, so that all expressions are affine.
     """
 
     def __init__(self, expressions: Sequence[ParameterExpression], parameters: Sequence[Parameter]) -> None:
@@ -41,7 +40,6 @@ class Expressions:
         self.term_expressions = np.array([j for _, j, _ in terms], dtype=np.intp)
         self.constants = np.array([0.0 if d.free_symbols else float(d) for _, _, d in terms])
         varying = [(t, d) for t, (_, _, d) in enumerate(terms) if d.free_symbols]
-        self.all_constant = not varying
         self._varying_terms = np.array([t for t, _ in varying], dtype=np.intp)
         self._compute_derivatives = _compile([d for _, d in varying], symbols)
         self._present, self._starts = np.unique(self.term_params, return_index=True)

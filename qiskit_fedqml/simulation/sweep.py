@@ -7,6 +7,7 @@ as much as two circuits. A rotation's angle enters as A + B cos θ + C sin θ: a
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Swept:
     even: Array | None
 
 
-class Sweep:
+class Sweep(ABC):
     """A circuit laid out for sweeps in one space; subclasses say how observables are written there."""
 
     def __init__(self, operations: Sequence[Operation], num_angles: int, space: Space, num_observables: int) -> None:
@@ -116,13 +117,13 @@ class Sweep:
         threads = min(num_threads(), affordable // chunk) if work >= _THREADS_FROM else 1
         return (min(chunk, -(-batch // threads)) if threads > 1 else chunk), threads
 
+    @abstractmethod
     def _states_at_once(self, plan: Schedule) -> int:
         """Return how many states of each sample are in memory at once."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _prepare(self, plan: Schedule, cos: Array, sin: Array, *, derivatives: bool) -> Callable[..., None]:
         """Do what is the same for all samples; return what sweeps a chunk: cos, sin, values, odd, even, filled in."""
-        raise NotImplementedError
 
 
 class StateSweep(Sweep):
