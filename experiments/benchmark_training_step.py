@@ -91,7 +91,7 @@ def aers_estimator(noise: Noise | None) -> CountingEstimator:
     return CountingEstimator(EstimatorV2(options={"default_precision": 0.0, "backend_options": options}))
 
 
-class Untranspiled(EstimatorBackend):
+class AersEstimatorOnMachine(EstimatorBackend):
     """Aer's own estimator behind this package's network, on the circuit as the machine's backend transpiles it."""
 
     def __init__(self, estimator: BaseEstimatorV2, noise: Noise | None) -> None:
@@ -118,22 +118,8 @@ def stock_layer(estimator: BaseEstimatorV2) -> TorchConnector:
     return TorchConnector(network, WEIGHTS)
 
 
-def step_of_layer(layer: TorchConnector, inputs: torch.Tensor) -> Step:
-    """Return one training step's forward and backward pass, which gives outputs and gradients."""
-
-    def step():
-        layer.zero_grad()
-        x = inputs.clone().requires_grad_()
-        outputs = layer(x)
-        outputs.square().sum().backward()
-        return outputs.detach().numpy(), x.grad.numpy(), layer.weight.grad.numpy().copy()
-
-    return step
-
-
-def step_of_function(function, inputs: torch.Tensor) -> Step:
-    """Return the same step for a function of inputs and weights."""
-    weight = torch.nn.Parameter(torch.tensor(WEIGHTS, dtype=torch.float))
+def step_of(function: Callable, weight: torch.nn.Parameter, inputs: torch.Tensor) -> Step:
+    """Return a training step's forward and backward pass by a function of inputs and weight: outputs and gradients."""
 
     def step():
         weight.grad = None
@@ -145,6 +131,16 @@ def step_of_function(function, inputs: torch.Tensor) -> Step:
     return step
 
 
+def step_of_layer(layer: TorchConnector, inputs: torch.Tensor) -> Step:
+    """Return the step of a layer, which holds its weight itself."""
+    return step_of(lambda x, _: layer(x), layer.weight, inputs)
+
+
+def step_of_function(function: Callable, inputs: torch.Tensor) -> Step:
+    """Return the step of a function that is given the weight."""
+    return step_of(function, torch.nn.Parameter(torch.tensor(WEIGHTS, dtype=torch.float)), inputs)
+
+
 def installed(*names: str) -> bool:
     """Tell whether the peers' packages are installed."""
     return all(importlib.util.find_spec(name) is not None for name in names)
@@ -153,7 +149,7 @@ def installed(*names: str) -> bool:
 def ideal_steps(inputs: torch.Tensor, repeats: int, stock_repeats: int) -> list[Entry]:
     """Return the ways to take the step without noise."""
     stock, single = aers_estimator(None), aers_estimator(None)
-    layer = quantum_layer(SPEC, Untranspiled(single, None), initial_weights=WEIGHTS)
+    layer = quantum_layer(SPEC, AersEstimatorOnMachine(single, None), initial_weights=WEIGHTS)
     aer = quantum_layer(SPEC, AerBackend("aer", simulator="aer"), initial_weights=WEIGHTS)
     ours = quantum_layer(SPEC, AerBackend("ideal", simulator="sweep"), initial_weights=WEIGHTS)
     entries = [
@@ -180,7 +176,7 @@ def ideal_steps(inputs: torch.Tensor, repeats: int, stock_repeats: int) -> list[
 def noisy_steps(inputs: torch.Tensor, repeats: int, noise: Noise) -> list[Entry]:
     """Return the ways to take the step with gate errors, exactly."""
     single = aers_estimator(noise)
-    layer = quantum_layer(SPEC, Untranspiled(single, noise), initial_weights=WEIGHTS)
+    layer = quantum_layer(SPEC, AersEstimatorOnMachine(single, noise), initial_weights=WEIGHTS)
     aer = quantum_layer(SPEC, AerBackend("aer", noise, simulator="aer"), initial_weights=WEIGHTS)
     ours = quantum_layer(SPEC, AerBackend("noisy", noise, simulator="sweep"), initial_weights=WEIGHTS)
     entries = [

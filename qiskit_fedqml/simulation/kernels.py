@@ -28,7 +28,13 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 KIND, ANGLE, SHARED, SLOT, BLOCKS, NUM_BLOCKS, RUN, ENTRIES, NUM_ENTRIES, TRANSPOSED, NUM_TRANSPOSED = range(11)
-"""Columns of a table of instructions; :mod:`qiskit_fedqml.simulation.schedule` says what they hold."""
+"""Columns of a table of instructions, a row each.
+
+KIND is ROTATION or FIXED; ANGLE a rotation's row of cosines and sines, and SHARED whether it is the same for all
+samples; SLOT where the state or observable just after it is kept, −1 for nowhere; BLOCKS and NUM_BLOCKS are the
+instruction's part of the starts of blocks, and RUN the rows in a run; ENTRIES and NUM_ENTRIES its part of the entries
+(pairs of rows for a rotation, the matrix for a fixed one), TRANSPOSED and NUM_TRANSPOSED those of the transpose.
+"""
 ROTATION, FIXED = 0, 1
 
 

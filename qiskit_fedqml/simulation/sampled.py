@@ -96,7 +96,7 @@ class SampledProgram:
         Args:
             points: Parameter values, shape (batch, parameters).
             shots: Shots of each circuit.
-            rng: Draws them: group by group, sample by sample, first the value, then each shift up, then each down.
+            rng: Draws them, for the value and for each shift on its own.
             jacobian: Whether derivatives are wanted.
         """
         strings = self._expectations(points, jacobian)
