@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError
+from qiskit_fedqml.errors import BackendError, BudgetError, ConfigurationError, FedQMLError, ResultError
 
 if TYPE_CHECKING:
     from qiskit_fedqml.experiment import Experiment
@@ -64,14 +64,87 @@ def run(
 @app.command()
 def resume(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of the stopped run.")],
+    budgets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--budget",
+            metavar="[NAME=]SECONDS",
+            help="Another budget of QPU seconds, for a backend or for the run; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Go on with a stopped run. An interrupted round is replayed from its start, so the end is the same to the bit."""
     from qiskit_fedqml.federation import resume_federation
     from qiskit_fedqml.progress import ProgressBars
+    from qiskit_fedqml.results import RunFolder
 
+    if budgets:
+        folder = RunFolder(directory)
+        folder.replace_experiment(folder.load_experiment().with_budgets(dict(_budget(text) for text in budgets)))
     with _resumable(directory), ProgressBars(directory.name) as bars:
         result = resume_federation(directory, observer=bars)
     _show({directory.name: result})
+
+
+@app.command()
+def plan(
+    file: ExperimentFile,
+    backends: BackendsOption = None,
+    set_: SetOption = None,
+    queue_seconds: Annotated[
+        float, typer.Option("--queue-seconds", min=0.0, help="How long a job waits in its queue, as you expect it.")
+    ] = 0.0,
+    json_: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the whole plan, each client in each round.")
+    ] = None,
+) -> None:
+    """Say what an experiment will cost on IBM Quantum devices: jobs, circuits, executions, QPU time, money.
+
+    Nothing is sent. Ends with exit code 1 if a budget, or what the account has left, does not suffice.
+    """
+    import json
+
+    from qiskit_fedqml import plan_tables
+    from qiskit_fedqml.plan import plan_experiment
+    from qiskit_fedqml.results import write_text
+
+    made = plan_experiment(_load(file, backends, set_))
+    for title, rows in (
+        ("By backend", plan_tables.backend_rows(made)),
+        ("By client", plan_tables.client_rows(made)),
+        ("By round", plan_tables.round_rows(made)),
+        ("What would cost less", plan_tables.saving_rows(made)),
+    ):
+        print(f"{title}\n")
+        _print_table(rows)
+    for sentence in plan_tables.sentences(made, queue_seconds):
+        print(sentence)
+    if json_ is not None:
+        write_text(json_, json.dumps(made.as_json(), indent=1) + "\n")
+    if made.lacking():
+        raise typer.Exit(1)
+
+
+@app.command()
+def jobs(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The result folder.")],
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Cancel the jobs that may still wait or run on devices.")
+    ] = False,
+) -> None:
+    """Show the jobs that a run sent to devices, and what they cost: planned, and reported by the service."""
+    from qiskit_fedqml.jobs import cancel_jobs, job_rows, job_sentence
+    from qiskit_fedqml.results import RunFolder
+
+    folder = RunFolder(directory)
+    if cancel:
+        for line in cancel_jobs(folder):
+            print(line)
+        return
+    submissions = folder.submissions()
+    if submissions:
+        _print_table(job_rows(submissions))
+    print(job_sentence(submissions))
 
 
 @app.command()
@@ -225,12 +298,37 @@ def _run(experiment: "Experiment", name: str, out: Path, overwrite: bool) -> "Ru
 
 @contextmanager
 def _resumable(folder: Path) -> Iterator[None]:
-    """Let Ctrl-C end with how to go on."""
+    """Let Ctrl-C, and what a later try may mend, end with how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        print(f"fedqml: stopped; `fedqml resume {folder}` goes on from the last finished round.", file=sys.stderr)
+        print(f"fedqml: stopped; {_how_to_go_on(folder)}", file=sys.stderr)
         raise typer.Exit(130) from None
+    except (BackendError, BudgetError) as error:
+        if not (folder / "config.yaml").exists():
+            raise
+        print(f"fedqml: {error}\nfedqml: {_how_to_go_on(folder)}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def _how_to_go_on(folder: Path) -> str:
+    from qiskit_fedqml.results import RunFolder
+
+    how = f"`fedqml resume {folder}` goes on from the last finished round."
+    alive = sum(submission.is_open for submission in RunFolder(folder).submissions())
+    if not alive:
+        return how
+    return f"{how} It takes up {alive} jobs on devices, which live on; `fedqml jobs {folder} --cancel` cancels them."
+
+
+def _budget(text: str) -> tuple[str | None, float]:
+    name, _, seconds = text.rpartition("=")
+    try:
+        return name or None, float(seconds)
+    except ValueError:
+        raise ConfigurationError(
+            f"--budget must be [NAME=]SECONDS, such as 300 or torino=60, but got {text!r}."
+        ) from None
 
 
 def _show(runs: "dict[str, RunResult]") -> None:

@@ -6,6 +6,8 @@
     ├── ConfigurationError   an experiment file, a backends file, or an option of theirs
     ├── CircuitError         a circuit that cannot be a quantum layer
     ├── BackendError         a backend that cannot be opened, or failed while it worked
+    │   └── JobError         a job on a device that failed, was cancelled, or cannot be reached
+    ├── BudgetError          a job that would pass a budget of QPU seconds
     ├── DataError            a dataset, a partition or a feature extractor
     ├── TrainingError        a federation that cannot go on
     └── ResultError          a result folder that is missing, in the way, or damaged
@@ -30,6 +32,14 @@ class CircuitError(FedQMLError, ValueError):
 
 class BackendError(FedQMLError, RuntimeError):
     """A backend cannot be opened or cannot do what was asked of it."""
+
+
+class JobError(BackendError):
+    """A job on a device failed, was cancelled, or cannot be reached; backend, key and job id are in the text."""
+
+
+class BudgetError(FedQMLError, RuntimeError):
+    """A job would pass a budget of QPU seconds; nothing was sent, and the run can be resumed."""
 
 
 class DataError(FedQMLError, ValueError):

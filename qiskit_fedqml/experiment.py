@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from qiskit_fedqml.backends.entries import AerEntry, BackendsFile, CalibrationFile
+from qiskit_fedqml.backends.entries import AerEntry, BackendsFile, CalibrationFile, IBMEntry
 from qiskit_fedqml.configuration import (
     Integer,
     NaturalNumber,
@@ -264,6 +264,26 @@ class Experiment(StrictModel):
             for name, entry in self.backends.backends.items()
         }
         return self.model_copy(update={"backends": self.backends.model_copy(update={"backends": entries})})
+
+    def with_budgets(self, seconds: Mapping[str | None, float]) -> "Experiment":
+        """Return the experiment with other budgets of QPU seconds.
+
+        Args:
+            seconds: By backend; None stands for the run.
+
+        Raises:
+            ConfigurationError: There is no such device, or the budget is no positive number.
+        """
+        data = self.resolved()
+        for name, value in seconds.items():
+            if name is None:
+                data["backends"]["budget_seconds"] = value
+            elif not isinstance(self.backends.backends.get(name), IBMEntry):
+                known = [n for n, entry in self.backends.backends.items() if isinstance(entry, IBMEntry)]
+                raise ConfigurationError(f"There is no device {name!r} to have a budget{nearest(name, known)}")
+            else:
+                data["backends"]["backends"][name]["budget_seconds"] = value
+        return validate(Experiment, data, "the run's configuration")
 
 
 def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Experiment:

@@ -65,11 +65,7 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Fe
     """
     dataset = load_dataset(experiment.data, experiment.seed)
     train = Examples(extract_features(dataset.train, experiment.features, progress), dataset.train.labels)
-    kept, validation = cut_validation(len(dataset.train), experiment.data.validation_fraction, experiment.seed)
-    parts = partition_examples(
-        dataset.train.labels[kept], experiment.federation.clients, experiment.data.partition, experiment.seed
-    )
-    shards = tuple(kept[part] for part in parts)
+    shards, validation = share_out(experiment, dataset)
     mean, deviation = _scaling(experiment, train, shards)
     return FederatedData(
         classes=dataset.classes,
@@ -80,6 +76,19 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Fe
         mean=mean,
         deviation=deviation,
     )
+
+
+def share_out(experiment: Experiment, dataset: Dataset) -> tuple[tuple[NDArray[np.intp], ...], NDArray[np.intp]]:
+    """Return each client's rows of the training data, sorted, and the rows that are kept for tuning.
+
+    Raises:
+        DataError: There are too few examples for so many clients.
+    """
+    kept, validation = cut_validation(len(dataset.train), experiment.data.validation_fraction, experiment.seed)
+    parts = partition_examples(
+        dataset.train.labels[kept], experiment.federation.clients, experiment.data.partition, experiment.seed
+    )
+    return tuple(kept[part] for part in parts), validation
 
 
 def prepare_test_data(

@@ -5,7 +5,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from qiskit_fedqml.backends.dispatch import JobWaiting
 from qiskit_fedqml.records import RoundRecord
+from qiskit_fedqml.tables import duration
 from qiskit_fedqml.training import ClientUpdate
 
 
@@ -34,6 +36,7 @@ class ProgressBars:
         self._features: dict[str, TaskID] = {}
         self._rounds: TaskID | None = None
         self._clients: TaskID | None = None
+        self._told: dict[str, str] = {}
 
     def __enter__(self) -> "ProgressBars":
         self._bars.start()
@@ -64,9 +67,21 @@ class ProgressBars:
         """Move the bar of the clients."""
         if self._clients is not None:
             loss = f"loss {client.train_loss:.3f}" if client.train_loss is not None else client.status
+            loss += f", accuracy {client.accuracy:.1%}" if client.accuracy is not None else ""
             self._bars.update(self._clients, advance=1, info=f"client {client.client_id} on {client.backend}: {loss}")
-        if client.status != "ok":
+        if client.status not in ("ok", "tested"):
             self._console.print(f"client {client.client_id} on {client.backend}: {client.status}", highlight=False)
+
+    def job_waiting(self, job: JobWaiting) -> None:
+        """Show how far a job is; without a terminal, a line where that has changed."""
+        ahead = "" if job.status.pending is None else f", {job.status.pending} waiting on the device"
+        text = f"{job.key} on {job.backend}: job {job.job_id} {job.status.state}{ahead}"
+        if self._console.is_terminal:
+            if self._clients is not None:
+                self._bars.update(self._clients, info=f"{text}, {duration(job.seconds)}")
+        elif job.status.state in ("queued", "running") and self._told.get(job.job_id) != text:
+            self._told[job.job_id] = text
+            self._console.print(f"{self._title}: {text}, {duration(job.seconds)}", highlight=False, soft_wrap=True)
 
     def round_finished(self, record: RoundRecord) -> None:
         """Move the bar of the rounds, or print the round's line."""

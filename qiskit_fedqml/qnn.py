@@ -20,7 +20,15 @@ from qiskit_machine_learning.gradients import BaseEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from qiskit_fedqml.angles import GateAngles
-from qiskit_fedqml.backends.base import Backend, EstimatorBackend, compile_program
+from qiskit_fedqml.backends.base import (
+    Backend,
+    EstimatorBackend,
+    JobKey,
+    JobReceipt,
+    Program,
+    QueuedBackend,
+    compile_program,
+)
 from qiskit_fedqml.circuits import CircuitSpec
 from qiskit_fedqml.errors import CircuitError, TrainingError
 from qiskit_fedqml.seeds import derive_seed
@@ -34,18 +42,31 @@ class NotFiniteError(QiskitMachineLearningError, TrainingError):
 
 @dataclass
 class Usage:
-    """What a network has asked of its backend so far: jobs, bound circuits, and executions (circuits times shots)."""
+    """What a network has asked of its backend so far.
+
+    Args:
+        jobs: Evaluations, each one job, or several where a device's job would be too long.
+        circuits: Bound circuits.
+        executions: Circuits times shots.
+        receipts: The jobs that a device ran.
+    """
 
     jobs: int = 0
     circuits: int = 0
     executions: int = 0
+    receipts: tuple[JobReceipt, ...] = ()
 
     def __sub__(self, earlier: "Usage") -> "Usage":
-        return Usage(self.jobs - earlier.jobs, self.circuits - earlier.circuits, self.executions - earlier.executions)
+        return Usage(
+            self.jobs - earlier.jobs,
+            self.circuits - earlier.circuits,
+            self.executions - earlier.executions,
+            self.receipts[len(earlier.receipts) :],
+        )
 
     def copy(self) -> "Usage":
         """Return the counts as they are now."""
-        return Usage(self.jobs, self.circuits, self.executions)
+        return Usage(self.jobs, self.circuits, self.executions, self.receipts)
 
 
 class BroadcastEstimatorQNN(EstimatorQNN):
@@ -69,6 +90,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         backend: Evaluates the circuit, in place of ``estimator`` and ``pass_manager``.
 
     Attributes:
+        program: The circuit as the backend runs it.
         usage: Jobs, circuits and executions so far.
         simulator: What computed the last evaluation; before the first, what the backend tries first.
 
@@ -114,16 +136,37 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         self.simulator = self.backend.simulator
         self._own_gradient = gradient is None
         self._seed: int | None = None
+        self._key: JobKey | None = None
         self._step = 0
         # After super().__init__, self._circuit has the parameters inputs[i], then weights[i], in this order.
         self._angles = GateAngles(self._circuit, list(self._circuit.parameters))
-        self._program = compile_program(
-            self.backend, self._angles.circuit, self._angles.params, [_as_paulis(o) for o in self._observables]
-        )
+        self.program = self._compiled()
 
-    def reseed(self, seed: int) -> None:
-        """Let the shots of the next evaluations derive from ``seed``, each evaluation's in its own way."""
-        self._seed, self._step = seed, 0
+    def reseed(self, seed: int, key: JobKey | None = None) -> None:
+        """Let the shots of the next evaluations derive from ``seed``, each evaluation's in its own way.
+
+        Args:
+            seed: The seed.
+            key: What the next evaluation is for; the following ones are its next steps.
+        """
+        self._seed, self._key, self._step = seed, key, 0
+
+    def refresh(self) -> None:
+        """Transpile the circuit again if the backend is a device whose calibration has changed.
+
+        Raises:
+            BackendError: The device cannot be asked.
+        """
+        if isinstance(self.backend, QueuedBackend) and self.backend.refresh():
+            self.program = self._compiled()
+
+    def calibration(self) -> dict[str, Any] | None:
+        """Return a device's name, date and the figures of the qubits that the circuit uses; None without a device."""
+        return self.backend.calibration_of(self.program) if isinstance(self.backend, QueuedBackend) else None
+
+    def _compiled(self) -> Program:
+        observables = [_as_paulis(o) for o in self._observables]
+        return compile_program(self.backend, self._angles.circuit, self._angles.params, observables)
 
     def evaluate(self, inputs: Array, weights: Array, *, jacobian: bool) -> tuple[Array, Array | None]:
         """Evaluate the outputs and, on request, all their derivatives, in one job.
@@ -152,9 +195,11 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         if not np.isfinite(angles).all():
             raise NotFiniteError("Angles must be finite, but some are NaN or infinite at these inputs and weights.")
         seed = None if self._seed is None else derive_seed(self._seed, "evaluation", step=self._step)
+        key = None if self._key is None else self._key.at(self._step)
         self._step += 1
-        evaluation = self.backend.evaluate(self._program, angles, jacobian=jacobian, seed=seed)
-        self.usage.jobs += 1
+        evaluation = self.backend.evaluate(self.program, angles, jacobian=jacobian, seed=seed, key=key)
+        self.usage.jobs += len(evaluation.jobs) or 1
+        self.usage.receipts += evaluation.jobs
         self.usage.circuits += evaluation.circuits
         self.usage.executions += evaluation.executions
         self.simulator = evaluation.simulator

@@ -1,7 +1,7 @@
 """What is recorded of each round and of each client in it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -14,9 +14,13 @@ class ClientRecord:
         backend: Name of its backend.
         simulator: What computed its circuits.
         examples: Examples that it holds.
-        train_loss: Its training loss; None if it failed.
+        train_loss: Its training loss (of a client that only tests, the global model's loss there); None if it failed.
         seconds: Time that it took.
-        status: ``"ok"``, or why its update was not aggregated.
+        status: ``"ok"``, ``"tested"``, or why its update was not aggregated.
+        accuracy: The global model's on its data, if it only tests.
+        jobs: Ids of the jobs that its device ran.
+        planned_seconds: QPU seconds that these were estimated to take.
+        qpu_seconds: QPU seconds that the service charged; None where it had not said so when the round ended.
     """
 
     id: int
@@ -26,6 +30,15 @@ class ClientRecord:
     train_loss: float | None
     seconds: float
     status: str
+    accuracy: float | None = None
+    jobs: tuple[str, ...] = ()
+    planned_seconds: float = 0.0
+    qpu_seconds: float | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "ClientRecord":
+        """Read a record from a line's values."""
+        return cls(**{**values, "jobs": tuple(values.get("jobs", ()))})
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,10 @@ class RoundRecord:
         evaluation_seconds: Time of it that tests of the aggregate took.
         peak_memory_bytes: Most memory that the process has held so far; None where the system doesn't tell.
         clients: The clients.
+        server_jobs: Ids of the jobs by which the centre tested the aggregate on devices.
+        planned_seconds: QPU seconds that all jobs of the round were estimated to take.
+        qpu_seconds: QPU seconds that the service charged for them; None where it had not said so of each.
+        devices: Calibrations by backend: device, date, and the figures of the qubits and couplings used.
     """
 
     round: int
@@ -67,13 +84,19 @@ class RoundRecord:
     evaluation_seconds: float
     peak_memory_bytes: int | None
     clients: tuple[ClientRecord, ...]
+    server_jobs: tuple[str, ...] = ()
+    planned_seconds: float = 0.0
+    qpu_seconds: float | None = None
+    devices: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "RoundRecord":
         """Read a record from a line's values."""
-        return cls(**{**values, "clients": tuple(ClientRecord(**client) for client in values["clients"])})
+        clients = tuple(ClientRecord.from_json(client) for client in values["clients"])
+        return cls(**{**values, "clients": clients, "server_jobs": tuple(values.get("server_jobs", ()))})
 
     def without_times(self) -> "RoundRecord":
-        """Return the record without times and memory: what a rerun must repeat to the bit."""
-        clients = tuple(replace(client, seconds=0.0) for client in self.clients)
-        return replace(self, seconds=0.0, evaluation_seconds=0.0, peak_memory_bytes=None, clients=clients)
+        """Return the record without times, memory, job ids and charges: what a rerun must repeat to the bit."""
+        clients = tuple(replace(client, seconds=0.0, jobs=(), qpu_seconds=None) for client in self.clients)
+        times: dict[str, Any] = {"seconds": 0.0, "evaluation_seconds": 0.0, "peak_memory_bytes": None}
+        return replace(self, **times, clients=clients, server_jobs=(), qpu_seconds=None)

@@ -1,7 +1,8 @@
 """Result folders: what a run writes, how it is read back, and how a run goes on where it stopped.
 
 A folder holds ``config.yaml`` (resolved), ``run.json`` (versions, seed, classes), ``rounds.jsonl`` (a line a round),
-``checkpoint.safetensors`` while the run goes on, and ``model.safetensors`` at its end. Nothing is pickled.
+``checkpoint.safetensors`` while the run goes on, and ``model.safetensors`` at its end; runs on devices keep their jobs
+in ``journal.sqlite``. Nothing is pickled.
 """
 
 import json
@@ -18,10 +19,16 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from qiskit_fedqml.backends.journal import Journal, Submission
 from qiskit_fedqml.configuration import read_yaml, validate
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.records import RoundRecord
+
+_FILES = (
+    *("config.yaml", "run.json", "rounds.jsonl", "checkpoint.safetensors", "model.safetensors"),
+    *("journal.sqlite", "journal.sqlite-journal"),
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,35 @@ class RunFolder:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
 
+    @property
+    def journal(self) -> Path:
+        """The file in which jobs on devices are written down."""
+        return self.path / "journal.sqlite"
+
+    def submissions(self) -> list[Submission]:
+        """Return the jobs that the run sent to devices, in the order in which they were intended.
+
+        Raises:
+            ResultError: The journal is damaged.
+        """
+        return Journal(self.journal).all() if self.journal.exists() else []
+
+    def replace_experiment(self, experiment: Experiment) -> None:
+        """Write another configuration, such as one with other budgets, in place of the run's.
+
+        Raises:
+            ResultError: It cannot be written.
+        """
+        relative = experiment.with_calibrations(lambda name, _: f"calibrations/{name}.json")
+        self._write_configuration(relative)
+
+    def _write_configuration(self, experiment: Experiment) -> None:
+        text = yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True)
+        try:
+            write_text(self.path / "config.yaml", text)
+        except OSError as error:
+            raise ResultError(f"{self.path} cannot be written: {error.strerror}.") from error
+
     def check_free(self, *, overwrite: bool) -> None:
         """Check that a run may be written here.
 
@@ -104,7 +140,8 @@ class RunFolder:
             overwrite: Whether an earlier run here may be replaced.
 
         Raises:
-            ResultError: The folder exists and is not empty, and ``overwrite`` is False or it holds no run.
+            ResultError: The folder exists and is not empty, and ``overwrite`` is False, or it holds no run, or one
+                whose jobs may still wait or run on a device.
         """
         if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
             return
@@ -114,6 +151,12 @@ class RunFolder:
             self.load()
         except ResultError as error:
             raise ResultError(f"{self.path} is not a result folder, so it is not overwritten.") from error
+        alive = Journal(self.journal).open() if self.journal.exists() else []
+        if alive:
+            raise ResultError(
+                f"{self.path} has {len(alive)} jobs that may still wait or run on devices: take them up with "
+                f"`fedqml resume {self.path}`, or cancel them with `fedqml jobs {self.path} --cancel`."
+            )
 
     def create(self, experiment: Experiment, run: dict[str, Any]) -> None:
         """Make the folder, without the files of an earlier run, and write configuration and description.
@@ -131,9 +174,9 @@ class RunFolder:
             return f"calibrations/{name}.json"
 
         try:
-            configuration = experiment.with_calibrations(keep).resolved()
+            relative = experiment.with_calibrations(keep)
             self.path.mkdir(parents=True, exist_ok=True)
-            for name in ("config.yaml", "run.json", "rounds.jsonl", "checkpoint.safetensors", "model.safetensors"):
+            for name in _FILES:
                 (self.path / name).unlink(missing_ok=True)
                 (self.path / f"{name}.part").unlink(missing_ok=True)
             for name in ("calibrations", "evaluations"):
@@ -141,7 +184,7 @@ class RunFolder:
             for name, content in calibrations.items():
                 (self.path / name).parent.mkdir(exist_ok=True)
                 (self.path / name).write_bytes(content)
-            write_text(self.path / "config.yaml", yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True))
+            self._write_configuration(relative)
             write_text(self.path / "run.json", json.dumps(run, indent=2) + "\n")
             (self.path / "rounds.jsonl").touch()
         except OSError as error:

@@ -13,3 +13,12 @@ def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
 
     rule = "|" + "|".join("-" * (widths[column] + 2) for column in columns) + "|"
     return "\n".join([line({column: column for column in columns}), rule, *map(line, rows)]) + "\n"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``"3.2 s"``, ``"5 min 12 s"``, ``"7 h 5 min"``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours:,} h {minutes_left} min" if hours else f"{minutes} min {rest} s"

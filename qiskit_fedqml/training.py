@@ -1,8 +1,9 @@
 """What happens at a client in one round, and how a model is tested. Nothing here knows of other clients."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from qiskit_fedqml.errors import BackendError, TrainingError
+from qiskit_fedqml.backends.base import JobKey
+from qiskit_fedqml.errors import BackendError, JobError, TrainingError
 from qiskit_fedqml.experiment import FederationConfig
 from qiskit_fedqml.models import HybridClassifier
 from qiskit_fedqml.preparation import Examples
@@ -20,7 +22,8 @@ from qiskit_fedqml.seeds import derive_seed, numpy_generator, torch_generator
 State = dict[str, torch.Tensor]
 """The trained tensors by name."""
 
-_TEST_BATCH = 500
+TEST_BATCH = 500
+"""Examples that are tested together, in one evaluation of the circuit."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class ClientTask:
         backend: Name of the client's backend.
         rows: Rows of the training data that the client holds.
         state: The global model, of which the client starts.
+        trains: Whether it trains; otherwise it tests the global model on its data.
     """
 
     round: int
@@ -40,6 +44,7 @@ class ClientTask:
     backend: str
     rows: NDArray[np.intp]
     state: State
+    trains: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,14 @@ class ClientUpdate:
         backend: Name of its backend.
         simulator: What computed its circuits; ``"none"`` without a quantum layer.
         num_examples: Examples that it holds: its weight in the average.
-        train_loss: Mean loss over the examples of the last local epoch, dropout on; None if it failed.
+        train_loss: Mean loss over the examples of the last local epoch, dropout on; of a client that only tests, the
+            global model's loss on its data. None if it failed.
         seconds: Time that it took.
         usage: What it asked of its backend.
-        status: ``"ok"``, or why there is nothing to aggregate.
+        status: ``"ok"``, ``"tested"``, or why there is nothing to aggregate.
         state: Its trained tensors, or None. They are the worker's own: use them before the next client runs.
+        accuracy: The global model's on its data, if it only tests.
+        calibration: Of its device: name, date, and the figures of the qubits used; None without one.
     """
 
     client_id: int
@@ -67,6 +75,8 @@ class ClientUpdate:
     usage: Usage
     status: str
     state: State | None
+    accuracy: float | None = None
+    calibration: dict[str, Any] | None = None
 
 
 @dataclass
@@ -110,61 +120,75 @@ class Worker:
         return optimizer
 
 
-def run_clients(worker: Worker, tasks: Sequence[ClientTask]) -> Iterator[ClientUpdate]:
-    """Run tasks one after another, and give their updates in the order of the tasks.
-
-    Raises:
-        BackendError: As :func:`train_client`.
-    """
-    for task in tasks:
-        update = train_client(worker, task)
-        if update.state is None:
-            worker.optimizers.pop(task.client_id, None)  # what went wrong must not go on in the next round
-        yield update
-
-
 def train_client(worker: Worker, task: ClientTask) -> ClientUpdate:
-    """Train the global model on one client's data and backend.
+    """Train the global model on one client's data and backend, or test it there if the client only tests.
 
     Each local epoch goes once through the client's examples in a new random order, in minibatches of which the last may
     be smaller. An update that is not finite is refused.
 
     Raises:
         BackendError: The backend failed, and ``on_client_failure`` is ``"stop"``.
+        BudgetError: The backend's next job would pass a budget of QPU seconds.
     """
     started = time.perf_counter()
     layer: QuantumLayer | None = None
-    before, train_loss, status = Usage(), float("nan"), "ok"
+    before, loss, accuracy, status = Usage(), float("nan"), None, "ok"
     try:
         layer = worker.use_backend(task.backend)
         before = layer.neural_network.usage.copy() if layer else before
         worker.model.load_trainable_state(task.state)
-        worker.model.train()
-        _seed_client(worker, task, layer)
-        optimizer = worker.optimizer_for(task.client_id, task.round)
-        for epoch in range(worker.config.local_epochs):
-            train_loss = _train_epoch(worker, task, epoch, optimizer)
+        if layer:
+            layer.neural_network.refresh()
+        if task.trains:
+            loss = _train(worker, task, layer)
+        else:
+            (loss, accuracy), status = _test_on_client(worker, task, layer), "tested"
     except BackendError as error:
         if worker.config.on_client_failure == "stop":
-            place = f"Round {task.round}, client {task.client_id}, backend {task.backend!r}"
-            raise BackendError(f"{place}: {error}") from error
+            raise _placed(error, task) from error
         status = f"failed: {error}"
     except TrainingError as error:
         status = f"refused: {error}"
     state = worker.model.trainable_state()
-    if status == "ok" and not (np.isfinite(train_loss) and all(bool(t.isfinite().all()) for t in state.values())):
+    if status == "ok" and not (np.isfinite(loss) and all(bool(t.isfinite().all()) for t in state.values())):
         status = "refused: the update is not finite"
+    if status not in ("ok", "tested"):
+        worker.optimizers.pop(task.client_id, None)  # what went wrong must not go on in the next round
+    network = layer.neural_network if layer else None
     return ClientUpdate(
         client_id=task.client_id,
         backend=task.backend,
-        simulator=layer.neural_network.simulator if layer else "none",
+        simulator=network.simulator if network else "none",
         num_examples=len(task.rows),
-        train_loss=train_loss if np.isfinite(train_loss) else None,
+        train_loss=loss if np.isfinite(loss) else None,
         seconds=time.perf_counter() - started,
-        usage=(layer.neural_network.usage - before) if layer else Usage(),
+        usage=(network.usage - before) if network else Usage(),
         status=status,
         state=state if status == "ok" else None,
+        accuracy=accuracy,
+        calibration=network.calibration() if network else None,
     )
+
+
+def _train(worker: Worker, task: ClientTask, layer: QuantumLayer | None) -> float:
+    """Train all local epochs; return the mean loss over the examples of the last one."""
+    worker.model.train()
+    _seed_client(worker, task, layer)
+    optimizer = worker.optimizer_for(task.client_id, task.round)
+    return [_train_epoch(worker, task, epoch, optimizer) for epoch in range(worker.config.local_epochs)][-1]
+
+
+def _test_on_client(worker: Worker, task: ClientTask, layer: QuantumLayer | None) -> tuple[float, float]:
+    if layer:
+        seed = derive_seed(worker.seed, "shots of the client's test", task.round, task.client_id)
+        layer.neural_network.reseed(seed, JobKey(task.round, task.client_id, 0, "test"))
+    return loss_and_accuracy(predict(worker.model, worker.train, task.rows), worker.train.labels[task.rows])
+
+
+def _placed(error: BackendError, task: ClientTask) -> BackendError:
+    if isinstance(error, JobError):  # it says where already
+        return error
+    return BackendError(f"Round {task.round}, client {task.client_id}, backend {task.backend!r}: {error}")
 
 
 def predict(model: HybridClassifier, examples: Examples, rows: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
@@ -174,8 +198,8 @@ def predict(model: HybridClassifier, examples: Examples, rows: NDArray[np.intp] 
     rows = np.arange(len(examples.labels)) if rows is None else rows
     with torch.no_grad():
         batches = [
-            model(torch.from_numpy(examples.features[rows[start : start + _TEST_BATCH]]).to(device)).double().cpu()
-            for start in range(0, len(rows), _TEST_BATCH)
+            model(torch.from_numpy(examples.features[rows[start : start + TEST_BATCH]]).to(device)).double().cpu()
+            for start in range(0, len(rows), TEST_BATCH)
         ]
     return torch.cat(batches).numpy()
 
@@ -203,7 +227,8 @@ def _seed_client(worker: Worker, task: ClientTask, layer: QuantumLayer | None) -
     dropout = derive_seed(worker.seed, "dropout", task.round, task.client_id)
     worker.model.use_dropout_generator(torch_generator(dropout, device))
     if layer:
-        layer.neural_network.reseed(derive_seed(worker.seed, "shots", task.round, task.client_id))
+        key = JobKey(task.round, task.client_id, 0, "train")
+        layer.neural_network.reseed(derive_seed(worker.seed, "shots", task.round, task.client_id), key)
 
 
 def _train_epoch(worker: Worker, task: ClientTask, epoch: int, optimizer: torch.optim.Optimizer) -> float:

@@ -12,7 +12,7 @@ from qiskit_fedqml import training as training_module
 from qiskit_fedqml.aggregation import fedavg
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError, TrainingError
-from qiskit_fedqml.federation import sample_clients
+from qiskit_fedqml.sampling import sample_clients
 from qiskit_fedqml.inference import evaluate_model
 from qiskit_fedqml.qnn import Usage
 from qiskit_fedqml.training import ClientUpdate
@@ -52,6 +52,9 @@ class StopAfter:
 
     def round_started(self, round, num_rounds, num_clients):
         self.round = round
+
+    def job_waiting(self, job):
+        pass
 
     def client_finished(self, client):
         if self.round == self.at:
@@ -300,7 +303,7 @@ def test_run_that_lost_its_model_is_not_trained_anew(tiny, tmp_path):
 
 
 class Failing(AerBackend):
-    def evaluate(self, program, angles, *, jacobian, seed=None):
+    def evaluate(self, program, angles, *, jacobian, seed=None, key=None):
         if jacobian:
             raise BackendError("the fridge is warm")
         return super().evaluate(program, angles, jacobian=jacobian, seed=seed)

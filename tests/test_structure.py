@@ -53,10 +53,14 @@ def test_imports_have_no_cycle():
         visit(name)
 
 
+IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("errors", "primitive", "service")}
+
+
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("qiskit_ibm_runtime", {"qiskit_fedqml.backends.calibration"}),
+        ("qiskit_ibm_runtime", {"qiskit_fedqml.backends.calibration", *IBM}),
+        ("sqlite3", {"qiskit_fedqml.backends.journal"}),
         ("torchvision", {"qiskit_fedqml.vision", "qiskit_fedqml.features", "qiskit_fedqml.data.datasets"}),
         ("yaml", {"qiskit_fedqml.configuration", "qiskit_fedqml.results"}),
         ("pickle", set()),

@@ -14,7 +14,7 @@ from qiskit.transpiler.passmanager import PassManager
 from qiskit_aer import AerSimulator
 
 from qiskit_fedqml.backends.aer_estimator import AerEstimator, simulation_method
-from qiskit_fedqml.backends.base import Evaluation, Program, evaluate_broadcast
+from qiskit_fedqml.backends.base import Evaluation, JobKey, Program, evaluate_broadcast
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.estimator import MachineEstimator, SweepEstimator, checked_shots
 from qiskit_fedqml.simulation.exact import ExactProgram
@@ -175,7 +175,13 @@ class AerBackend:
             return Simulation("aer", str(error))
 
     def evaluate(
-        self, program: Program, angles: NDArray[np.float64], *, jacobian: bool, seed: int | None = None
+        self,
+        program: Program,
+        angles: NDArray[np.float64],
+        *,
+        jacobian: bool,
+        seed: int | None = None,
+        key: JobKey | None = None,
     ) -> Evaluation:
         """Evaluate a program by the sweeps, or as one broadcast PUB in one job of Aer.
 
@@ -184,6 +190,7 @@ class AerBackend:
             angles: Angles in radians, shape (batch, angles).
             jacobian: Whether derivatives are wanted.
             seed: Seed of the shots; None takes one from the system.
+            key: What it is for; not used, since a simulation can be repeated.
 
         Raises:
             BackendError: The angles are not finite or of another shape, or the simulation failed.

@@ -6,7 +6,8 @@ one job (:func:`evaluate_broadcast`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,6 +20,46 @@ from qiskit_fedqml.angles import light_cone
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.observables import checked_observables, commuting_groups
 from qiskit_fedqml.parameter_shift import derivatives, shifted_points
+
+
+@dataclass(frozen=True)
+class JobKey:
+    """What an evaluation is for; a run's replay asks for the same keys again.
+
+    Args:
+        round: The round, from 1; 0 outside of rounds.
+        client: The client, from 0; None is the centre.
+        step: Counts the evaluations of this kind, from 0.
+        kind: ``"train"`` or ``"test"``.
+    """
+
+    round: int
+    client: int | None
+    step: int
+    kind: str
+
+    def at(self, step: int) -> "JobKey":
+        """Return the key of another step."""
+        return replace(self, step=step)
+
+    def __str__(self) -> str:
+        who = "the centre" if self.client is None else f"client {self.client}"
+        return f"round {self.round}, {who}, {self.kind} step {self.step}"
+
+
+@dataclass(frozen=True)
+class JobReceipt:
+    """A job that a device ran.
+
+    Args:
+        job_id: The device's name for it.
+        planned_seconds: QPU seconds that were estimated before it was sent.
+        reported_seconds: QPU seconds that the service charged; None where it has not said so (yet).
+    """
+
+    job_id: str
+    planned_seconds: float
+    reported_seconds: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +117,7 @@ class Evaluation:
         circuits: Number of circuits with bound angles, once for each group of commuting observables.
         executions: The sum of these circuits' shots; a circuit evaluated exactly counts once.
         simulator: What computed the numbers (``"sweep"``, ``"aer"``, …).
+        jobs: The jobs that a device ran for it; empty where there is no device.
     """
 
     values: NDArray[np.float64]
@@ -83,6 +125,7 @@ class Evaluation:
     circuits: int
     executions: int
     simulator: str
+    jobs: tuple[JobReceipt, ...] = ()
 
 
 @runtime_checkable
@@ -115,9 +158,40 @@ class Backend(Protocol):
         ...
 
     def evaluate(
-        self, program: Program, angles: NDArray[np.float64], *, jacobian: bool, seed: int | None = None
+        self,
+        program: Program,
+        angles: NDArray[np.float64],
+        *,
+        jacobian: bool,
+        seed: int | None = None,
+        key: JobKey | None = None,
     ) -> Evaluation:
-        """Evaluate a program at angles of shape (batch, angles), in radians."""
+        """Evaluate a program at angles of shape (batch, angles), in radians; ``key`` says what it is for."""
+        ...
+
+
+@runtime_checkable
+class QueuedBackend(Backend, Protocol):
+    """A backend whose jobs wait in a queue elsewhere, so that others can work meanwhile."""
+
+    def candidates(self, circuit: QuantumCircuit) -> Sequence[QuantumCircuit]:
+        """Return the circuit in the device's gates and in several layouts, the best first."""
+        ...
+
+    def refresh(self) -> bool:
+        """Read the device's calibration again; return whether circuits must be transpiled again."""
+        ...
+
+    def calibration_of(self, program: Program) -> dict[str, Any]:
+        """Return device, date and the figures of the qubits that a program uses, as plain values."""
+        ...
+
+    def settle(self) -> None:
+        """Ask again for charges that were not known yet."""
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Let the jobs that are sent inside run as one batch, where the device knows batches."""
         ...
 
 
@@ -125,6 +199,8 @@ def compile_program(
     backend: Backend, circuit: QuantumCircuit, angles: Sequence[Parameter], observables: Sequence[SparsePauliOp]
 ) -> Program:
     """Transpile a circuit of gate angles for a backend and find what needs to be run.
+
+    Of several layouts that a backend offers, the first with the fewest angles to shift is taken.
 
     Args:
         backend: The backend that will evaluate the program.
@@ -137,7 +213,17 @@ def compile_program(
         BackendError: The circuit doesn't fit the backend.
     """
     observables = checked_observables(observables, circuit.num_qubits)
-    transpiled = backend.transpile(circuit)
+    candidates = backend.candidates(circuit) if isinstance(backend, QueuedBackend) else [backend.transpile(circuit)]
+    programs = [_program(circuit, transpiled, angles, observables) for transpiled in candidates]
+    return min(programs, key=lambda program: len(program.shifted))
+
+
+def _program(
+    circuit: QuantumCircuit,
+    transpiled: QuantumCircuit,
+    angles: Sequence[Parameter],
+    observables: tuple[SparsePauliOp, ...],
+) -> Program:
     if transpiled is not circuit and transpiled.layout is not None:
         observables = tuple(o.apply_layout(transpiled.layout) for o in observables)
     cone = light_cone(transpiled, observables)
@@ -171,9 +257,8 @@ def evaluate_broadcast(
         simulator: What computes the numbers.
     """
     shifted = program.shifted if jacobian else ()
-    points = shifted_points(angles, shifted)
-    observables: list[Any] = [[[o]] for o in program.observables]
-    expectations = np.moveaxis(np.asarray(_run(program, observables, points, estimator, precision)), 0, -1)
+    pub = broadcast_pub(program, shifted_points(angles, shifted))
+    expectations = expectations_of(estimator.run([pub], precision=precision).result()[0].data.evs)
     return program.evaluation(
         np.ascontiguousarray(expectations[:, 0]),
         derivatives(expectations, shifted, angles.shape[1]) if jacobian else None,
@@ -182,20 +267,18 @@ def evaluate_broadcast(
     )
 
 
-def _run(
-    program: Program,
-    observables: list[Any],
-    points: NDArray[np.float64],
-    estimator: BaseEstimatorV2,
-    precision: float | None,
-) -> NDArray[np.float64]:
-    """Run one PUB with observables (m, 1, 1) and points (batch, shifts, angles); return values (m, batch, shifts)."""
+def broadcast_pub(program: Program, points: NDArray[np.float64]) -> tuple[QuantumCircuit, list[Any], Any]:
+    """Return one PUB: observables of shape (outputs, 1, 1) at points of shape (batch, shifts, angles)."""
     in_circuit = set(program.circuit.parameters)
     bound = [(j, angle) for j, angle in enumerate(program.angles) if angle in in_circuit]
     values = points[..., [j for j, _ in bound]]
     bindings: Any = {tuple(angle for _, angle in bound): values} if bound else values  # an array keeps its shape
-    result = estimator.run([(program.circuit, observables, bindings)], precision=precision).result()
-    return np.asarray(result[0].data.evs, dtype=float)
+    return program.circuit, [[[o]] for o in program.observables], bindings
+
+
+def expectations_of(evs: Any) -> NDArray[np.float64]:
+    """Return what such a PUB gave, (outputs, batch, shifts), as an array of shape (batch, shifts, outputs)."""
+    return np.moveaxis(np.asarray(evs, dtype=float), 0, -1)
 
 
 class EstimatorBackend:
@@ -235,7 +318,13 @@ class EstimatorBackend:
         return self._estimator
 
     def evaluate(
-        self, program: Program, angles: NDArray[np.float64], *, jacobian: bool, seed: int | None = None
+        self,
+        program: Program,
+        angles: NDArray[np.float64],
+        *,
+        jacobian: bool,
+        seed: int | None = None,
+        key: JobKey | None = None,
     ) -> Evaluation:
         """Evaluate as one broadcast PUB in one job."""
         return evaluate_broadcast(

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
 
 from qiskit_fedqml.configuration import nearest
@@ -96,11 +97,11 @@ def load_calibration(path: Path) -> Calibration:
     return calibration
 
 
-def fake_calibration(name: str) -> Calibration:
-    """Return the calibration of one of qiskit-ibm-runtime's fake devices.
+def fake_device(name: str) -> BackendV2:
+    """Return one of qiskit-ibm-runtime's fake devices.
 
     Args:
-        name: The fake device's class, such as ``"FakeManilaV2"``.
+        name: Its class, such as ``"FakeManilaV2"``.
 
     Raises:
         BackendError: There is no such fake device.
@@ -110,8 +111,28 @@ def fake_calibration(name: str) -> Calibration:
     known = [key for key in dir(fake_provider) if key.startswith("Fake") and not key.startswith("FakeProvider")]
     if name not in known:
         raise BackendError(f"qiskit-ibm-runtime has no fake device {name!r}{nearest(name, known)}")
-    device = getattr(fake_provider, name)()
-    return Calibration(_plain(device.configuration().to_dict()), _plain(device.properties().to_dict()))
+    return getattr(fake_provider, name)()
+
+
+def fake_calibration(name: str) -> Calibration:
+    """Return the calibration of a fake device.
+
+    Raises:
+        BackendError: There is no such fake device.
+    """
+    return calibration_of(fake_device(name))
+
+
+def calibration_of(device: Any) -> Calibration:
+    """Return the calibration of a device of qiskit-ibm-runtime, real or fake, that was read last.
+
+    Raises:
+        BackendError: The device publishes none.
+    """
+    properties = device.properties()
+    if properties is None:
+        raise BackendError(f"{device.name} publishes no calibration.")
+    return Calibration(_plain(device.configuration().to_dict()), _plain(properties.to_dict()))
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,14 @@ from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.base import Backend, compile_program
 from qiskit_fedqml.backends.calibration import Calibration, fake_calibration, load_calibration
 from qiskit_fedqml.backends.check import BackendCheck, check_backend
+from qiskit_fedqml.backends.device import DeviceBackend
+from qiskit_fedqml.backends.dispatch import Dispatcher
 from qiskit_fedqml.backends.entries import (
     AerEntry,
     BackendsFile,
     CalibrationFile,
     Cycle,
+    IBMEntry,
     StatedNoise,
     clients_of,
 )
@@ -31,11 +34,13 @@ class BackendRegistry(Mapping[str, Backend]):
     Args:
         file: The checked content of a backends file.
         folder: Where relative paths in it start.
+        dispatcher: Sends the jobs of devices; by default one that forgets them with the process.
     """
 
-    def __init__(self, file: BackendsFile, folder: Path) -> None:
+    def __init__(self, file: BackendsFile, folder: Path, dispatcher: Dispatcher | None = None) -> None:
         self.file = file
         self.folder = folder
+        self.dispatcher = dispatcher or Dispatcher(budget_seconds=file.budget_seconds)
         self._opened: dict[str, Backend] = {}
 
     @classmethod
@@ -102,6 +107,15 @@ class BackendRegistry(Mapping[str, Backend]):
         draw = derive_seed(default.seed, "assignment", client=client_id)
         return default.random[draw % len(default.random)]
 
+    def is_queued(self, name: str) -> bool:
+        """Return whether a backend's jobs wait in a queue elsewhere; it is not opened for it."""
+        return isinstance(self.file.backends[name], IBMEntry)
+
+    def trains(self, name: str) -> bool:
+        """Return whether clients with this backend train, and not only test."""
+        entry = self.file.backends[name]
+        return not isinstance(entry, IBMEntry) or entry.task == "train"
+
     def for_client(self, client_id: int) -> Backend:
         """Return a client's backend; client ids start at 0."""
         return self[self.name_for_client(client_id)]
@@ -126,9 +140,15 @@ class BackendRegistry(Mapping[str, Backend]):
         What simulates it, and why, is told for the paper's circuit.
         """
         entry = self.file.backends[name]
-        if not isinstance(entry, AerEntry):
-            described = {"Type": entry.type, "Noise": entry.device, "Qubits": "", "Shots": str(entry.shots)}
-            return {**described, "Simulator": "", "How or why": ""}
+        if isinstance(entry, IBMEntry):
+            return {
+                "Type": entry.type,
+                "Noise": entry.device if isinstance(entry.device, str) else "least busy device",
+                "Qubits": "" if isinstance(entry.device, str) else f"from {entry.device.least_busy.min_qubits}",
+                "Shots": str(entry.shots),
+                "Simulator": "rehearsal" if entry.is_rehearsal else "none",
+                "How or why": f"{entry.mode} mode; `fedqml plan` says what a run costs",
+            }
         backend = self[name]
         facts = backend.describe()
         date = f" ({facts['calibration_date'][:10]})" if facts["calibration_date"] else ""
@@ -149,11 +169,14 @@ class BackendRegistry(Mapping[str, Backend]):
 
     def _open(self, name: str) -> Backend:
         entry = self.file.backends[name]
-        if not isinstance(entry, AerEntry):
-            raise BackendError(
-                f"Backend {name!r} is the IBM Quantum device {entry.device!r}: this version runs on Aer only. "
-                "Give its clients a backend of type 'aer', for example with the device's saved calibration as noise."
-            )
+        if isinstance(entry, IBMEntry):
+            from qiskit_fedqml.backends.ibm import open_machine
+
+            try:
+                machine = open_machine(name, entry, self.dispatcher.journal.remember)
+            except BackendError as error:
+                raise BackendError(f"Backend {name!r}: {error}") from error
+            return DeviceBackend(name, entry, machine, self.dispatcher)
         try:
             noise = self._noise(entry)
         except BackendError as error:
@@ -176,7 +199,8 @@ def find_calibration(name: str, registry: BackendRegistry | None) -> Calibration
     """Return the calibration of a fake device, or of a registry's backend that has one.
 
     Args:
-        name: A backend of the registry, or a fake device such as ``"FakeManilaV2"``.
+        name: A backend of the registry (a device of IBM Quantum is asked for its own), or a fake device such as
+            ``"FakeManilaV2"``.
         registry: Where backends are looked up first; None for fake devices only.
 
     Raises:
@@ -185,6 +209,8 @@ def find_calibration(name: str, registry: BackendRegistry | None) -> Calibration
     entry = registry.file.backends.get(name) if registry else None
     if registry is None or entry is None:
         return fake_calibration(name)
+    if isinstance(backend := registry[name] if isinstance(entry, IBMEntry) else None, DeviceBackend):
+        return backend.machine.calibration()
     noise = entry.noise if isinstance(entry, AerEntry) else None
     if isinstance(noise, str):
         return fake_calibration(noise)

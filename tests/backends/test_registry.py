@@ -59,13 +59,51 @@ def test_backends_are_opened_at_first_use_and_kept():
     assert "idael" not in broken
 
 
-def test_ibm_entries_are_read_and_refused_only_when_used():
+def test_ibm_entries_are_read_without_opening_a_device():
     array = registry({"torino": {"type": "ibm", "device": "ibm_torino", "shots": 512}}, clients={0: "torino"})
     assert array.name_for_client(0) == "torino"
     assert array.for_client(1).name == "ideal"
     assert array.summary("torino")["Noise"] == "ibm_torino"
-    with pytest.raises(BackendError, match="ibm_torino"):
-        array.for_client(0)
+    assert array.is_queued("torino")
+    assert not array.is_queued("ideal")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"device": "ibm_x", "token": "very secret"}, "unknown key 'backends.x.token'"),
+        ({"device": "ibm_x", "options": {"environment": {"private": True}}}, "must not hold 'environment'"),
+        ({"device": "ibm_x", "options": {"default_shots": 3}}, "the entry's key 'shots' says it"),
+        ({"device": {"least_busi": {}}}, "unknown key 'backends.x.device.least_busi'; did you mean 'least_busy'"),
+        ({"device": 3}, "must be a device's name or"),
+        ({"device": "FakeManilaV2", "instance": "mine"}, "instance have no effect on the fake device"),
+        ({"device": "ibm_x", "initial_layout": [0, 1], "layout_trials": 3}, "layout_trials has no effect"),
+        ({"device": "ibm_x", "gradient": "adjoint"}, "'parameter_shift'"),
+        ({"device": "ibm_x", "gradient": {"spsa": {"perturbation": 0}}}, "greater than 0"),
+        ({"device": "ibm_x", "resilience_level": 3}, "less than or equal to 2"),
+        ({"device": "ibm_x", "waiting": {"poll_seconds": 0}}, "greater than 0"),
+        ({"device": "ibm_x", "mode": "swarm"}, "'batch'"),
+    ],
+)
+def test_wrong_ibm_entries_are_refused(entry, message):
+    with pytest.raises(ConfigurationError, match=message) as error:
+        registry({"x": {"type": "ibm", **entry}})
+    assert "very secret" not in str(error.value)
+
+
+def test_budget_needs_a_device():
+    with pytest.raises(ConfigurationError, match="budget_seconds has no effect"):
+        BackendRegistry.from_mapping({"backends": {"ideal": {"type": "aer"}}, "budget_seconds": 5})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"twirlling": {}}, "twirlling"), ({"twirling": {"strategy": "none"}}, "strategy")],
+)
+def test_options_that_the_estimator_refuses(options, message):
+    array = registry({"x": {"type": "ibm", "device": "FakeManilaV2", "options": options}})
+    with pytest.raises(BackendError, match=rf"(?s)Backend 'x'.*{message}"):
+        array["x"]
 
 
 def test_assignment():

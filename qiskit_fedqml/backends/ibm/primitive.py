@@ -1,0 +1,91 @@
+"""The estimators of qiskit-ibm-runtime behind one adapter: how jobs are made, and how large they are."""
+
+import json
+from importlib.util import find_spec
+from typing import Any
+
+from qiskit.primitives import BaseEstimatorV2
+from qiskit.providers import BackendV2
+
+from qiskit_fedqml.backends.entries import IBMEntry
+from qiskit_fedqml.backends.ibm.errors import translated
+from qiskit_fedqml.errors import BackendError
+
+
+class Primitive:
+    """One adapter over the library's two estimators.
+
+    Args:
+        entry: Says which, and with what options.
+
+    Raises:
+        BackendError: The estimator is not installed, or refuses an option.
+    """
+
+    def __init__(self, entry: IBMEntry) -> None:
+        has_executor = find_spec("qiskit_ibm_runtime.executor_estimator") is not None
+        if entry.primitive == "executor" and not has_executor:
+            raise BackendError("This qiskit-ibm-runtime has no executor_estimator; use `primitive: estimator`.")
+        self._entry = entry
+        self.is_executor = has_executor and entry.primitive != "estimator"
+        with translated():
+            self._options([], None)
+
+    def estimator(self, mode: Any, tags: list[str], seed: int | None = None) -> BaseEstimatorV2:
+        """Return an estimator on a device, batch or session, whose jobs carry these tags."""
+        options = self._options(tags, seed)
+        if self.is_executor:
+            from qiskit_ibm_runtime.executor_estimator import Estimator
+
+            return Estimator(mode=mode, options=options)
+        from qiskit_ibm_runtime import EstimatorV2
+
+        return EstimatorV2(mode=mode, options=options)
+
+    def size(self, pub: Any, circuits: int, device: BackendV2) -> tuple[int, int]:
+        """Return circuits and executions of a PUB that binds ``circuits`` circuits.
+
+        With mitigation or twirling the executor's own preparation is asked. ``EstimatorV2`` mitigates on the server,
+        which does not say beforehand what it adds.
+        """
+        plain = not self._entry.resilience_level and not self._entry.options.keys() & {"resilience", "twirling"}
+        if plain or not self.is_executor:
+            return circuits, circuits * self._entry.shots
+        program, _ = self._prepare(pub, device)
+        circuits = sum(item.size() for item in program.items)
+        return circuits, circuits * program.shots
+
+    def payload_bytes(self, pub: Any, device: BackendV2) -> int:
+        """Return the size of a PUB as it is sent."""
+        if self.is_executor:
+            from qiskit_ibm_runtime.quantum_program.params_converters import QUANTUM_PROGRAM_PARAMS_CONVERTERS
+
+            *_, latest = QUANTUM_PROGRAM_PARAMS_CONVERTERS.values()
+            return len(json.dumps(latest.encoder(*self._prepare(pub, device)).model_dump(mode="json")))
+        from qiskit.primitives.containers.estimator_pub import EstimatorPub
+        from qiskit_ibm_runtime import RuntimeEncoder
+
+        return len(json.dumps({"pubs": [EstimatorPub.coerce(pub)]}, cls=RuntimeEncoder))
+
+    def _prepare(self, pub: Any, device: BackendV2) -> Any:
+        from qiskit_ibm_runtime.executor_estimator.prepare import prepare
+
+        return prepare([pub], self._options([], None), None, add_tags=False, backend=device)
+
+    def _options(self, tags: list[str], seed: int | None) -> Any:
+        own: dict[str, Any] = {
+            "default_shots": self._entry.shots,
+            "resilience_level": self._entry.resilience_level,
+            "environment": {"job_tags": tags},
+        }
+        if self._entry.max_execution_seconds is not None:
+            own["max_execution_time"] = self._entry.max_execution_seconds
+        if seed is not None:
+            own["simulator"] = {"seed_simulator": seed}
+        if not self.is_executor:
+            from qiskit_ibm_runtime.options import EstimatorOptions as LegacyOptions
+
+            return LegacyOptions(**own, **self._entry.options)
+        from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
+
+        return EstimatorOptions(**own, **self._entry.options)

@@ -1,0 +1,198 @@
+"""Rehearsals: the same adapter and the same jobs on qiskit-ibm-runtime's fake devices, on this computer.
+
+The outcomes of a job derive from the angles that it holds, so that the same job always gives the same answer, in
+whatever order jobs run. The executor measures every qubit of a device; on a large one that cannot be simulated, so that
+there the circuit is run on the qubits that it uses, with their noise.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
+from qiskit.exceptions import QiskitError
+from qiskit.primitives import BaseEstimatorV2
+from qiskit.providers import BackendV2
+from qiskit.quantum_info import SparsePauliOp
+from qiskit_aer import AerSimulator
+
+from qiskit_fedqml.backends.base import expectations_of
+from qiskit_fedqml.backends.calibration import Calibration, calibration_of, fake_device
+from qiskit_fedqml.backends.cost import DEFAULT_REP_DELAY_SECONDS
+from qiskit_fedqml.backends.entries import IBMEntry
+from qiskit_fedqml.backends.ibm.primitive import Primitive
+from qiskit_fedqml.backends.machine import JobStatus
+from qiskit_fedqml.backends.noise import noise_from_calibration
+from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.simulation.noise import Noise
+
+_MOST_QUBITS = 12
+"""Most qubits of a device that is simulated whole."""
+
+
+class RehearsalMachine:
+    """A fake device in place of a real one.
+
+    Args:
+        entry: Its entry.
+        primitive: Makes estimators.
+
+    Raises:
+        BackendError: There is no such fake device.
+    """
+
+    def __init__(self, entry: IBMEntry, primitive: Primitive) -> None:
+        self._entry, self._primitive = entry, primitive
+        self._device = fake_device(str(entry.device))
+        self._jobs: dict[str, Any] = {}
+
+    @property
+    def device(self) -> str:
+        """The fake device's name."""
+        return str(self._device.name)
+
+    @property
+    def qiskit_backend(self) -> BackendV2:
+        """The fake device."""
+        return self._device
+
+    @property
+    def rep_delay_seconds(self) -> float:
+        """The time between two executions: the option's, or the device's own."""
+        own = getattr(self._device.configuration(), "default_rep_delay", None) or DEFAULT_REP_DELAY_SECONDS
+        return float(self._entry.options.get("execution", {}).get("rep_delay") or own)
+
+    @property
+    def measures_all_qubits(self) -> bool:
+        """Whether all qubits are measured: so does the executor."""
+        return self._primitive.is_executor
+
+    def calibration(self) -> Calibration:
+        """Return the fake device's calibration."""
+        return calibration_of(self._device)
+
+    def refresh(self) -> None:
+        """Do nothing: a fake device's calibration stays."""
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Do nothing: jobs run when they are sent."""
+        yield
+
+    def estimator(self) -> BaseEstimatorV2:
+        """Return the estimator by which jobs are made."""
+        return self._primitive.estimator(self._device, [])
+
+    def size(self, pub: Any, circuits: int) -> tuple[int, int]:
+        """Return circuits and executions of a PUB."""
+        return self._primitive.size(pub, circuits, self._device)
+
+    def payload_bytes(self, pub: Any) -> int:
+        """Return the size of a PUB as it would be sent."""
+        return self._primitive.payload_bytes(pub, self._device)
+
+    def check_ready(self) -> None:
+        """Do nothing: a fake device is always there."""
+
+    def remaining_seconds(self) -> float | None:
+        """Return None: there is no account."""
+        return None
+
+    def submit(self, pub: Any, tag: str) -> str:
+        """Run one PUB as one job."""
+        circuit, observables, bindings = pub
+        values = next(iter(bindings.values())) if isinstance(bindings, dict) else bindings
+        mode: BackendV2 = self._device
+        if self._device.num_qubits > _MOST_QUBITS:
+            qubits = _used(circuit, observables)
+            mode = self._simulator(qubits)
+            observables = [[[_restricted(o, qubits) for o in row] for row in of] for of in observables]
+            circuit = _on(circuit, qubits)
+        try:
+            job = self._primitive.estimator(mode, [tag], seed_of(values)).run([(circuit, observables, bindings)])
+        except (QiskitError, ValueError) as error:
+            raise BackendError(f"The job is refused: {error}") from error
+        self._jobs[job.job_id()] = job
+        return str(job.job_id())
+
+    def find(self, tag: str) -> list[str]:
+        """Return nothing: a rehearsal's job ends with its process."""
+        return []
+
+    def status(self, job_id: str) -> JobStatus:
+        """Return "done": the answer is waited for when it is read."""
+        return JobStatus("done") if job_id in self._jobs else JobStatus("failed", "its process ended", is_internal=True)
+
+    def result(self, job_id: str) -> NDArray[np.float64]:
+        """Return the expectation values of a job."""
+        try:
+            return expectations_of(self._jobs.pop(job_id).result()[0].data.evs)
+        except QiskitError as error:
+            raise BackendError(f"The simulation failed: {error.message}") from error
+
+    def usage(self, job_id: str) -> float | None:
+        """Return None: nobody charges for a rehearsal, so what was planned counts."""
+        return None
+
+    def cancel(self, job_id: str) -> bool:
+        """Return False: a rehearsal's job has run."""
+        return False
+
+    @cached_property
+    def _noise(self) -> Noise:
+        return noise_from_calibration(self.calibration(), self.device)
+
+    def _simulator(self, qubits: Sequence[int]) -> AerSimulator:
+        """Return the device without the other qubits."""
+        place = {qubit: k for k, qubit in enumerate(qubits)}
+        noise = Noise(
+            source=self.device,
+            date=None,
+            target=None,
+            gate_errors={
+                (name, tuple(place[q] for q in on)): error
+                for (name, on), error in self._noise.gate_errors.items()
+                if set(on) <= place.keys()
+            },
+            readout={place[q]: matrix for q, matrix in self._noise.readout.items() if q in place},
+            basis=tuple(self._device.operation_names),
+        )
+        return AerSimulator(noise_model=noise.model, n_qubits=len(qubits))
+
+
+def seed_of(values: NDArray[np.float64]) -> int:
+    """Return the seed of a job's outcomes: the first four bytes of the SHA-256 of its angles, without the sign bit."""
+    data = np.ascontiguousarray(values, dtype="<f8").tobytes()
+    return int.from_bytes(sha256(data).digest()[:4], "little") & 0x7FFFFFFF
+
+
+def _used(circuit: QuantumCircuit, observables: Any) -> list[int]:
+    in_gates = {circuit.find_bit(q).index for i in circuit.data if i.operation.name != "barrier" for q in i.qubits}
+    measured = {int(q) for of in observables for row in of for o in row for q in np.flatnonzero(_support(o))}
+    return sorted(in_gates | measured)
+
+
+def _support(observable: SparsePauliOp) -> NDArray[np.bool_]:
+    support: NDArray[np.bool_] = (observable.paulis.z | observable.paulis.x).any(axis=0)
+    return support
+
+
+def _restricted(observable: SparsePauliOp, qubits: Sequence[int]) -> SparsePauliOp:
+    return SparsePauliOp(observable.paulis[:, list(qubits)], observable.coeffs)
+
+
+def _on(circuit: QuantumCircuit, qubits: Sequence[int]) -> QuantumCircuit:
+    """Return a circuit on these of its qubits alone."""
+    small = QuantumCircuit(len(qubits), global_phase=circuit.global_phase)
+    place = {circuit.qubits[qubit]: k for k, qubit in enumerate(qubits)}
+    for instruction in circuit.data:
+        on = [place[q] for q in instruction.qubits if q in place]
+        if instruction.operation.name == "barrier":
+            small.barrier(on)
+        else:
+            small.append(instruction.operation, on)
+    return small
