@@ -51,3 +51,20 @@ def cache(tmp_path, monkeypatch):
     """Keep the feature cache of a test to itself."""
     monkeypatch.setenv("FEDQML_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+_OUTCOMES: list[tuple[str, str]] = []
+
+
+@pytest.fixture
+def outcome():
+    """Return a function that tells what came of a failure, for the table at the end of the test run."""
+    return lambda event, what: _OUTCOMES.append((event, what))
+
+
+def pytest_terminal_summary(terminalreporter):
+    if _OUTCOMES:
+        terminalreporter.section("failures of the service, and what came of them")
+        width = max(len(event) for event, _ in _OUTCOMES)
+        for event, what in _OUTCOMES:
+            terminalreporter.write_line(f"{event.ljust(width)}  {what}")

@@ -12,9 +12,9 @@ from qiskit_fedqml import training as training_module
 from qiskit_fedqml.aggregation import fedavg
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError, TrainingError
-from qiskit_fedqml.sampling import sample_clients
 from qiskit_fedqml.inference import evaluate_model
 from qiskit_fedqml.qnn import Usage
+from qiskit_fedqml.sampling import sample_clients
 from qiskit_fedqml.training import ClientUpdate
 
 NOISY = {

@@ -197,14 +197,23 @@ class ServiceMachine:
                 time.sleep(float(attempt))
 
     def _open(self) -> tuple[Any, Any]:
+        from qiskit.providers.exceptions import QiskitBackendNotFoundError
         from qiskit_ibm_runtime import QiskitRuntimeService
 
         entry = self._entry
         account = {"name": entry.account, "instance": entry.instance, "channel": entry.channel}
         service = QiskitRuntimeService(**{key: value for key, value in account.items() if value is not None})
         self._token = (service.active_account() or {}).get("token")
+        try:
+            return service, self._find_device(service)
+        except QiskitBackendNotFoundError as error:  # also where the service cannot list its devices for a moment
+            wanted = repr(entry.device) if isinstance(entry.device, str) else entry.device.model_dump_json()
+            raise UnreachableError(f"there is no device {wanted}, or the service cannot list it: {error}") from None
+
+    def _find_device(self, service: Any) -> Any:
+        entry = self._entry
         if isinstance(entry.device, str):
-            return service, service.backend(entry.device)
+            return service.backend(entry.device)
         wanted = entry.device.least_busy
 
         def fits(device: Any) -> bool:
@@ -213,7 +222,7 @@ class ServiceMachine:
 
         device = service.least_busy(min_num_qubits=wanted.min_qubits, operational=True, simulator=False, filters=fits)
         kept = self._remember(f"device of {self._name}", device.name)
-        return service, device if kept == device.name else service.backend(kept)
+        return device if kept == device.name else service.backend(kept)
 
     def _open_batch(self) -> Any:
         from qiskit_ibm_runtime import Batch, Session

@@ -1,0 +1,62 @@
+"""What tests of IBM Quantum devices share: the loopback server, backends on it, and the table of failures."""
+
+import numpy as np
+import pytest
+
+from qiskit_fedqml import paper_circuit, quantum_layer
+from qiskit_fedqml.backends.base import JobKey
+from qiskit_fedqml.backends.dispatch import Dispatcher
+from qiskit_fedqml.backends.entries import BackendsFile
+from qiskit_fedqml.backends.journal import Journal
+from qiskit_fedqml.backends.registry import BackendRegistry
+from tests.ibm_server import IBMServer
+
+FAST = {"poll_seconds": 0.1, "outage_seconds": 20, "request_seconds": 20}
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A loopback server of two devices, to which the environment leads."""
+    with IBMServer({"ibm_manila": "FakeManilaV2", "ibm_quito": "FakeQuitoV2"}) as running:
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+class Client:
+    """One device's backend with its dispatcher, asking for values and derivatives of a small circuit."""
+
+    spec = paper_circuit(2, 1, "ring", 2)
+    inputs = np.array([[0.3, -0.8], [1.1, 0.2]])
+    weights = np.linspace(-1, 1, spec.num_weights)
+
+    def __init__(self, journal=None, budget=None, **entry):
+        entry = {
+            "type": "ibm",
+            "device": "ibm_manila",
+            "shots": 32,
+            **entry,
+            "waiting": FAST | entry.get("waiting", {}),
+        }
+        file = BackendsFile.model_validate({"backends": {"ideal": {"type": "aer"}, "mine": entry}})
+        self.told = []
+        self.dispatcher = Dispatcher(Journal(journal), budget, self.told.append)
+        self.registry = BackendRegistry(file, None, self.dispatcher)
+        self.backend = self.registry["mine"]
+        self.network = quantum_layer(self.spec, self.backend, initial_weights=self.weights).neural_network
+
+    def ask(self, round=1, rows=2, jacobian=True):
+        """Return values and derivatives as one flat array."""
+        self.network.reseed(7, JobKey(round, 4, 0, "train"))
+        parts = self.network.evaluate(self.inputs[:rows], self.weights, jacobian=jacobian)
+        return np.concatenate([part.ravel() for part in parts if part is not None])
+
+    @property
+    def journal(self):
+        return self.dispatcher.journal
+
+
+@pytest.fixture(scope="session")
+def undisturbed():
+    """What the small circuit gives when nothing goes wrong: a rehearsal, whose outcomes are the server's."""
+    return Client(device="FakeManilaV2").ask()
