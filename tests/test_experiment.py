@@ -169,7 +169,7 @@ PERTURBED = {
     "backends.budget_seconds": (REHEARSAL, 1.5),
 }
 
-# What only a service, or a plan, shows: held by tests/backends/test_service.py and test_failures.py, tests/test_plan.py.
+# What only a service or a plan shows: held by tests/backends/ and tests/test_plan.py.
 OF_A_SERVICE = {
     f"{IDEAL}.{key}"
     for key in (

@@ -17,7 +17,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.providers import BackendV2
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import PauliList, SparsePauliOp
 from qiskit_aer import AerSimulator
 
 from qiskit_fedqml.backends.base import expectations_of
@@ -182,7 +182,8 @@ def _support(observable: SparsePauliOp) -> NDArray[np.bool_]:
 
 
 def _restricted(observable: SparsePauliOp, qubits: Sequence[int]) -> SparsePauliOp:
-    return SparsePauliOp(observable.paulis[:, list(qubits)], observable.coeffs)
+    of, terms = list(qubits), observable.paulis
+    return SparsePauliOp(PauliList.from_symplectic(terms.z[:, of], terms.x[:, of], terms.phase), observable.coeffs)
 
 
 def _on(circuit: QuantumCircuit, qubits: Sequence[int]) -> QuantumCircuit:
