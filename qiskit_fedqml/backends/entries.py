@@ -122,6 +122,13 @@ class Waiting(StrictModel):
     queue_seconds: PositiveNumber | None = None
 
 
+def _kind_of(value: Any, model: type[StrictModel], tag: str) -> str | None:
+    """Return the tag of a name or of a mapping; None for what is neither."""
+    if isinstance(value, str):
+        return "name"
+    return tag if isinstance(value, (dict, model)) else None
+
+
 _OWN_OPTIONS = {
     "default_shots": "shots",
     "default_precision": "shots",
@@ -144,9 +151,9 @@ class IBMEntry(StrictModel):
 
     type: Literal["ibm"]
     device: Annotated[
-        Annotated[str, Tag("name")] | Annotated[LeastBusy, Tag("least_busy")],
+        Annotated[str, Tag("name")] | Annotated[LeastBusy, Tag("least busy device")],
         Discriminator(
-            lambda value: "name" if isinstance(value, str) else "least_busy",
+            lambda value: _kind_of(value, LeastBusy, "least busy device"),
             custom_error_type="device",
             custom_error_message="must be a device's name or {least_busy: {min_qubits: N}}",
         ),
@@ -164,9 +171,9 @@ class IBMEntry(StrictModel):
     layout_trials: PositiveInteger = 4
     transpiler_seed: NaturalNumber = 0
     gradient: Annotated[
-        Annotated[Literal["parameter_shift"], Tag("name")] | Annotated[Spsa, Tag("spsa")],
+        Annotated[Literal["parameter_shift"], Tag("name")] | Annotated[Spsa, Tag("SPSA")],
         Discriminator(
-            lambda value: "name" if isinstance(value, str) else "spsa",
+            lambda value: _kind_of(value, Spsa, "SPSA"),
             custom_error_type="gradient",
             custom_error_message="must be parameter_shift or {spsa: {perturbation: RAD}}",
         ),
