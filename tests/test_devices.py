@@ -20,7 +20,6 @@ from qiskit_fedqml.errors import BudgetError, ResultError
 from qiskit_fedqml.jobs import cancel_jobs, job_rows, job_sentence
 from qiskit_fedqml.plan import plan_experiment
 from qiskit_fedqml.results import RunFolder
-from tests.ibm_server import IBMServer
 
 DEVICES = {"ibm_manila": "FakeManilaV2", "ibm_nairobi": "FakeNairobiV2"}
 MAIN = "from qiskit_fedqml.cli import main; main()"
@@ -29,6 +28,9 @@ SMALL = {"model.circuit": {"num_qubits": 2, "num_layers": 1}}
 
 @pytest.fixture
 def server(monkeypatch):
+    pytest.importorskip("qiskit_ibm_runtime.executor_estimator", reason="the loopback server runs the executor's jobs")
+    from tests.ibm_server import IBMServer
+
     with IBMServer(DEVICES) as running:
         for name, value in running.environment.items():
             monkeypatch.setenv(name, value)

@@ -1,5 +1,6 @@
 """Experiment files: strictness, overrides, and that every key changes a run or is refused."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,7 @@ PERTURBED = {
     "backends.budget_seconds": (REHEARSAL, 1.5),
 }
 
+OF_THE_EXECUTOR = {f"{IDEAL}.{key}" for key in ("primitive", "resilience_level", "options")}
 # What only a service or a plan shows: held by tests/backends/ and tests/test_plan.py.
 OF_A_SERVICE = {
     f"{IDEAL}.{key}"
@@ -204,6 +206,8 @@ def here(tmp_path_factory):
 @pytest.mark.parametrize("key", PERTURBED)
 def test_every_key_changes_the_run_or_is_refused(key, here, monkeypatch, cache):
     base, value = PERTURBED[key]
+    if key in OF_THE_EXECUTOR and find_spec("qiskit_ibm_runtime.executor_estimator") is None:
+        pytest.skip("EstimatorV2 has no choice of primitive, and mitigates on the server alone")
     if base.get("features") is IMAGES["features"]:
         pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
     monkeypatch.chdir(here)

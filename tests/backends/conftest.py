@@ -9,7 +9,6 @@ from qiskit_fedqml.backends.dispatch import Dispatcher
 from qiskit_fedqml.backends.entries import BackendsFile
 from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.backends.registry import BackendRegistry
-from tests.ibm_server import IBMServer
 
 FAST = {"poll_seconds": 0.1, "outage_seconds": 20, "request_seconds": 20}
 
@@ -17,6 +16,9 @@ FAST = {"poll_seconds": 0.1, "outage_seconds": 20, "request_seconds": 20}
 @pytest.fixture
 def server(monkeypatch):
     """A loopback server of two devices, to which the environment leads."""
+    pytest.importorskip("qiskit_ibm_runtime.executor_estimator", reason="the loopback server runs the executor's jobs")
+    from tests.ibm_server import IBMServer
+
     with IBMServer({"ibm_manila": "FakeManilaV2", "ibm_quito": "FakeQuitoV2"}) as running:
         for name, value in running.environment.items():
             monkeypatch.setenv(name, value)

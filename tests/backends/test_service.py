@@ -16,7 +16,6 @@ from qiskit_fedqml.backends.calibration import load_calibration
 from qiskit_fedqml.backends.registry import BackendRegistry, find_calibration
 from qiskit_fedqml.errors import BackendError
 from tests.backends.conftest import FAST, Client
-from tests.ibm_server import IBMServer
 
 
 def has_executor():
@@ -202,6 +201,8 @@ def test_rehearsal_is_near_the_exact_values_of_the_same_noise():
 @pytest.mark.skipif(not has_executor(), reason="EstimatorV2 measures only what is asked for")
 def test_rehearsal_on_a_large_device_and_the_same_over_http(monkeypatch):
     """Where the executor's 133 measured qubits cannot be simulated, the used ones are."""
+    from tests.ibm_server import IBMServer
+
     shots = 2000
     rehearsed = Client(device="FakeTorino", shots=shots).ask()
     with IBMServer({"ibm_torino": "FakeTorino"}) as server:

@@ -5,6 +5,7 @@ whatever order jobs run. The executor measures every qubit of a device; on a lar
 there the circuit is run on the qubits that it uses, with their noise.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -30,6 +31,8 @@ from qiskit_fedqml.backends.noise import noise_from_calibration
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.noise import Noise
 
+logger = logging.getLogger(__name__)
+
 _MOST_QUBITS = 12
 """Most qubits of a device that is simulated whole."""
 
@@ -49,6 +52,8 @@ class RehearsalMachine:
         self._entry, self._primitive = entry, primitive
         self._device = fake_device(str(entry.device))
         self._jobs: dict[str, Any] = {}
+        if not primitive.is_executor and (entry.resilience_level or entry.options):
+            logger.warning("EstimatorV2 mitigates on the server: a rehearsal on %s leaves that out.", self.device)
 
     @property
     def device(self) -> str:
