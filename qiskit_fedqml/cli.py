@@ -205,7 +205,7 @@ def evaluate(
 ) -> None:
     """Test a trained model on a backend, and save the outputs of every test example."""
     from qiskit_fedqml.backends.registry import BackendRegistry
-    from qiskit_fedqml.inference import evaluate_model
+    from qiskit_fedqml.inference import evaluate_model, unfinished_evaluation
     from qiskit_fedqml.results import RunResult
 
     registry = BackendRegistry(RunResult.load(directory).experiment.backends, Path())
@@ -214,7 +214,9 @@ def evaluate(
         registry = BackendRegistry.from_yaml(backends)
     elif backend is not None and backend not in registry.file.backends and here.exists():
         registry = BackendRegistry.from_yaml(here)
-    evaluation = evaluate_model(directory, registry[backend] if backend else registry.server)
+    name = backend or registry.file.assignment.server
+    with unfinished_evaluation(directory, registry, name):
+        evaluation = evaluate_model(directory, registry[name] if backend else registry.server)
     table = evaluation.save(directory / "evaluations")
     print(
         f"{evaluation.backend}: loss {evaluation.loss:.4f}, accuracy {evaluation.accuracy:.2%} "

@@ -124,6 +124,7 @@ def run_federation(
         folder.create(experiment, run)
         if federation.uses_devices:
             federation.registry.dispatcher.journal.move_to(folder.journal)
+            federation.registry.dispatcher.journal.hold()
     return _run_rounds(federation, run, folder, ())
 
 
@@ -151,6 +152,7 @@ def resume_federation(out: str | Path, *, observer: Observer | None = None) -> R
     if changes := changes_since(stored.run):
         logger.warning("%s goes on in another environment, so its bits may differ: %s", out, "; ".join(changes))
     federation = _set_up(stored.experiment, observer, folder.journal)
+    federation.registry.dispatcher.journal.hold()
     checkpoint = folder.load_checkpoint()
     if checkpoint is None and len(stored.rounds) > 2:  # the first checkpoint may be two rounds late, no more
         raise ResultError(f"{folder.path} has {len(stored.rounds)} rounds, but neither a checkpoint nor a model.")
@@ -167,8 +169,16 @@ def resume_federation(out: str | Path, *, observer: Observer | None = None) -> R
 def _run_rounds(
     federation: Federation, run: dict[str, object], folder: RunFolder | None, done: tuple[RoundRecord, ...]
 ) -> RunResult:
-    records = list(done)
-    for round in range(len(done) + 1, federation.experiment.federation.rounds + 1):
+    try:
+        return _run_remaining_rounds(federation, run, folder, list(done))
+    finally:
+        federation.registry.dispatcher.journal.close()
+
+
+def _run_remaining_rounds(
+    federation: Federation, run: dict[str, object], folder: RunFolder | None, records: list[RoundRecord]
+) -> RunResult:
+    for round in range(len(records) + 1, federation.experiment.federation.rounds + 1):
         record = _run_round(federation, round)
         records.append(record)
         if folder:

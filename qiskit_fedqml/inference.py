@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qiskit_fedqml.backends.base import Backend
+from qiskit_fedqml.backends.base import Backend, JobKey
+from qiskit_fedqml.backends.dispatch import Dispatcher
+from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.backends.registry import BackendRegistry
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.models import FeatureScaling, HybridClassifier, build_model, circuit_for
@@ -116,8 +121,35 @@ def evaluate_model(folder: str | Path, backend: Backend, seed: int | None = None
     examples = prepare_test_data(result.experiment)
     if isinstance(model.quantum, QuantumLayer):
         default = derive_seed(result.experiment.seed, f"shots of the evaluation on {backend.name}")
-        model.quantum.neural_network.reseed(default if seed is None else seed)
+        model.quantum.neural_network.reseed(default if seed is None else seed, JobKey(0, None, 0, "evaluation"))
     with torch.no_grad():
         logits = predict(model, examples)
     loss, accuracy = loss_and_accuracy(logits, examples.labels)
     return Evaluation(backend.name, loss, accuracy, logits, examples.labels, tuple(result.run["classes"]))
+
+
+@contextmanager
+def unfinished_evaluation(folder: Path, registry: BackendRegistry, name: str) -> Iterator[None]:
+    """Let jobs of an evaluation on a device outlive the process: until it is finished they are kept in a journal.
+
+    Args:
+        folder: The result folder.
+        registry: Where the backend stands; it is not opened yet.
+        name: The backend's name.
+
+    Raises:
+        ResultError: The journal cannot be written, or another process is at it.
+    """
+    if name not in registry.file.backends or not registry.is_queued(name):
+        yield
+        return
+    path = folder / "evaluations" / f"{name}.journal" / "journal.sqlite"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    journal = Journal(path)
+    journal.hold()
+    registry.dispatcher = Dispatcher(journal, registry.file.budget_seconds)
+    try:
+        yield
+    finally:
+        journal.close()
+    shutil.rmtree(path.parent)

@@ -27,7 +27,7 @@ from qiskit_fedqml.records import RoundRecord
 
 _FILES = (
     *("config.yaml", "run.json", "rounds.jsonl", "checkpoint.safetensors", "model.safetensors"),
-    *("journal.sqlite", "journal.sqlite-journal"),
+    *("journal.sqlite", "journal.sqlite-journal", "journal.lock"),
 )
 
 

@@ -83,6 +83,9 @@ def _run_beside_devices(
         for task in tasks:
             if task.backend not in on_devices:
                 done[task.client_id] = _with_own_tensors(train_client(workers.shared, task))
+                while not arrived.empty():  # what went wrong on a device must not wait for the simulators
+                    update = _next(arrived)
+                    done[update.client_id] = update
         for task in tasks:
             while task.client_id not in done:
                 update = _next(arrived)

@@ -34,6 +34,8 @@ Answer = TypeVar("Answer")
 
 _LOOKUPS = 3
 """How often a job of unknown fate is looked for by its tag before it counts as never accepted."""
+_PREFERENCE = ("done", "running", "queued", "too long", "failed", "cancelled")
+"""Which of several jobs of one submission is kept."""
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 
@@ -166,7 +168,7 @@ class Dispatcher:
                     logger.warning("%s %s: %s; sent again", _place(request, submission), status.state, status.reason)
                     resubmitted = True
                     continue
-                self._read(machine, policy, submission)
+                self._read(machine, request, policy, submission)
             return self.journal.result(submission.tag), self.journal.latest(request.key, request.part) or submission
 
     def cancel(self, machine: Machine, submission: Submission, waiting: Waiting) -> dict[str, str]:
@@ -276,21 +278,25 @@ class Dispatcher:
         self, machine: Machine, waiting: Waiting, submission: Submission, job_ids: list[str], place: str
     ) -> Submission:
         """Keep one of the jobs of a submission, cancel the others, and write both down."""
-        if len(job_ids) == 1:
-            self.journal.sent(submission.tag, job_ids[0])
-            return replace(submission, state="sent", job_id=job_ids[0])
-        alive = [j for j in job_ids if self.ask(lambda j=j: machine.status(j), waiting, place).state != "cancelled"]  # type: ignore[misc]
-        kept = alive[0] if alive else job_ids[0]
-        fates = {}
-        for job_id in job_ids:
-            if job_id != kept:
-                was_cancelled = job_id not in alive or self._try(lambda j=job_id: machine.cancel(j), False)  # type: ignore[misc]
-                fates[job_id] = "cancelled" if was_cancelled else "ran"
+        kept = job_ids[0]
+        if len(job_ids) > 1:
+            states = {j: self.ask(lambda j=j: machine.status(j), waiting, place).state for j in job_ids}  # type: ignore[misc]
+            kept = min(job_ids, key=lambda job_id: _PREFERENCE.index(states[job_id]))
         self.journal.sent(submission.tag, kept)
-        if fates:
-            logger.warning("%s: job %s; the service took the same submission again as %s", place, kept, fates)
+        submission = replace(submission, state="sent", job_id=kept)
+        self._drop_duplicates(machine, submission, job_ids, place)
+        return submission
+
+    def _drop_duplicates(self, machine: Machine, submission: Submission, job_ids: list[str], place: str) -> None:
+        """Cancel the other jobs of a submission, and write down which of them ran."""
+        fates = dict(submission.duplicates)
+        for job_id in job_ids:
+            if job_id != submission.job_id and job_id not in fates:
+                was_cancelled = self._try(lambda j=job_id: machine.cancel(j) or _is_cancelled(machine, j), False)  # type: ignore[misc]
+                fates[job_id] = "cancelled" if was_cancelled else "ran"
+        if fates != submission.duplicates:
+            logger.warning("%s: the service took the same submission again: %s", place, fates)
             self.journal.duplicated(submission.tag, fates)
-        return replace(submission, state="sent", job_id=kept)
 
     def _wait(self, machine: Machine, request: JobRequest, policy: Policy, submission: Submission) -> JobStatus:
         started, job_id = time.monotonic(), str(submission.job_id)
@@ -307,10 +313,14 @@ class Dispatcher:
                 raise JobError(f"{place} still waits in the queue after {waited:.0f} s; it lives, and can be resumed.")
             self._sleep(policy.waiting.poll_seconds)
 
-    def _read(self, machine: Machine, policy: Policy, submission: Submission) -> None:
-        job_id, place = str(submission.job_id), f"Backend {submission.backend!r}, job {submission.job_id}"
+    def _read(self, machine: Machine, request: JobRequest, policy: Policy, submission: Submission) -> None:
+        """Read and write down the answer; then look once more for duplicates, which may have been listed late."""
+        job_id, place = str(submission.job_id), _place(request, submission)
         values = self.ask(lambda: machine.result(job_id), policy.waiting, place)
         self.journal.done(submission.tag, values, self._try(lambda: machine.usage(job_id), None))
+        found: list[str] = self._try(lambda: machine.find(submission.tag), [])
+        written = self.journal.latest(request.key, request.part) or submission
+        self._drop_duplicates(machine, written, found, place)
 
     def _end(self, machine: Machine, submission: Submission, status: JobStatus) -> None:
         states: dict[str, State] = {"cancelled": "cancelled", "too long": "too long"}
@@ -333,7 +343,7 @@ class Dispatcher:
         """Ask once for what the run can do without."""
         try:
             return question()
-        except (UnreachableError, RateLimitedError, JobError) as error:
+        except (UnreachableError, RateLimitedError, BackendError) as error:
             logger.info("The service gave no answer: %s", error)
             return otherwise
 
@@ -371,6 +381,10 @@ class _Pauses:
             return None
         pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE)
         return min(pause, max(self.outage_seconds / 10, 0.05))
+
+
+def _is_cancelled(machine: Machine, job_id: str) -> bool:
+    return machine.status(job_id).state == "cancelled"
 
 
 def receipt(submission: Submission) -> JobReceipt:

@@ -116,6 +116,7 @@ class Journal:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self._lock = threading.RLock()
+        self._holder: sqlite3.Connection | None = None
         try:
             self._db = _connected(path)
             self._db.executescript(_SCHEMA)
@@ -138,10 +139,28 @@ class Journal:
             self._db.close()
             self._db, self.path = target, path
 
+    def hold(self) -> None:
+        """Keep other processes from going on with the same run, until this process ends.
+
+        Raises:
+            ResultError: Another process holds it.
+        """
+        if self.path is None:
+            return
+        holder = sqlite3.connect(self.path.with_name("journal.lock"), timeout=0, check_same_thread=False)
+        try:
+            holder.execute("BEGIN EXCLUSIVE")  # the system lets go of it when the process ends, however it does
+        except sqlite3.Error as error:
+            raise ResultError(f"Another process is going on with the run in {self.path.parent}.") from error
+        self._holder = holder
+
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and let other processes go on with the run."""
         with self._lock:
             self._db.close()
+            if self._holder is not None:
+                self._holder.close()
+                self._holder = None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -263,7 +282,7 @@ class Journal:
 
 
 def _connected(path: Path | None) -> sqlite3.Connection:
-    db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+    db = sqlite3.connect(path or ":memory:", timeout=30, check_same_thread=False, isolation_level=None)
     db.execute("PRAGMA synchronous=FULL")  # a row must be on disk before its job is sent
     return db
 

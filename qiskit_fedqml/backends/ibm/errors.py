@@ -27,7 +27,7 @@ _NO_ACCOUNT = (
     "There is no IBM Quantum account. Save one with QiskitRuntimeService.save_account, or set QISKIT_IBM_TOKEN"
 )
 _REFUSED_OR_DOWN = "the account is refused, or the identity service is down"
-_NO_ANSWER = (JSONDecodeError, OSError)
+_NO_ANSWER = (JSONDecodeError, OSError, KeyError)  # KeyError: an answer without what it must hold
 _STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error")
 _CLOSED = re.compile(r"\b(?:session|batch)\b.{0,60}\bclosed\b|\bclosed\b.{0,60}\b(?:session|batch)\b", re.I | re.S)
 _SECRETS = (

@@ -163,7 +163,10 @@ class ServiceMachine:
 
     def result(self, job_id: str) -> NDArray[np.float64]:
         """Return the expectation values of a job that is done."""
-        return self._bounded(lambda: expectations_of(self._job(job_id).result()[0].data.evs))
+        answer = self._bounded(lambda: self._job(job_id).result())
+        if answer is None:
+            raise UnreachableError("the service has no results yet")
+        return expectations_of(answer[0].data.evs)
 
     def usage(self, job_id: str) -> float | None:
         """Return the QPU seconds that a job was charged, or None where they are not reckoned up yet."""
