@@ -5,8 +5,9 @@ from pathlib import Path
 
 from qiskit_fedqml.backends.device import DeviceBackend
 from qiskit_fedqml.backends.dispatch import Dispatcher
-from qiskit_fedqml.backends.journal import Journal, Submission
+from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.backends.registry import BackendRegistry
+from qiskit_fedqml.backends.submission import Submission
 from qiskit_fedqml.results import RunFolder
 from qiskit_fedqml.tables import duration
 
@@ -58,13 +59,14 @@ def cancel_jobs(folder: RunFolder) -> Iterator[str]:
     experiment = folder.load_experiment()
     dispatcher = Dispatcher(Journal(folder.journal) if folder.journal.exists() else None)
     registry = BackendRegistry(experiment.backends, Path(), dispatcher)
+    dispatcher.journal.hold()
     found = dispatcher.journal.open()
     if not found:
         yield "No job is open."
     for submission in found:
         backend = registry[submission.backend]
         assert isinstance(backend, DeviceBackend)
-        fates = dispatcher.cancel(backend.machine, submission, backend.entry.waiting)
+        fates = dispatcher.cancel(backend.machine, submission, backend.entry.waiting.outage_seconds)
         who = f"{submission.key} on {submission.backend}"
         yield f"{who}: {', '.join(f'job {job} {fate}' for job, fate in fates.items()) or 'no job was accepted'}"
 

@@ -5,7 +5,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from qiskit_fedqml.backends.dispatch import JobWaiting
+from qiskit_fedqml.backends.request import JobWaiting
 from qiskit_fedqml.records import RoundRecord
 from qiskit_fedqml.tables import duration
 from qiskit_fedqml.training import ClientUpdate

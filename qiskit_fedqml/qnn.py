@@ -157,14 +157,17 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         Raises:
             BackendError: The device cannot be asked.
         """
-        if isinstance(self.backend, QueuedBackend) and self.backend.refresh():
-            self.program = self._compiled()
+        if isinstance(self.backend, QueuedBackend):
+            self.backend.refresh()
+            if self.backend.calibration_date != self._compiled_for:
+                self.program = self._compiled()
 
     def calibration(self) -> dict[str, Any] | None:
         """Return a device's name, date and the figures of the qubits that the circuit uses; None without a device."""
         return self.backend.calibration_of(self.program) if isinstance(self.backend, QueuedBackend) else None
 
     def _compiled(self) -> Program:
+        self._compiled_for = self.backend.calibration_date if isinstance(self.backend, QueuedBackend) else None
         observables = [_as_paulis(o) for o in self._observables]
         return compile_program(self.backend, self._angles.circuit, self._angles.params, observables)
 

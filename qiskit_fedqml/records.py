@@ -95,6 +95,20 @@ class RoundRecord:
         clients = tuple(ClientRecord.from_json(client) for client in values["clients"])
         return cls(**{**values, "clients": clients, "server_jobs": tuple(values.get("server_jobs", ()))})
 
+    def with_charges(self, charges: Mapping[str, float]) -> "RoundRecord":
+        """Return the record with the QPU seconds that were charged for its jobs, where all of them are known.
+
+        Args:
+            charges: QPU seconds by job id.
+        """
+
+        def charged(jobs: tuple[str, ...], before: float | None) -> float | None:
+            return sum(charges[job] for job in jobs) if jobs and charges.keys() >= set(jobs) else before
+
+        clients = tuple(replace(c, qpu_seconds=charged(c.jobs, c.qpu_seconds)) for c in self.clients)
+        jobs = (*self.server_jobs, *(job for c in self.clients for job in c.jobs))
+        return replace(self, clients=clients, qpu_seconds=charged(jobs, self.qpu_seconds))
+
     def without_times(self) -> "RoundRecord":
         """Return the record without times, memory, job ids and charges: what a rerun must repeat to the bit."""
         clients = tuple(replace(client, seconds=0.0, jobs=(), qpu_seconds=None) for client in self.clients)

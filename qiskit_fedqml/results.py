@@ -19,7 +19,8 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from qiskit_fedqml.backends.journal import Journal, Submission
+from qiskit_fedqml.backends.journal import Journal
+from qiskit_fedqml.backends.submission import Submission
 from qiskit_fedqml.configuration import read_yaml, validate
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.experiment import Experiment
@@ -113,8 +114,10 @@ class RunFolder:
         """Return the jobs that the run sent to devices, in the order in which they were intended.
 
         Raises:
-            ResultError: The journal is damaged.
+            ResultError: It is no result folder, or the journal is damaged.
         """
+        if not (self.path / "config.yaml").is_file():
+            raise ResultError(f"{self.path} is not a result folder: it has no config.yaml.")
         return Journal(self.journal).all() if self.journal.exists() else []
 
     def replace_experiment(self, experiment: Experiment) -> None:
@@ -151,7 +154,7 @@ class RunFolder:
             self.load()
         except ResultError as error:
             raise ResultError(f"{self.path} is not a result folder, so it is not overwritten.") from error
-        alive = Journal(self.journal).open() if self.journal.exists() else []
+        alive = [s for s in self.submissions() if s.is_open and s.account is not None]  # a rehearsal's do not live on
         if alive:
             raise ResultError(
                 f"{self.path} has {len(alive)} jobs that may still wait or run on devices: take them up with "

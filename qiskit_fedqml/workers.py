@@ -79,6 +79,7 @@ def _run_beside_devices(
     for thread in threads:
         thread.start()
     done: dict[int, ClientUpdate] = {}
+    num_given = 0
     try:
         for task in tasks:
             if task.backend not in on_devices:
@@ -90,7 +91,11 @@ def _run_beside_devices(
             while task.client_id not in done:
                 update = _next(arrived)
                 done[update.client_id] = update
+            if len(done) + num_given == len(tasks):
+                for thread in threads:  # a device's thread still closes its batch and asks what was charged
+                    thread.join()
             yield done.pop(task.client_id)
+            num_given += 1
     except BaseException:
         workers.stop()
         for thread in threads:
@@ -108,7 +113,7 @@ def _run_on_device(
         with backend.together():
             for task in tasks:
                 arrived.put(_with_own_tensors(train_client(worker, task)))
-        backend.settle()
+        backend.close_round()
     except BaseException as error:
         arrived.put(error)
 

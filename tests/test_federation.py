@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from qiskit_fedqml import RunResult, load_model, resume_federation, run_federation
-from qiskit_fedqml import federation as federation_module
+from qiskit_fedqml import RunResult, assembly, load_model, resume_federation, rounds, run_federation
 from qiskit_fedqml import training as training_module
 from qiskit_fedqml.aggregation import fedavg
 from qiskit_fedqml.backends.aer import AerBackend
@@ -276,7 +275,7 @@ def test_client_that_explodes_is_refused_once_and_trains_on(tiny, monkeypatch, s
 
 
 def test_aggregate_that_explodes_ends_with_a_clear_error(tiny, monkeypatch):
-    monkeypatch.setattr(federation_module, "loss_and_accuracy", lambda *_: (float("inf"), 0.5))
+    monkeypatch.setattr(rounds, "loss_and_accuracy", lambda *_: (float("inf"), 0.5))
     with pytest.raises(TrainingError, match="Round 1: the aggregate's loss is not finite"):
         run_federation(tiny())
 
@@ -311,9 +310,9 @@ class Failing(AerBackend):
 
 @pytest.mark.parametrize("policy", ["stop", "skip"])
 def test_client_whose_backend_fails(tiny, monkeypatch, policy):
-    original = federation_module.BackendRegistry._open
+    original = assembly.BackendRegistry._open
     monkeypatch.setattr(
-        federation_module.BackendRegistry,
+        assembly.BackendRegistry,
         "_open",
         lambda self, name: Failing(name) if name == "shots" else original(self, name),
     )
@@ -329,7 +328,7 @@ def test_client_whose_backend_fails(tiny, monkeypatch, policy):
 
 
 def test_round_without_any_update_keeps_the_global_model(tiny, monkeypatch):
-    monkeypatch.setattr(federation_module.BackendRegistry, "_open", lambda self, name: Failing(name))
+    monkeypatch.setattr(assembly.BackendRegistry, "_open", lambda self, name: Failing(name))
     result = run_federation(tiny(federation__on_client_failure="skip"))
     assert result.rounds[0].train_loss is None
     assert result.rounds[0].test_loss == result.rounds[1].test_loss

@@ -30,7 +30,7 @@ class JobKey:
         round: The round, from 1; 0 outside of rounds.
         client: The client, from 0; None is the centre.
         step: Counts the evaluations of this kind, from 0.
-        kind: ``"train"`` or ``"test"``.
+        kind: ``"train"``, ``"test"``, ``"test on …"`` by the centre, ``"evaluation"`` of a finished run.
     """
 
     round: int
@@ -178,16 +178,21 @@ class QueuedBackend(Backend, Protocol):
         """Return the circuit in the device's gates and in several layouts, the best first."""
         ...
 
-    def refresh(self) -> bool:
-        """Read the device's calibration again; return whether circuits must be transpiled again."""
+    @property
+    def calibration_date(self) -> str:
+        """The date of the calibration that was read last."""
+        ...
+
+    def refresh(self) -> None:
+        """Read the device's calibration again."""
         ...
 
     def calibration_of(self, program: Program) -> dict[str, Any]:
         """Return device, date and the figures of the qubits that a program uses, as plain values."""
         ...
 
-    def settle(self) -> None:
-        """Ask again for charges that were not known yet."""
+    def close_round(self) -> None:
+        """Tidy up when all clients of a round have come back."""
         ...
 
     def together(self) -> AbstractContextManager[None]:

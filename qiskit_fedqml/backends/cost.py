@@ -7,11 +7,13 @@ time"). An execution is one shot of one bound circuit in one measurement basis.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.transpiler import Target
 
+from qiskit_fedqml.backends.entries import IBMEntry
 from qiskit_fedqml.errors import BackendError
 
 SECONDS_PER_JOB = 2.0
@@ -53,6 +55,25 @@ class Timing:
         """Return the cost of one job."""
         each = self.circuit_seconds + self.rep_delay_seconds
         return JobCost(circuits, executions, SECONDS_PER_JOB + each * executions)
+
+
+def rep_delay_seconds(entry: IBMEntry, device: Any) -> float:
+    """Return the time between two executions on a device: the entry's option, or the device's own.
+
+    Raises:
+        BackendError: The option is not in the device's range.
+    """
+    configuration = device.configuration()
+    asked = entry.options.get("execution", {}).get("rep_delay")
+    if asked is None:
+        own = getattr(configuration, "default_rep_delay", None)
+        return DEFAULT_REP_DELAY_SECONDS if own is None else float(own)
+    least, most = getattr(configuration, "rep_delay_range", None) or (0.0, float("inf"))
+    if not least <= asked <= most:
+        raise BackendError(
+            f"options.execution.rep_delay must be from {least:g} to {most:g} s on {device.name}, but is {asked:g} s."
+        )
+    return float(asked)
 
 
 def circuit_seconds(circuit: QuantumCircuit, measured: Iterable[int], target: Target) -> float:

@@ -1,11 +1,12 @@
 """A device with a queue as a backend: layouts, points, jobs in parts, and what they cost."""
 
 import itertools
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,19 +14,24 @@ from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.primitives import BaseEstimatorV2
-from qiskit.transpiler import Target, generate_preset_pass_manager
+from qiskit.transpiler import generate_preset_pass_manager
 
 from qiskit_fedqml import parameter_shift, spsa
 from qiskit_fedqml.backends.base import Evaluation, JobKey, Program, broadcast_pub
-from qiskit_fedqml.backends.cost import JobCost, Timing, circuit_seconds
-from qiskit_fedqml.backends.dispatch import Dispatcher, JobRequest, Policy, TooLongError, receipt
+from qiskit_fedqml.backends.cost import JobCost, Timing, circuit_seconds, rep_delay_seconds
+from qiskit_fedqml.backends.dispatch import Dispatcher, receipt
 from qiskit_fedqml.backends.entries import IBMEntry, Spsa
-from qiskit_fedqml.backends.journal import Submission
+from qiskit_fedqml.backends.figures import figures_of, success_probability
 from qiskit_fedqml.backends.machine import Machine
+from qiskit_fedqml.backends.request import JobRequest, Policy, TooLongError
+from qiskit_fedqml.backends.submission import Submission
 from qiskit_fedqml.errors import BackendError, JobError
+
+Answer = TypeVar("Answer")
 
 _LONGEST_JOB_SECONDS = 3 * 3600
 """QPU seconds that the service grants one job."""
+_SETTLING_TRIES = 6
 _LARGEST_JOB_BYTES = 200_000_000
 """Angles of one job; the service takes inputs of some 300 MB."""
 
@@ -68,8 +74,8 @@ class DeviceBackend:
         self._name, self.entry, self.machine, self.dispatcher = name, entry, machine, dispatcher
         self._policy = Policy(entry.waiting, entry.budget_seconds, entry.on_cancellation == "resubmit")
         self._timings: WeakKeyDictionary[Program, Timing] = WeakKeyDictionary()
+        self._rep_delay_seconds = rep_delay_seconds(entry, machine.qiskit_backend)
         self._loose_keys = itertools.count()
-        self._date = machine.calibration().date
 
     @property
     def name(self) -> str:
@@ -91,7 +97,7 @@ class DeviceBackend:
         return {
             "type": "ibm",
             "device": self.machine.device,
-            "calibration_date": self._date,
+            "calibration_date": self.calibration_date,
             "num_qubits": self.machine.qiskit_backend.num_qubits,
             "shots": self.shots,
         }
@@ -122,29 +128,48 @@ class DeviceBackend:
             ]
         except QiskitError as error:
             raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error.message}") from error
-        return sorted(found, key=lambda transpiled: -_success_probability(transpiled, device.target))
+        return sorted(found, key=lambda transpiled: -success_probability(transpiled, device.target))
 
     def estimator(self, seed: int | None = None) -> BaseEstimatorV2:
         """Return the estimator by which jobs are made; its draws are the device's own."""
-        return self.machine.estimator()
+        return self.machine.primitive.estimator(self.machine.qiskit_backend, [])
 
-    def refresh(self) -> bool:
-        """Read the calibration again; return whether it is another one.
+    @property
+    def calibration_date(self) -> str:
+        """The date of the calibration that was read last."""
+        return self.machine.calibration().date
+
+    def refresh(self) -> None:
+        """Read the calibration again.
 
         Raises:
             BackendError: The service cannot be asked.
         """
-        self.dispatcher.ask(self.machine.refresh, self.entry.waiting, f"Backend {self.name!r}")
-        before, self._date = self._date, self.machine.calibration().date
-        return before != self._date
+        self._ask(self.machine.refresh)
 
     def together(self) -> AbstractContextManager[None]:
         """Let the jobs that are sent inside run as one batch or session, if the entry wants one."""
         return self.machine.together()
 
-    def settle(self) -> None:
-        """Ask again for the charge of jobs that the service had not reckoned up yet."""
+    def close_round(self) -> None:
+        """Cancel what skipped clients have left behind, and ask for charges that were not known."""
+        self.dispatcher.close_round(self.machine, self.name, self._policy)
         self.dispatcher.settle(self.machine, self.name)
+
+    def settle(self) -> None:
+        """Ask for charges that are not known yet, a few times: the service reckons them up after a job has ended."""
+        if self.entry.is_rehearsal:
+            return
+        for attempt in range(_SETTLING_TRIES):
+            if attempt:
+                self.dispatcher.patience.sleep(self.entry.waiting.poll_seconds)
+            if self.dispatcher.settle(self.machine, self.name):
+                return
+
+    def charges(self) -> dict[str, float]:
+        """Return the QPU seconds that were charged for each job of the run, as far as they are known, by job id."""
+        known = {s.job_id: s.reported_seconds for s in self.dispatcher.journal.all() if s.backend == self.name}
+        return {job: seconds for job, seconds in known.items() if job is not None and seconds is not None}
 
     def remaining_seconds(self) -> float | None:
         """Return the QPU seconds that the account has left, or None where there is no limit.
@@ -152,25 +177,12 @@ class DeviceBackend:
         Raises:
             BackendError: The service cannot be asked.
         """
-        return self.dispatcher.ask(self.machine.remaining_seconds, self.entry.waiting, f"Backend {self.name!r}")
+        return self._ask(self.machine.remaining_seconds)
 
     def calibration_of(self, program: Program) -> dict[str, Any]:
         """Return device, date and the figures of the qubits and couplings that a program uses, as plain values."""
-        target = self.machine.qiskit_backend.target
-        used = {program.circuit.find_bit(q).index for i in program.circuit.data for q in i.qubits}
-        measured = _measured(program)
-        couplings = {
-            tuple(program.circuit.find_bit(q).index for q in i.qubits): i.operation.name
-            for i in program.circuit.data
-            if i.operation.num_qubits == 2 and i.operation.name != "barrier"
-        }
-        return {
-            "device": self.machine.device,
-            "date": self._date,
-            "qubits": {str(q): _figures(target, q, q in measured) for q in sorted(used | set(measured))},
-            "couplings": {"-".join(map(str, on)): _error(target, name, on) for on, name in sorted(couplings.items())},
-            "success_probability": _success_probability(program.circuit, target, measured),
-        }
+        figures = figures_of(program.circuit, _measured(program), self.machine.qiskit_backend.target)
+        return {"device": self.machine.device, "date": self.calibration_date, **figures}
 
     def cost(self, program: Program, num_samples: int, *, jacobian: bool) -> list[JobCost]:
         """Return what the jobs of one evaluation are expected to cost."""
@@ -182,7 +194,8 @@ class DeviceBackend:
         """Return the size of one evaluation as it is sent; of random angles, since it is compressed."""
         angles = np.random.default_rng(0).uniform(-np.pi, np.pi, (num_samples, len(program.angles)))
         question = _Question(program, angles, jacobian, 0, JobKey(0, None, 0, "plan"))
-        return self.machine.payload_bytes(self._pub(question, _Part("", 0, num_samples)))
+        pub = self._pub(question, _Part("", 0, num_samples))
+        return self.machine.primitive.payload_bytes(pub, self.machine.qiskit_backend)
 
     def evaluate(
         self,
@@ -208,6 +221,8 @@ class DeviceBackend:
         """
         program.check_angles(angles)
         key = key or JobKey(0, None, next(self._loose_keys), "loose")
+        if seed is None and jacobian and isinstance(self.entry.gradient, Spsa):
+            seed = secrets.randbits(63)  # once, so that the directions of the points are those of the derivatives
         question = _Question(program, angles, jacobian, seed, key)
         answers = self._answers(question, _Part("", 0, len(angles)))
         submissions = [submission for _, _, submission in answers]
@@ -220,6 +235,9 @@ class DeviceBackend:
             jobs=tuple(receipt(s) for s in submissions),
         )
 
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        return self.dispatcher.patience.ask(question, self.entry.waiting.outage_seconds)
+
     def _answers(
         self, question: _Question, part: _Part
     ) -> list[tuple[NDArray[np.float64], NDArray[np.float64], Submission]]:
@@ -231,8 +249,9 @@ class DeviceBackend:
             backend=self.name,
             key=question.key,
             part=part.name,
-            fingerprint=self._fingerprint(question, part),
-            details={"shifted": list(question.program.shifted), "calibration": self._date},
+            fingerprint=self._fingerprint(question),
+            angles=question.angles[part.start : part.stop],
+            details={"shifted": list(question.program.shifted), "calibration": self.calibration_date},
             pub=lambda: self._pub(question, part),
             cost=cost,
         )
@@ -250,32 +269,36 @@ class DeviceBackend:
         if part.stop - part.start < 2:
             return False
         journal = self.dispatcher.journal
-        if journal.latest(question.key, part.name) is not None:
+        if journal.latest(self.name, question.key, part.name) is not None:
             return False
-        if journal.latest(question.key, part.halves()[0].name) is not None:
+        if journal.latest(self.name, question.key, part.halves()[0].name) is not None:
             return True
         (cost,) = self._cost_of(question, part, whole=True)
-        return self._exceeds(cost)
+        return self._exceeds(question, cost)
 
-    def _exceeds(self, cost: JobCost) -> bool:
+    def _exceeds(self, question: _Question, cost: JobCost) -> bool:
         longest = self.entry.max_execution_seconds or _LONGEST_JOB_SECONDS
-        return cost.seconds > longest or cost.circuits * 32 * 8 > _LARGEST_JOB_BYTES
+        num_bytes = cost.circuits * len(question.program.angles) * 8
+        return cost.seconds > longest or num_bytes > _LARGEST_JOB_BYTES
 
     def _cost_of(self, question: _Question, part: _Part, *, whole: bool = False) -> list[JobCost]:
         """Return the cost of each job that a part would be sent in; of one job if ``whole``."""
         program, num_samples = question.program, part.stop - part.start
         circuits = num_samples * self._num_points(question) * program.num_groups
-        cost = self._timing(program).cost(*self.machine.size(self._pub(question, part), circuits))
-        if whole or num_samples < 2 or not self._exceeds(cost):
+        size = circuits, circuits * self.shots
+        if not self.machine.primitive.is_plain():
+            size = self.machine.primitive.size(self._pub(question, part), self.machine.qiskit_backend)
+        cost = self._timing(program).cost(*size)
+        if whole or num_samples < 2 or not self._exceeds(question, cost):
             return [cost]
         return [cost for half in part.halves() for cost in self._cost_of(question, half)]
 
     def _timing(self, program: Program) -> Timing:
         if program not in self._timings:
             device = self.machine.qiskit_backend
-            measured = range(device.num_qubits) if self.machine.measures_all_qubits else _measured(program)
+            measured = range(device.num_qubits) if self.machine.primitive.measures_all_qubits else _measured(program)
             length = circuit_seconds(program.circuit, measured, device.target)
-            self._timings[program] = Timing(length, self.machine.rep_delay_seconds)
+            self._timings[program] = Timing(length, self._rep_delay_seconds)
         return self._timings[program]
 
     def _num_points(self, question: _Question) -> int:
@@ -310,43 +333,16 @@ class DeviceBackend:
         all_directions = spsa.directions(question.seed, *question.angles.shape)
         return all_directions[part.start : part.stop, list(moved)]
 
-    def _fingerprint(self, question: _Question, part: _Part) -> str:
-        """Return a digest of what is asked, apart from layout and calibration, which may change before a replay."""
-        digest = sha256(np.ascontiguousarray(question.angles[part.start : part.stop]).tobytes())
-        asked = {"shots", "primitive", "resilience_level", "options", "gradient"}
-        digest.update(self.entry.model_dump_json(include=asked).encode())
-        digest.update(f"{question.jacobian} {question.seed}".encode())
-        return digest.hexdigest()
+    def _fingerprint(self, question: _Question) -> str:
+        """Return a digest of how it is asked, apart from layout and calibration, which may change before a replay."""
+        asked = {"device", "shots", "primitive", "resilience_level", "options", "gradient"}
+        seed = question.seed if isinstance(self.entry.gradient, Spsa) else None
+        outputs = len(question.program.observables)
+        settings = f"{self.entry.model_dump_json(include=asked)} {question.jacobian} {seed} {outputs}"
+        return sha256(settings.encode()).hexdigest()
 
 
 def _measured(program: Program) -> list[int]:
     """Return the qubits that the observables act on."""
     support = np.any([(o.paulis.x | o.paulis.z).any(axis=0) for o in program.observables], axis=0)
     return [int(q) for q in np.flatnonzero(support)]
-
-
-def _success_probability(circuit: QuantumCircuit, target: Target, measured: Sequence[int] = ()) -> float:
-    """Return the chance that no gate and no readout errs, Π(1 − ε), by the calibration."""
-    probability = 1.0
-    for instruction in circuit.data:
-        on = tuple(circuit.find_bit(q).index for q in instruction.qubits)
-        probability *= 1 - (_error(target, instruction.operation.name, on) or 0.0)
-    for qubit in measured:
-        probability *= 1 - (_error(target, "measure", (qubit,)) or 0.0)
-    return probability
-
-
-def _error(target: Target, name: str, on: tuple[int, ...]) -> float | None:
-    """Return the error that a calibration states of a gate; None where it states none."""
-    properties = target[name].get(on) if name in target.operation_names else None
-    return None if properties is None or properties.error is None else float(properties.error)
-
-
-def _figures(target: Target, qubit: int, is_measured: bool) -> dict[str, float | None]:
-    properties = target.qubit_properties[qubit] if target.qubit_properties else None
-    figures = {
-        "t1_seconds": getattr(properties, "t1", None),
-        "t2_seconds": getattr(properties, "t2", None),
-        "sx_error": _error(target, "sx", (qubit,)),
-    }
-    return {**figures, "readout_error": _error(target, "measure", (qubit,))} if is_measured else figures

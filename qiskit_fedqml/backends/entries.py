@@ -122,11 +122,16 @@ class Waiting(StrictModel):
     queue_seconds: PositiveNumber | None = None
 
 
-def _kind_of(value: Any, model: type[StrictModel], tag: str) -> str | None:
-    """Return the tag of a name or of a mapping; None for what is neither."""
-    if isinstance(value, str):
+def _kind_of_device(value: Any) -> str | None:
+    if isinstance(value, str) and value:
         return "name"
-    return tag if isinstance(value, (dict, model)) else None
+    return "least busy device" if isinstance(value, (dict, LeastBusy)) else None
+
+
+def _kind_of_gradient(value: Any) -> str | None:
+    if value == "parameter_shift":
+        return "name"
+    return "SPSA" if isinstance(value, (dict, Spsa)) else None
 
 
 _OWN_OPTIONS = {
@@ -153,7 +158,7 @@ class IBMEntry(StrictModel):
     device: Annotated[
         Annotated[str, Tag("name")] | Annotated[LeastBusy, Tag("least busy device")],
         Discriminator(
-            lambda value: _kind_of(value, LeastBusy, "least busy device"),
+            _kind_of_device,
             custom_error_type="device",
             custom_error_message="must be a device's name or {least_busy: {min_qubits: N}}",
         ),
@@ -173,7 +178,7 @@ class IBMEntry(StrictModel):
     gradient: Annotated[
         Annotated[Literal["parameter_shift"], Tag("name")] | Annotated[Spsa, Tag("SPSA")],
         Discriminator(
-            lambda value: _kind_of(value, Spsa, "SPSA"),
+            _kind_of_gradient,
             custom_error_type="gradient",
             custom_error_message="must be parameter_shift or {spsa: {perturbation: RAD}}",
         ),
@@ -200,7 +205,9 @@ class IBMEntry(StrictModel):
         if self.is_rehearsal:
             useless = [k for k in ("account", "instance", "channel") if getattr(self, k) is not None]
             if useless:
-                raise ValueError(f"{', '.join(useless)} have no effect on the fake device {self.device!r}")
+                raise ValueError(f"a fake device such as {self.device!r} has no use for {', '.join(useless)}")
+        if self.mode == "session" and self.budget_seconds is not None:
+            raise ValueError("budget_seconds cannot be kept in mode: session, which is charged by the clock; use batch")
         if self.initial_layout is not None and "layout_trials" in self.model_fields_set:
             raise ValueError("layout_trials has no effect with an initial_layout")
         return self
@@ -301,4 +308,10 @@ class BackendsFile(StrictModel):
                 raise ValueError(f"assignment.{key} names the backend {name!r}{nearest(name, self.backends)}")
         if self.budget_seconds is not None and not any(isinstance(e, IBMEntry) for e in self.backends.values()):
             raise ValueError("budget_seconds has no effect without a backend of type ibm")
+        sessions = [n for n, e in self.backends.items() if isinstance(e, IBMEntry) and e.mode == "session"]
+        if self.budget_seconds is not None and sessions:
+            raise ValueError(
+                f"budget_seconds cannot be kept with mode: session (of {', '.join(sessions)}), which is charged by the "
+                "clock; use batch"
+            )
         return self

@@ -13,21 +13,18 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_fedqml.backends.base import JobKey
+from qiskit_fedqml.backends.submission import OPEN, State, Submission
 from qiskit_fedqml.errors import ResultError
-
-State = Literal["intended", "sent", "done", "failed", "cancelled", "too long"]
-OPEN: tuple[State, ...] = ("intended", "sent")
-"""States of submissions whose jobs may be waiting or running."""
 
 _CENTRE = -1
 _SCHEMA = """
@@ -35,72 +32,22 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS submissions (
     tag TEXT PRIMARY KEY,
     round INTEGER NOT NULL, client INTEGER NOT NULL, step INTEGER NOT NULL, kind TEXT NOT NULL, part TEXT NOT NULL,
-    attempt INTEGER NOT NULL, backend TEXT NOT NULL, device TEXT NOT NULL, fingerprint TEXT NOT NULL,
+    attempt INTEGER NOT NULL, backend TEXT NOT NULL, device TEXT NOT NULL, account TEXT, fingerprint TEXT NOT NULL,
     request TEXT NOT NULL, circuits INTEGER NOT NULL, executions INTEGER NOT NULL, planned_seconds REAL NOT NULL,
-    state TEXT NOT NULL, job_id TEXT, reported_seconds REAL, duplicates TEXT NOT NULL DEFAULT '{}', reason TEXT,
-    intended_at TEXT NOT NULL, sent_at TEXT, ended_at TEXT, result BLOB,
-    UNIQUE (round, client, step, kind, part, attempt)
+    state TEXT NOT NULL, job_id TEXT, reported_seconds REAL, reason TEXT,
+    duplicates TEXT NOT NULL DEFAULT '{}', duplicates_ran INTEGER NOT NULL DEFAULT 0,
+    doubtful INTEGER NOT NULL DEFAULT 0,
+    intended_at TEXT NOT NULL, sent_at TEXT, ended_at TEXT, angles BLOB NOT NULL, result BLOB,
+    UNIQUE (backend, round, client, step, kind, part, attempt)
 );
 """
 
 
-@dataclass(frozen=True)
-class Submission:
-    """A row of the journal, without the result.
-
-    Args:
-        tag: The job's tag, unique to this row.
-        key: What the job is for.
-        part: Which part of the evaluation's samples: "" is all, "0" and "1" its halves, "01" the second half of "0".
-        attempt: From 0; a job that failed for the service's own reasons is sent again as the next attempt.
-        backend: The backend's name in the registry.
-        device: The device's name.
-        fingerprint: Digest of what was asked, apart from layout and calibration.
-        request: What is needed to read the answer, as JSON values.
-        circuits: Bound circuits.
-        executions: Their shots.
-        planned_seconds: QPU seconds that were estimated.
-        state: How far it is.
-        job_id: The service's name of the job, once known.
-        reported_seconds: QPU seconds that the service charged, once known.
-        duplicates: Other jobs that the same submission made (the client library sends a submission again after a
-            503), each with ``"cancelled"`` or ``"ran"``.
-        reason: Why it failed.
-    """
-
-    tag: str
-    key: JobKey
-    part: str
-    attempt: int
-    backend: str
-    device: str
-    fingerprint: str
-    request: dict[str, Any]
-    circuits: int
-    executions: int
-    planned_seconds: float
-    state: State
-    job_id: str | None = None
-    reported_seconds: float | None = None
-    duplicates: Mapping[str, str] = field(default_factory=dict)
-    reason: str | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its job may be waiting or running."""
-        return self.state in OPEN
-
-    @property
-    def charged_seconds(self) -> float:
-        """QPU seconds to reckon with: what was reported, or else what was planned; duplicates that ran as planned."""
-        own = self.planned_seconds if self.reported_seconds is None else self.reported_seconds
-        return own + self.planned_seconds * sum(fate == "ran" for fate in self.duplicates.values())
-
-
 _COLUMNS = (
-    "tag, round, client, step, kind, part, attempt, backend, device, fingerprint, request, circuits, executions, "
-    "planned_seconds, state, job_id, reported_seconds, duplicates, reason"
+    "tag, round, client, step, kind, part, attempt, backend, device, account, fingerprint, request, circuits, "
+    "executions, planned_seconds, state, job_id, reported_seconds, reason, duplicates, doubtful"
 )
+_CHARGED = "COALESCE(reported_seconds, planned_seconds) + duplicates_ran * planned_seconds"
 
 
 class Journal:
@@ -196,70 +143,121 @@ class Journal:
             row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
-    def tag(self, key: JobKey, part: str, attempt: int) -> str:
+    def tag(self, backend: str, key: JobKey, part: str, attempt: int) -> str:
         """Return the tag of a submission: at most 24 characters, unlike that of any other run."""
-        return "fq" + sha256(f"{self.run_id}/{key}/{part}/{attempt}".encode()).hexdigest()[:22]
+        return "fq" + sha256(f"{self.run_id}/{backend}/{key}/{part}/{attempt}".encode()).hexdigest()[:22]
 
-    def latest(self, key: JobKey, part: str) -> Submission | None:
-        """Return the last attempt for a key and part, or None."""
-        found = self._select("round = ? AND client = ? AND step = ? AND kind = ? AND part = ?", (*_key(key), part))
+    def latest(self, backend: str, key: JobKey, part: str) -> Submission | None:
+        """Return the last attempt for a backend's key and part, or None."""
+        where = "backend = ? AND round = ? AND client = ? AND step = ? AND kind = ? AND part = ?"
+        found = self._select(where, (backend, *_key(key), part))
         return max(found, key=lambda submission: submission.attempt, default=None)
 
     def all(self) -> list[Submission]:
         """Return all submissions in the order in which they were intended."""
         return self._select("1", ())
 
-    def open(self) -> list[Submission]:
-        """Return the submissions whose jobs may be waiting or running."""
-        return self._select("state IN (?, ?)", OPEN)
+    def open(self, backend: str | None = None) -> list[Submission]:
+        """Return the submissions whose jobs may be waiting or running; of one backend or of all."""
+        return self._select("state IN (?, ?) AND backend = COALESCE(?, backend)", (*OPEN, backend))
 
-    def spent_seconds(self, backend: str | None = None) -> float:
-        """Return the QPU seconds of all submissions, those that are still open included; of one backend or of all."""
-        return sum(s.charged_seconds for s in self.all() if backend in (None, s.backend))
+    def unsettled(self, backend: str) -> list[Submission]:
+        """Return a backend's submissions that are done, but whose charge is not known, or that may have duplicates."""
+        return self._select("backend = ? AND state = 'done' AND (reported_seconds IS NULL OR doubtful)", (backend,))
 
-    def intend(self, submission: Submission) -> None:
-        """Write a submission before its job is sent."""
+    def spent_seconds(self, backend: str | None = None, *, without: str = "") -> float:
+        """Return the QPU seconds of all submissions, those that are still open included.
+
+        Args:
+            backend: Of one backend, or of all.
+            without: The tag of a submission that is left out.
+        """
+        return self._sum(_CHARGED, "backend = COALESCE(?, backend) AND tag != ?", (backend, without))
+
+    def uncharged_seconds(self, account: str | None, *, without: str = "") -> float:
+        """Return the planned QPU seconds that the service has not charged to an account yet."""
+        where = "account = ? AND reported_seconds IS NULL AND state IN ('intended', 'sent', 'done') AND tag != ?"
+        return self._sum("planned_seconds", where, (account, without))
+
+    def intend(self, submission: Submission, angles: NDArray[np.float64]) -> None:
+        """Write a submission before its job is sent.
+
+        Args:
+            submission: The submission.
+            angles: What is asked for, shape (samples, angles).
+        """
         key = _key(submission.key)
         values = (
             *(submission.tag, *key, submission.part, submission.attempt, submission.backend, submission.device),
-            *(submission.fingerprint, json.dumps(submission.request), submission.circuits, submission.executions),
-            *(submission.planned_seconds, "intended", _now()),
+            *(
+                submission.account,
+                submission.fingerprint,
+                json.dumps(submission.request),
+                submission.circuits,
+                submission.executions,
+            ),
+            *(submission.planned_seconds, "intended", _now(), _blob(angles)),
         )
-        columns = _COLUMNS.split(", ")[:14]
+        columns = [*_COLUMNS.split(", ")[:15], "state", "intended_at", "angles"]
         with self.transaction():
             self._db.execute(
-                f"INSERT INTO submissions ({', '.join(columns)}, state, intended_at) VALUES ({', '.join('?' * 16)})",
-                values,
+                f"INSERT INTO submissions ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", values
             )
+
+    def revise(self, submission: Submission) -> None:
+        """Write how an intended submission is sent now, where device, layout and cost may be others."""
+        self._update(
+            submission.tag,
+            device=submission.device,
+            request=json.dumps(submission.request),
+            circuits=submission.circuits,
+            executions=submission.executions,
+            planned_seconds=submission.planned_seconds,
+        )
+
+    def doubt(self, tag: str) -> None:
+        """Write that nobody knows whether the service took a submission."""
+        self._update(tag, doubtful=1)
 
     def sent(self, tag: str, job_id: str) -> None:
         """Write the id of the accepted job."""
         self._update(tag, state="sent", job_id=job_id, sent_at=_now())
 
-    def done(self, tag: str, expectations: NDArray[np.float64], reported_seconds: float | None) -> None:
-        """Write the answer, expectation values of any shape, and what the job cost."""
-        buffer = io.BytesIO()
-        np.save(buffer, expectations, allow_pickle=False)
-        self._update(tag, state="done", result=buffer.getvalue(), reported_seconds=reported_seconds, ended_at=_now())
+    def done(self, tag: str, expectations: NDArray[np.float64]) -> None:
+        """Write the answer, expectation values of any shape."""
+        self._update(tag, state="done", result=_blob(expectations), ended_at=_now())
 
     def ended(self, tag: str, state: State, reason: str, charged_seconds: float | None) -> None:
         """Write that the job ended without an answer."""
         self._update(tag, state=state, reason=reason, reported_seconds=charged_seconds, ended_at=_now())
 
     def reported(self, tag: str, seconds: float) -> None:
-        """Write what the job cost, where that became known later."""
+        """Write what the job was charged."""
         self._update(tag, reported_seconds=seconds)
 
     def duplicated(self, tag: str, fates: Mapping[str, str]) -> None:
         """Write which other jobs the submission made, and whether each was cancelled or ran."""
-        self._update(tag, duplicates=json.dumps(dict(fates)))
+        ran = sum(fate == "ran" for fate in fates.values())
+        self._update(tag, duplicates=json.dumps(dict(fates)), duplicates_ran=ran)
 
     def result(self, tag: str) -> NDArray[np.float64]:
         """Return the answer of a submission that is done."""
+        return self._array("result", tag)
+
+    def angles(self, tag: str) -> NDArray[np.float64]:
+        """Return what was asked for, shape (samples, angles)."""
+        return self._array("angles", tag)
+
+    def _array(self, column: str, tag: str) -> NDArray[np.float64]:
         with self._lock:
-            (blob,) = self._db.execute("SELECT result FROM submissions WHERE tag = ?", (tag,)).fetchone()
+            (blob,) = self._db.execute(f"SELECT {column} FROM submissions WHERE tag = ?", (tag,)).fetchone()
         values: NDArray[np.float64] = np.load(io.BytesIO(blob), allow_pickle=False)
         return values
+
+    def _sum(self, what: str, condition: str, values: tuple[Any, ...]) -> float:
+        with self._lock:
+            row = self._db.execute(f"SELECT TOTAL({what}) FROM submissions WHERE {condition}", values).fetchone()
+        return float(row[0])
 
     def _select(self, condition: str, values: tuple[Any, ...]) -> list[Submission]:
         try:
@@ -298,7 +296,14 @@ def _submission(row: tuple[Any, ...]) -> Submission:
     values = dict(zip(names, rest, strict=True))
     values["request"] = json.loads(values["request"])
     values["duplicates"] = json.loads(values["duplicates"])
+    values["doubtful"] = bool(values["doubtful"])
     return Submission(tag=tag, key=key, **values)
+
+
+def _blob(values: NDArray[np.float64]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _now() -> str:

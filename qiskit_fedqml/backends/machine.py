@@ -1,4 +1,4 @@
-"""What a backend and a dispatcher need of a device's service, and what the service may answer."""
+"""What a backend and a dispatcher need of a device and its service, and what the service may answer."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.providers import BackendV2
 
 from qiskit_fedqml.backends.calibration import Calibration
+from qiskit_fedqml.backends.entries import IBMEntry
 
 
 class UnreachableError(Exception):
@@ -41,11 +42,43 @@ class JobStatus:
     pending: int | None = None
 
 
+class Primitive(Protocol):
+    """How PUBs become jobs."""
+
+    @property
+    def measures_all_qubits(self) -> bool:
+        """Whether all of the device's qubits are measured, not only those of the observables."""
+        ...
+
+    def with_entry(self, entry: IBMEntry) -> "Primitive":
+        """Return the same for another entry."""
+        ...
+
+    def estimator(self, mode: Any, tags: list[str], seed: int | None = None) -> BaseEstimatorV2:
+        """Return an estimator on a device, batch or session, whose jobs carry these tags."""
+        ...
+
+    def is_plain(self) -> bool:
+        """Return whether each circuit runs as it is, without randomisations or mitigation."""
+        ...
+
+    def size(self, pub: Any, device: BackendV2) -> tuple[int, int]:
+        """Return circuits and executions of a PUB, randomisations included."""
+        ...
+
+    def payload_bytes(self, pub: Any, device: BackendV2) -> int:
+        """Return the size of a PUB as it is sent."""
+        ...
+
+
 class Machine(Protocol):
     """A device and its service.
 
-    Each call may raise UnreachableError or RateLimitedError, and BackendError for what trying again cannot mend.
+    Calls that ask the service may raise UnreachableError or RateLimitedError, and BackendError for what trying again
+    cannot mend.
     """
+
+    primitive: Primitive
 
     @property
     def device(self) -> str:
@@ -53,18 +86,13 @@ class Machine(Protocol):
         ...
 
     @property
+    def account(self) -> str | None:
+        """The instance that is charged; None where nobody charges."""
+        ...
+
+    @property
     def qiskit_backend(self) -> BackendV2:
         """The device as Qiskit's transpiler knows it."""
-        ...
-
-    @property
-    def rep_delay_seconds(self) -> float:
-        """The time between two executions."""
-        ...
-
-    @property
-    def measures_all_qubits(self) -> bool:
-        """Whether all of the device's qubits are measured, not only those of the observables."""
         ...
 
     def calibration(self) -> Calibration:
@@ -77,18 +105,6 @@ class Machine(Protocol):
 
     def together(self) -> AbstractContextManager[None]:
         """Let the jobs that are sent inside run as one batch or session, if the backend's entry wants one."""
-        ...
-
-    def estimator(self) -> BaseEstimatorV2:
-        """Return the estimator by which jobs are made."""
-        ...
-
-    def size(self, pub: Any, circuits: int) -> tuple[int, int]:
-        """Return circuits and executions of a PUB that binds ``circuits`` circuits, randomisations included."""
-        ...
-
-    def payload_bytes(self, pub: Any) -> int:
-        """Return the size of a PUB as it is sent."""
         ...
 
     def check_ready(self) -> None:
@@ -104,7 +120,7 @@ class Machine(Protocol):
         ...
 
     def find(self, tag: str) -> list[str]:
-        """Return the ids of all jobs with a tag, the oldest first."""
+        """Return the ids of the jobs with a tag, the oldest first."""
         ...
 
     def status(self, job_id: str) -> JobStatus:
@@ -116,7 +132,7 @@ class Machine(Protocol):
         ...
 
     def usage(self, job_id: str) -> float | None:
-        """Return the QPU seconds that a job was charged, or None where that is not known yet."""
+        """Return the QPU seconds that a job was charged, or None where that is not known (yet)."""
         ...
 
     def cancel(self, job_id: str) -> bool:

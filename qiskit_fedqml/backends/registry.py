@@ -107,6 +107,10 @@ class BackendRegistry(Mapping[str, Backend]):
         draw = derive_seed(default.seed, "assignment", client=client_id)
         return default.random[draw % len(default.random)]
 
+    def opened(self) -> list[Backend]:
+        """Return the backends that were used so far."""
+        return list(self._opened.values())
+
     def is_queued(self, name: str) -> bool:
         """Return whether a backend's jobs wait in a queue elsewhere; it is not opened for it."""
         return isinstance(self.file.backends[name], IBMEntry)
@@ -173,10 +177,10 @@ class BackendRegistry(Mapping[str, Backend]):
             from qiskit_fedqml.backends.ibm import open_machine
 
             try:
-                machine = open_machine(name, entry, self.dispatcher.journal.remember)
+                machine = open_machine(name, entry, self.dispatcher.journal)
+                return DeviceBackend(name, entry, machine, self.dispatcher)
             except BackendError as error:
                 raise BackendError(f"Backend {name!r}: {error}") from error
-            return DeviceBackend(name, entry, machine, self.dispatcher)
         try:
             noise = self._noise(entry)
         except BackendError as error:

@@ -8,6 +8,10 @@ from typing import TypeVar
 Answer = TypeVar("Answer")
 
 
+class NoAnswerError(Exception):
+    """A call took too long."""
+
+
 def call_within(seconds: float, function: Callable[[], Answer], name: str) -> Answer:
     """Return what a function returns, or raise what it raises.
 
@@ -20,7 +24,7 @@ def call_within(seconds: float, function: Callable[[], Answer], name: str) -> An
         name: The thread's name.
 
     Raises:
-        TimeoutError: It took longer.
+        NoAnswerError: It took longer.
     """
     answers: queue.SimpleQueue[tuple[list[Answer], BaseException | None]] = queue.SimpleQueue()
 
@@ -34,7 +38,7 @@ def call_within(seconds: float, function: Callable[[], Answer], name: str) -> An
     try:
         answer, error = answers.get(timeout=seconds)
     except queue.Empty:
-        raise TimeoutError(f"no answer within {seconds:g} s") from None
+        raise NoAnswerError(f"no answer within {seconds:g} s") from None
     if error is not None:
         raise error
     return answer[0]

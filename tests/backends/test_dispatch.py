@@ -7,9 +7,10 @@ import pytest
 
 from qiskit_fedqml.backends.base import JobKey
 from qiskit_fedqml.backends.cost import JobCost, Timing
-from qiskit_fedqml.backends.dispatch import Dispatcher, JobRequest, Policy
+from qiskit_fedqml.backends.dispatch import Dispatcher
 from qiskit_fedqml.backends.entries import Waiting
 from qiskit_fedqml.backends.machine import JobStatus, RateLimitedError, UnreachableError
+from qiskit_fedqml.backends.request import JobRequest, Policy
 from qiskit_fedqml.errors import BudgetError, JobError
 
 POLICY = Policy(Waiting(poll_seconds=0.01, outage_seconds=0.5))
@@ -18,7 +19,7 @@ POLICY = Policy(Waiting(poll_seconds=0.01, outage_seconds=0.5))
 class Machine:
     """A machine that answers at once; ``listed_after`` looks a job is listed by its tag."""
 
-    device = "mine"
+    device, account = "mine", "crn"
 
     def __init__(self, listed_after=0):
         self.jobs, self.looks, self.listed_after = {}, 0, listed_after
@@ -59,7 +60,8 @@ class Machine:
 
 
 def request(step=0, seconds=2.0, fingerprint="same"):
-    return JobRequest("mine", JobKey(1, 0, step, "train"), "", fingerprint, {}, lambda: None, JobCost(1, 1, seconds))
+    key, angles = JobKey(1, 0, step, "train"), np.zeros((2, 3))
+    return JobRequest("mine", key, "", fingerprint, angles, {}, lambda: None, JobCost(1, 1, seconds))
 
 
 @pytest.mark.parametrize("listed_after", [0, 1, 2])
@@ -82,7 +84,7 @@ def test_duplicate_that_is_listed_late_is_counted():
 def test_pauses_end_when_an_outage_lasts_too_long():
     machine = Machine()
     machine.refuse = [RateLimitedError("429")] * 1000
-    with pytest.raises(JobError, match=r"'mine', round 1, client 0, train step 0: the service has been out of reach"):
+    with pytest.raises(JobError, match=r"'mine', round 1, client 0, train step 0: the service has not done"):
         Dispatcher().run(machine, request(), POLICY)
     assert not machine.jobs
 
@@ -90,7 +92,7 @@ def test_pauses_end_when_an_outage_lasts_too_long():
 def test_other_question_under_the_same_key():
     dispatcher, machine = Dispatcher(), Machine()
     dispatcher.run(machine, request(), POLICY)
-    with pytest.raises(JobError, match="holds another request under this key"):
+    with pytest.raises(JobError, match="holds another question under this key"):
         dispatcher.run(machine, request(fingerprint="other"), POLICY)
     assert len(machine.jobs) == 1
 

@@ -98,13 +98,19 @@ def test_modes(server, mode, kind):
 
 
 def test_options_reach_the_service(server):
-    client = Client(max_execution_seconds=50, options={"execution": {"rep_delay": 0.001}})
+    client = Client(max_execution_seconds=50, options={"execution": {"rep_delay": 0.0004}})
     client.ask()
     (job,) = server.jobs
-    assert job.params["options"]["rep_delay"] == pytest.approx(0.001)
+    assert job.params["options"]["rep_delay"] == pytest.approx(0.0004)
     (submission,) = client.journal.all()
     assert submission.planned_seconds == pytest.approx(job.quantum_seconds, rel=0.01)
-    assert submission.planned_seconds > 2 + 0.001 * submission.executions
+    assert submission.planned_seconds > 2 + 0.0004 * submission.executions
+
+
+@pytest.mark.parametrize("rep_delay", [-1.0, 5.0])
+def test_repetition_delay_outside_the_device_s_range(rep_delay):
+    with pytest.raises(BackendError, match=r"'mine': options.execution.rep_delay must be from 0 to 0.0005 s"):
+        Client(device="FakeManilaV2", options={"execution": {"rep_delay": rep_delay}})
 
 
 @pytest.mark.skipif(not has_executor(), reason="EstimatorV2 mitigates on the server")

@@ -173,4 +173,4 @@ PROGRAMS = {"executor": ExecutorProgram, "estimator": EstimatorProgram}
 
 
 def _shots(pub: EstimatorPub) -> int:
-    return math.ceil(1 / pub.precision**2)
+    return math.ceil(round(1 / pub.precision**2, 6))  # a precision of n**-0.5 is n shots, whatever its rounding

@@ -16,18 +16,22 @@ The library puts the status of a refused submission into the error's text alone,
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from json import JSONDecodeError
+from typing import TypeVar
 
 from qiskit_fedqml.backends.machine import BatchClosedError, RateLimitedError, UnreachableError
+from qiskit_fedqml.backends.watchdog import NoAnswerError
 from qiskit_fedqml.errors import BackendError, BudgetError, FedQMLError
+
+Answer = TypeVar("Answer")
 
 _NO_ACCOUNT = (
     "There is no IBM Quantum account. Save one with QiskitRuntimeService.save_account, or set QISKIT_IBM_TOKEN"
 )
 _REFUSED_OR_DOWN = "the account is refused, or the identity service is down"
 _NO_ANSWER = (JSONDecodeError, OSError, KeyError)  # KeyError: an answer without what it must hold
+_LONGEST_TEXT = 400
 _STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error")
 _CLOSED = re.compile(r"\b(?:session|batch)\b.{0,60}\bclosed\b|\bclosed\b.{0,60}\b(?:session|batch)\b", re.I | re.S)
 _SECRETS = (
@@ -47,19 +51,24 @@ def redacted(text: str, token: str | None = None) -> str:
     return text
 
 
-@contextmanager
-def translated(token: str | None = None) -> Iterator[None]:
-    """Let what the library raises inside come out as the package's own errors, without the account's token."""
+def translated(function: Callable[[], Answer], token: str | None = None) -> Answer:
+    """Return what a function returns; what the library raises in it comes out as the package's own errors.
+
+    Args:
+        function: What to call.
+        token: The account's token, which no text may show.
+    """
+    translation: Exception | None = None
     try:
-        yield
-    except (FedQMLError, UnreachableError, RateLimitedError, BatchClosedError):
+        return function()
+    except (FedQMLError, UnreachableError, RateLimitedError, BatchClosedError, NoAnswerError):
         raise
     except Exception as error:
-        # Without the cause, whose text may hold what must not be shown.
         translation = translate(error, token)
         if translation is None:
             raise
-        raise translation from None
+    # Outside of the clause, so that the library's error, which holds the request with its headers, does not hang on.
+    raise translation
 
 
 def translate(error: Exception, token: str | None = None) -> Exception | None:
@@ -72,6 +81,7 @@ def translate(error: Exception, token: str | None = None) -> Exception | None:
     from requests import RequestException
 
     text = redacted(" ".join(str(getattr(error, "message", error)).split()), token)
+    text = text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "…"
     status = _status(error, text)
     known: list[tuple[bool, Exception]] = [
         (isinstance(error, AccountNotFoundError), BackendError(f"{_NO_ACCOUNT} ({text})")),
@@ -82,9 +92,19 @@ def translate(error: Exception, token: str | None = None) -> Exception | None:
         (status is not None, _by_status(status or 0, text)),
         (isinstance(error, (*_NO_ANSWER, RequestException, ApiException, IBMRuntimeError)), UnreachableError(text)),
         (isinstance(error, RequestsApiError), UnreachableError(text)),
-        (isinstance(error, (QiskitError, ValueError, TypeError)), BackendError(text)),
+        (isinstance(error, (QiskitError, ValueError, TypeError)), BackendError(_what_is_wrong(error) or text)),
     ]
     return next((translation for applies, translation in known if applies), None)
+
+
+def _what_is_wrong(error: Exception) -> str | None:
+    """Return what pydantic finds wrong with options, in one sentence; None for other errors."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return None
+    wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
+    return f"The estimator refuses its options: {'; '.join(wrong)}"
 
 
 def _status(error: Exception, text: str) -> int | None:

@@ -12,7 +12,7 @@ from qiskit_fedqml.backends.ibm.errors import translated
 from qiskit_fedqml.errors import BackendError
 
 
-class Primitive:
+class IBMPrimitive:
     """One adapter over the library's two estimators.
 
     Args:
@@ -28,8 +28,16 @@ class Primitive:
             raise BackendError("This qiskit-ibm-runtime has no executor_estimator; use `primitive: estimator`.")
         self._entry = entry
         self.is_executor = has_executor and entry.primitive != "estimator"
-        with translated():
-            self._options([], None)
+        translated(lambda: self._options([], None))
+
+    @property
+    def measures_all_qubits(self) -> bool:
+        """Whether all qubits are measured: so does the executor."""
+        return self.is_executor
+
+    def with_entry(self, entry: IBMEntry) -> "IBMPrimitive":
+        """Return the adapter of another entry."""
+        return IBMPrimitive(entry)
 
     def estimator(self, mode: Any, tags: list[str], seed: int | None = None) -> BaseEstimatorV2:
         """Return an estimator on a device, batch or session, whose jobs carry these tags."""
@@ -42,15 +50,16 @@ class Primitive:
 
         return EstimatorV2(mode=mode, options=options)
 
-    def size(self, pub: Any, circuits: int, device: BackendV2) -> tuple[int, int]:
-        """Return circuits and executions of a PUB that binds ``circuits`` circuits.
+    def is_plain(self) -> bool:
+        """Return whether each circuit runs as it is, as far as that is known here.
 
-        With mitigation or twirling the executor's own preparation is asked. ``EstimatorV2`` mitigates on the server,
-        which does not say beforehand what it adds.
+        ``EstimatorV2`` mitigates on the server, which does not say beforehand what it adds.
         """
-        plain = not self._entry.resilience_level and not self._entry.options.keys() & {"resilience", "twirling"}
-        if plain or not self.is_executor:
-            return circuits, circuits * self._entry.shots
+        mitigates = self._entry.resilience_level or self._entry.options.keys() & {"resilience", "twirling"}
+        return not mitigates or not self.is_executor
+
+    def size(self, pub: Any, device: BackendV2) -> tuple[int, int]:
+        """Return circuits and executions of a PUB by the executor's own preparation, randomisations included."""
         program, _ = self._prepare(pub, device)
         circuits = sum(item.size() for item in program.items)
         return circuits, circuits * program.shots
@@ -73,15 +82,16 @@ class Primitive:
         return prepare([pub], self._options([], None), None, add_tags=False, backend=device)
 
     def _options(self, tags: list[str], seed: int | None) -> Any:
-        own: dict[str, Any] = {
-            "default_shots": self._entry.shots,
-            "resilience_level": self._entry.resilience_level,
-            "environment": {"job_tags": tags},
-        }
-        if self._entry.max_execution_seconds is not None:
-            own["max_execution_time"] = self._entry.max_execution_seconds
+        own: dict[str, Any] = {"default_shots": self._entry.shots}
         if seed is not None:
             own["simulator"] = {"seed_simulator": seed}
+        if self._entry.is_rehearsal and not self.is_executor:  # EstimatorV2 runs no other option locally, and says so
+            from qiskit_ibm_runtime.options import EstimatorOptions as LegacyOptions
+
+            return LegacyOptions(**own)
+        own |= {"resilience_level": self._entry.resilience_level, "environment": {"job_tags": tags}}
+        if self._entry.max_execution_seconds is not None:
+            own["max_execution_time"] = self._entry.max_execution_seconds
         if not self.is_executor:
             from qiskit_ibm_runtime.options import EstimatorOptions as LegacyOptions
 

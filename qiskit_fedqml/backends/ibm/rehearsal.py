@@ -16,17 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
-from qiskit.primitives import BaseEstimatorV2
 from qiskit.providers import BackendV2
 from qiskit.quantum_info import PauliList, SparsePauliOp
 from qiskit_aer import AerSimulator
 
 from qiskit_fedqml.backends.base import expectations_of
 from qiskit_fedqml.backends.calibration import Calibration, calibration_of, fake_device
-from qiskit_fedqml.backends.cost import DEFAULT_REP_DELAY_SECONDS
 from qiskit_fedqml.backends.entries import IBMEntry
-from qiskit_fedqml.backends.ibm.primitive import Primitive
-from qiskit_fedqml.backends.machine import JobStatus
+from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
+from qiskit_fedqml.backends.machine import JobStatus, Primitive
 from qiskit_fedqml.backends.noise import noise_from_calibration
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.noise import Noise
@@ -42,16 +40,17 @@ class RehearsalMachine:
 
     Args:
         entry: Its entry.
-        primitive: Makes estimators.
 
     Raises:
-        BackendError: There is no such fake device.
+        BackendError: There is no such fake device, or an option is refused.
     """
 
-    def __init__(self, entry: IBMEntry, primitive: Primitive) -> None:
-        self._entry, self._primitive = entry, primitive
+    def __init__(self, entry: IBMEntry) -> None:
+        primitive = IBMPrimitive(entry)
+        self.primitive: Primitive = primitive
         self._device = fake_device(str(entry.device))
         self._jobs: dict[str, Any] = {}
+        self._known: set[str] = set()
         if not primitive.is_executor and (entry.resilience_level or entry.options):
             logger.warning("EstimatorV2 mitigates on the server: a rehearsal on %s leaves that out.", self.device)
 
@@ -61,20 +60,14 @@ class RehearsalMachine:
         return str(self._device.name)
 
     @property
+    def account(self) -> str | None:
+        """None: nobody is charged."""
+        return None
+
+    @property
     def qiskit_backend(self) -> BackendV2:
         """The fake device."""
         return self._device
-
-    @property
-    def rep_delay_seconds(self) -> float:
-        """The time between two executions: the option's, or the device's own."""
-        own = getattr(self._device.configuration(), "default_rep_delay", None) or DEFAULT_REP_DELAY_SECONDS
-        return float(self._entry.options.get("execution", {}).get("rep_delay") or own)
-
-    @property
-    def measures_all_qubits(self) -> bool:
-        """Whether all qubits are measured: so does the executor."""
-        return self._primitive.is_executor
 
     def calibration(self) -> Calibration:
         """Return the fake device's calibration."""
@@ -88,18 +81,6 @@ class RehearsalMachine:
         """Do nothing: jobs run when they are sent."""
         yield
 
-    def estimator(self) -> BaseEstimatorV2:
-        """Return the estimator by which jobs are made."""
-        return self._primitive.estimator(self._device, [])
-
-    def size(self, pub: Any, circuits: int) -> tuple[int, int]:
-        """Return circuits and executions of a PUB."""
-        return self._primitive.size(pub, circuits, self._device)
-
-    def payload_bytes(self, pub: Any) -> int:
-        """Return the size of a PUB as it would be sent."""
-        return self._primitive.payload_bytes(pub, self._device)
-
     def check_ready(self) -> None:
         """Do nothing: a fake device is always there."""
 
@@ -112,16 +93,17 @@ class RehearsalMachine:
         circuit, observables, bindings = pub
         values = next(iter(bindings.values())) if isinstance(bindings, dict) else bindings
         mode: BackendV2 = self._device
-        if self._device.num_qubits > _MOST_QUBITS:
-            qubits = _used(circuit, observables)
-            mode = self._simulator(qubits)
-            observables = [[[_restricted(o, qubits) for o in row] for row in of] for of in observables]
-            circuit = _on(circuit, qubits)
         try:
-            job = self._primitive.estimator(mode, [tag], seed_of(values)).run([(circuit, observables, bindings)])
+            if self._device.num_qubits > _MOST_QUBITS:
+                qubits = _used(circuit, observables)
+                mode = self._simulator(qubits)
+                observables = [[[_restricted(o, qubits) for o in row] for row in of] for of in observables]
+                circuit = _on(circuit, qubits)
+            job = self.primitive.estimator(mode, [tag], seed_of(values)).run([(circuit, observables, bindings)])
         except (QiskitError, ValueError) as error:
             raise BackendError(f"The job is refused: {error}") from error
         self._jobs[job.job_id()] = job
+        self._known.add(job.job_id())
         return str(job.job_id())
 
     def find(self, tag: str) -> list[str]:
@@ -140,8 +122,8 @@ class RehearsalMachine:
             raise BackendError(f"The simulation failed: {error.message}") from error
 
     def usage(self, job_id: str) -> float | None:
-        """Return None: nobody charges for a rehearsal, so what was planned counts."""
-        return None
+        """Return None, so that what was planned counts; 0 for a job that ended with its process."""
+        return None if job_id in self._known else 0.0
 
     def cancel(self, job_id: str) -> bool:
         """Return False: a rehearsal's job has run."""

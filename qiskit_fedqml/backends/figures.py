@@ -1,0 +1,59 @@
+"""What a calibration says of the qubits, couplings and gates that a circuit uses."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.transpiler import Target
+
+
+def figures_of(circuit: QuantumCircuit, measured: Sequence[int], target: Target) -> dict[str, Any]:
+    """Return figures of the qubits and couplings that a transpiled circuit uses, as plain values.
+
+    Args:
+        circuit: The circuit in the device's gates.
+        measured: The qubits that are measured at its end.
+        target: The device with its calibration.
+
+    Returns:
+        ``qubits`` with T1 and T2 in seconds, error of SX, and of readout where it is measured; ``couplings`` with the
+        error of the two-qubit gate; and ``success_probability``. None stands for what the calibration doesn't state.
+    """
+    used = {circuit.find_bit(q).index for i in circuit.data for q in i.qubits}
+    couplings = {
+        tuple(circuit.find_bit(q).index for q in i.qubits): i.operation.name
+        for i in circuit.data
+        if i.operation.num_qubits == 2 and i.operation.name != "barrier"
+    }
+    return {
+        "qubits": {str(q): _qubit_figures(target, q, q in measured) for q in sorted(used | set(measured))},
+        "couplings": {"-".join(map(str, on)): _gate_error(target, name, on) for on, name in sorted(couplings.items())},
+        "success_probability": success_probability(circuit, target, measured),
+    }
+
+
+def success_probability(circuit: QuantumCircuit, target: Target, measured: Sequence[int] = ()) -> float:
+    """Return the chance that no gate and no readout errs, Π(1 − ε), by the calibration."""
+    probability = 1.0
+    for instruction in circuit.data:
+        on = tuple(circuit.find_bit(q).index for q in instruction.qubits)
+        probability *= 1 - (_gate_error(target, instruction.operation.name, on) or 0.0)
+    for qubit in measured:
+        probability *= 1 - (_gate_error(target, "measure", (qubit,)) or 0.0)
+    return probability
+
+
+def _gate_error(target: Target, name: str, on: tuple[int, ...]) -> float | None:
+    """Return the error that a calibration states of a gate; None where it states none."""
+    properties = target[name].get(on) if name in target.operation_names else None
+    return None if properties is None or properties.error is None else float(properties.error)
+
+
+def _qubit_figures(target: Target, qubit: int, is_measured: bool) -> dict[str, float | None]:
+    properties = target.qubit_properties[qubit] if target.qubit_properties else None
+    figures = {
+        "t1_seconds": getattr(properties, "t1", None),
+        "t2_seconds": getattr(properties, "t2", None),
+        "sx_error": _gate_error(target, "sx", (qubit,)),
+    }
+    return {**figures, "readout_error": _gate_error(target, "measure", (qubit,))} if is_measured else figures
