@@ -6,7 +6,7 @@ batches, and so are their derivatives. The parameter-shift rule (Schuld et al., 
 applied to angles.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +42,16 @@ class GateAngles:
     def __init__(self, circuit: QuantumCircuit, parameters: Sequence[Parameter]) -> None:
         expressions, self.circuit, self.params = _give_each_gate_its_angle(_with_shiftable_gates(circuit))
         self._expressions = Expressions(expressions, parameters)
+        self._sources = [frozenset(expression.parameters) for expression in expressions]
 
     @property
     def num_angles(self) -> int:
         """Number of parameterised gates."""
         return len(self.params)
+
+    def driven_by(self, parameters: Collection[Parameter]) -> frozenset[int]:
+        """Return the indices of the angles that depend on any of these parameters."""
+        return frozenset(j for j, of in enumerate(self._sources) if not of.isdisjoint(parameters))
 
     def values(self, parameter_values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the angles in radians, shape (batch, angles), for parameter values of shape (batch, parameters)."""

@@ -105,7 +105,7 @@ def plan(
     import json
 
     from qiskit_fedqml import plan_tables
-    from qiskit_fedqml.plan import plan_experiment
+    from qiskit_fedqml.planning import plan_experiment
     from qiskit_fedqml.results import write_text
 
     made = plan_experiment(_load(file, backends, set_))
@@ -115,8 +115,9 @@ def plan(
         ("By round", plan_tables.round_rows(made)),
         ("What would cost less", plan_tables.saving_rows(made)),
     ):
-        print(f"{title}\n")
-        _print_table(rows)
+        if rows:
+            print(f"{title}\n")
+            _print_table(rows)
     for sentence in plan_tables.sentences(made, queue_seconds):
         print(sentence)
     if json_ is not None:
@@ -131,9 +132,12 @@ def jobs(
     cancel: Annotated[
         bool, typer.Option("--cancel", help="Cancel the jobs that may still wait or run on devices.")
     ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Ask the service for charges that were not known when the run ended.")
+    ] = False,
 ) -> None:
     """Show the jobs that a run sent to devices, and what they cost: planned, and reported by the service."""
-    from qiskit_fedqml.jobs import cancel_jobs, job_rows, job_sentence
+    from qiskit_fedqml.jobs import ask_for_charges, cancel_jobs, job_rows, job_sentence
     from qiskit_fedqml.results import RunFolder
 
     folder = RunFolder(directory)
@@ -141,6 +145,8 @@ def jobs(
         for line in cancel_jobs(folder):
             print(line)
         return
+    if update:
+        ask_for_charges(folder)
     submissions = folder.submissions()
     if submissions:
         _print_table(job_rows(submissions))

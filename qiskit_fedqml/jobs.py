@@ -1,6 +1,7 @@
 """The jobs that a run sent to devices: shown, and cancelled."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from qiskit_fedqml.backends.device import DeviceBackend
@@ -46,6 +47,24 @@ def job_sentence(submissions: Sequence[Submission]) -> str:
     )
 
 
+def ask_for_charges(folder: RunFolder) -> None:
+    """Ask the service what jobs were charged whose charge is not known yet, and write it into the journal.
+
+    Args:
+        folder: The run's.
+
+    Raises:
+        ResultError: It is no result folder, or another process is going on with the run.
+        BackendError: A device cannot be opened.
+    """
+    with _journal_of(folder) as registry:
+        journal = registry.dispatcher.journal
+        for name in {s.backend for s in journal.all() if s.state == "done" and s.reported_seconds is None}:
+            backend = registry[name]
+            assert isinstance(backend, DeviceBackend)
+            backend.dispatcher.settle(backend.machine, name)
+
+
 def cancel_jobs(folder: RunFolder) -> Iterator[str]:
     """Cancel the jobs of a run that may still wait or run, and say what became of each.
 
@@ -53,22 +72,32 @@ def cancel_jobs(folder: RunFolder) -> Iterator[str]:
         folder: The run's.
 
     Raises:
-        ResultError: It is no result folder.
+        ResultError: It is no result folder, or another process is going on with the run.
         BackendError: A device cannot be opened or asked.
     """
+    with _journal_of(folder) as registry:
+        dispatcher = registry.dispatcher
+        found = dispatcher.journal.open()
+        if not found:
+            yield "No job is open."
+        for submission in found:
+            backend = registry[submission.backend]
+            assert isinstance(backend, DeviceBackend)
+            fates = dispatcher.cancel(backend.machine, submission, backend.entry.waiting.outage_seconds)
+            who = f"{submission.key} on {submission.backend}"
+            yield f"{who}: {', '.join(f'job {job} {fate}' for job, fate in fates.items()) or 'no job was accepted'}"
+
+
+@contextmanager
+def _journal_of(folder: RunFolder) -> Iterator[BackendRegistry]:
+    """Open the run's backends over its journal, which no other process may use meanwhile."""
     experiment = folder.load_experiment()
-    dispatcher = Dispatcher(Journal(folder.journal) if folder.journal.exists() else None)
-    registry = BackendRegistry(experiment.backends, Path(), dispatcher)
-    dispatcher.journal.hold()
-    found = dispatcher.journal.open()
-    if not found:
-        yield "No job is open."
-    for submission in found:
-        backend = registry[submission.backend]
-        assert isinstance(backend, DeviceBackend)
-        fates = dispatcher.cancel(backend.machine, submission, backend.entry.waiting.outage_seconds)
-        who = f"{submission.key} on {submission.backend}"
-        yield f"{who}: {', '.join(f'job {job} {fate}' for job, fate in fates.items()) or 'no job was accepted'}"
+    journal = Journal(folder.journal if folder.journal.exists() else None)
+    try:
+        journal.hold()
+        yield BackendRegistry(experiment.backends, Path(), Dispatcher(journal))
+    finally:
+        journal.close()
 
 
 def _difference(submissions: Sequence[Submission]) -> str:

@@ -51,8 +51,7 @@ def saving_rows(plan: Plan) -> list[Row]:
     total = plan.total().qpu_seconds
     return [
         {"Change": s.change, "QPU time saved": duration(s.seconds), "Share": f"{s.seconds / total:.0%}"}
-        for s in plan.savings()
-        if s.seconds > 0
+        for s in plan.savings
     ]
 
 
@@ -61,6 +60,8 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
     total, price = plan.total(), plan.price()
     array, one = plan.array_seconds(queue_seconds), plan.one_machine_seconds(queue_seconds)
     waiting = f", each job waiting {duration(queue_seconds)} in its queue" if queue_seconds else ", queues left out"
+    if not total.jobs:
+        return ["No client on a device is drawn in any round, so that nothing will be sent."]
     told = [
         f"On its array of machines the run takes {duration(array)}, on one machine {duration(one)}: {one / array:.2f} "
         f"times as long (QPU time{waiting}).",
@@ -75,6 +76,11 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
     if stock := plan.stock_circuits():
         trained = plan.total(lambda item: item.trains).circuits
         told.append(f"Training runs {trained:,} circuits; the stock EstimatorQNN would run {stock:,} for the same.")
+    for name, facts in plan.devices.items():
+        if facts.is_lower_bound:
+            told.append(f"{name}: EstimatorV2 mitigates on the server, which adds executions that are not known here.")
+        if facts.is_session:
+            told.append(f"{name}: a session is charged by the clock, until it is closed; here its jobs count.")
     return [*told, *plan.lacking()]
 
 

@@ -91,6 +91,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
 
     Attributes:
         program: The circuit as the backend runs it.
+        program_of_inputs: The same where only derivatives of inputs are wanted.
         usage: Jobs, circuits and executions so far.
         simulator: What computed the last evaluation; before the first, what the backend tries first.
 
@@ -169,15 +170,21 @@ class BroadcastEstimatorQNN(EstimatorQNN):
     def _compiled(self) -> Program:
         self._compiled_for = self.backend.calibration_date if isinstance(self.backend, QueuedBackend) else None
         observables = [_as_paulis(o) for o in self._observables]
-        return compile_program(self.backend, self._angles.circuit, self._angles.params, observables)
+        program = compile_program(self.backend, self._angles.circuit, self._angles.params, observables)
+        inputs = self._angles.driven_by(list(self._circuit.parameters)[: self.num_inputs])
+        self.program_of_inputs = program.shifting(inputs)
+        return program
 
-    def evaluate(self, inputs: Array, weights: Array, *, jacobian: bool) -> tuple[Array, Array | None]:
-        """Evaluate the outputs and, on request, all their derivatives, in one job.
+    def evaluate(
+        self, inputs: Array, weights: Array, *, jacobian: bool, of_weights: bool = True
+    ) -> tuple[Array, Array | None]:
+        """Evaluate the outputs and, on request, their derivatives, in one job.
 
         Args:
             inputs: Shape (batch, inputs).
             weights: Shape (weights,).
             jacobian: Whether derivatives are wanted.
+            of_weights: Whether those of the weights are wanted too; otherwise gates of weights alone are not shifted.
 
         Returns:
             Outputs of shape (batch, outputs), and derivatives of shape (batch, outputs, inputs + weights) or None.
@@ -200,7 +207,8 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         seed = None if self._seed is None else derive_seed(self._seed, "evaluation", step=self._step)
         key = None if self._key is None else self._key.at(self._step)
         self._step += 1
-        evaluation = self.backend.evaluate(self.program, angles, jacobian=jacobian, seed=seed, key=key)
+        program = self.program if of_weights else self.program_of_inputs
+        evaluation = self.backend.evaluate(program, angles, jacobian=jacobian, seed=seed, key=key)
         self.usage.jobs += len(evaluation.jobs) or 1
         self.usage.receipts += evaluation.jobs
         self.usage.circuits += evaluation.circuits
@@ -251,7 +259,10 @@ class _Evaluate(torch.autograd.Function):
         ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, qnn: BroadcastEstimatorQNN, wanted: bool
     ) -> torch.Tensor:
         batch = inputs.detach().reshape(math.prod(inputs.shape[:-1]), qnn.num_inputs).cpu().double().numpy()
-        values, jacobian = qnn.evaluate(batch, weight.detach().cpu().double().numpy(), jacobian=wanted)
+        of_weights = weight.requires_grad
+        values, jacobian = qnn.evaluate(
+            batch, weight.detach().cpu().double().numpy(), jacobian=wanted, of_weights=of_weights
+        )
         outputs = torch.as_tensor(values, dtype=torch.float, device=inputs.device)
         if jacobian is not None:
             ctx.num_inputs, ctx.input_shape = qnn.num_inputs, inputs.shape

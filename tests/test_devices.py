@@ -18,7 +18,7 @@ from qiskit_fedqml import RunResult, load_experiment, resume_federation, run_fed
 from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.errors import BudgetError, ResultError
 from qiskit_fedqml.jobs import cancel_jobs, job_rows, job_sentence
-from qiskit_fedqml.plan import plan_experiment
+from qiskit_fedqml.planning import plan_experiment
 from qiskit_fedqml.results import RunFolder
 
 DEVICES = {"ibm_manila": "FakeManilaV2", "ibm_nairobi": "FakeNairobiV2"}

@@ -7,8 +7,8 @@ import pytest
 
 from qiskit_fedqml import cli
 from qiskit_fedqml.errors import ConfigurationError
-from qiskit_fedqml.plan import plan_experiment
 from qiskit_fedqml.plan_tables import backend_rows, client_rows, round_rows, saving_rows, sentences
+from qiskit_fedqml.planning import plan_experiment
 
 DEVICE = {"type": "ibm", "device": "FakeManilaV2", "shots": 100}
 
@@ -41,7 +41,7 @@ def test_counts_in_closed_form(planned):
     total = plan.total()
     examples = 4 * 10 * 3
     assert total.jobs == 4 * 2 * 3, "batches of 8 and 2"
-    assert total.circuits == examples * (1 + 2 * facts.shifted)
+    assert total.circuits == examples * (1 + 2 * 10), "both qubits are measured, so that all ten angles are shifted"
     assert total.executions == 100 * total.circuits
     assert plan.stock_circuits() == examples * 2 * (1 + 2 * facts.angles)
     each = (total.qpu_seconds - 2 * total.jobs) / total.executions
@@ -67,7 +67,7 @@ def test_price_and_budgets(planned):
 
 def test_savings_are_what_the_changed_plan_takes_less(planned):
     before = planned(federation__local_epochs=2)
-    saved = {saving.change.split(" (")[0]: saving.seconds for saving in before.savings()}
+    saved = {saving.change.split(" (")[0]: saving.seconds for saving in before.savings}
     seconds = before.total().qpu_seconds
     spsa = {"gradient": {"spsa": {}}}
     changed = {
@@ -82,8 +82,34 @@ def test_savings_are_what_the_changed_plan_takes_less(planned):
         assert saved[change] == pytest.approx(seconds - plan.total().qpu_seconds, rel=1e-6), change
 
 
+def test_savings_that_there_are_not(planned):
+    """Shards of 10 are one batch already; there are no tests of the centre and one epoch."""
+    changes = {saving.change.split(" (")[0] for saving in planned(federation__batch_size=16).savings}
+    assert changes == {"half the shots", "gradient: {spsa: {}}", "task: evaluate on all devices"}
+
+
+def test_two_entries_of_one_device_are_one_machine(planned):
+    plan = planned(second={"device": "FakeManilaV2"}, federation__clients_per_round=4)
+    assert plan.array_seconds() == pytest.approx(plan.one_machine_seconds())
+
+
+def test_no_client_on_a_device_is_drawn(planned):
+    plan = planned(
+        file={"assignment": {"clients": {3: "a"}}}, federation__clients_per_round=1, federation__rounds=1, seed=1
+    )
+    assert sentences(plan, 0.0) == ["No client on a device is drawn in any round, so that nothing will be sent."]
+    assert saving_rows(plan) == client_rows(plan) == []
+
+
+def test_what_the_plan_does_not_know_is_told(planned):
+    mitigated = {"primitive": "estimator", "resilience_level": 1}
+    told = " ".join(sentences(planned(mitigated, {"mode": "session"}), 0.0))
+    assert "a: EstimatorV2 mitigates on the server" in told
+    assert "b: a session is charged by the clock" in told
+
+
 def test_tests_of_the_centre_are_planned(planned):
-    plan = planned(evaluation__backends=["b"], data__validation_fraction=0.0)
+    plan = planned(evaluation__backends=["b"])
     centre = [item for item in plan.items if item.client is None]
     assert [item.round for item in centre] == [1, 2]
     assert centre[0].work.circuits == 6

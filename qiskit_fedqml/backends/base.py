@@ -5,7 +5,7 @@ evaluate this circuit at these angles, values and on request their Jacobian. The
 one job (:func:`evaluate_broadcast`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -80,6 +80,10 @@ class Program:
     angles: tuple[Parameter, ...]
     shifted: tuple[int, ...]
     num_groups: int
+
+    def shifting(self, angles: Collection[int]) -> "Program":
+        """Return the program with only these of its angles shifted."""
+        return replace(self, shifted=tuple(j for j in self.shifted if j in angles))
 
     def check_angles(self, angles: NDArray[np.float64]) -> None:
         """Raise BackendError unless these are finite angles of shape (batch, angles), with at least one sample."""
