@@ -203,6 +203,16 @@ def test_rehearsal_is_near_the_exact_values_of_the_same_noise():
     assert np.array_equal(sampled, device.network.evaluate(Client.inputs, Client.weights, jacobian=True)[0])
 
 
+@pytest.mark.parametrize("primitive", ["auto", "estimator"])
+def test_rehearsal_on_a_device_too_large_to_be_simulated_whole(primitive):
+    small = Client(device="FakeKolkataV2", shots=2000, primitive=primitive)
+    answer = small.ask()
+    entry = {"backends": {"ideal": {"type": "aer"}, "same": {"type": "aer", "noise": "FakeKolkataV2"}}}
+    exact = quantum_layer(Client.spec, BackendRegistry.from_mapping(entry)["same"], initial_weights=Client.weights)
+    parts = exact.neural_network.evaluate(Client.inputs, Client.weights, jacobian=True)
+    assert np.abs(answer - np.concatenate([part.ravel() for part in parts])).max() < 6 / 2000**0.5 + 0.05
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not has_executor(), reason="EstimatorV2 measures only what is asked for")
 def test_rehearsal_on_a_large_device_and_the_same_over_http(monkeypatch):
