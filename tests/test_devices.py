@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from qiskit_fedqml import RunResult, load_experiment, resume_federation, run_federation
+from qiskit_fedqml import RunResult, cli, load_experiment, resume_federation, run_federation
 from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.errors import BudgetError, ResultError
 from qiskit_fedqml.jobs import cancel_jobs, job_rows, job_sentence
@@ -66,6 +66,16 @@ def experiment(tmp_path):
         return load_experiment(tmp_path / "experiment.yaml", {**SMALL, **(changes or {})})
 
     return make
+
+
+class Silent:
+    """An observer that does nothing."""
+
+    def __getattr__(self, name):
+        return lambda *_: None
+
+
+ALONE = {"assignment": {"clients": {0: "manila"}, "default": "noisy"}}
 
 
 def same_model(one, other):
@@ -133,6 +143,77 @@ def test_clients_that_only_test(server, experiment, tmp_path):
         experiment(changes={"federation.rounds": 1}, entries={"nairobi": {"task": "evaluate"}}), tmp_path / "alone"
     )
     assert alone.rounds[0].train_loss == result.rounds[0].train_loss
+
+
+def test_charges_that_come_late_are_in_the_records(server, experiment, tmp_path):
+    server.metrics_pending = True
+
+    class Reckoning(Silent):
+        def round_finished(self, record):
+            if record.round == 2:
+                assert record.qpu_seconds is None
+                threading.Timer(0.3, lambda: setattr(server, "metrics_pending", False)).start()
+
+    result = run_federation(experiment(), tmp_path / "run", observer=Reckoning())
+    assert [r.qpu_seconds for r in result.rounds] == pytest.approx([r.planned_seconds for r in result.rounds], rel=0.01)
+    assert RunResult.load(tmp_path / "run").rounds == result.rounds
+
+
+def test_skipped_client_leaves_no_job_behind(server, experiment, tmp_path):
+    """One device never runs its jobs; the run goes on without its clients, and cancels them."""
+    server.devices["ibm_nairobi"].hold()
+    entry = {"waiting": {"poll_seconds": 0.1, "queue_seconds": 0.3}}
+    skipping = experiment(entries={"nairobi": entry}, changes={"federation.on_client_failure": "skip"})
+    result = run_federation(skipping, tmp_path / "run")
+    assert [c.status.split(":")[0] for c in result.rounds[0].clients] == ["ok", "failed", "ok"]
+    assert "still waits" in result.rounds[0].clients[1].status
+    assert {job.state for job in server.jobs if job.backend == "ibm_nairobi"} == {"Cancelled"}
+    assert not any(s.is_open for s in RunFolder(tmp_path / "run").submissions())
+
+
+def test_centre_on_a_device_is_in_the_record(server, experiment, tmp_path):
+    tested = experiment(changes={"evaluation.backends": ["nairobi"], "federation.rounds": 1}, backends=ALONE)
+    (record,) = run_federation(tested, tmp_path / "run").rounds
+    assert record.devices.keys() == {"manila", "nairobi"}
+    assert record.server_jobs == tuple(job.id for job in server.jobs if job.backend == "ibm_nairobi")
+    assert record.planned_seconds == pytest.approx(sum(job.quantum_seconds for job in server.jobs), rel=0.01)
+
+
+@pytest.mark.slow
+def test_observer_that_fails_stops_the_threads(server, experiment, tmp_path):
+    class Failing(Silent):
+        def client_finished(self, client):
+            raise RuntimeError("no more")
+
+    server.devices["ibm_nairobi"].run_seconds = 1.0
+    with pytest.raises(RuntimeError, match="no more") as held:
+        run_federation(experiment(), tmp_path / "run", observer=Failing())
+    time.sleep(1.5)
+    num_jobs = len(server.jobs)
+    time.sleep(2.0)
+    assert len(server.jobs) == num_jobs
+    assert held.value is not None
+    rehearsed = run_federation(experiment(real=False), tmp_path / "rehearsed")
+    assert same_model(resume_federation(tmp_path / "run"), rehearsed)
+
+
+def test_evaluation_of_a_finished_run_on_a_device(server, experiment, tmp_path, monkeypatch, capsys):
+    """A job that outlives its process is taken up by the next call."""
+    waiting = {"waiting": {"poll_seconds": 0.1, "queue_seconds": 0.3}}
+    run_federation(experiment(entries={"nairobi": waiting}, changes={"federation.rounds": 1}), tmp_path / "run")
+    num_jobs = len(server.jobs)
+    server.devices["ibm_nairobi"].hold()
+    monkeypatch.setattr("sys.argv", ["fedqml", "evaluate", str(tmp_path / "run"), "--backend", "nairobi"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "still waits in the queue" in capsys.readouterr().err
+    server.devices["ibm_nairobi"].release()
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    assert "nairobi: loss" in capsys.readouterr().out
+    assert len(server.jobs) == num_jobs + 1
+    assert not (tmp_path / "run" / "evaluations" / "nairobi.journal").exists()
 
 
 def test_budget_stops_the_run_which_then_goes_on(server, experiment, tmp_path):
@@ -238,10 +319,9 @@ KILLS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", KILLS)
 def test_killed_run_loses_nothing_and_sends_nothing_twice(server, experiment, tmp_path, outcome, moment):
-    alone = {"assignment": {"clients": {0: "manila"}, "default": "noisy"}}
     order, written, happened, num_rounds = KILLS[moment]
     order(server, lambda: process.kill())  # noqa: PLW0108 - the process comes later
-    process = start(experiment, tmp_path, backends=alone)
+    process = start(experiment, tmp_path, backends=ALONE)
     assert process.wait(120) == -signal.SIGKILL
     *_, last = RunFolder(tmp_path / "run").submissions()
     if happened == "Completed":  # it runs on after its client has died
@@ -258,7 +338,7 @@ def test_killed_run_loses_nothing_and_sends_nothing_twice(server, experiment, tm
     assert set(Counter(tag for job in server.jobs for tag in job.tags).values()) == {1}, "a submission is one job"
     assert len(server.jobs) == 4, "as many jobs as in a run that is not disturbed"
     assert all(job.state == "Completed" and job.results_read for job in server.jobs)
-    rehearsed = run_federation(experiment(real=False, backends=alone), tmp_path / "rehearsed")
+    rehearsed = run_federation(experiment(real=False, backends=ALONE), tmp_path / "rehearsed")
     result = RunResult.load(tmp_path / "run")
     assert same_model(result, rehearsed)
     assert [r.test_loss for r in result.rounds] == [r.test_loss for r in rehearsed.rounds]
