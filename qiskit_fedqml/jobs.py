@@ -37,14 +37,17 @@ def job_sentence(submissions: Sequence[Submission]) -> str:
     """Return all jobs in one sentence."""
     if not submissions:
         return "This run sent no job to a device."
-    reported = [s for s in submissions if s.reported_seconds is not None]
     alive = sum(s.is_open for s in submissions)
     duplicates = sum(len(s.duplicates) for s in submissions)
-    charged = sum(s.reported_seconds or 0.0 for s in reported)
-    return (
-        f"{len(submissions)} jobs, {alive} of them still open, {duplicates} duplicates. QPU time reported of "
-        f"{len(reported)}: {duration(charged)} ({_difference(reported)} of what was planned)."
+    planned = duration(sum(s.planned_seconds for s in submissions))
+    told = (
+        f"{len(submissions)} jobs, {alive} of them still open, {duplicates} duplicates; {planned} of QPU time planned."
     )
+    reported = [s for s in submissions if s.reported_seconds is not None]
+    if all(s.account is None for s in submissions):
+        return f"{told} A rehearsal: nobody charges for it."
+    charged = duration(sum(s.reported_seconds or 0.0 for s in reported))
+    return f"{told} The service reported {charged} for {len(reported)} jobs, {_difference(reported)} of their plan."
 
 
 def ask_for_charges(folder: RunFolder) -> None:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from qiskit_fedqml.records import RoundRecord
 from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.tables import duration
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
@@ -21,9 +22,11 @@ def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
 
     Returns:
         A row for each scheme and, where a run was tested on further backends, for each of these. Beside the last
-        round's accuracy stand the mean of the last ten rounds (single rounds swing) where there are 20, and the best.
+        round's accuracy stand the mean of the last ten rounds (single rounds swing) where there are 20, and the best;
+        where devices were used, the QPU time that was charged, or else planned.
     """
     rows = []
+    any_device = any(record.planned_seconds for run in runs.values() for record in run.rounds)
     for name, run in runs.items():
         last, peaks = run.rounds[-1], [record.peak_memory_bytes or 0 for record in run.rounds]
         exact = [record.test_accuracy for record in run.rounds]
@@ -35,15 +38,25 @@ def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
                 **_test_columns(last.test_loss, exact),
                 "Time": _duration(sum(record.seconds for record in run.rounds)),
                 "Memory": f"{max(peaks) / 2**30:.1f} GiB" if any(peaks) else "–",
+                **({"QPU time": _qpu_time(run)} if any_device else {}),
             }
         )
         for backend, figures in last.evaluations.items():
             further = [record.evaluations[backend]["test_accuracy"] for record in run.rounds]
             columns = _test_columns(figures["test_loss"], further)
-            rows.append(
-                {"Scheme": name, "Tested on": backend, "Training loss": "", **columns, "Time": "", "Memory": ""}
-            )
+            blank = dict.fromkeys(rows[-1], "")
+            rows.append(blank | {"Scheme": name, "Tested on": backend, **columns})
     return rows
+
+
+def _qpu_time(run: RunResult) -> str:
+    """Return the QPU time that was charged, or else planned; "–" without a device."""
+    planned = sum(record.planned_seconds for record in run.rounds)
+    charged = [record.qpu_seconds for record in run.rounds if record.planned_seconds]
+    known = [seconds for seconds in charged if seconds is not None]
+    if not planned:
+        return "–"
+    return duration(sum(known)) if len(known) == len(charged) else f"{duration(planned)} planned"
 
 
 def _test_columns(loss: float, accuracies: Sequence[float]) -> dict[str, str]:

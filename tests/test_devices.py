@@ -19,6 +19,7 @@ from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.errors import BudgetError, ResultError
 from qiskit_fedqml.jobs import cancel_jobs, job_rows, job_sentence
 from qiskit_fedqml.planning import plan_experiment
+from qiskit_fedqml.report import table_rows
 from qiskit_fedqml.results import RunFolder
 
 DEVICES = {"ibm_manila": "FakeManilaV2", "ibm_nairobi": "FakeNairobiV2"}
@@ -126,7 +127,10 @@ def test_plan_is_what_the_server_counts(server, experiment, tmp_path):
     assert sum(s.executions for s in submissions) == total.executions
     assert all(s.reported_seconds is not None for s in submissions)
     assert {row["Difference"] for row in job_rows(submissions)} <= {"+0.0%", "-0.0%", "+0.1%", "-0.1%"}
-    assert job_sentence(submissions).startswith(f"{total.jobs} jobs, 0 of them still open, 0 duplicates.")
+    told = job_sentence(submissions)
+    assert told.startswith(f"{total.jobs} jobs, 0 of them still open, 0 duplicates; ")
+    assert f"for {total.jobs} jobs, +0.0% of their plan." in told
+    assert list(table_rows({"run": result})[0])[-1] == "QPU time"
     assert plan.array_seconds() < plan.one_machine_seconds()
     json.dumps(plan.as_json())
 
