@@ -76,13 +76,10 @@ def resume(
     """Go on with a stopped run. An interrupted round is replayed from its start, so the end is the same to the bit."""
     from qiskit_fedqml.federation import resume_federation
     from qiskit_fedqml.progress import ProgressBars
-    from qiskit_fedqml.results import RunFolder
 
-    if budgets:
-        folder = RunFolder(directory)
-        folder.replace_experiment(folder.load_experiment().with_budgets(dict(_budget(text) for text in budgets)))
+    changed = dict(_budget(text) for text in budgets or ())
     with _resumable(directory), ProgressBars(directory.name) as bars:
-        result = resume_federation(directory, observer=bars)
+        result = resume_federation(directory, budgets=changed, observer=bars)
     _show({directory.name: result})
 
 
@@ -121,7 +118,10 @@ def plan(
     for sentence in plan_tables.sentences(made, queue_seconds):
         print(sentence)
     if json_ is not None:
-        write_text(json_, json.dumps(made.as_json(), indent=1) + "\n")
+        try:
+            write_text(json_, json.dumps(made.as_json(), indent=1) + "\n")
+        except OSError as error:
+            raise ResultError(f"{json_} cannot be written: {error.strerror}.") from error
     if made.lacking():
         raise typer.Exit(1)
 
@@ -221,8 +221,12 @@ def evaluate(
     elif backend is not None and backend not in registry.file.backends and here.exists():
         registry = BackendRegistry.from_yaml(here)
     name = backend or registry.file.assignment.server
-    with unfinished_evaluation(directory, registry, name):
-        evaluation = evaluate_model(directory, registry[name] if backend else registry.server)
+    try:
+        with unfinished_evaluation(directory, registry, name):
+            evaluation = evaluate_model(directory, registry[name] if backend else registry.server)
+    except KeyboardInterrupt:
+        print("fedqml: stopped; the same command goes on, and takes up the jobs that it sent.", file=sys.stderr)
+        raise typer.Exit(130) from None
     table = evaluation.save(directory / "evaluations")
     print(
         f"{evaluation.backend}: loss {evaluation.loss:.4f}, accuracy {evaluation.accuracy:.2%} "
@@ -306,27 +310,42 @@ def _run(experiment: "Experiment", name: str, out: Path, overwrite: bool) -> "Ru
 
 @contextmanager
 def _resumable(folder: Path) -> Iterator[None]:
-    """Let Ctrl-C, and what a later try may mend, end with how to go on."""
+    """Let Ctrl-C, and what a later try may mend, end with how to go on, if there is a run in the folder."""
+    before = _age_of(folder)
     try:
         yield
     except KeyboardInterrupt:
-        print(f"fedqml: stopped; {_how_to_go_on(folder)}", file=sys.stderr)
+        print(f"fedqml: stopped{_how_to_go_on(folder, before)}", file=sys.stderr)
         raise typer.Exit(130) from None
     except (BackendError, BudgetError) as error:
-        if not (folder / "config.yaml").exists():
-            raise
-        print(f"fedqml: {error}\nfedqml: {_how_to_go_on(folder)}", file=sys.stderr)
+        option = " --budget [NAME=]SECONDS" if isinstance(error, BudgetError) else ""
+        print(f"fedqml: {error}{_how_to_go_on(folder, before, option)}", file=sys.stderr)
         raise typer.Exit(2) from None
 
 
-def _how_to_go_on(folder: Path) -> str:
+def _age_of(folder: Path) -> tuple[bool, float]:
+    """Return whether a finished run is in a folder, and when it was begun."""
+    begun = folder / "run.json"
+    is_finished = (folder / "model.safetensors").exists()
+    return is_finished, begun.stat().st_mtime if begun.exists() else 0.0
+
+
+def _how_to_go_on(folder: Path, before: tuple[bool, float], option: str = "") -> str:
+    """Return how this run goes on; nothing if it has not begun, so that the folder has none, or an earlier one."""
     from qiskit_fedqml.results import RunFolder
 
-    how = f"`fedqml resume {folder}` goes on from the last finished round."
-    alive = sum(submission.is_open for submission in RunFolder(folder).submissions())
+    is_finished, begun = _age_of(folder)
+    if not begun or (is_finished and before == (is_finished, begun)):
+        return "."
+    how = f"; `fedqml resume {folder}{option}` goes on from the last finished round."
+    alive = [s for s in RunFolder(folder).submissions() if s.state == "sent" and s.account is not None]
     if not alive:
         return how
-    return f"{how} It takes up {alive} jobs on devices, which live on; `fedqml jobs {folder} --cancel` cancels them."
+    one = len(alive) == 1
+    return (
+        f"{how} It takes up {len(alive)} {'job' if one else 'jobs'} on devices, which {'lives' if one else 'live'} on; "
+        f"`fedqml jobs {folder} --cancel` cancels {'it' if one else 'them'}."
+    )
 
 
 def _budget(text: str) -> tuple[str | None, float]:

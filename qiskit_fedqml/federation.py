@@ -1,7 +1,7 @@
 """Federated runs: begun, gone on with, round after round, and ended."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -47,31 +47,39 @@ def run_federation(
         ResultError: The folder exists already, or cannot be written.
         TrainingError: The aggregate's loss is not finite.
     """
-    folder = RunFolder(Path(out)) if out is not None else None
-    if folder:
+    if out is None:
+        federation = assemble(experiment, observer, None)
+        return _run_rounds(federation, _describe(federation), None, ())
+    folder = RunFolder(Path(out))
+    try:
         folder.check_free(overwrite=overwrite)
-    federation = assemble(experiment, observer, None)
-    num_trained = sum(tensor.numel() for tensor in federation.state.values())
-    run = describe_run(experiment, federation.data.classes, federation.data.num_features, num_trained)
-    if folder:
+        federation = assemble(experiment, observer, None)
+        run = _describe(federation)
         folder.create(experiment, run)
         if federation.uses_devices:
             federation.registry.dispatcher.journal.move_to(folder.journal)
-            federation.registry.dispatcher.journal.hold()
-    return _run_rounds(federation, run, folder, ())
+        return _run_rounds(federation, run, folder, ())
+    finally:
+        folder.release()
 
 
-def resume_federation(out: str | Path, *, observer: Observer | None = None) -> RunResult:
+def resume_federation(
+    out: str | Path,
+    *,
+    budgets: Mapping[str | None, float] | None = None,
+    observer: Observer | None = None,
+) -> RunResult:
     """Go on with a run where it stopped; an interrupted round is replayed from its start, to the same bits.
 
     A warning is logged where versions or the number of threads are not those with which the run began.
 
     Args:
         out: The result folder.
+        budgets: Other budgets of QPU seconds, by backend; None stands for the run.
         observer: Told what happens.
 
     Raises:
-        ResultError: It is no result folder, or it is damaged.
+        ResultError: It is no result folder, it is damaged, or another process works on it.
         ConfigurationError: As :func:`run_federation`.
         DataError: As :func:`run_federation`.
         BackendError: As :func:`run_federation`.
@@ -79,13 +87,22 @@ def resume_federation(out: str | Path, *, observer: Observer | None = None) -> R
         TrainingError: As :func:`run_federation`.
     """
     folder = RunFolder(Path(out))
+    folder.lock()
+    try:
+        if budgets:
+            folder.replace_experiment(folder.load_experiment().with_budgets(budgets))
+        return _resume(folder, observer)
+    finally:
+        folder.release()
+
+
+def _resume(folder: RunFolder, observer: Observer | None) -> RunResult:
     stored = folder.load()
     if stored.is_complete and (folder.path / "model.safetensors").exists():
         return stored
     if changes := changes_since(stored.run):
-        logger.warning("%s goes on in another environment, so its bits may differ: %s", out, "; ".join(changes))
+        logger.warning("%s goes on in another environment, so its bits may differ: %s", folder.path, "; ".join(changes))
     federation = assemble(stored.experiment, observer, folder.journal)
-    federation.registry.dispatcher.journal.hold()
     checkpoint = folder.load_checkpoint()
     if checkpoint is None and len(stored.rounds) > 2:  # the first checkpoint may be two rounds late, no more
         raise ResultError(f"{folder.path} has {len(stored.rounds)} rounds, but neither a checkpoint nor a model.")
@@ -134,12 +151,16 @@ def _run_remaining_rounds(
 
 def _with_charges(federation: Federation, records: Sequence[RoundRecord]) -> list[RoundRecord]:
     """Fill in charges that the service had not reckoned up when their round ended."""
-    charges: dict[str, float] = {}
     for backend in federation.registry.opened():
         if isinstance(backend, DeviceBackend):
             backend.settle()
-            charges |= backend.charges()
-    return [record.with_charges(charges) for record in records]
+    submissions = federation.registry.dispatcher.journal.all()
+    return [record.with_charges(submissions) for record in records]
+
+
+def _describe(federation: Federation) -> dict[str, object]:
+    num_trained = sum(tensor.numel() for tensor in federation.state.values())
+    return describe_run(federation.experiment, federation.data.classes, federation.data.num_features, num_trained)
 
 
 def _optimizer_states(workers: Workers) -> dict[int, dict[int, dict[str, torch.Tensor]]]:

@@ -5,9 +5,11 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +20,10 @@ from qiskit_fedqml.backends.dispatch import Dispatcher
 from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.backends.registry import BackendRegistry
 from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.locking import FolderLock
 from qiskit_fedqml.models import FeatureScaling, HybridClassifier, build_model, circuit_for
 from qiskit_fedqml.preparation import prepare_test_data
-from qiskit_fedqml.qnn import QuantumLayer, quantum_layer
+from qiskit_fedqml.qnn import QuantumLayer, Usage, quantum_layer
 from qiskit_fedqml.results import RunResult, write_text
 from qiskit_fedqml.seeds import derive_seed
 from qiskit_fedqml.training import loss_and_accuracy, predict
@@ -70,6 +73,8 @@ class Evaluation:
         logits: Outputs, shape (examples, classes).
         labels: Class indices, shape (examples,).
         classes: Names of the classes.
+        described: What the backend says of itself: device, calibration's date, shots.
+        usage: Circuits, executions, and the jobs that a device ran.
     """
 
     backend: str
@@ -78,6 +83,8 @@ class Evaluation:
     logits: NDArray[np.float64]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
+    described: dict[str, Any]
+    usage: Usage
 
     def save(self, folder: Path) -> Path:
         """Write ``NAME.json`` (loss and accuracy) and ``NAME.csv`` (a line for each example); return the latter."""
@@ -87,6 +94,8 @@ class Evaluation:
             "loss": self.loss,
             "accuracy": self.accuracy,
             "examples": len(self.labels),
+            "machine": self.described,
+            **asdict(self.usage),
         }
         table = folder / f"{self.backend}.csv"
         lines = io.StringIO()
@@ -125,7 +134,9 @@ def evaluate_model(folder: str | Path, backend: Backend, seed: int | None = None
     with torch.no_grad():
         logits = predict(model, examples)
     loss, accuracy = loss_and_accuracy(logits, examples.labels)
-    return Evaluation(backend.name, loss, accuracy, logits, examples.labels, tuple(result.run["classes"]))
+    usage = model.quantum.neural_network.usage if isinstance(model.quantum, QuantumLayer) else Usage()
+    classes = tuple(result.run["classes"])
+    return Evaluation(backend.name, loss, accuracy, logits, examples.labels, classes, backend.describe(), usage)
 
 
 @contextmanager
@@ -143,13 +154,16 @@ def unfinished_evaluation(folder: Path, registry: BackendRegistry, name: str) ->
     if name not in registry.file.backends or not registry.is_queued(name):
         yield
         return
-    path = folder / "evaluations" / f"{name}.journal" / "journal.sqlite"
+    # Another entry under the same name asks another question.
+    digest = sha256(registry.file.backends[name].model_dump_json().encode()).hexdigest()[:8]
+    path = folder / "evaluations" / f"{name}-{digest}.journal" / "journal.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
-    journal = Journal(path)
-    journal.hold()
-    registry.dispatcher = Dispatcher(journal, registry.file.budget_seconds)
+    lock = FolderLock(path.parent)
+    lock.acquire()
     try:
-        yield
+        with closing(Journal(path)) as journal:
+            registry.dispatcher = Dispatcher(journal, registry.file.budget_seconds)
+            yield
     finally:
-        journal.close()
+        lock.release()
     shutil.rmtree(path.parent)

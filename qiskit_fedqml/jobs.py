@@ -1,7 +1,7 @@
 """The jobs that a run sent to devices: shown, and cancelled."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from qiskit_fedqml.backends.device import DeviceBackend
@@ -51,7 +51,7 @@ def job_sentence(submissions: Sequence[Submission]) -> str:
 
 
 def ask_for_charges(folder: RunFolder) -> None:
-    """Ask the service what jobs were charged whose charge is not known yet, and write it into the journal.
+    """Ask the service what jobs were charged whose charge is not known yet, and write it into journal and rounds.
 
     Args:
         folder: The run's.
@@ -62,10 +62,12 @@ def ask_for_charges(folder: RunFolder) -> None:
     """
     with _journal_of(folder) as registry:
         journal = registry.dispatcher.journal
-        for name in {s.backend for s in journal.all() if s.state == "done" and s.reported_seconds is None}:
+        for name in {s.backend for s in journal.all() if s.account is not None and s.reported_seconds is None}:
             backend = registry[name]
             assert isinstance(backend, DeviceBackend)
             backend.dispatcher.settle(backend.machine, name)
+        submissions = journal.all()
+        folder.keep_rounds(tuple(record.with_charges(submissions) for record in folder.load().rounds))
 
 
 def cancel_jobs(folder: RunFolder) -> Iterator[str]:
@@ -95,12 +97,12 @@ def cancel_jobs(folder: RunFolder) -> Iterator[str]:
 def _journal_of(folder: RunFolder) -> Iterator[BackendRegistry]:
     """Open the run's backends over its journal, which no other process may use meanwhile."""
     experiment = folder.load_experiment()
-    journal = Journal(folder.journal if folder.journal.exists() else None)
+    folder.lock()
     try:
-        journal.hold()
-        yield BackendRegistry(experiment.backends, Path(), Dispatcher(journal))
+        with closing(Journal(folder.journal if folder.journal.exists() else None)) as journal:
+            yield BackendRegistry(experiment.backends, Path(), Dispatcher(journal))
     finally:
-        journal.close()
+        folder.release()
 
 
 def _difference(submissions: Sequence[Submission]) -> str:

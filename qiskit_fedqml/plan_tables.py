@@ -31,7 +31,9 @@ def client_rows(plan: Plan) -> list[Row]:
         chosen = [i for i in plan.items if i.backend == backend and i.client == (None if is_centre else client)]
         who = "centre" if is_centre else str(client)
         work = sum((item.work for item in chosen), Work())
-        rows.append({"Client": who, "Backend": backend, "Rounds": str(len(chosen)), **_columns(work)})
+        rows.append(
+            {"Client": who, "Backend": backend, "Rounds": str(len({item.round for item in chosen})), **_columns(work)}
+        )
     return _shortened(rows, "Client")
 
 
@@ -72,7 +74,9 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
             f"{duration(plan.submission_seconds())}."
         )
     if price is not None:
-        told.append(f"At the prices of the backends file: US$ {price:,.2f}.")
+        free = [name for name, facts in plan.devices.items() if facts.price_per_minute is None]
+        without = f", without {', '.join(free)}, which state none" if free else ""
+        told.append(f"At the prices of the backends file: US$ {price:,.2f}{without}.")
     if stock := plan.stock_circuits():
         trained = plan.total(lambda item: item.trains).circuits
         told.append(f"Training runs {trained:,} circuits; the stock EstimatorQNN would run {stock:,} for the same.")

@@ -1,8 +1,10 @@
 """What is recorded of each round and of each client in it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from qiskit_fedqml.backends.submission import Submission
 
 
 @dataclass(frozen=True)
@@ -95,22 +97,29 @@ class RoundRecord:
         clients = tuple(ClientRecord.from_json(client) for client in values["clients"])
         return cls(**{**values, "clients": clients, "server_jobs": tuple(values.get("server_jobs", ()))})
 
-    def with_charges(self, charges: Mapping[str, float]) -> "RoundRecord":
-        """Return the record with the QPU seconds that were charged for its jobs, where all of them are known.
+    def with_charges(self, submissions: Sequence[Submission]) -> "RoundRecord":
+        """Return the record with all QPU seconds of its round: of failed, split and duplicate jobs too.
 
         Args:
-            charges: QPU seconds by job id.
+            submissions: The run's journal.
         """
-
-        def charged(jobs: tuple[str, ...], before: float | None) -> float | None:
-            return sum(charges[job] for job in jobs) if jobs and charges.keys() >= set(jobs) else before
-
-        clients = tuple(replace(c, qpu_seconds=charged(c.jobs, c.qpu_seconds)) for c in self.clients)
-        jobs = (*self.server_jobs, *(job for c in self.clients for job in c.jobs))
-        return replace(self, clients=clients, qpu_seconds=charged(jobs, self.qpu_seconds))
+        of_round = [s for s in submissions if s.key.round == self.round and s.job_id is not None]
+        clients = tuple(
+            replace(client, **_seconds([s for s in of_round if s.key.client == client.id])) for client in self.clients
+        )
+        return replace(self, clients=clients, **_seconds(of_round))
 
     def without_times(self) -> "RoundRecord":
         """Return the record without times, memory, job ids and charges: what a rerun must repeat to the bit."""
         clients = tuple(replace(client, seconds=0.0, jobs=(), qpu_seconds=None) for client in self.clients)
         times: dict[str, Any] = {"seconds": 0.0, "evaluation_seconds": 0.0, "peak_memory_bytes": None}
         return replace(self, **times, clients=clients, server_jobs=(), qpu_seconds=None)
+
+
+def _seconds(submissions: Sequence[Submission]) -> dict[str, Any]:
+    """Return planned and charged QPU seconds; the latter are None without a job, or while one's are not known."""
+    is_known = bool(submissions) and all(s.reported_seconds is not None for s in submissions)
+    return {
+        "planned_seconds": sum(s.planned_seconds for s in submissions),
+        "qpu_seconds": sum(s.charged_seconds for s in submissions) if is_known else None,
+    }

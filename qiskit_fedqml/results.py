@@ -9,7 +9,8 @@ import json
 import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,12 @@ from qiskit_fedqml.backends.submission import Submission
 from qiskit_fedqml.configuration import read_yaml, validate
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.experiment import Experiment
+from qiskit_fedqml.locking import LOCK, FolderLock
 from qiskit_fedqml.records import RoundRecord
 
 _FILES = (
     *("config.yaml", "run.json", "rounds.jsonl", "checkpoint.safetensors", "model.safetensors"),
-    *("journal.sqlite", "journal.sqlite-journal", "journal.lock"),
+    *("journal.sqlite", "journal.sqlite-journal"),
 )
 
 
@@ -48,7 +50,7 @@ class RunResult:
     run: dict[str, Any]
     rounds: tuple[RoundRecord, ...]
     folder: Path | None = None
-    final_state: dict[str, torch.Tensor] | None = None
+    final_state: dict[str, torch.Tensor] | None = field(default=None, compare=False)
 
     @classmethod
     def load(cls, folder: str | Path) -> "RunResult":
@@ -104,6 +106,19 @@ class RunFolder:
         self.path = path
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
+        self._lock = FolderLock(path)
+
+    def lock(self) -> None:
+        """Keep other processes from working on the folder, if it exists.
+
+        Raises:
+            ResultError: Another process works on it.
+        """
+        self._lock.acquire()
+
+    def release(self) -> None:
+        """Let other processes work on the folder."""
+        self._lock.release()
 
     @property
     def journal(self) -> Path:
@@ -118,7 +133,10 @@ class RunFolder:
         """
         if not (self.path / "config.yaml").is_file():
             raise ResultError(f"{self.path} is not a result folder: it has no config.yaml.")
-        return Journal(self.journal).all() if self.journal.exists() else []
+        if not self.journal.exists():
+            return []
+        with closing(Journal(self.journal, read_only=True)) as journal:
+            return journal.all()
 
     def replace_experiment(self, experiment: Experiment) -> None:
         """Write another configuration, such as one with other budgets, in place of the run's.
@@ -146,10 +164,11 @@ class RunFolder:
             ResultError: The folder exists and is not empty, and ``overwrite`` is False, or it holds no run, or one
                 whose jobs may still wait or run on a device.
         """
-        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+        if not self.path.exists() or (self.path.is_dir() and not [p for p in self.path.iterdir() if p.name != LOCK]):
             return
         if not overwrite:
             raise ResultError(f"{self.path} exists already; choose another folder, or overwrite it (--overwrite).")
+        self.lock()
         try:
             self.load()
         except ResultError as error:
@@ -179,6 +198,7 @@ class RunFolder:
         try:
             relative = experiment.with_calibrations(keep)
             self.path.mkdir(parents=True, exist_ok=True)
+            self.lock()
             for name in _FILES:
                 (self.path / name).unlink(missing_ok=True)
                 (self.path / f"{name}.part").unlink(missing_ok=True)
@@ -238,8 +258,16 @@ class RunFolder:
             raise ResultError(f"{self.path / 'rounds.jsonl'} cannot be written: {error.strerror}.") from error
 
     def keep_rounds(self, records: tuple[RoundRecord, ...]) -> None:
-        """Rewrite the rounds: what was written after the last checkpoint is dropped."""
-        write_text(self.path / "rounds.jsonl", "".join(json.dumps(asdict(r), allow_nan=False) + "\n" for r in records))
+        """Rewrite the rounds: what was written after the last checkpoint is dropped.
+
+        Raises:
+            ResultError: They cannot be written.
+        """
+        text = "".join(json.dumps(asdict(record), allow_nan=False) + "\n" for record in records)
+        try:
+            write_text(self.path / "rounds.jsonl", text)
+        except OSError as error:
+            raise ResultError(f"{self.path / 'rounds.jsonl'} cannot be written: {error.strerror}.") from error
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, whole or not at all; without optimiser states, while the next round runs.

@@ -5,13 +5,17 @@ devices work beside each other and beside the simulators; the clients of one dev
 in one batch. The result is the same whichever way, to the bit.
 """
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from qiskit_fedqml.backends.base import QueuedBackend
+from qiskit_fedqml.errors import FedQMLError
 from qiskit_fedqml.training import ClientTask, ClientUpdate, Worker, train_client
+
+logger = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 5.0
 """How long devices' threads get to notice that the run stops."""
@@ -93,7 +97,8 @@ def _run_beside_devices(
                 done[update.client_id] = update
             if len(done) + num_given == len(tasks):
                 for thread in threads:  # a device's thread still closes its batch and asks what was charged
-                    thread.join()
+                    while thread.is_alive():
+                        thread.join(0.2)  # in short waits, so that Ctrl-C arrives
             yield done.pop(task.client_id)
             num_given += 1
     except BaseException:
@@ -110,10 +115,16 @@ def _run_on_device(
         layer = worker.use_backend(tasks[0].backend)
         backend = layer.neural_network.backend if layer else None
         assert isinstance(backend, QueuedBackend)
+        failed = []
         with backend.together():
             for task in tasks:
-                arrived.put(_with_own_tensors(train_client(worker, task)))
-        backend.close_round()
+                update = train_client(worker, task)
+                failed += [update.client_id] if update.status.startswith("failed") else []
+                arrived.put(_with_own_tensors(update))
+        try:
+            backend.close_round(tasks[0].round, failed)
+        except FedQMLError as error:  # nothing is lost by it, so that the round goes on
+            logger.warning("Backend %r: the round could not be tidied up: %s", backend.name, error)
     except BaseException as error:
         arrived.put(error)
 

@@ -60,7 +60,7 @@ IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("errors", "primitive", 
     ("library", "allowed"),
     [
         ("qiskit_ibm_runtime", {"qiskit_fedqml.backends.calibration", *IBM}),
-        ("sqlite3", {"qiskit_fedqml.backends.journal"}),
+        ("sqlite3", {"qiskit_fedqml.backends.journal", "qiskit_fedqml.locking"}),
         ("torchvision", {"qiskit_fedqml.vision", "qiskit_fedqml.features", "qiskit_fedqml.data.datasets"}),
         ("yaml", {"qiskit_fedqml.configuration", "qiskit_fedqml.results"}),
         ("pickle", set()),

@@ -195,8 +195,12 @@ class QueuedBackend(Backend, Protocol):
         """Return device, date and the figures of the qubits that a program uses, as plain values."""
         ...
 
-    def close_round(self) -> None:
+    def close_round(self, round: int, failed_clients: Collection[int]) -> None:
         """Tidy up when all clients of a round have come back."""
+        ...
+
+    def quality(self, program: Program) -> float:
+        """Return how well a program would run; more is better."""
         ...
 
     def together(self) -> AbstractContextManager[None]:
@@ -209,7 +213,7 @@ def compile_program(
 ) -> Program:
     """Transpile a circuit of gate angles for a backend and find what needs to be run.
 
-    Of several layouts that a backend offers, the first with the fewest angles to shift is taken.
+    Of several layouts that a device offers, the best of those with the fewest angles to shift is taken.
 
     Args:
         backend: The backend that will evaluate the program.
@@ -222,9 +226,10 @@ def compile_program(
         BackendError: The circuit doesn't fit the backend.
     """
     observables = checked_observables(observables, circuit.num_qubits)
-    candidates = backend.candidates(circuit) if isinstance(backend, QueuedBackend) else [backend.transpile(circuit)]
-    programs = [_program(circuit, transpiled, angles, observables) for transpiled in candidates]
-    return min(programs, key=lambda program: len(program.shifted))
+    if not isinstance(backend, QueuedBackend):
+        return _program(circuit, backend.transpile(circuit), angles, observables)
+    programs = [_program(circuit, transpiled, angles, observables) for transpiled in backend.candidates(circuit)]
+    return min(programs, key=lambda program: (len(program.shifted), -backend.quality(program)))
 
 
 def _program(

@@ -2,7 +2,7 @@
 
 import itertools
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -130,6 +130,10 @@ class DeviceBackend:
             raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error.message}") from error
         return sorted(found, key=lambda transpiled: -success_probability(transpiled, device.target))
 
+    def quality(self, program: Program) -> float:
+        """Return the estimated success probability of a program, readout included."""
+        return success_probability(program.circuit, self.machine.qiskit_backend.target, _measured(program))
+
     def estimator(self, seed: int | None = None) -> BaseEstimatorV2:
         """Return the estimator by which jobs are made; its draws are the device's own."""
         return self.machine.primitive.estimator(self.machine.qiskit_backend, [])
@@ -151,9 +155,9 @@ class DeviceBackend:
         """Let the jobs that are sent inside run as one batch or session, if the entry wants one."""
         return self.machine.together()
 
-    def close_round(self) -> None:
-        """Cancel what skipped clients have left behind, and ask for charges that were not known."""
-        self.dispatcher.close_round(self.machine, self.name, self._policy)
+    def close_round(self, round: int, failed_clients: Collection[int]) -> None:
+        """Cancel what clients have left behind that were skipped, and ask for charges that were not known."""
+        self.dispatcher.close_round(self.machine, self.name, round, failed_clients)
         self.dispatcher.settle(self.machine, self.name)
 
     def settle(self) -> None:
@@ -165,11 +169,6 @@ class DeviceBackend:
                 self.dispatcher.patience.sleep(self.entry.waiting.poll_seconds)
             if self.dispatcher.settle(self.machine, self.name):
                 return
-
-    def charges(self) -> dict[str, float]:
-        """Return the QPU seconds that were charged for each job of the run, as far as they are known, by job id."""
-        known = {s.job_id: s.reported_seconds for s in self.dispatcher.journal.all() if s.backend == self.name}
-        return {job: seconds for job, seconds in known.items() if job is not None and seconds is not None}
 
     def remaining_seconds(self) -> float | None:
         """Return the QPU seconds that the account has left, or None where there is no limit.

@@ -8,7 +8,7 @@ accepted.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -17,22 +17,26 @@ from numpy.typing import NDArray
 
 from qiskit_fedqml.backends.base import JobReceipt
 from qiskit_fedqml.backends.budget import Budget
-from qiskit_fedqml.backends.journal import Journal, State, Submission
+from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.backends.machine import (
     BatchClosedError,
     JobStatus,
     Machine,
+    MissingError,
     RateLimitedError,
     UnreachableError,
 )
 from qiskit_fedqml.backends.patience import Patience, Pauses
 from qiskit_fedqml.backends.request import JobRequest, JobWaiting, Policy, TooLongError
+from qiskit_fedqml.backends.submission import CANCELLED, RAN, UNKNOWN, State, Submission
 from qiskit_fedqml.errors import BackendError, BudgetError, JobError
 
 logger = logging.getLogger(__name__)
 
 _LOOKUP_PAUSES = (0.0, 1.0, 2.0)
 """Before each look for a job of unknown fate by its tag, in seconds; then it counts as never accepted."""
+_SHORT_SECONDS = 20.0
+"""How long the service may give no answer to what a run can do without."""
 _NEAR = 1e-3
 """Radians by which the angles of a replay may differ: far less than a shot's worth."""
 _PREFERENCE = ("done", "running", "queued", "too long", "failed", "cancelled")
@@ -71,6 +75,8 @@ class Dispatcher:
         """
         try:
             submission = self._finished(machine, request, policy)
+        except JobError:
+            raise
         except BackendError as error:
             raise JobError(f"{self._place(request)}: {error}") from error.__cause__
         except BudgetError as error:
@@ -88,26 +94,26 @@ class Dispatcher:
         found = {*self._look_for(machine, outage_seconds, submission.tag), *filter(None, [submission.job_id])}
         cancelled = {job: self.patience.ask(partial(machine.cancel, job), outage_seconds) for job in sorted(found)}
         if all(cancelled.values()):
-            charges = [self.patience.ask_once(partial(machine.usage, job), None) or 0.0 for job in cancelled]
-            self.journal.ended(submission.tag, "cancelled", "it was cancelled on request", sum(charges))
+            charges = [self.patience.ask_once(partial(machine.usage, job), None) for job in cancelled]
+            known = [seconds for seconds in charges if seconds is not None]
+            charged = sum(known) if len(known) == len(charges) else None
+            self.journal.ended(submission.tag, "cancelled", "it was cancelled on request", charged)
         return {job: "cancelled" if done else "had ended already" for job, done in cancelled.items()}
 
     def settle(self, machine: Machine, backend: str) -> bool:
         """Ask for charges and duplicates that were not known; return whether all charges are."""
         for submission in self.journal.unsettled(backend):
             found = self.patience.ask_once(partial(machine.find, submission.tag), list[str]())
-            self._drop_duplicates(machine, submission, found)
-            self._reckon(machine, submission)
+            self._drop_duplicates(machine, submission, [*found, *submission.duplicates])
+            if submission.reported_seconds is None:
+                self._reckon(machine, submission)
         return all(s.reported_seconds is not None for s in self.journal.unsettled(backend))
 
-    def close_round(self, machine: Machine, backend: str, policy: Policy) -> None:
-        """Cancel what a backend's skipped clients have left behind, whose answers nobody will ask for again."""
+    def close_round(self, machine: Machine, backend: str, round: int, clients: Collection[int]) -> None:
+        """Cancel what skipped clients have left behind in a round, whose answers nobody will ask for again."""
         for submission in self.journal.open(backend):
-            if submission.key.client is None:  # the centre's tests come after the clients, and are still asked for
-                continue
-            self.patience.ask_once(
-                partial(self.cancel, machine, submission, policy.waiting.outage_seconds), dict[str, str]()
-            )
+            if submission.key.round == round and submission.key.client in clients:
+                self.patience.ask_once(partial(self.cancel, machine, submission, _SHORT_SECONDS), dict[str, str]())
 
     def _finished(self, machine: Machine, request: JobRequest, policy: Policy) -> Submission:
         """Take a request through the journal until it is done."""
@@ -204,6 +210,7 @@ class Dispatcher:
                 self.journal.ended(submission.tag, "failed", str(error), 0.0)
                 raise
             may_exist = True
+        self.journal.sent(submission.tag, job_id)
         found = self.patience.ask_once(partial(machine.find, submission.tag), list[str]())
         return self._adopt(machine, policy, submission, [job_id, *(j for j in found if j != job_id)])
 
@@ -242,13 +249,13 @@ class Dispatcher:
         self._drop_duplicates(machine, submission, job_ids)
         return submission
 
-    def _drop_duplicates(self, machine: Machine, submission: Submission, job_ids: list[str]) -> None:
-        """Cancel the other jobs of a submission, and write down which of them ran."""
+    def _drop_duplicates(self, machine: Machine, submission: Submission, job_ids: Iterable[str]) -> None:
+        """Cancel the other jobs of a submission, and write down what became of each."""
         fates = dict(submission.duplicates)
         for job in job_ids:
-            if job != submission.job_id and job not in fates:
-                was_cancelled = self.patience.ask_once(partial(_cancelled, machine, job), False)
-                fates[job] = "cancelled" if was_cancelled else "ran"
+            if job != submission.job_id and fates.get(job, UNKNOWN) == UNKNOWN:
+                question = partial(self.patience.ask, partial(_fate, machine, job), _SHORT_SECONDS)
+                fates[job] = self.patience.ask_once(question, UNKNOWN)
         if fates != submission.duplicates:
             logger.warning(
                 "Backend %r, %s, job %s: the service took the same submission again: %s",
@@ -275,7 +282,12 @@ class Dispatcher:
 
     def _read(self, machine: Machine, policy: Policy, submission: Submission) -> None:
         """Read and write down the answer; then what it cost, and duplicates, which may have been listed late."""
-        values = self.patience.ask(partial(machine.result, str(submission.job_id)), policy.waiting.outage_seconds)
+        try:
+            values = self.patience.ask(partial(machine.result, str(submission.job_id)), policy.waiting.outage_seconds)
+        except MissingError as error:  # it cannot be read any more; a resumed run sends it again
+            charged = self.patience.ask_once(partial(machine.usage, str(submission.job_id)), None)
+            self.journal.ended(submission.tag, "failed", f"its results are gone: {error}", charged)
+            raise
         self.journal.done(submission.tag, values)
         self._reckon(machine, submission)
         found = self.patience.ask_once(partial(machine.find, submission.tag), list[str]())
@@ -289,9 +301,9 @@ class Dispatcher:
 
     def _end(self, machine: Machine, submission: Submission, status: JobStatus) -> None:
         states: dict[str, State] = {"cancelled": "cancelled", "too long": "too long"}
-        charged = self.patience.ask_once(partial(machine.usage, str(submission.job_id)), None)
-        if charged is None and status.state == "cancelled":
-            charged = 0.0
+        charged = status.charged_seconds
+        if charged is None:
+            charged = self.patience.ask_once(partial(machine.usage, str(submission.job_id)), None)
         self.journal.ended(submission.tag, states.get(status.state, "failed"), status.reason, charged)
 
     def _place(self, request: JobRequest) -> str:
@@ -309,6 +321,6 @@ def _place(request: JobRequest, submission: Submission | None) -> str:
     return f"Backend {request.backend!r}, {request.key}{job}"
 
 
-def _cancelled(machine: Machine, job_id: str) -> bool:
-    """Cancel a job; return False if it has run."""
-    return machine.cancel(job_id) or machine.status(job_id).state == "cancelled"
+def _fate(machine: Machine, job_id: str) -> str:
+    """Cancel a job; return what became of it."""
+    return CANCELLED if machine.cancel(job_id) or machine.status(job_id).state == "cancelled" else RAN

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -23,11 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_fedqml.backends.base import JobKey
-from qiskit_fedqml.backends.submission import OPEN, State, Submission
+from qiskit_fedqml.backends.submission import CANCELLED, OPEN, UNKNOWN, State, Submission
 from qiskit_fedqml.errors import ResultError
 
 _CENTRE = -1
-_SCHEMA = """
+_VERSION = 1
+_SCHEMA = f"""
+PRAGMA user_version = {_VERSION};
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS submissions (
     tag TEXT PRIMARY KEY,
@@ -35,7 +37,7 @@ CREATE TABLE IF NOT EXISTS submissions (
     attempt INTEGER NOT NULL, backend TEXT NOT NULL, device TEXT NOT NULL, account TEXT, fingerprint TEXT NOT NULL,
     request TEXT NOT NULL, circuits INTEGER NOT NULL, executions INTEGER NOT NULL, planned_seconds REAL NOT NULL,
     state TEXT NOT NULL, job_id TEXT, reported_seconds REAL, reason TEXT,
-    duplicates TEXT NOT NULL DEFAULT '{}', duplicates_ran INTEGER NOT NULL DEFAULT 0,
+    duplicates TEXT NOT NULL DEFAULT '{{}}', duplicates_ran INTEGER NOT NULL DEFAULT 0,
     doubtful INTEGER NOT NULL DEFAULT 0,
     intended_at TEXT NOT NULL, sent_at TEXT, ended_at TEXT, angles BLOB NOT NULL, result BLOB,
     UNIQUE (backend, round, client, step, kind, part, attempt)
@@ -55,21 +57,28 @@ class Journal:
 
     Args:
         path: The file; None keeps the journal in memory.
+        read_only: Whether the file is only looked at.
 
     Raises:
-        ResultError: The file is no journal, or cannot be written.
+        ResultError: The file is no journal, or one of another version, or cannot be written.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, read_only: bool = False) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._holder: sqlite3.Connection | None = None
         try:
-            self._db = _connected(path)
-            self._db.executescript(_SCHEMA)
+            self._db = _connected(path, read_only=read_only)
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            (num_tables,) = self._db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+            if num_tables and version != _VERSION:
+                raise ResultError(
+                    f"{path} is a journal of another version of this package ({version}, not {_VERSION})."
+                )
+            if not num_tables:
+                self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:
             raise ResultError(f"{path} is not a journal of submissions: {error}.") from error
-        self.run_id = self.remember("run", uuid.uuid4().hex)
+        self.run_id = self.recall("run") or self.remember("run", uuid.uuid4().hex)
 
     def move_to(self, path: Path) -> None:
         """Go on in a file, with all that was written so far.
@@ -86,28 +95,10 @@ class Journal:
             self._db.close()
             self._db, self.path = target, path
 
-    def hold(self) -> None:
-        """Keep other processes from going on with the same run, until this process ends.
-
-        Raises:
-            ResultError: Another process holds it.
-        """
-        if self.path is None:
-            return
-        holder = sqlite3.connect(self.path.with_name("journal.lock"), timeout=0, check_same_thread=False)
-        try:
-            holder.execute("BEGIN EXCLUSIVE")  # the system lets go of it when the process ends, however it does
-        except sqlite3.Error as error:
-            raise ResultError(f"Another process is going on with the run in {self.path.parent}.") from error
-        self._holder = holder
-
     def close(self) -> None:
-        """Close the file, and let other processes go on with the run."""
+        """Close the file."""
         with self._lock:
             self._db.close()
-            if self._holder is not None:
-                self._holder.close()
-                self._holder = None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -117,10 +108,10 @@ class Journal:
             ResultError: The journal cannot be written.
         """
         with self._lock:
-            if self._db.in_transaction:
-                yield
-                return
             try:
+                if self._db.in_transaction:
+                    yield
+                    return
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
@@ -135,13 +126,12 @@ class Journal:
         """Keep a fact of the run, unless it is kept already; return what is kept."""
         with self.transaction():
             self._db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
-            return str(self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()[0])
+            return str(self.recall(name))
 
     def recall(self, name: str) -> str | None:
         """Return a fact of the run, or None."""
-        with self._lock:
-            row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
+        rows = self._fetch("SELECT value FROM facts WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else None
 
     def tag(self, backend: str, key: JobKey, part: str, attempt: int) -> str:
         """Return the tag of a submission: at most 24 characters, unlike that of any other run."""
@@ -162,8 +152,12 @@ class Journal:
         return self._select("state IN (?, ?) AND backend = COALESCE(?, backend)", (*OPEN, backend))
 
     def unsettled(self, backend: str) -> list[Submission]:
-        """Return a backend's submissions that are done, but whose charge is not known, or that may have duplicates."""
-        return self._select("backend = ? AND state = 'done' AND (reported_seconds IS NULL OR doubtful)", (backend,))
+        """Return a backend's submissions that have ended, but whose charge or whose duplicates are not known."""
+        return self._select(
+            "backend = ? AND account IS NOT NULL AND job_id IS NOT NULL AND state NOT IN ('intended', 'sent') "
+            f"AND (reported_seconds IS NULL OR doubtful OR duplicates LIKE '%{UNKNOWN}%')",
+            (backend,),
+        )
 
     def spent_seconds(self, backend: str | None = None, *, without: str = "") -> float:
         """Return the QPU seconds of all submissions, those that are still open included.
@@ -236,8 +230,8 @@ class Journal:
         self._update(tag, reported_seconds=seconds)
 
     def duplicated(self, tag: str, fates: Mapping[str, str]) -> None:
-        """Write which other jobs the submission made, and whether each was cancelled or ran."""
-        ran = sum(fate == "ran" for fate in fates.values())
+        """Write which other jobs the submission made, and what became of each."""
+        ran = sum(fate != CANCELLED for fate in fates.values())
         self._update(tag, duplicates=json.dumps(dict(fates)), duplicates_ran=ran)
 
     def result(self, tag: str) -> NDArray[np.float64]:
@@ -249,25 +243,24 @@ class Journal:
         return self._array("angles", tag)
 
     def _array(self, column: str, tag: str) -> NDArray[np.float64]:
-        with self._lock:
-            (blob,) = self._db.execute(f"SELECT {column} FROM submissions WHERE tag = ?", (tag,)).fetchone()
+        ((blob,),) = self._fetch(f"SELECT {column} FROM submissions WHERE tag = ?", (tag,))
         values: NDArray[np.float64] = np.load(io.BytesIO(blob), allow_pickle=False)
         return values
 
     def _sum(self, what: str, condition: str, values: tuple[Any, ...]) -> float:
-        with self._lock:
-            row = self._db.execute(f"SELECT TOTAL({what}) FROM submissions WHERE {condition}", values).fetchone()
-        return float(row[0])
+        ((total,),) = self._fetch(f"SELECT TOTAL({what}) FROM submissions WHERE {condition}", values)
+        return float(total)
 
     def _select(self, condition: str, values: tuple[Any, ...]) -> list[Submission]:
+        rows = self._fetch(f"SELECT {_COLUMNS} FROM submissions WHERE {condition} ORDER BY rowid", values)
+        return [_submission(row) for row in rows]
+
+    def _fetch(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         try:
             with self._lock:
-                rows = self._db.execute(
-                    f"SELECT {_COLUMNS} FROM submissions WHERE {condition} ORDER BY rowid", values
-                ).fetchall()
+                return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise ResultError(f"The journal {self.path} cannot be read: {error}.") from error
-        return [_submission(row) for row in rows]
 
     def _update(self, tag: str, **values: Any) -> None:
         assignments = ", ".join(f"{name} = ?" for name in values)
@@ -275,12 +268,14 @@ class Journal:
             self._db.execute(f"UPDATE submissions SET {assignments} WHERE tag = ?", (*values.values(), tag))
 
     def _roll_back(self) -> None:
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+        with suppress(sqlite3.ProgrammingError):  # it may be closed
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
 
-def _connected(path: Path | None) -> sqlite3.Connection:
-    db = sqlite3.connect(path or ":memory:", timeout=30, check_same_thread=False, isolation_level=None)
+def _connected(path: Path | None, *, read_only: bool = False) -> sqlite3.Connection:
+    name = f"{path.absolute().as_uri()}?mode=ro" if path and read_only else str(path or ":memory:")
+    db = sqlite3.connect(name, timeout=30, check_same_thread=False, isolation_level=None, uri=read_only)
     db.execute("PRAGMA synchronous=FULL")  # a row must be on disk before its job is sent
     return db
 

@@ -11,6 +11,7 @@ from qiskit.providers import BackendV2
 
 from qiskit_fedqml.backends.calibration import Calibration
 from qiskit_fedqml.backends.entries import IBMEntry
+from qiskit_fedqml.errors import BackendError
 
 
 class UnreachableError(Exception):
@@ -25,6 +26,10 @@ class BatchClosedError(Exception):
     """The batch or session takes no more jobs."""
 
 
+class MissingError(BackendError):
+    """What was asked for does not exist, or no longer."""
+
+
 @dataclass(frozen=True)
 class JobStatus:
     """How far a job is.
@@ -34,12 +39,14 @@ class JobStatus:
         reason: Why it ended without an answer.
         is_internal: Whether the service itself is to blame, so that the same job may succeed.
         pending: Jobs that wait on the device, this one included; None where that is not known.
+        charged_seconds: What it was charged, where the status tells.
     """
 
     state: Literal["queued", "running", "done", "failed", "cancelled", "too long"]
     reason: str = ""
     is_internal: bool = False
     pending: int | None = None
+    charged_seconds: float | None = None
 
 
 class Primitive(Protocol):

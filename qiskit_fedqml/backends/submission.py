@@ -9,6 +9,8 @@ from qiskit_fedqml.backends.base import JobKey
 State = Literal["intended", "sent", "done", "failed", "cancelled", "too long"]
 OPEN: tuple[State, ...] = ("intended", "sent")
 """States of submissions whose jobs may be waiting or running."""
+CANCELLED, RAN, UNKNOWN = "cancelled", "ran", "unknown"
+"""What became of a duplicate."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Submission:
         reported_seconds: QPU seconds that the service charged, once known.
         reason: Why it failed.
         duplicates: Other jobs that the same submission made (the client library sends a submission again after a
-            503), each with ``"cancelled"`` or ``"ran"``.
+            503), each with ``"cancelled"``, ``"ran"``, or ``"unknown"`` where the service did not say yet.
         doubtful: Whether the service was once asked to take it without answering, so that duplicates may come late.
     """
 
@@ -63,6 +65,6 @@ class Submission:
 
     @property
     def charged_seconds(self) -> float:
-        """QPU seconds to reckon with: what was reported, or else what was planned; duplicates that ran as planned."""
+        """QPU seconds to reckon with: reported, or else planned; of duplicates that were not cancelled as planned."""
         own = self.planned_seconds if self.reported_seconds is None else self.reported_seconds
-        return own + self.planned_seconds * sum(fate == "ran" for fate in self.duplicates.values())
+        return own + self.planned_seconds * sum(fate != CANCELLED for fate in self.duplicates.values())

@@ -62,6 +62,7 @@ def test_server_stalls_in_the_middle_of_an_answer(server, undisturbed, outcome, 
     outcome(f"server stalls in {route}", "given up after request_seconds, new login, same job")
 
 
+@pytest.mark.slow
 def test_server_stalls_while_it_answers_a_submission(server, undisturbed, outcome):
     server.faults.stall("POST /jobs", seconds=30)
     assert np.array_equal(Client(waiting={"request_seconds": 2}).ask(), undisturbed)
@@ -196,6 +197,7 @@ def test_no_account(monkeypatch, tmp_path):
         Client()
 
 
+@pytest.mark.slow
 def test_no_such_device(server):
     with pytest.raises(BackendError, match="Backend 'mine': .* no device 'ibm_nowhere'"):
         Client(device="ibm_nowhere")

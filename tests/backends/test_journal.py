@@ -1,3 +1,4 @@
+import sqlite3
 import threading
 
 import numpy as np
@@ -112,14 +113,22 @@ def test_moved_from_memory_to_a_file(tmp_path):
     assert len(again.all()) == 1
 
 
-def test_one_process_goes_on_at_a_time(tmp_path):
-    first, second = Journal(tmp_path / "journal.sqlite"), Journal(tmp_path / "journal.sqlite")
-    first.hold()
-    with pytest.raises(ResultError, match="Another process is going on with the run in"):
-        second.hold()
-    assert second.all() == [], "it can be read all the same"
-    first.close()
-    second.hold()
+def test_looked_at_without_being_changed(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.intend(submission(journal), ANGLES)
+    journal.close()
+    (tmp_path / "journal.sqlite").chmod(0o444)
+    assert len(Journal(tmp_path / "journal.sqlite", read_only=True).all()) == 1
+    with pytest.raises(ResultError, match="cannot be read"):
+        journal.all()
+
+
+def test_journal_of_another_version(tmp_path):
+    db = sqlite3.connect(tmp_path / "journal.sqlite")
+    db.execute("CREATE TABLE submissions (tag TEXT)")
+    db.commit()
+    with pytest.raises(ResultError, match=r"is a journal of another version of this package \(0, not 1\)"):
+        Journal(tmp_path / "journal.sqlite")
 
 
 def test_file_that_is_no_journal(tmp_path):

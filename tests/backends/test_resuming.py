@@ -149,7 +149,7 @@ def test_deleted_job(server, undisturbed, tmp_path):
     with pytest.raises(JobError, match="still waits"):
         Client(tmp_path / "j", waiting={"queue_seconds": 0.3}).ask()
     server.faults.answer("GET /jobs/[^/]+", status=404)
-    with pytest.raises(JobError, match=r"job \w+ failed: the service knows no such job; it was deleted"):
+    with pytest.raises(JobError, match=r"job \w+ failed: it was deleted"):
         Client(tmp_path / "j").ask()
     server.devices["ibm_manila"].release()
     assert np.array_equal(Client(tmp_path / "j").ask(), undisturbed)
@@ -160,10 +160,60 @@ def test_what_a_skipped_client_left_behind_is_cancelled(server):
     client = Client(waiting={"queue_seconds": 0.3})
     with pytest.raises(JobError, match="still waits"):
         client.ask()
-    client.backend.close_round()
+    client.backend.close_round(1, [4])
     assert [job.state for job in server.jobs] == ["Cancelled"]
     assert client.journal.open() == []
     assert client.journal.spent_seconds() == 0
+
+
+def test_jobs_of_other_rounds_and_clients_are_left_alone(server, undisturbed, tmp_path):
+    """A checkpoint may be two rounds late, so that a replay's end finds jobs of a later round."""
+    server.devices["ibm_manila"].hold()
+    client = Client(tmp_path / "j", waiting={"queue_seconds": 0.3})
+    with pytest.raises(JobError):
+        client.ask(round=2)
+    client.backend.close_round(1, [4])
+    client.backend.close_round(2, [5])
+    assert [job.state for job in server.jobs] == ["Queued"]
+    server.devices["ibm_manila"].release()
+    assert np.array_equal(client.ask(round=2), undisturbed)
+    assert len(server.jobs) == 1
+
+
+def test_duplicate_that_could_not_be_cancelled_at_once(server, undisturbed):
+    server.devices["ibm_manila"].hold()
+    server.faults.answer("POST /jobs", status=503, processed=True)
+    server.faults.answer("POST /jobs/[^/]+/cancel", status=429)
+    client = Client()
+    threading.Timer(4.0, server.devices["ibm_manila"].release).start()
+    assert np.array_equal(client.ask(), undisturbed)
+    assert sorted(job.state for job in server.jobs) == ["Cancelled", "Completed"]
+
+
+def test_results_that_are_gone(server, undisturbed, tmp_path):
+    server.faults.answer("GET /jobs/[^/]+/results", status=404)
+    with pytest.raises(JobError, match=r"job \w+: The service knows nothing of it"):
+        Client(tmp_path / "j").ask()
+    resumed = Client(tmp_path / "j")
+    assert np.array_equal(resumed.ask(), undisturbed)
+    assert [s.state for s in resumed.journal.all()] == ["failed", "done"]
+    assert resumed.journal.spent_seconds() == pytest.approx(2 * server.jobs[0].quantum_seconds)
+
+
+def test_rehearsal_s_plan_counts_in_another_process_too(tmp_path):
+    first = Client(tmp_path / "j", device="FakeManilaV2")
+    first.ask()
+    spent = first.journal.spent_seconds()
+    second = Client(tmp_path / "j", device="FakeManilaV2")
+    assert second.dispatcher.settle(second.backend.machine, "mine")
+    assert second.journal.spent_seconds() == spent > 2
+
+
+def test_place_of_an_error_stands_once(server):
+    server.faults.fail_job("nonsense", 1524)
+    with pytest.raises(JobError) as error:
+        Client().ask()
+    assert str(error.value).count("client 4") == 1
 
 
 def test_job_that_is_not_listed_is_cancelled_by_its_id(server):

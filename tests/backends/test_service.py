@@ -135,6 +135,7 @@ def test_evaluation_is_split_where_a_job_would_be_too_long(server):
         Client(shots=640, max_execution_seconds=5).ask(rows=1)
 
 
+@pytest.mark.slow
 def test_least_busy_device(server):
     server.devices["ibm_manila"].queue_length = 30
     server.devices["ibm_quito"].queue_length = 3

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from json import JSONDecodeError
 from typing import TypeVar
 
-from qiskit_fedqml.backends.machine import BatchClosedError, RateLimitedError, UnreachableError
+from qiskit_fedqml.backends.machine import BatchClosedError, MissingError, RateLimitedError, UnreachableError
 from qiskit_fedqml.backends.watchdog import NoAnswerError
 from qiskit_fedqml.errors import BackendError, BudgetError, FedQMLError
 
@@ -87,7 +87,7 @@ def translate(error: Exception, token: str | None = None) -> Exception | None:
         (isinstance(error, AccountNotFoundError), BackendError(f"{_NO_ACCOUNT} ({text})")),
         (isinstance(error, InvalidAccountError), UnreachableError(f"{_REFUSED_OR_DOWN}: {text}")),
         (isinstance(error, IBMNotAuthorizedError), BackendError(f"The service refuses the account: {text}")),
-        (isinstance(error, RuntimeJobNotFound), BackendError(f"The service knows no such job: {text}")),
+        (isinstance(error, RuntimeJobNotFound), MissingError(f"The service knows no such job: {text}")),
         (bool(_CLOSED.search(text)) and (status is None or status < 500), BatchClosedError(text)),
         (status is not None, _by_status(status or 0, text)),
         (isinstance(error, (*_NO_ANSWER, RequestException, ApiException, IBMRuntimeError)), UnreachableError(text)),
@@ -119,6 +119,8 @@ def _status(error: Exception, text: str) -> int | None:
 def _by_status(status: int, text: str) -> Exception:
     if status in (401, 403):
         return BackendError(f"The service refuses the account: {text}")
+    if status == 404:
+        return MissingError(f"The service knows nothing of it: {text}")
     if status == 429:
         return RateLimitedError(text)
     if status == 409 and "usage" in text.lower():

@@ -50,7 +50,6 @@ class RehearsalMachine:
         self.primitive: Primitive = primitive
         self._device = fake_device(str(entry.device))
         self._jobs: dict[str, Any] = {}
-        self._known: set[str] = set()
         if not primitive.is_executor and (entry.resilience_level or entry.options):
             logger.warning("EstimatorV2 mitigates on the server: a rehearsal on %s leaves that out.", self.device)
 
@@ -103,7 +102,6 @@ class RehearsalMachine:
         except (QiskitError, ValueError) as error:
             raise BackendError(f"The job is refused: {error}") from error
         self._jobs[job.job_id()] = job
-        self._known.add(job.job_id())
         return str(job.job_id())
 
     def find(self, tag: str) -> list[str]:
@@ -112,7 +110,9 @@ class RehearsalMachine:
 
     def status(self, job_id: str) -> JobStatus:
         """Return "done": the answer is waited for when it is read."""
-        return JobStatus("done") if job_id in self._jobs else JobStatus("failed", "its process ended", is_internal=True)
+        if job_id in self._jobs:
+            return JobStatus("done")
+        return JobStatus("failed", "its process ended", is_internal=True, charged_seconds=0.0)
 
     def result(self, job_id: str) -> NDArray[np.float64]:
         """Return the expectation values of a job."""
@@ -122,8 +122,8 @@ class RehearsalMachine:
             raise BackendError(f"The simulation failed: {error.message}") from error
 
     def usage(self, job_id: str) -> float | None:
-        """Return None, so that what was planned counts; 0 for a job that ended with its process."""
-        return None if job_id in self._known else 0.0
+        """Return None: nobody charges for a rehearsal, so what was planned counts."""
+        return None
 
     def cancel(self, job_id: str) -> bool:
         """Return False: a rehearsal's job has run."""

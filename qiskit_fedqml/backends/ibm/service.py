@@ -18,6 +18,7 @@ from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
 from qiskit_fedqml.backends.machine import (
     BatchClosedError,
     JobStatus,
+    MissingError,
     Primitive,
     RateLimitedError,
     UnreachableError,
@@ -148,21 +149,15 @@ class ServiceMachine:
 
     def status(self, job_id: str) -> JobStatus:
         """Return how far a job is."""
-        from qiskit_ibm_runtime.exceptions import RuntimeJobNotFound
-
-        def state() -> str:
-            try:
-                return str(self._job(job_id).status())
-            except RuntimeJobNotFound:
-                return "MISSING"
-
-        match self._ask(state):
+        try:
+            state = self._ask(lambda: str(self._job(job_id).status()))
+        except MissingError as error:
+            return JobStatus("failed", f"it was deleted ({error})")
+        match state:
             case "DONE":
                 return JobStatus("done")
             case "CANCELLED":
                 return JobStatus("cancelled", "it was cancelled")
-            case "MISSING":
-                return JobStatus("failed", "the service knows no such job; it was deleted")
             case "ERROR":
                 return self._failure(job_id)
             case "RUNNING":
