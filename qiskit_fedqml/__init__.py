@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from qiskit_fedqml.experiment import Experiment, load_experiment
     from qiskit_fedqml.federation import resume_federation, run_federation
     from qiskit_fedqml.inference import load_model
-    from qiskit_fedqml.qnn import BroadcastEstimatorQNN, QuantumLayer, quantum_layer
+    from qiskit_fedqml.layer import QuantumLayer, quantum_layer
+    from qiskit_fedqml.qnn import BroadcastEstimatorQNN
     from qiskit_fedqml.results import RunResult
     from qiskit_fedqml.simulation.estimator import SweepEstimator
     from qiskit_fedqml.simulation.noise import noise_from_model
@@ -28,14 +29,14 @@ _MODULE_OF = {
     "CircuitSpec": "circuits",
     "Experiment": "experiment",
     "FedQMLError": "errors",
-    "QuantumLayer": "qnn",
+    "QuantumLayer": "layer",
     "RunResult": "results",
     "SweepEstimator": "simulation.estimator",
     "load_experiment": "experiment",
     "load_model": "inference",
     "noise_from_model": "simulation.noise",
     "paper_circuit": "circuits",
-    "quantum_layer": "qnn",
+    "quantum_layer": "layer",
     "resume_federation": "federation",
     "run_federation": "federation",
 }

@@ -16,9 +16,9 @@ from qiskit_fedqml.backends.request import JobWaiting
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.features import Progress
+from qiskit_fedqml.layer import QuantumLayer, quantum_layer
 from qiskit_fedqml.models import FeatureScaling, build_model, circuit_for
 from qiskit_fedqml.preparation import FederatedData, prepare_data
-from qiskit_fedqml.qnn import QuantumLayer, quantum_layer
 from qiskit_fedqml.records import RoundRecord
 from qiskit_fedqml.training import ClientUpdate, State, Worker
 from qiskit_fedqml.workers import Workers

@@ -1,14 +1,14 @@
 """The command line. Everything heavy is imported by the command that needs it, so that help comes at once."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qiskit_fedqml.errors import BackendError, BudgetError, ConfigurationError, FedQMLError, ResultError
+from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError
+from qiskit_fedqml.terminal import print_table, resumable
 
 if TYPE_CHECKING:
     from qiskit_fedqml.experiment import Experiment
@@ -78,7 +78,7 @@ def resume(
     from qiskit_fedqml.progress import ProgressBars
 
     changed = dict(_budget(text) for text in budgets or ())
-    with _resumable(directory), ProgressBars(directory.name) as bars:
+    with resumable(directory), ProgressBars(directory.name) as bars:
         result = resume_federation(directory, budgets=changed, observer=bars)
     _show({directory.name: result})
 
@@ -102,8 +102,8 @@ def plan(
     import json
 
     from qiskit_fedqml import plan_tables
+    from qiskit_fedqml.files import write_text
     from qiskit_fedqml.planning import plan_experiment
-    from qiskit_fedqml.results import write_text
 
     made = plan_experiment(_load(file, backends, set_))
     for title, rows in (
@@ -114,7 +114,7 @@ def plan(
     ):
         if rows:
             print(f"{title}\n")
-            _print_table(rows)
+            print_table(rows)
     for sentence in plan_tables.sentences(made, queue_seconds):
         print(sentence)
     if json_ is not None:
@@ -149,7 +149,7 @@ def jobs(
         ask_for_charges(folder)
     submissions = folder.submissions()
     if submissions:
-        _print_table(job_rows(submissions))
+        print_table(job_rows(submissions))
     print(job_sentence(submissions))
 
 
@@ -262,10 +262,10 @@ def backends(
         return
     registry = BackendRegistry.from_yaml(file)
     if not check:
-        _print_table([{"Backend": name, **registry.summary(name)} for name in registry])
+        print_table([{"Backend": name, **registry.summary(name)} for name in registry])
         return
     checks = registry.check()
-    _print_table(
+    print_table(
         [
             {
                 "Backend": c.backend,
@@ -304,48 +304,8 @@ def _run(experiment: "Experiment", name: str, out: Path, overwrite: bool) -> "Ru
     from qiskit_fedqml.federation import run_federation
     from qiskit_fedqml.progress import ProgressBars
 
-    with _resumable(out), ProgressBars(name) as bars:
+    with resumable(out), ProgressBars(name) as bars:
         return run_federation(experiment, out, overwrite=overwrite, observer=bars)
-
-
-@contextmanager
-def _resumable(folder: Path) -> Iterator[None]:
-    """Let Ctrl-C, and what a later try may mend, end with how to go on, if there is a run in the folder."""
-    before = _age_of(folder)
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f"fedqml: stopped{_how_to_go_on(folder, before)}", file=sys.stderr)
-        raise typer.Exit(130) from None
-    except (BackendError, BudgetError) as error:
-        option = " --budget [NAME=]SECONDS" if isinstance(error, BudgetError) else ""
-        print(f"fedqml: {error}{_how_to_go_on(folder, before, option)}", file=sys.stderr)
-        raise typer.Exit(2) from None
-
-
-def _age_of(folder: Path) -> tuple[bool, float]:
-    """Return whether a finished run is in a folder, and when it was begun."""
-    begun = folder / "run.json"
-    is_finished = (folder / "model.safetensors").exists()
-    return is_finished, begun.stat().st_mtime if begun.exists() else 0.0
-
-
-def _how_to_go_on(folder: Path, before: tuple[bool, float], option: str = "") -> str:
-    """Return how this run goes on; nothing if it has not begun, so that the folder has none, or an earlier one."""
-    from qiskit_fedqml.results import RunFolder
-
-    is_finished, begun = _age_of(folder)
-    if not begun or (is_finished and before == (is_finished, begun)):
-        return "."
-    how = f"; `fedqml resume {folder}{option}` goes on from the last finished round."
-    alive = [s for s in RunFolder(folder).submissions() if s.state == "sent" and s.account is not None]
-    if not alive:
-        return how
-    one = len(alive) == 1
-    return (
-        f"{how} It takes up {len(alive)} {'job' if one else 'jobs'} on devices, which {'lives' if one else 'live'} on; "
-        f"`fedqml jobs {folder} --cancel` cancels {'it' if one else 'them'}."
-    )
 
 
 def _budget(text: str) -> tuple[str | None, float]:
@@ -361,27 +321,7 @@ def _budget(text: str) -> tuple[str | None, float]:
 def _show(runs: "dict[str, RunResult]") -> None:
     from qiskit_fedqml.report import table_rows
 
-    _print_table(table_rows(runs))
-
-
-def _print_table(rows: list[dict[str, str]]) -> None:
-    """Print a table: fitted to a terminal, or as Markdown where the output goes elsewhere."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from qiskit_fedqml.tables import markdown_table
-
-    console = Console()
-    if not console.is_terminal:
-        print(markdown_table(rows))
-        return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in rows[0]:
-        table.add_column(column, overflow="fold", min_width=max(len(word) for word in column.split()))
-    for row in rows:
-        table.add_row(*row.values())
-    console.print(table)
+    print_table(table_rows(runs))
 
 
 def _values(values: tuple[float, ...]) -> str:

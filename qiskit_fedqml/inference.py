@@ -20,11 +20,13 @@ from qiskit_fedqml.backends.dispatch import Dispatcher
 from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.backends.registry import BackendRegistry
 from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.files import write_text
+from qiskit_fedqml.layer import QuantumLayer, quantum_layer
 from qiskit_fedqml.locking import FolderLock
 from qiskit_fedqml.models import FeatureScaling, HybridClassifier, build_model, circuit_for
 from qiskit_fedqml.preparation import prepare_test_data
-from qiskit_fedqml.qnn import QuantumLayer, Usage, quantum_layer
-from qiskit_fedqml.results import RunResult, write_text
+from qiskit_fedqml.qnn import Usage
+from qiskit_fedqml.results import RunResult
 from qiskit_fedqml.seeds import derive_seed
 from qiskit_fedqml.training import loss_and_accuracy, predict
 

@@ -11,7 +11,7 @@ from torch import nn
 from qiskit_fedqml.circuits import CircuitSpec, paper_circuit
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.experiment import ModelConfig
-from qiskit_fedqml.qnn import QuantumLayer, uniform_angles
+from qiskit_fedqml.layer import QuantumLayer, uniform_angles
 from qiskit_fedqml.seeds import derive_seed, torch_generator
 
 

@@ -18,13 +18,14 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.backends.submission import Submission
 from qiskit_fedqml.configuration import read_yaml, validate
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.experiment import Experiment
+from qiskit_fedqml.files import save_tensors, write_text
 from qiskit_fedqml.locking import LOCK, FolderLock
 from qiskit_fedqml.records import RoundRecord
 
@@ -280,7 +281,7 @@ class RunFolder:
         for client, parameters in checkpoint.optimizers.items():
             for index, values in parameters.items():
                 tensors |= {f"optimizer/{client}/{index}/{name}": tensor for name, tensor in values.items()}
-        self._writing = self._writer.submit(_save_tensors, self._checkpoint, tensors, {"round": str(checkpoint.round)})
+        self._writing = self._writer.submit(save_tensors, self._checkpoint, tensors, {"round": str(checkpoint.round)})
         if checkpoint.optimizers:  # these go on changing, so they are written before anything else happens
             self.wait()
 
@@ -315,7 +316,7 @@ class RunFolder:
             ResultError: The model cannot be written.
         """
         self.wait()
-        _save_tensors(self.path / "model.safetensors", model_state, {})
+        save_tensors(self.path / "model.safetensors", model_state, {})
         self._checkpoint.unlink(missing_ok=True)
 
     def load_model_state(self) -> dict[str, torch.Tensor]:
@@ -360,24 +361,3 @@ class RunFolder:
                 raise ResultError(f"{self.path / 'rounds.jsonl'}, line {number} must be round {number}.")
             records.append(record)
         return records
-
-
-def _save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except (SafetensorError, OSError) as error:
-        raise ResultError(f"{path} cannot be written: {error}.") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -14,9 +14,10 @@ from torch.nn.functional import cross_entropy
 from qiskit_fedqml.backends.base import JobKey
 from qiskit_fedqml.errors import BackendError, JobError, TrainingError
 from qiskit_fedqml.experiment import FederationConfig
+from qiskit_fedqml.layer import QuantumLayer
 from qiskit_fedqml.models import HybridClassifier
 from qiskit_fedqml.preparation import Examples
-from qiskit_fedqml.qnn import QuantumLayer, Usage
+from qiskit_fedqml.qnn import Usage
 from qiskit_fedqml.seeds import derive_seed, numpy_generator, torch_generator
 
 State = dict[str, torch.Tensor]

@@ -7,7 +7,7 @@ import time
 import pytest
 import yaml
 
-from qiskit_fedqml import RunResult, cli
+from qiskit_fedqml import RunResult, cli, terminal
 from tests.conftest import ROOT, TINY
 
 
@@ -184,7 +184,7 @@ def test_tables_fit_a_narrow_terminal(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     row = {"Scheme": "planes_vs_cars", "Tested on": "ideal", "Training loss": "0.4033", "Testing accuracy": "94.60%"}
-    cli._print_table([row])
+    terminal.print_table([row])
     out = capsys.readouterr().out
     assert "94.60%" in out
     assert "accuracy" in out

@@ -1,0 +1,70 @@
+"""What commands share in a terminal: tables, and how a stopped run goes on."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from qiskit_fedqml.errors import BackendError, BudgetError
+
+
+def print_table(rows: list[dict[str, str]]) -> None:
+    """Print a table: fitted to a terminal, or as Markdown where the output goes elsewhere."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from qiskit_fedqml.tables import markdown_table
+
+    console = Console()
+    if not console.is_terminal:
+        print(markdown_table(rows))
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in rows[0]:
+        table.add_column(column, overflow="fold", min_width=max(len(word) for word in column.split()))
+    for row in rows:
+        table.add_row(*row.values())
+    console.print(table)
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Let Ctrl-C, and what a later try may mend, end with how to go on, if there is a run in the folder."""
+    before = _age_of(folder)
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"fedqml: stopped{_how_to_go_on(folder, before)}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except (BackendError, BudgetError) as error:
+        option = " --budget [NAME=]SECONDS" if isinstance(error, BudgetError) else ""
+        print(f"fedqml: {error}{_how_to_go_on(folder, before, option)}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def _age_of(folder: Path) -> tuple[bool, float]:
+    """Return whether a finished run is in a folder, and when it was begun."""
+    begun = folder / "run.json"
+    is_finished = (folder / "model.safetensors").exists()
+    return is_finished, begun.stat().st_mtime if begun.exists() else 0.0
+
+
+def _how_to_go_on(folder: Path, before: tuple[bool, float], option: str = "") -> str:
+    """Return how this run goes on; nothing if it has not begun, so that the folder has none, or an earlier one."""
+    from qiskit_fedqml.results import RunFolder
+
+    is_finished, begun = _age_of(folder)
+    if not begun or (is_finished and before == (is_finished, begun)):
+        return "."
+    how = f"; `fedqml resume {folder}{option}` goes on from the last finished round."
+    alive = [s for s in RunFolder(folder).submissions() if s.state == "sent" and s.account is not None]
+    if not alive:
+        return how
+    one = len(alive) == 1
+    return (
+        f"{how} It takes up {len(alive)} {'job' if one else 'jobs'} on devices, which {'lives' if one else 'live'} on; "
+        f"`fedqml jobs {folder} --cancel` cancels {'it' if one else 'them'}."
+    )
