@@ -88,7 +88,7 @@ def cancel_jobs(folder: RunFolder) -> Iterator[str]:
         for submission in found:
             backend = registry[submission.backend]
             assert isinstance(backend, DeviceBackend)
-            fates = dispatcher.cancel(backend.machine, submission, backend.entry.waiting.outage_seconds)
+            fates = dispatcher.cancel(backend.machine, submission, backend.entry.waiting)
             who = f"{submission.key} on {submission.backend}"
             yield f"{who}: {', '.join(f'job {job} {fate}' for job, fate in fates.items()) or 'no job was accepted'}"
 

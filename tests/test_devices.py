@@ -362,7 +362,7 @@ def test_killed_run_loses_nothing_and_sends_nothing_twice(server, experiment, tm
     assert resumed.returncode == 0, err
     assert set(Counter(tag for job in server.jobs for tag in job.tags).values()) == {1}, "a submission is one job"
     assert len(server.jobs) == 4, "as many jobs as in a run that is not disturbed"
-    assert all(job.state == "Completed" and job.results_read for job in server.jobs)
+    server.wait_for(lambda s: all(job.state == "Completed" and job.results_read for job in s.jobs))
     rehearsed = run_federation(experiment(real=False, backends=ALONE), tmp_path / "rehearsed")
     result = RunResult.load(tmp_path / "run")
     assert same_model(result, rehearsed)

@@ -157,7 +157,7 @@ class DeviceBackend:
 
     def close_round(self, round: int, failed_clients: Collection[int]) -> None:
         """Cancel what clients have left behind that were skipped, and ask for charges that were not known."""
-        self.dispatcher.close_round(self.machine, self.name, round, failed_clients)
+        self.dispatcher.close_round(self.machine, self.name, self._policy, round, failed_clients)
         self.dispatcher.settle(self.machine, self.name)
 
     def settle(self) -> None:

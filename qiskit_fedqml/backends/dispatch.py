@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from qiskit_fedqml.backends.base import JobReceipt
 from qiskit_fedqml.backends.budget import Budget
+from qiskit_fedqml.backends.entries import Waiting
 from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.backends.machine import (
     BatchClosedError,
@@ -34,7 +35,8 @@ from qiskit_fedqml.errors import BackendError, BudgetError, JobError
 logger = logging.getLogger(__name__)
 
 _LOOKUP_PAUSES = (0.0, 1.0, 2.0)
-"""Before each look for a job of unknown fate by its tag, in seconds; then it counts as never accepted."""
+"""Before each look for a job of unknown fate by its tag, in seconds; then it counts as never accepted. Who polls more
+often than twice a second pauses for two and four polls."""
 _SHORT_SECONDS = 20.0
 """How long the service may give no answer to what a run can do without."""
 _NEAR = 1e-3
@@ -83,7 +85,7 @@ class Dispatcher:
             raise BudgetError(f"{self._place(request)}: {error}") from None
         return self.journal.result(submission.tag), submission
 
-    def cancel(self, machine: Machine, submission: Submission, outage_seconds: float) -> dict[str, str]:
+    def cancel(self, machine: Machine, submission: Submission, waiting: Waiting) -> dict[str, str]:
         """Cancel the jobs of a submission; return what became of each, by job id.
 
         A job that had ended already keeps its place in the journal, so that its answer is read when the run goes on.
@@ -91,8 +93,9 @@ class Dispatcher:
         Raises:
             BackendError: The service cannot be asked.
         """
-        found = {*self._look_for(machine, outage_seconds, submission.tag), *filter(None, [submission.job_id])}
-        cancelled = {job: self.patience.ask(partial(machine.cancel, job), outage_seconds) for job in sorted(found)}
+        found = {*self._look_for(machine, waiting, submission.tag), *filter(None, [submission.job_id])}
+        outage = waiting.outage_seconds
+        cancelled = {job: self.patience.ask(partial(machine.cancel, job), outage) for job in sorted(found)}
         if all(cancelled.values()):
             charges = [self.patience.ask_once(partial(machine.usage, job), None) for job in cancelled]
             known = [seconds for seconds in charges if seconds is not None]
@@ -109,11 +112,12 @@ class Dispatcher:
                 self._reckon(machine, submission)
         return all(s.reported_seconds is not None for s in self.journal.unsettled(backend))
 
-    def close_round(self, machine: Machine, backend: str, round: int, clients: Collection[int]) -> None:
+    def close_round(self, machine: Machine, backend: str, policy: Policy, round: int, clients: Collection[int]) -> None:
         """Cancel what skipped clients have left behind in a round, whose answers nobody will ask for again."""
+        briefly = policy.waiting.model_copy(update={"outage_seconds": _SHORT_SECONDS})
         for submission in self.journal.open(backend):
             if submission.key.round == round and submission.key.client in clients:
-                self.patience.ask_once(partial(self.cancel, machine, submission, _SHORT_SECONDS), dict[str, str]())
+                self.patience.ask_once(partial(self.cancel, machine, submission, briefly), dict[str, str]())
 
     def _finished(self, machine: Machine, request: JobRequest, policy: Policy) -> Submission:
         """Take a request through the journal until it is done."""
@@ -185,11 +189,11 @@ class Dispatcher:
         self, machine: Machine, request: JobRequest, policy: Policy, submission: Submission, *, may_exist: bool
     ) -> Submission:
         """Send a job, unless it exists already; return its submission with the job's id."""
-        outage, pauses, is_reopened = policy.waiting.outage_seconds, Pauses(policy.waiting.outage_seconds), False
+        pauses, is_reopened = Pauses(policy.waiting.outage_seconds), False
         while True:
             self.patience.check()
             if may_exist:
-                if found := self._look_for(machine, outage, submission.tag):
+                if found := self._look_for(machine, policy.waiting, submission.tag):
                     return self._adopt(machine, policy, submission, found)
                 submission = self._revised(machine, request, policy, submission)
             try:
@@ -205,7 +209,7 @@ class Dispatcher:
                 self.patience.pause(pauses, error)
             except (BackendError, BudgetError) as error:
                 # The library may have sent it before without a word, and have been refused only when it sent it again.
-                if found := self._look_for(machine, outage, submission.tag):
+                if found := self._look_for(machine, policy.waiting, submission.tag):
                     return self._adopt(machine, policy, submission, found)
                 self.journal.ended(submission.tag, "failed", str(error), 0.0)
                 raise
@@ -230,11 +234,11 @@ class Dispatcher:
             self.journal.revise(revised)
         return revised
 
-    def _look_for(self, machine: Machine, outage_seconds: float, tag: str) -> list[str]:
+    def _look_for(self, machine: Machine, waiting: Waiting, tag: str) -> list[str]:
         """Return the jobs with a tag; an accepted one may take a moment until it is listed."""
         for pause in _LOOKUP_PAUSES:
-            self.patience.sleep(pause)
-            if found := self.patience.ask(partial(machine.find, tag), outage_seconds):
+            self.patience.sleep(min(pause, 2 * pause * waiting.poll_seconds))
+            if found := self.patience.ask(partial(machine.find, tag), waiting.outage_seconds):
                 return found
         return []
 

@@ -269,7 +269,8 @@ class Assignment(StrictModel):
             first = clients_of(following).start
             if first in clients_of(key):
                 raise ValueError(f"client {first} is named by both {key!r} and {following!r}")
-        return value
+        # JSON has no numbers as keys: "0" is client 0 again.
+        return {int(key) if str(key).isdecimal() else key: name for key, name in value.items()}
 
     def names(self) -> list[tuple[str, str]]:
         """Return each backend name that is used, with the key that uses it."""

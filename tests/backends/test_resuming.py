@@ -223,7 +223,7 @@ def test_job_that_is_not_listed_is_cancelled_by_its_id(server):
         client.ask()
     server.faults.answer("GET /jobs", status=200, body={"jobs": [], "count": 0}, times=9)
     (submission,) = client.journal.open()
-    fates = client.dispatcher.cancel(client.backend.machine, submission, 5)
+    fates = client.dispatcher.cancel(client.backend.machine, submission, client.backend.entry.waiting)
     assert list(fates.values()) == ["cancelled"]
     assert [job.state for job in server.jobs] == ["Cancelled"]
 
