@@ -37,12 +37,18 @@ def resumable(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(f"fedqml: stopped{_how_to_go_on(folder, before)}", file=sys.stderr)
+        _tell("stopped", _how_to_go_on(folder, before))
         raise typer.Exit(130) from None
     except (BackendError, BudgetError) as error:
         option = " --budget [NAME=]SECONDS" if isinstance(error, BudgetError) else ""
-        print(f"fedqml: {error}{_how_to_go_on(folder, before, option)}", file=sys.stderr)
+        _tell(str(error), _how_to_go_on(folder, before, option))
         raise typer.Exit(2) from None
+
+
+def _tell(*sentences: str) -> None:
+    for sentence in sentences:
+        if sentence:
+            print(f"fedqml: {sentence}", file=sys.stderr)
 
 
 def _age_of(folder: Path) -> tuple[bool, float]:
@@ -58,8 +64,8 @@ def _how_to_go_on(folder: Path, before: tuple[bool, float], option: str = "") ->
 
     is_finished, begun = _age_of(folder)
     if not begun or (is_finished and before == (is_finished, begun)):
-        return "."
-    how = f"; `fedqml resume {folder}{option}` goes on from the last finished round."
+        return ""
+    how = f"`fedqml resume {folder}{option}` goes on from the last finished round."
     alive = [s for s in RunFolder(folder).submissions() if s.state == "sent" and s.account is not None]
     if not alive:
         return how
