@@ -117,7 +117,7 @@ def test_503_on_every_attempt_to_submit(server, undisturbed, outcome, accepted):
     server.devices["ibm_manila"].hold()
     server.faults.answer("POST /jobs", status=503, times=6, processed=accepted)
     client = Client(waiting={"outage_seconds": 90})
-    threading.Timer(25.0, server.devices["ibm_manila"].release).start()
+    threading.Timer(18.0, server.devices["ibm_manila"].release).start()
     assert np.array_equal(client.ask(), undisturbed)
     assert len(finished(server)) == 1
     assert len(server.jobs) == (6 if accepted else 1)
