@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qiskit_fedqml.backends.base import Backend, JobKey
+from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.backends.dispatch import Dispatcher
+from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.backends.registry import BackendRegistry
 from qiskit_fedqml.errors import ResultError

@@ -17,15 +17,8 @@ from qiskit_machine_learning.gradients import BaseEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from qiskit_fedqml.angles import GateAngles
-from qiskit_fedqml.backends.base import (
-    Backend,
-    EstimatorBackend,
-    JobKey,
-    JobReceipt,
-    Program,
-    QueuedBackend,
-    compile_program,
-)
+from qiskit_fedqml.backends.base import Backend, EstimatorBackend, Program, QueuedBackend, compile_program
+from qiskit_fedqml.backends.job import JobKey, JobReceipt
 from qiskit_fedqml.errors import TrainingError
 from qiskit_fedqml.seeds import derive_seed
 

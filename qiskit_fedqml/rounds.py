@@ -9,7 +9,7 @@ import numpy as np
 
 from qiskit_fedqml.aggregation import fedavg
 from qiskit_fedqml.assembly import Federation
-from qiskit_fedqml.backends.base import JobKey, JobReceipt
+from qiskit_fedqml.backends.job import JobKey, JobReceipt
 from qiskit_fedqml.errors import BackendError, JobError, TrainingError
 from qiskit_fedqml.provenance import peak_memory_bytes
 from qiskit_fedqml.qnn import Usage

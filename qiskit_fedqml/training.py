@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from qiskit_fedqml.backends.base import JobKey
+from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.errors import BackendError, JobError, TrainingError
 from qiskit_fedqml.experiment import FederationConfig
 from qiskit_fedqml.layer import QuantumLayer

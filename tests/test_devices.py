@@ -410,7 +410,7 @@ def test_ctrl_c_leaves_live_jobs_which_can_be_cancelled(server, experiment, tmp_
 def test_one_step_on_a_real_device(tmp_path):
     """Trains one step within 10 QPU seconds: pytest -m ibm_live; the account is the saved one."""
     from qiskit_fedqml import paper_circuit, quantum_layer
-    from qiskit_fedqml.backends.base import JobKey
+    from qiskit_fedqml.backends.job import JobKey
     from qiskit_fedqml.backends.registry import BackendRegistry
 
     entry = {"type": "ibm", "device": {"least_busy": {}}, "shots": 64, "mode": "job", "budget_seconds": 10}

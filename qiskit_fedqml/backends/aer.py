@@ -14,7 +14,8 @@ from qiskit.transpiler.passmanager import PassManager
 from qiskit_aer import AerSimulator
 
 from qiskit_fedqml.backends.aer_estimator import AerEstimator, simulation_method
-from qiskit_fedqml.backends.base import Evaluation, JobKey, Program, evaluate_broadcast
+from qiskit_fedqml.backends.base import Evaluation, Program, evaluate_broadcast
+from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.estimator import MachineEstimator, SweepEstimator, checked_shots
 from qiskit_fedqml.simulation.exact import ExactProgram

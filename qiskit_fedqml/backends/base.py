@@ -17,49 +17,10 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.angles import light_cone
+from qiskit_fedqml.backends.job import JobKey, JobReceipt
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.observables import checked_observables, commuting_groups
 from qiskit_fedqml.parameter_shift import derivatives, shifted_points
-
-
-@dataclass(frozen=True)
-class JobKey:
-    """What an evaluation is for; a run's replay asks for the same keys again.
-
-    Args:
-        round: The round, from 1; 0 outside of rounds.
-        client: The client, from 0; None is the centre.
-        step: Counts the evaluations of this kind, from 0.
-        kind: ``"train"``, ``"test"``, ``"test on …"`` by the centre, ``"evaluation"`` of a finished run.
-    """
-
-    round: int
-    client: int | None
-    step: int
-    kind: str
-
-    def at(self, step: int) -> "JobKey":
-        """Return the key of another step."""
-        return replace(self, step=step)
-
-    def __str__(self) -> str:
-        who = "the centre" if self.client is None else f"client {self.client}"
-        return f"round {self.round}, {who}, {self.kind} step {self.step}"
-
-
-@dataclass(frozen=True)
-class JobReceipt:
-    """A job that a device ran.
-
-    Args:
-        job_id: The device's name for it.
-        planned_seconds: QPU seconds that were estimated before it was sent.
-        reported_seconds: QPU seconds that the service charged; None where it has not said so (yet).
-    """
-
-    job_id: str
-    planned_seconds: float
-    reported_seconds: float | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,11 +17,12 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.transpiler import generate_preset_pass_manager
 
 from qiskit_fedqml import parameter_shift, spsa
-from qiskit_fedqml.backends.base import Evaluation, JobKey, Program, broadcast_pub
+from qiskit_fedqml.backends.base import Evaluation, Program, broadcast_pub
 from qiskit_fedqml.backends.cost import JobCost, Timing, circuit_seconds, rep_delay_seconds
 from qiskit_fedqml.backends.dispatch import Dispatcher, receipt
 from qiskit_fedqml.backends.entries import IBMEntry, Spsa
 from qiskit_fedqml.backends.figures import figures_of, success_probability
+from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.machine import Machine
 from qiskit_fedqml.backends.request import JobRequest, Policy, TooLongError
 from qiskit_fedqml.backends.submission import Submission

@@ -15,9 +15,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_fedqml.backends.base import JobReceipt
 from qiskit_fedqml.backends.budget import Budget
 from qiskit_fedqml.backends.entries import Waiting
+from qiskit_fedqml.backends.job import JobReceipt
 from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.backends.machine import (
     BatchClosedError,

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_fedqml.backends.base import JobKey
+from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.submission import CANCELLED, OPEN, UNKNOWN, State, Submission
 from qiskit_fedqml.errors import ResultError
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_fedqml.backends.base import JobKey
 from qiskit_fedqml.backends.cost import JobCost
 from qiskit_fedqml.backends.entries import Waiting
+from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.machine import JobStatus
 
 

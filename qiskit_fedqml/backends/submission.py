@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from qiskit_fedqml.backends.base import JobKey
+from qiskit_fedqml.backends.job import JobKey
 
 State = Literal["intended", "sent", "done", "failed", "cancelled", "too long"]
 OPEN: tuple[State, ...] = ("intended", "sent")

@@ -5,10 +5,10 @@ import threading
 import numpy as np
 import pytest
 
-from qiskit_fedqml.backends.base import JobKey
 from qiskit_fedqml.backends.cost import JobCost, Timing
 from qiskit_fedqml.backends.dispatch import Dispatcher
 from qiskit_fedqml.backends.entries import Waiting
+from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.machine import JobStatus, RateLimitedError, UnreachableError
 from qiskit_fedqml.backends.request import JobRequest, Policy
 from qiskit_fedqml.errors import BudgetError, JobError

@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 
-from qiskit_fedqml.backends.base import JobKey
+from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.journal import Journal, Submission
 from qiskit_fedqml.errors import ResultError
 

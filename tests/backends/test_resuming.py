@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from qiskit_fedqml import quantum_layer
-from qiskit_fedqml.backends.base import JobKey
 from qiskit_fedqml.backends.dispatch import Dispatcher
 from qiskit_fedqml.backends.entries import BackendsFile
+from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.backends.registry import BackendRegistry
 from qiskit_fedqml.errors import BackendError, BudgetError, JobError
