@@ -8,11 +8,12 @@ import torch
 
 from qiskit_fedqml.assembly import Federation, Observer, assemble
 from qiskit_fedqml.backends.device import DeviceBackend
+from qiskit_fedqml.checkpoint import Checkpoint
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.provenance import changes_since, describe_run
 from qiskit_fedqml.records import RoundRecord
-from qiskit_fedqml.results import Checkpoint, RunFolder, RunResult
+from qiskit_fedqml.results import RunFolder, RunResult
 from qiskit_fedqml.rounds import run_round
 from qiskit_fedqml.training import make_optimizer
 from qiskit_fedqml.workers import Workers
@@ -112,6 +113,13 @@ def _resume(folder: RunFolder, observer: Observer | None) -> RunResult:
             raise ResultError(f"{folder.path}: the checkpoint of round {checkpoint.round} does not fit the rounds.")
         federation.state = {name: t.to(federation.state[name].device) for name, t in checkpoint.state.items()}
         _restore_optimizers(federation, checkpoint)
+        if federation.centre.optimizer and checkpoint.centre:
+            federation.centre.optimizer.load(
+                {
+                    of: {name: tensor.to(federation.state[name].device) for name, tensor in tensors.items()}
+                    for of, tensors in checkpoint.centre.items()
+                }
+            )
     folder.keep_rounds(records)
     return _run_rounds(federation, stored.run, folder, records)
 
@@ -134,7 +142,7 @@ def _run_remaining_rounds(
         records.append(record)
         if folder:
             folder.append(record)
-            folder.save_checkpoint(Checkpoint(round, federation.state, _optimizer_states(federation.workers)))
+            folder.save_checkpoint(_checkpoint(federation, round))
         if federation.observer:
             federation.observer.round_finished(record)
     if federation.uses_devices:
@@ -161,6 +169,12 @@ def _with_charges(federation: Federation, records: Sequence[RoundRecord]) -> lis
 def _describe(federation: Federation) -> dict[str, object]:
     num_trained = sum(tensor.numel() for tensor in federation.state.values())
     return describe_run(federation.experiment, federation.data.classes, federation.data.num_features, num_trained)
+
+
+def _checkpoint(federation: Federation, round: int) -> Checkpoint:
+    optimizer = federation.centre.optimizer
+    centre = {of: dict(tensors) for of, tensors in optimizer.state.items()} if optimizer else {}
+    return Checkpoint(round, federation.state, _optimizer_states(federation.workers), centre)
 
 
 def _optimizer_states(workers: Workers) -> dict[int, dict[int, dict[str, torch.Tensor]]]:

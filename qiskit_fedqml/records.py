@@ -18,7 +18,11 @@ class ClientRecord:
         examples: Examples that it holds.
         train_loss: Its training loss (of a client that only tests, the global model's loss there); None if it failed.
         seconds: Time that it took.
+        started_seconds: When it started, after the round's start; None in records of old.
         status: ``"ok"``, ``"tested"``, or why its update was not aggregated.
+        share: Its part of the round's average, from 0 to 1.
+        success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None
+            without a circuit.
         accuracy: The global model's on its data, if it only tests.
         jobs: Ids of the jobs that its device ran.
         planned_seconds: QPU seconds that these were estimated to take.
@@ -33,6 +37,9 @@ class ClientRecord:
     seconds: float
     status: str
     accuracy: float | None = None
+    started_seconds: float | None = None
+    share: float = 0.0
+    success_probability: float | None = None
     jobs: tuple[str, ...] = ()
     planned_seconds: float = 0.0
     qpu_seconds: float | None = None
@@ -111,7 +118,9 @@ class RoundRecord:
 
     def without_times(self) -> "RoundRecord":
         """Return the record without times, memory, job ids and charges: what a rerun must repeat to the bit."""
-        clients = tuple(replace(client, seconds=0.0, jobs=(), qpu_seconds=None) for client in self.clients)
+        clients = tuple(
+            replace(client, seconds=0.0, started_seconds=None, jobs=(), qpu_seconds=None) for client in self.clients
+        )
         times: dict[str, Any] = {"seconds": 0.0, "evaluation_seconds": 0.0, "peak_memory_bytes": None}
         return replace(self, **times, clients=clients, server_jobs=(), qpu_seconds=None)
 

@@ -71,7 +71,7 @@ def test_only_these_modules_import(library, allowed):
     assert users <= allowed
 
 
-@pytest.mark.parametrize("name", ["aggregation", "training"])
+@pytest.mark.parametrize("name", ["training", *(n[14:] for n in MODULES if n.startswith("qiskit_fedqml.aggregation."))])
 def test_algorithms_know_nothing_of_qiskit(name):
     assert not any(
         i.split(".")[0].startswith("qiskit") and "fedqml" not in i for i in imports(MODULES[f"qiskit_fedqml.{name}"])
