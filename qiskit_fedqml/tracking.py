@@ -87,6 +87,7 @@ def _end(tracker: Tracker, curve: Sequence[Point]) -> None:
 def _without_secrets(error: Exception) -> str:
     """Return an error's text without the names and passwords of addresses in it."""
     text = " ".join(str(error).split()) or type(error).__name__
+    text = re.sub(r"(password|token|secret)=[^&\s]+", r"\1=…", text, flags=re.IGNORECASE)
     return re.sub(r"//[^/\s]*@", "//", text).rstrip(".")
 
 

@@ -1,5 +1,6 @@
 """The schema of an experiment's section `tracking`: where its curves are shown while it runs."""
 
+import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -22,7 +23,8 @@ class MlflowConfig(StrictModel):
     @model_validator(mode="after")
     def _uri_is_no_secret(self) -> "MlflowConfig":
         # Said of the section, not of the key, so that the error does not show the value.
-        if self.uri is not None and "@" in urlsplit(self.uri).netloc:
+        parts = urlsplit(self.uri or "")
+        if "@" in parts.netloc or re.search("password|token|secret", parts.query, re.IGNORECASE):
             raise ValueError(
                 "tracking.mlflow.uri must hold no name and no password; set MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD, or leave it out and set MLFLOW_TRACKING_URI"

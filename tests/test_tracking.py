@@ -219,7 +219,10 @@ def test_tensorboard_needs_a_folder(tiny):
         run_federation(tiny(tracking={"tensorboard": True}))
 
 
-@pytest.mark.parametrize("uri", ["https://me:hush@host", "https://hush@host/x", "postgresql://me:hush@host/db"])
+@pytest.mark.parametrize(
+    "uri",
+    ["https://me:hush@host", "https://hush@host/x", "postgresql://me:hush@host/db", "mysql://host/db?password=hush"],
+)
 def test_secrets_are_not_taken_from_the_configuration(uri):
     with pytest.raises(ConfigurationError, match="must hold no name and no password") as caught:
         validate(Experiment, {**TINY, "tracking": {"mlflow": {"uri": uri}}}, "tiny")
@@ -243,7 +246,7 @@ class Unreliable:
     def show(self, curve):
         self.calls += 1
         if self.calls in self.failing:
-            raise ConnectionError("no answer from https://me:hush@host/api")
+            raise ConnectionError("no answer from https://me:hush@host/api?token=hush")
         self.shown = [point.round for point in curve]
 
     def close(self, *, is_finished):
@@ -260,7 +263,7 @@ def test_a_tracker_that_fails_is_left_alone_until_the_end(tiny, caplog):
     assert broken.shown == well.shown == [1, 2, 3]
     assert (broken.closed, well.closed) == (True, True)
     (warning,) = caplog.messages
-    assert "Broken cannot be told of this run, which goes on: no answer from https://host/api." in warning
+    assert "Broken cannot be told of this run, which goes on: no answer from https://host/api?token=…." in warning
 
 
 def test_a_stopped_run_does_not_wait_for_a_tracker_that_failed(tiny, caplog):
