@@ -20,6 +20,7 @@ from qiskit_fedqml.configuration import (
     validate,
 )
 from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.tracking_config import TrackingConfig
 
 Fraction = Annotated[Number, Field(gt=0.0, lt=1.0)]
 PositiveNumber = Annotated[Number, Field(gt=0.0)]
@@ -265,7 +266,7 @@ _IDEAL = BackendsFile(backends={"ideal": AerEntry(type="aer")})
 
 
 class Experiment(StrictModel):
-    """A whole run. Every key changes the run, or is refused."""
+    """A whole run. Every key changes the run, or where it is shown, or is refused."""
 
     seed: Integer = 0
     data: DataConfig
@@ -275,6 +276,7 @@ class Experiment(StrictModel):
     aggregation: AggregationConfig = AggregationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     backends: BackendsFile = _IDEAL
+    tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
     def _evaluation_backends_exist(self) -> "Experiment":

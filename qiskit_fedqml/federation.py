@@ -15,6 +15,7 @@ from qiskit_fedqml.provenance import changes_since, describe_run
 from qiskit_fedqml.records import RoundRecord
 from qiskit_fedqml.results import RunFolder, RunResult
 from qiskit_fedqml.rounds import run_round
+from qiskit_fedqml.tracking import Tracking, check_tracking, open_trackers
 from qiskit_fedqml.training import make_optimizer
 from qiskit_fedqml.workers import Workers
 
@@ -40,14 +41,15 @@ def run_federation(
         The result, with the final model.
 
     Raises:
-        ConfigurationError: The assignment names a client that doesn't exist, there are more classes than qubits, or
-            there is no such device.
+        ConfigurationError: The assignment names a client that doesn't exist, there are more classes than qubits,
+            there is no such device, or a tracker's extra is not installed.
         DataError: Data, weights or features are missing or do not fit.
         BackendError: A backend cannot be opened, or failed.
         BudgetError: The next job would pass a budget of QPU seconds; the run can be resumed.
         ResultError: The folder exists already, or cannot be written.
         TrainingError: The aggregate's loss is not finite.
     """
+    check_tracking(experiment.tracking, has_folder=out is not None)
     if out is None:
         federation = assemble(experiment, observer, None)
         return _run_rounds(federation, _describe(federation), None, ())
@@ -101,6 +103,7 @@ def _resume(folder: RunFolder, observer: Observer | None) -> RunResult:
     stored = folder.load()
     if stored.is_complete and (folder.path / "model.safetensors").exists():
         return stored
+    check_tracking(stored.experiment.tracking, has_folder=True)
     if changes := changes_since(stored.run):
         logger.warning("%s goes on in another environment, so its bits may differ: %s", folder.path, "; ".join(changes))
     federation = assemble(stored.experiment, observer, folder.journal)
@@ -127,21 +130,29 @@ def _resume(folder: RunFolder, observer: Observer | None) -> RunResult:
 def _run_rounds(
     federation: Federation, run: dict[str, object], folder: RunFolder | None, done: tuple[RoundRecord, ...]
 ) -> RunResult:
+    trackers = open_trackers(federation.experiment, run, folder.path if folder else None, len(done))
     try:
-        return _run_remaining_rounds(federation, run, folder, list(done))
+        with Tracking(trackers, done) as tracking:
+            return _run_remaining_rounds(federation, run, folder, list(done), tracking)
     finally:
         federation.registry.dispatcher.patience.stop()  # whatever ended the run, no device's thread goes on
         federation.registry.dispatcher.journal.close()
 
 
 def _run_remaining_rounds(
-    federation: Federation, run: dict[str, object], folder: RunFolder | None, records: list[RoundRecord]
+    federation: Federation,
+    run: dict[str, object],
+    folder: RunFolder | None,
+    records: list[RoundRecord],
+    tracking: Tracking,
 ) -> RunResult:
     for round in range(len(records) + 1, federation.experiment.federation.rounds + 1):
         record = run_round(federation, round)
         records.append(record)
         if folder:
             folder.append(record)
+        tracking.round_finished(record)  # before the checkpoint: what need not be trained again has been shown
+        if folder:
             folder.save_checkpoint(_checkpoint(federation, round))
         if federation.observer:
             federation.observer.round_finished(record)

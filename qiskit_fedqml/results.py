@@ -2,7 +2,7 @@
 
 A folder holds ``config.yaml`` (resolved), ``run.json`` (versions, seed, classes), ``rounds.jsonl`` (a line a round),
 ``checkpoint.safetensors`` while the run goes on, and ``model.safetensors`` at its end; runs on devices keep their jobs
-in ``journal.sqlite``. Nothing is pickled.
+in ``journal.sqlite``, and trackers have ``tensorboard/`` and ``mlflow.json``. Nothing is pickled.
 """
 
 import json
@@ -32,7 +32,7 @@ from qiskit_fedqml.records import RoundRecord
 
 _FILES = (
     *("config.yaml", "run.json", "rounds.jsonl", "checkpoint.safetensors", "model.safetensors"),
-    *("journal.sqlite", "journal.sqlite-journal"),
+    *("journal.sqlite", "journal.sqlite-journal", "mlflow.json"),
 )
 
 
@@ -189,7 +189,7 @@ class RunFolder:
             for name in _FILES:
                 (self.path / name).unlink(missing_ok=True)
                 (self.path / f"{name}.part").unlink(missing_ok=True)
-            for name in ("calibrations", "evaluations"):
+            for name in ("calibrations", "evaluations", "tensorboard"):
                 shutil.rmtree(self.path / name, ignore_errors=True)
             for name, content in calibrations.items():
                 (self.path / name).parent.mkdir(exist_ok=True)

@@ -64,6 +64,8 @@ IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("errors", "primitive", 
         ("torchvision", {"qiskit_fedqml.vision", "qiskit_fedqml.features", "qiskit_fedqml.data.datasets"}),
         ("yaml", {"qiskit_fedqml.configuration", "qiskit_fedqml.results"}),
         ("pickle", set()),
+        ("tensorboard", set()),  # optional: opened by name, when a run asks for them
+        ("mlflow", set()),
     ],
 )
 def test_only_these_modules_import(library, allowed):
