@@ -1,5 +1,6 @@
 """All that the rounds of a run work on, put together from an experiment."""
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -87,6 +88,9 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
         DataError: Data, weights or features are missing or do not fit.
         BackendError: A device, or the server's backend, cannot be opened.
     """
+    # Large tensors in huge pages (Linux): with Table I's widths a training step takes two thirds of the time. torch
+    # looks for this once, at its first large tensor; it changes no number.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     config = experiment.model
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("`model.device` is 'cuda', but torch finds no CUDA device here; use 'cpu'.")

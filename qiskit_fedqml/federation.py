@@ -178,8 +178,14 @@ def _with_charges(federation: Federation, records: Sequence[RoundRecord]) -> lis
 
 
 def _describe(federation: Federation) -> dict[str, object]:
+    data = federation.data
+    examples = {
+        "train": sum(len(shard) for shard in data.shards),
+        "validation": len(data.validation),
+        "test": len(data.test.labels),
+    }
     num_trained = sum(tensor.numel() for tensor in federation.state.values())
-    return describe_run(federation.experiment, federation.data.classes, federation.data.num_features, num_trained)
+    return describe_run(federation.experiment, data.classes, examples, data.num_features, num_trained)
 
 
 def _checkpoint(federation: Federation, round: int) -> Checkpoint:
