@@ -4,13 +4,23 @@ Trains scikit-learn's digits 0 to 3 (experiments/digits.yaml) three times: feder
 array of noisy machines of backends.yaml, and not federated. Prints the paper's table and writes the learning curves.
 
     python experiments/noisy_vs_noiseless.py [--out DIR]
+
+The whole study (`experiments/noise_study.py`) compares noiseless training, each device alone, a uniform and a skewed
+array, shots from 128 to exact, and error rates from half to eight times, in pairs of runs over several seeds; with
+figures of each client, and of the gradient's signal and noise. It goes on where it stopped:
+
+    python experiments/noisy_vs_noiseless.py --study digits
+    FEDQML_DATA=… python experiments/noisy_vs_noiseless.py --study planes_vs_cars --set model.hidden=[256]
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from noise_study import run_study
+
 from qiskit_fedqml import FedQMLError, load_experiment, run_federation
+from qiskit_fedqml.experiment import parse_override
 from qiskit_fedqml.progress import ProgressBars
 from qiskit_fedqml.report import learning_curves, save_figure, table_rows
 from qiskit_fedqml.tables import markdown_table
@@ -30,11 +40,27 @@ SCHEMES = {
 
 
 def main() -> None:
-    """Run the schemes, then print and write what they show."""
-    parser = argparse.ArgumentParser(description="Compare noisy and noiseless federated training on digits.")
-    parser.add_argument("--out", type=Path, default=Path("results/noisy_vs_noiseless"), help="where results go")
-    out = parser.parse_args().out
+    """Compare, or run the whole study."""
+    parser = argparse.ArgumentParser(description="Compare noisy and noiseless federated training.")
+    parser.add_argument("--out", type=Path, help="where results go (default: results/…)")
+    parser.add_argument("--study", metavar="EXPERIMENT", help="run the whole study on this experiment file")
+    parser.add_argument("--seeds", type=int, default=5, help="how many seeds the study has (default: 5)")
+    parser.add_argument("--processes", type=int, default=1, help="runs of the study at a time (default: 1)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="changes the study's experiment"
+    )
+    arguments = parser.parse_args()
+    if arguments.study:
+        path = Path(arguments.study) if arguments.study.endswith(".yaml") else HERE / f"{arguments.study}.yaml"
+        out = arguments.out or Path("results/noise_study") / path.stem
+        overrides = dict(map(parse_override, arguments.set))
+        run_study(path, overrides, out, seeds=arguments.seeds, processes=arguments.processes)
+    else:
+        compare(arguments.out or Path("results/noisy_vs_noiseless"))
 
+
+def compare(out: Path) -> None:
+    """Run the three schemes on digits, then print and write what they show."""
     runs = {}
     for scheme, overrides in SCHEMES.items():
         experiment = load_experiment(HERE / "digits.yaml", overrides)

@@ -1,6 +1,7 @@
 """How much of a gradient a machine lets through: signal and noise of the loss's gradient in the circuit's weights."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from qiskit_fedqml.backends.aer import AerBackend
-from qiskit_fedqml.layer import quantum_layer
+from qiskit_fedqml.layer import QuantumLayer, quantum_layer
 from qiskit_fedqml.models import HybridClassifier, circuit_for
 from qiskit_fedqml.preparation import Examples
 from qiskit_fedqml.results import RunResult
@@ -63,25 +64,26 @@ def gradient_quality(
     spec = circuit_for(run.experiment.model, len(run.run["classes"]))
     model.eval()
     with torch.no_grad():
-        inputs = model.head(model.scaling(torch.from_numpy(np.array(examples.features))))
+        inputs: torch.Tensor = model.head(model.scaling(torch.from_numpy(np.array(examples.features))))
     labels = torch.from_numpy(examples.labels)
-    weights = model.quantum.weight.detach()
+    weights = cast(torch.Tensor, model.quantum.weight).detach()
 
-    def gradient(machine: AerBackend, draw: int | None = None) -> NDArray[np.float64]:
-        layer = quantum_layer(spec, machine, initial_weights=weights)
-        if draw is not None:
-            layer.neural_network.reseed(seed + draw)
+    def layer_on(machine: AerBackend) -> QuantumLayer:
+        return quantum_layer(spec, machine, initial_weights=weights)
+
+    def gradient(layer: QuantumLayer, draw: int = 0) -> NDArray[np.float64]:
+        layer.neural_network.reseed(seed + draw)
+        layer.weight.grad = None
         cross_entropy(layer(inputs), labels).backward()
-        assert layer.weight.grad is not None
-        return layer.weight.grad.double().numpy()
+        return cast(torch.Tensor, layer.weight.grad).double().numpy()
 
-    ideal, exact = gradient(AerBackend("ideal")), gradient(backend.without_shots())
-    drawn = np.array([gradient(backend, draw) for draw in range(draws)])
-    program = quantum_layer(spec, backend, initial_weights=weights).neural_network.program
+    ideal, exact = gradient(layer_on(AerBackend("ideal"))), gradient(layer_on(backend.without_shots()))
+    layer = layer_on(backend)
+    drawn = np.array([gradient(layer, draw) for draw in range(draws)])
     return GradientQuality(
         backend=backend.name,
         shots=backend.shots,
-        success_probability=backend.success_probability(program),
+        success_probability=backend.success_probability(layer.neural_network.program),
         signal=float(np.linalg.norm(exact)),
         noise=float(np.sqrt(np.square(drawn - exact).sum(axis=1).mean())),
         ideal_signal=float(np.linalg.norm(ideal)),
