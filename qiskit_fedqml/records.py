@@ -23,6 +23,7 @@ class ClientRecord:
         jobs: Ids of the jobs that its device ran.
         planned_seconds: QPU seconds that these were estimated to take.
         qpu_seconds: QPU seconds that the service charged; None where it had not said so when the round ended.
+        started_seconds: When it began, in seconds after the round's start; None where this was not recorded.
     """
 
     id: int
@@ -36,6 +37,7 @@ class ClientRecord:
     jobs: tuple[str, ...] = ()
     planned_seconds: float = 0.0
     qpu_seconds: float | None = None
+    started_seconds: float | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ClientRecord":
@@ -111,7 +113,9 @@ class RoundRecord:
 
     def without_times(self) -> "RoundRecord":
         """Return the record without times, memory, job ids and charges: what a rerun must repeat to the bit."""
-        clients = tuple(replace(client, seconds=0.0, jobs=(), qpu_seconds=None) for client in self.clients)
+        clients = tuple(
+            replace(client, seconds=0.0, started_seconds=None, jobs=(), qpu_seconds=None) for client in self.clients
+        )
         times: dict[str, Any] = {"seconds": 0.0, "evaluation_seconds": 0.0, "peak_memory_bytes": None}
         return replace(self, **times, clients=clients, server_jobs=(), qpu_seconds=None)
 
