@@ -42,6 +42,12 @@ class Program:
     shifted: tuple[int, ...]
     num_groups: int
 
+    @property
+    def measured(self) -> list[int]:
+        """The qubits that the observables act on."""
+        support = np.any([(o.paulis.x | o.paulis.z).any(axis=0) for o in self.observables], axis=0)
+        return [int(q) for q in np.flatnonzero(support)]
+
     def shifting(self, angles: Collection[int]) -> "Program":
         """Return the program with only these of its angles shifted."""
         return replace(self, shifted=tuple(j for j in self.shifted if j in angles))

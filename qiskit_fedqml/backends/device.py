@@ -133,7 +133,7 @@ class DeviceBackend:
 
     def quality(self, program: Program) -> float:
         """Return the estimated success probability of a program, readout included."""
-        return success_probability(program.circuit, self.machine.qiskit_backend.target, _measured(program))
+        return success_probability(program.circuit, self.machine.qiskit_backend.target, program.measured)
 
     def estimator(self, seed: int | None = None) -> BaseEstimatorV2:
         """Return the estimator by which jobs are made; its draws are the device's own."""
@@ -181,7 +181,7 @@ class DeviceBackend:
 
     def calibration_of(self, program: Program) -> dict[str, Any]:
         """Return device, date and the figures of the qubits and couplings that a program uses, as plain values."""
-        figures = figures_of(program.circuit, _measured(program), self.machine.qiskit_backend.target)
+        figures = figures_of(program.circuit, program.measured, self.machine.qiskit_backend.target)
         return {"device": self.machine.device, "date": self.calibration_date, **figures}
 
     def cost(self, program: Program, num_samples: int, *, jacobian: bool) -> list[JobCost]:
@@ -296,7 +296,7 @@ class DeviceBackend:
     def _timing(self, program: Program) -> Timing:
         if program not in self._timings:
             device = self.machine.qiskit_backend
-            measured = range(device.num_qubits) if self.machine.primitive.measures_all_qubits else _measured(program)
+            measured = range(device.num_qubits) if self.machine.primitive.measures_all_qubits else program.measured
             length = circuit_seconds(program.circuit, measured, device.target)
             self._timings[program] = Timing(length, self._rep_delay_seconds)
         return self._timings[program]
@@ -340,9 +340,3 @@ class DeviceBackend:
         outputs = len(question.program.observables)
         settings = f"{self.entry.model_dump_json(include=asked)} {question.jacobian} {seed} {outputs}"
         return sha256(settings.encode()).hexdigest()
-
-
-def _measured(program: Program) -> list[int]:
-    """Return the qubits that the observables act on."""
-    support = np.any([(o.paulis.x | o.paulis.z).any(axis=0) for o in program.observables], axis=0)
-    return [int(q) for q in np.flatnonzero(support)]
