@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.files import write_text
@@ -124,6 +124,7 @@ def _environment() -> Environment:
     functions: dict[str, Any] = {
         "inline": lambda panel: Markup(inline_svg(panel)),
         "marks": placed_marks,
+        "breakable": lambda name: escape(name).replace("_", Markup("_<wbr>")),
         "series": series_colour,
         "columns": lambda rows: list(dict.fromkeys(column for row in rows for column in row)),
         "is_numeric": _is_numeric,
