@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -96,16 +97,21 @@ def save_panel(panel: Panel, folder: Path) -> list[Path]:
         ResultError: A file cannot be written.
     """
     title = panel.axis.set_title(panel.title, fontsize=11, loc="left")
-    swatches = [Line2D([], [], color=colour, linewidth=5) for colour in panel.legend.values()]
-    columns = 1 if any(len(name) > 24 for name in panel.legend) else 2
-    legend = panel.figure.legend(
-        swatches, list(panel.legend), loc="outside lower left", ncols=columns, frameon=False, handlelength=1
-    )
+    legend = _add_legend(panel) if panel.legend else None
     try:
         return save_figure(panel.figure, folder / panel.name, dpi=200)
     finally:  # the page has a legend of its own
-        legend.remove()
         title.set_text("")
+        if legend:
+            legend.remove()
+
+
+def _add_legend(panel: Panel) -> Legend:
+    swatches = [Line2D([], [], color=colour, linewidth=5) for colour in panel.legend.values()]
+    columns = 1 if any(len(name) > 24 for name in panel.legend) else 2
+    return panel.figure.legend(
+        swatches, list(panel.legend), loc="outside lower left", ncols=columns, frameon=False, handlelength=1
+    )
 
 
 def save_figure(figure: Figure, path: Path, dpi: float = 160) -> list[Path]:
