@@ -1,5 +1,6 @@
 """All that the rounds of a run work on, put together from an experiment."""
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from qiskit_fedqml.aggregation.centre import Centre, open_centre
 from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.backends.dispatch import Dispatcher
 from qiskit_fedqml.backends.journal import Journal
@@ -56,6 +58,7 @@ class Federation:
         uses_devices: Whether any job waits in a device's queue.
         server_layer: Evaluates the circuit for the centre, exactly; None without a quantum layer.
         state: The global model's trained tensors.
+        centre: Makes the next global model of it and the clients' updates.
         observer: Told what happens, or None.
     """
 
@@ -67,6 +70,7 @@ class Federation:
     uses_devices: bool
     server_layer: QuantumLayer | None
     state: State
+    centre: Centre
     observer: Observer | None
 
 
@@ -84,6 +88,9 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
         DataError: Data, weights or features are missing or do not fit.
         BackendError: A device, or the server's backend, cannot be opened.
     """
+    # Large tensors in huge pages (Linux): with Table I's widths a training step takes two thirds of the time. torch
+    # looks for this once, at its first large tensor; it changes no number.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     config = experiment.model
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("`model.device` is 'cuda', but torch finds no CUDA device here; use 'cpu'.")
@@ -122,4 +129,16 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
         stop=registry.dispatcher.patience.stop,
     )
     state = {name: tensor.clone() for name, tensor in shared.model.trainable_state().items()}
-    return Federation(experiment, data, assignment, workers, registry, bool(devices), server_layer, state, observer)
+    angles = [name for name in state if has_circuit and name.startswith("quantum.")]
+    return Federation(
+        experiment=experiment,
+        data=data,
+        assignment=assignment,
+        workers=workers,
+        registry=registry,
+        uses_devices=bool(devices),
+        server_layer=server_layer,
+        state=state,
+        centre=open_centre(experiment.aggregation, angles),
+        observer=observer,
+    )

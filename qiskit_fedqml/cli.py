@@ -255,6 +255,22 @@ def evaluate(
 
 
 @app.command()
+def citation(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE|DIR…", help="Experiment files, or result folders.")],
+    backends: BackendsOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Print BibTeX of the methods, data and software that experiments use; comments say what each is cited for."""
+    from qiskit_fedqml.citations import bibtex
+    from qiskit_fedqml.results import RunFolder
+
+    experiments = (
+        RunFolder(path).load_experiment() if path.is_dir() else _load(path, backends, set_) for path in files
+    )
+    print(bibtex(experiments))
+
+
+@app.command()
 def backends(
     file: Annotated[Path, typer.Option("--backends", metavar="YAML", help="The backends file.")] = Path(
         "backends.yaml"

@@ -20,6 +20,7 @@ from qiskit_fedqml.configuration import (
     validate,
 )
 from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.tracking_config import TrackingConfig
 
 Fraction = Annotated[Number, Field(gt=0.0, lt=1.0)]
 PositiveNumber = Annotated[Number, Field(gt=0.0)]
@@ -184,7 +185,8 @@ class ModelConfig(StrictModel):
 class FederationConfig(StrictModel):
     """The federation: who trains, how long, and by which optimiser.
 
-    ``learning_rate_decay`` multiplies the learning rate after each round. ``client_optimizer_state: keep`` lets a
+    ``learning_rate_decay`` multiplies the learning rate after each round. ``proximal_mu`` is FedProx's μ: clients
+    minimise their loss + μ/2 · ‖w − w_global‖² (arXiv:1812.06127). ``client_optimizer_state: keep`` lets a
     client's optimiser go on where its last round ended, as non-federated training does. ``on_client_failure: skip``
     records a client whose backend failed and goes on with the others.
     """
@@ -199,6 +201,7 @@ class FederationConfig(StrictModel):
     learning_rate_decay: Annotated[Number, Field(gt=0.0, le=1.0)] = 1.0
     momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
     weight_decay: Annotated[Number, Field(ge=0.0)] = 0.0
+    proximal_mu: Annotated[Number, Field(ge=0.0)] = 0.0
     client_optimizer_state: Literal["reset", "keep"] = "reset"
     on_client_failure: Literal["stop", "skip"] = "stop"
 
@@ -213,6 +216,46 @@ class FederationConfig(StrictModel):
         return self
 
 
+class FedAvgMConfig(StrictModel):
+    """FedAvgM (arXiv:1909.06335): momentum at the centre; momentum 0 and learning rate 1 is FedAvg."""
+
+    method: Literal["fedavgm"]
+    momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.9
+    learning_rate: PositiveNumber = 1.0
+
+    @model_validator(mode="after")
+    def _is_not_fedavg(self) -> "FedAvgMConfig":
+        if not self.momentum and self.learning_rate == 1.0:
+            raise ValueError("momentum 0 and learning_rate 1 have no effect: that is FedAvg")
+        return self
+
+
+class FedAdamConfig(StrictModel):
+    """FedAdam (arXiv:2003.00295): Adam at the centre; a small ``tau`` adapts more."""
+
+    method: Literal["fedadam"]
+    learning_rate: PositiveNumber = 1e-2
+    beta_1: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.9
+    beta_2: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.99
+    tau: PositiveNumber = 1e-3
+
+
+ServerOptimizer = Annotated[FedAvgMConfig | FedAdamConfig, Field(discriminator="method")]
+
+
+class AggregationConfig(StrictModel):
+    """How the centre makes one model of the clients'; as it stands, federated averaging.
+
+    ``success_exponent`` is γ: an update counts by its examples times the γ-th power of its machine's estimated success
+    probability (Q-RAIL, arXiv:2605.25783). ``angles: circular`` averages the circuit's weights as directions
+    (FEDCOMPASS, arXiv:2602.03052). ``server_optimizer`` steps towards the average.
+    """
+
+    success_exponent: Annotated[Number, Field(ge=0.0)] = 0.0
+    angles: Literal["arithmetic", "circular"] = "arithmetic"
+    server_optimizer: ServerOptimizer | None = None
+
+
 class EvaluationConfig(StrictModel):
     """Further backends on which the aggregate is tested after each round, with their own noise and shots."""
 
@@ -223,15 +266,17 @@ _IDEAL = BackendsFile(backends={"ideal": AerEntry(type="aer")})
 
 
 class Experiment(StrictModel):
-    """A whole run. Every key changes the run, or is refused."""
+    """A whole run. Every key changes the run, or where it is shown, or is refused."""
 
     seed: Integer = 0
     data: DataConfig
     features: FeaturesConfig = FeaturesConfig()
     model: ModelConfig = ModelConfig()
     federation: FederationConfig
+    aggregation: AggregationConfig = AggregationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     backends: BackendsFile = _IDEAL
+    tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
     def _evaluation_backends_exist(self) -> "Experiment":
@@ -244,6 +289,17 @@ class Experiment(StrictModel):
             raise ValueError(f"evaluation.backends must differ, but are {list(self.evaluation.backends)}")
         if self.model.quantum == "classical" and (self.evaluation.backends or self.backends != _IDEAL):
             raise ValueError("backends have no effect with model.quantum: classical, which runs no circuit")
+        return self
+
+    @model_validator(mode="after")
+    def _aggregation_has_an_effect(self) -> "Experiment":
+        if self.aggregation.angles == "circular" and self.model.quantum != "trainable":
+            raise ValueError(
+                f"aggregation.angles: circular has no effect with model.quantum: {self.model.quantum}, which trains no "
+                "angles"
+            )
+        if self.aggregation.success_exponent and len(self.backends.assignment.machines) == 1:
+            raise ValueError("aggregation.success_exponent has no effect where all clients have the same machine")
         return self
 
     def resolved(self) -> dict[str, Any]:

@@ -8,12 +8,14 @@ import torch
 
 from qiskit_fedqml.assembly import Federation, Observer, assemble
 from qiskit_fedqml.backends.device import DeviceBackend
+from qiskit_fedqml.checkpoint import Checkpoint
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.provenance import changes_since, describe_run
 from qiskit_fedqml.records import RoundRecord
-from qiskit_fedqml.results import Checkpoint, RunFolder, RunResult
+from qiskit_fedqml.results import RunFolder, RunResult
 from qiskit_fedqml.rounds import run_round
+from qiskit_fedqml.tracking import Tracking, check_tracking, open_trackers
 from qiskit_fedqml.training import make_optimizer
 from qiskit_fedqml.workers import Workers
 
@@ -39,14 +41,15 @@ def run_federation(
         The result, with the final model.
 
     Raises:
-        ConfigurationError: The assignment names a client that doesn't exist, there are more classes than qubits, or
-            there is no such device.
+        ConfigurationError: The assignment names a client that doesn't exist, there are more classes than qubits,
+            there is no such device, or a tracker's extra is not installed.
         DataError: Data, weights or features are missing or do not fit.
         BackendError: A backend cannot be opened, or failed.
         BudgetError: The next job would pass a budget of QPU seconds; the run can be resumed.
         ResultError: The folder exists already, or cannot be written.
         TrainingError: The aggregate's loss is not finite.
     """
+    check_tracking(experiment.tracking, has_folder=out is not None)
     if out is None:
         federation = assemble(experiment, observer, None)
         return _run_rounds(federation, _describe(federation), None, ())
@@ -100,6 +103,7 @@ def _resume(folder: RunFolder, observer: Observer | None) -> RunResult:
     stored = folder.load()
     if stored.is_complete and (folder.path / "model.safetensors").exists():
         return stored
+    check_tracking(stored.experiment.tracking, has_folder=True)
     if changes := changes_since(stored.run):
         logger.warning("%s goes on in another environment, so its bits may differ: %s", folder.path, "; ".join(changes))
     federation = assemble(stored.experiment, observer, folder.journal)
@@ -112,6 +116,13 @@ def _resume(folder: RunFolder, observer: Observer | None) -> RunResult:
             raise ResultError(f"{folder.path}: the checkpoint of round {checkpoint.round} does not fit the rounds.")
         federation.state = {name: t.to(federation.state[name].device) for name, t in checkpoint.state.items()}
         _restore_optimizers(federation, checkpoint)
+        if federation.centre.optimizer and checkpoint.centre:
+            federation.centre.optimizer.load(
+                {
+                    of: {name: tensor.to(federation.state[name].device) for name, tensor in tensors.items()}
+                    for of, tensors in checkpoint.centre.items()
+                }
+            )
     folder.keep_rounds(records)
     return _run_rounds(federation, stored.run, folder, records)
 
@@ -119,22 +130,30 @@ def _resume(folder: RunFolder, observer: Observer | None) -> RunResult:
 def _run_rounds(
     federation: Federation, run: dict[str, object], folder: RunFolder | None, done: tuple[RoundRecord, ...]
 ) -> RunResult:
+    trackers = open_trackers(federation.experiment, run, folder.path if folder else None, len(done))
     try:
-        return _run_remaining_rounds(federation, run, folder, list(done))
+        with Tracking(trackers, done) as tracking:
+            return _run_remaining_rounds(federation, run, folder, list(done), tracking)
     finally:
         federation.registry.dispatcher.patience.stop()  # whatever ended the run, no device's thread goes on
         federation.registry.dispatcher.journal.close()
 
 
 def _run_remaining_rounds(
-    federation: Federation, run: dict[str, object], folder: RunFolder | None, records: list[RoundRecord]
+    federation: Federation,
+    run: dict[str, object],
+    folder: RunFolder | None,
+    records: list[RoundRecord],
+    tracking: Tracking,
 ) -> RunResult:
     for round in range(len(records) + 1, federation.experiment.federation.rounds + 1):
         record = run_round(federation, round)
         records.append(record)
         if folder:
             folder.append(record)
-            folder.save_checkpoint(Checkpoint(round, federation.state, _optimizer_states(federation.workers)))
+        tracking.round_finished(record)  # before the checkpoint: what need not be trained again has been shown
+        if folder:
+            folder.save_checkpoint(_checkpoint(federation, round))
         if federation.observer:
             federation.observer.round_finished(record)
     if federation.uses_devices:
@@ -159,8 +178,20 @@ def _with_charges(federation: Federation, records: Sequence[RoundRecord]) -> lis
 
 
 def _describe(federation: Federation) -> dict[str, object]:
+    data = federation.data
+    examples = {
+        "train": sum(len(shard) for shard in data.shards),
+        "validation": len(data.validation),
+        "test": len(data.test.labels),
+    }
     num_trained = sum(tensor.numel() for tensor in federation.state.values())
-    return describe_run(federation.experiment, federation.data.classes, federation.data.num_features, num_trained)
+    return describe_run(federation.experiment, data.classes, examples, data.num_features, num_trained)
+
+
+def _checkpoint(federation: Federation, round: int) -> Checkpoint:
+    optimizer = federation.centre.optimizer
+    centre = {of: dict(tensors) for of, tensors in optimizer.state.items()} if optimizer else {}
+    return Checkpoint(round, federation.state, _optimizer_states(federation.workers), centre)
 
 
 def _optimizer_states(workers: Workers) -> dict[int, dict[int, dict[str, torch.Tensor]]]:

@@ -27,12 +27,17 @@ _PACKAGES = (
 
 
 def describe_run(
-    experiment: Experiment, classes: tuple[str, ...], num_features: int, num_trained: int
+    experiment: Experiment,
+    classes: tuple[str, ...],
+    examples: Mapping[str, int],
+    num_features: int,
+    num_trained: int,
 ) -> dict[str, Any]:
     """Describe a run: versions, seed, threads, and the sizes that a model needs to be built again."""
     return {
         "seed": experiment.seed,
         "classes": list(classes),
+        "examples": dict(examples),
         "num_features": num_features,
         "num_trained_parameters": num_trained,
         "threads": torch.get_num_threads(),

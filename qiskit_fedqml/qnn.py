@@ -152,6 +152,10 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             if self.backend.calibration_date != self._compiled_for:
                 self.program = self._compiled()
 
+    def success_probability(self) -> float | None:
+        """Return the estimated chance that no gate and no readout of the circuit errs, or None if it is unknown."""
+        return self.backend.success_probability(self.program)
+
     def calibration(self) -> dict[str, Any] | None:
         """Return a device's name, date and the figures of the qubits that the circuit uses; None without a device."""
         return self.backend.calibration_of(self.program) if isinstance(self.backend, QueuedBackend) else None

@@ -18,12 +18,15 @@ class ClientRecord:
         examples: Examples that it holds.
         train_loss: Its training loss (of a client that only tests, the global model's loss there); None if it failed.
         seconds: Time that it took.
+        started_seconds: When it started, after the round's start; None in records of old.
         status: ``"ok"``, ``"tested"``, or why its update was not aggregated.
+        share: Its part of the round's average, from 0 to 1.
+        success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None
+            without a circuit.
         accuracy: The global model's on its data, if it only tests.
         jobs: Ids of the jobs that its device ran.
         planned_seconds: QPU seconds that these were estimated to take.
         qpu_seconds: QPU seconds that the service charged; None where it had not said so when the round ended.
-        started_seconds: When it began, in seconds after the round's start; None where this was not recorded.
     """
 
     id: int
@@ -34,10 +37,12 @@ class ClientRecord:
     seconds: float
     status: str
     accuracy: float | None = None
+    started_seconds: float | None = None
+    share: float = 0.0
+    success_probability: float | None = None
     jobs: tuple[str, ...] = ()
     planned_seconds: float = 0.0
     qpu_seconds: float | None = None
-    started_seconds: float | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ClientRecord":

@@ -2,7 +2,7 @@
 
 A folder holds ``config.yaml`` (resolved), ``run.json`` (versions, seed, classes), ``rounds.jsonl`` (a line a round),
 ``checkpoint.safetensors`` while the run goes on, and ``model.safetensors`` at its end; runs on devices keep their jobs
-in ``journal.sqlite``. Nothing is pickled.
+in ``journal.sqlite``, and trackers have ``tensorboard/`` and ``mlflow.json``. Nothing is pickled.
 """
 
 import json
@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.backends.submission import Submission
+from qiskit_fedqml.checkpoint import Checkpoint, load_checkpoint
 from qiskit_fedqml.configuration import read_yaml, validate
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.experiment import Experiment
@@ -31,7 +32,7 @@ from qiskit_fedqml.records import RoundRecord
 
 _FILES = (
     *("config.yaml", "run.json", "rounds.jsonl", "checkpoint.safetensors", "model.safetensors"),
-    *("journal.sqlite", "journal.sqlite-journal"),
+    *("journal.sqlite", "journal.sqlite-journal", "mlflow.json"),
 )
 
 
@@ -79,21 +80,6 @@ class RunResult:
         if self.folder is None:
             raise ResultError("This run keeps no model.")
         return RunFolder(self.folder).load_model_state()
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """The state after a round.
-
-    Args:
-        round: The last finished round.
-        state: The global model's trained tensors.
-        optimizers: Kept optimiser states by client: for each parameter its tensors by name.
-    """
-
-    round: int
-    state: dict[str, torch.Tensor]
-    optimizers: dict[int, dict[int, dict[str, torch.Tensor]]]
 
 
 class RunFolder:
@@ -203,7 +189,7 @@ class RunFolder:
             for name in _FILES:
                 (self.path / name).unlink(missing_ok=True)
                 (self.path / f"{name}.part").unlink(missing_ok=True)
-            for name in ("calibrations", "evaluations"):
+            for name in ("calibrations", "evaluations", "tensorboard"):
                 shutil.rmtree(self.path / name, ignore_errors=True)
             for name, content in calibrations.items():
                 (self.path / name).parent.mkdir(exist_ok=True)
@@ -277,11 +263,7 @@ class RunFolder:
             ResultError: This or the last checkpoint cannot be written.
         """
         self.wait()
-        tensors = {f"model/{name}": tensor for name, tensor in checkpoint.state.items()}
-        for client, parameters in checkpoint.optimizers.items():
-            for index, values in parameters.items():
-                tensors |= {f"optimizer/{client}/{index}/{name}": tensor for name, tensor in values.items()}
-        self._writing = self._writer.submit(save_tensors, self._checkpoint, tensors, {"round": str(checkpoint.round)})
+        self._writing = self._writer.submit(checkpoint.save, self._checkpoint)
         if checkpoint.optimizers:  # these go on changing, so they are written before anything else happens
             self.wait()
 
@@ -291,23 +273,7 @@ class RunFolder:
         Raises:
             ResultError: It is damaged.
         """
-        if not self._checkpoint.exists():
-            return None
-        try:
-            with safe_open(self._checkpoint, framework="pt") as file:
-                round = int(file.metadata()["round"])
-            tensors = load_file(self._checkpoint)
-        except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
-            raise ResultError(f"{self._checkpoint} is damaged: {error}.") from error
-        state, optimizers = {}, {}  # type: dict[str, torch.Tensor], dict[int, dict[int, dict[str, torch.Tensor]]]
-        for key, tensor in tensors.items():
-            kind, _, rest = key.partition("/")
-            if kind == "model":
-                state[rest] = tensor
-            else:
-                client, index, name = rest.split("/")
-                optimizers.setdefault(int(client), {}).setdefault(int(index), {})[name] = tensor
-        return Checkpoint(round, state, optimizers)
+        return load_checkpoint(self._checkpoint) if self._checkpoint.exists() else None
 
     def finish(self, model_state: dict[str, torch.Tensor]) -> None:
         """Write the final model and drop the checkpoint.

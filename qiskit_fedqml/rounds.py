@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from qiskit_fedqml.aggregation import fedavg
 from qiskit_fedqml.assembly import Federation
 from qiskit_fedqml.backends.job import JobKey, JobReceipt
 from qiskit_fedqml.errors import BackendError, JobError, TrainingError
@@ -36,10 +35,10 @@ def run_round(federation: Federation, round: int) -> RoundRecord:
     updates = run_clients(federation.workers, [_task(federation, round, client) for client in chosen])
     if observer:
         updates = map(_telling(observer.client_finished), updates)
-    average, clients = fedavg(updates)
+    state, clients = federation.centre.aggregate(federation.state, updates)
     num_bytes = sum(tensor.nbytes for tensor in federation.state.values())
-    if average is not None:  # otherwise nothing came back, and the global model stays
-        federation.state = average
+    if state is not None:  # otherwise nothing came back, and the global model stays
+        federation.state = state
     return _record(federation, round, clients, num_bytes, started)
 
 
@@ -79,7 +78,7 @@ def _record(
         seconds=ended - started,
         evaluation_seconds=ended - evaluation_started,
         peak_memory_bytes=peak_memory_bytes(),
-        clients=tuple(_client_record(c) for c in clients),
+        clients=tuple(_client_record(c, started) for c in clients),
         server_jobs=tuple(receipt.job_id for receipt in server_receipts),
         planned_seconds=sum(receipt.planned_seconds for receipt in receipts),
         qpu_seconds=_charged(receipts),
@@ -90,7 +89,7 @@ def _record(
     )
 
 
-def _client_record(client: ClientUpdate) -> ClientRecord:
+def _client_record(client: ClientUpdate, round_started: float) -> ClientRecord:
     receipts = client.usage.receipts
     return ClientRecord(
         id=client.client_id,
@@ -101,6 +100,9 @@ def _client_record(client: ClientUpdate) -> ClientRecord:
         seconds=client.seconds,
         status=client.status,
         accuracy=client.accuracy,
+        started_seconds=client.started - round_started,
+        share=client.share,
+        success_probability=client.success_probability,
         jobs=tuple(receipt.job_id for receipt in receipts),
         planned_seconds=sum(receipt.planned_seconds for receipt in receipts),
         qpu_seconds=_charged(receipts),

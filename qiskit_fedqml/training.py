@@ -65,6 +65,10 @@ class ClientUpdate:
         state: Its trained tensors, or None. They are the worker's own: use them before the next client runs.
         accuracy: The global model's on its data, if it only tests.
         calibration: Of its device: name, date, and the figures of the qubits used; None without one.
+        started: When it started, on the clock of ``time.perf_counter``.
+        success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None
+            without a circuit, or where it failed.
+        share: Its part of the round's average, from 0 to 1; the centre fills it in.
     """
 
     client_id: int
@@ -78,6 +82,9 @@ class ClientUpdate:
     state: State | None
     accuracy: float | None = None
     calibration: dict[str, Any] | None = None
+    started: float = 0.0
+    success_probability: float | None = None
+    share: float = 0.0
 
 
 @dataclass
@@ -168,6 +175,8 @@ def train_client(worker: Worker, task: ClientTask) -> ClientUpdate:
         state=state if status == "ok" else None,
         accuracy=accuracy,
         calibration=network.calibration() if network else None,
+        started=started,
+        success_probability=network.success_probability() if network else None,
     )
 
 
@@ -176,7 +185,8 @@ def _train(worker: Worker, task: ClientTask, layer: QuantumLayer | None) -> floa
     worker.model.train()
     _seed_client(worker, task, layer)
     optimizer = worker.optimizer_for(task.client_id, task.round)
-    return [_train_epoch(worker, task, epoch, optimizer) for epoch in range(worker.config.local_epochs)][-1]
+    proximal = _Proximal(worker.model, task.state, worker.config.proximal_mu)
+    return [_train_epoch(worker, task, epoch, optimizer, proximal) for epoch in range(worker.config.local_epochs)][-1]
 
 
 def _test_on_client(worker: Worker, task: ClientTask, layer: QuantumLayer | None) -> tuple[float, float]:
@@ -232,8 +242,25 @@ def _seed_client(worker: Worker, task: ClientTask, layer: QuantumLayer | None) -
         layer.neural_network.reseed(derive_seed(worker.seed, "shots", task.round, task.client_id), key)
 
 
-def _train_epoch(worker: Worker, task: ClientTask, epoch: int, optimizer: torch.optim.Optimizer) -> float:
-    """Train one epoch; return the mean loss over its examples."""
+class _Proximal:
+    """FedProx's term, μ/2 · ‖w − w_global‖² over the trained tensors (Li et al., 2020, arXiv:1812.06127, Eq. 2)."""
+
+    def __init__(self, model: HybridClassifier, state: State, mu: float) -> None:
+        self.mu = mu
+        self.pairs = [(p, state[name]) for name, p in model.named_parameters() if p.requires_grad] if mu else []
+
+    def add_gradient(self) -> None:
+        """Add μ (w − w_global) to the gradients."""
+        with torch.no_grad():
+            for parameter, start in self.pairs:
+                assert parameter.grad is not None
+                parameter.grad.add_(parameter - start, alpha=self.mu)
+
+
+def _train_epoch(
+    worker: Worker, task: ClientTask, epoch: int, optimizer: torch.optim.Optimizer, proximal: _Proximal
+) -> float:
+    """Train one epoch; return the mean loss over its examples, without FedProx's term."""
     model, size = worker.model, worker.config.batch_size
     device = next(model.parameters()).device
     rng = numpy_generator(derive_seed(worker.seed, "order of examples", task.round, task.client_id, epoch))
@@ -246,6 +273,7 @@ def _train_epoch(worker: Worker, task: ClientTask, epoch: int, optimizer: torch.
         optimizer.zero_grad()
         loss = cross_entropy(model(features), labels)
         loss.backward()
+        proximal.add_gradient()
         optimizer.step()
         total += float(loss.detach()) * len(rows)
     return total / len(order)

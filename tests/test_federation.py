@@ -8,13 +8,10 @@ import torch
 
 from qiskit_fedqml import RunResult, assembly, load_model, resume_federation, rounds, run_federation
 from qiskit_fedqml import training as training_module
-from qiskit_fedqml.aggregation import fedavg
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError, TrainingError
 from qiskit_fedqml.inference import evaluate_model
-from qiskit_fedqml.qnn import Usage
 from qiskit_fedqml.sampling import sample_clients
-from qiskit_fedqml.training import ClientUpdate
 
 NOISY = {
     "backends": {
@@ -23,11 +20,6 @@ NOISY = {
     },
     "assignment": {"default": {"cycle": ["ideal", "shots"]}},
 }
-
-
-def update(client, examples, values, status="ok"):
-    state = None if values is None else {"w": torch.tensor(values), "b": torch.tensor([float(client)])}
-    return ClientUpdate(client, "ideal", "aer", examples, 1.0, 0.0, Usage(), status, state)
 
 
 def same(a, b):
@@ -64,21 +56,6 @@ class StopAfter:
     def round_finished(self, record):
         if record.round == self.at and self.left < 0:
             raise Interrupt
-
-
-def test_fedavg_by_hand():
-    average, seen = fedavg(iter([update(0, 1, [1.0, 2.0]), update(1, 3, [5.0, -2.0]), update(2, 9, None, "failed")]))
-    torch.testing.assert_close(average["w"], torch.tensor([(1 + 15) / 4, (2 - 6) / 4]))
-    torch.testing.assert_close(average["b"], torch.tensor([3 / 4]))
-    assert [u.client_id for u in seen] == [0, 1, 2]
-    assert all(u.state is None for u in seen)
-    assert fedavg([update(0, 1, None)])[0] is None
-
-
-def test_fedavg_leaves_the_clients_tensors_alone():
-    first = update(0, 2, [1.0, 2.0])
-    fedavg([first, update(1, 2, [3.0, 4.0])])
-    assert torch.equal(first.state["w"], torch.tensor([1.0, 2.0]))
 
 
 def test_clients_are_sampled_without_replacement_in_order():
@@ -278,12 +255,6 @@ def test_aggregate_that_explodes_ends_with_a_clear_error(tiny, monkeypatch):
     monkeypatch.setattr(rounds, "loss_and_accuracy", lambda *_: (float("inf"), 0.5))
     with pytest.raises(TrainingError, match="Round 1: the aggregate's loss is not finite"):
         run_federation(tiny())
-
-
-def test_fedavg_of_equal_updates_is_the_identity():
-    values = torch.randn(1000, generator=torch.Generator().manual_seed(0)).tolist()
-    average, _ = fedavg(update(c, n, values) for c, n in enumerate((3, 7, 57, 58, 1)))
-    assert torch.equal(average["w"], torch.tensor(values))
 
 
 def test_overwriting_removes_the_runs_own_files_only(tiny, tmp_path):

@@ -64,6 +64,8 @@ IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("errors", "primitive", 
         ("torchvision", {"qiskit_fedqml.vision", "qiskit_fedqml.features", "qiskit_fedqml.data.datasets"}),
         ("yaml", {"qiskit_fedqml.configuration", "qiskit_fedqml.results"}),
         ("pickle", set()),
+        ("tensorboard", set()),  # optional: opened by name, when a run asks for them
+        ("mlflow", set()),
     ],
 )
 def test_only_these_modules_import(library, allowed):
@@ -71,7 +73,7 @@ def test_only_these_modules_import(library, allowed):
     assert users <= allowed
 
 
-@pytest.mark.parametrize("name", ["aggregation", "training"])
+@pytest.mark.parametrize("name", ["training", *(n[14:] for n in MODULES if n.startswith("qiskit_fedqml.aggregation."))])
 def test_algorithms_know_nothing_of_qiskit(name):
     assert not any(
         i.split(".")[0].startswith("qiskit") and "fedqml" not in i for i in imports(MODULES[f"qiskit_fedqml.{name}"])

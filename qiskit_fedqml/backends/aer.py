@@ -138,6 +138,10 @@ class AerBackend:
         except QiskitError as error:
             raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error.message}") from error
 
+    def success_probability(self, program: Program) -> float:
+        """Return the estimated chance that no gate and no readout of a program errs; 1 on an ideal machine."""
+        return self.noise.success_probability(program.circuit, program.measured) if self.noise else 1.0
+
     def estimator(self, seed: int | None = None) -> MachineEstimator:
         """Return an estimator for transpiled circuits with the machine's noise and shots."""
         if self._choice == "aer":

@@ -43,10 +43,10 @@ class Program:
     num_groups: int
 
     @property
-    def measured(self) -> list[int]:
+    def measured(self) -> tuple[int, ...]:
         """The qubits that the observables act on."""
         support = np.any([(o.paulis.x | o.paulis.z).any(axis=0) for o in self.observables], axis=0)
-        return [int(q) for q in np.flatnonzero(support)]
+        return tuple(int(q) for q in np.flatnonzero(support))
 
     def shifting(self, angles: Collection[int]) -> "Program":
         """Return the program with only these of its angles shifted."""
@@ -124,6 +124,10 @@ class Backend(Protocol):
         """Return the circuit in the backend's own gates and layout."""
         ...
 
+    def success_probability(self, program: Program) -> float | None:
+        """Return the estimated chance that no gate and no readout of a program errs; None where nothing is known."""
+        ...
+
     def estimator(self, seed: int | None = None) -> BaseEstimatorV2:
         """Return an estimator for transpiled circuits, whose draws derive from ``seed`` (None: from the system)."""
         ...
@@ -166,10 +170,6 @@ class QueuedBackend(Backend, Protocol):
         """Tidy up when all clients of a round have come back."""
         ...
 
-    def quality(self, program: Program) -> float:
-        """Return how well a program would run; more is better."""
-        ...
-
     def together(self) -> AbstractContextManager[None]:
         """Let the jobs that are sent inside run as one batch, where the device knows batches."""
         ...
@@ -196,7 +196,7 @@ def compile_program(
     if not isinstance(backend, QueuedBackend):
         return _program(circuit, backend.transpile(circuit), angles, observables)
     programs = [_program(circuit, transpiled, angles, observables) for transpiled in backend.candidates(circuit)]
-    return min(programs, key=lambda program: (len(program.shifted), -backend.quality(program)))
+    return min(programs, key=lambda program: (len(program.shifted), -(backend.success_probability(program) or 0.0)))
 
 
 def _program(
@@ -293,6 +293,9 @@ class EstimatorBackend:
     def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """Return the circuit as it is."""
         return circuit
+
+    def success_probability(self, program: Program) -> None:
+        """Return None: an estimator says nothing of its errors."""
 
     def estimator(self, seed: int | None = None) -> BaseEstimatorV2:
         """Return the estimator."""

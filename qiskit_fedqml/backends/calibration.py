@@ -62,6 +62,27 @@ class Calibration:
         symmetric = values.get("readout_error", 0.0)
         return float(values.get("prob_meas1_prep0", symmetric)), float(values.get("prob_meas0_prep1", symmetric))
 
+    def scaled(self, factor: float) -> "Calibration":
+        """Return the calibration of a machine whose error rates are ``factor`` times these.
+
+        Gate errors and readout probabilities are multiplied, T1 and T2 divided. A gate error stays at most 1, and a
+        probability to read wrongly at most one half, where a readout tells nothing.
+        """
+
+        def changed(item: dict[str, Any]) -> dict[str, Any]:
+            match item["name"]:
+                case "T1" | "T2":
+                    return {**item, "value": item["value"] / factor}
+                case "gate_error":
+                    return {**item, "value": min(item["value"] * factor, 1.0)}
+                case "readout_error" | "prob_meas0_prep1" | "prob_meas1_prep0":
+                    return {**item, "value": min(item["value"] * factor, max(item["value"], 0.5))}
+            return item
+
+        qubits = [[changed(item) for item in qubit] for qubit in self.properties["qubits"]]
+        gates = [{**gate, "parameters": list(map(changed, gate["parameters"]))} for gate in self.properties["gates"]]
+        return Calibration(self.configuration, {**self.properties, "qubits": qubits, "gates": gates})
+
     def save(self, path: Path) -> None:
         """Write the calibration as JSON, which :func:`load_calibration` reads.
 

@@ -131,8 +131,8 @@ class DeviceBackend:
             raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error.message}") from error
         return sorted(found, key=lambda transpiled: -success_probability(transpiled, device.target))
 
-    def quality(self, program: Program) -> float:
-        """Return the estimated success probability of a program, readout included."""
+    def success_probability(self, program: Program) -> float:
+        """Return the estimated chance that no gate and no readout of a program errs, by the device's calibration."""
         return success_probability(program.circuit, self.machine.qiskit_backend.target, program.measured)
 
     def estimator(self, seed: int | None = None) -> BaseEstimatorV2:

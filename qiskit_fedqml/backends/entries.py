@@ -72,15 +72,22 @@ class AerEntry(StrictModel):
 
     ``noise`` is None for an ideal machine; ``shots`` is None for exact expectation values. ``simulator`` is ``"sweep"``
     (values and derivatives in two sweeps), ``"aer"`` (every shifted circuit by Aer) or ``"auto"`` (the sweeps where
-    they apply, else Aer).
+    they apply, else Aer). ``noise_factor`` multiplies every error rate of the noise: 2 is a machine twice as noisy.
     """
 
     type: Literal["aer"]
     noise: NoiseEntry | None = None
+    noise_factor: PositiveNumber = 1.0
     shots: PositiveInteger | None = None
     optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
     transpiler_seed: NaturalNumber = 0
     simulator: Literal["auto", "sweep", "aer"] = "auto"
+
+    @model_validator(mode="after")
+    def _factor_has_noise(self) -> "AerEntry":
+        if self.noise is None and self.noise_factor != 1.0:
+            raise ValueError("noise_factor has no effect without noise")
+        return self
 
 
 class Conditions(StrictModel):
@@ -271,6 +278,11 @@ class Assignment(StrictModel):
                 raise ValueError(f"client {first} is named by both {key!r} and {following!r}")
         # JSON has no numbers as keys: "0" is client 0 again.
         return {int(key) if str(key).isdecimal() else key: name for key, name in value.items()}
+
+    @property
+    def machines(self) -> set[str]:
+        """The backends that clients may have."""
+        return {name for key, name in self.names() if key != "server"}
 
     def names(self) -> list[tuple[str, str]]:
         """Return each backend name that is used, with the key that uses it."""

@@ -16,7 +16,7 @@ def confusion_matrix(read_1_if_0: float, read_0_if_1: float) -> NDArray[np.float
     return np.array([[1 - read_1_if_0, read_0_if_1], [read_1_if_0, 1 - read_0_if_1]])
 
 
-def noise_from_calibration(calibration: Calibration, source: str) -> Noise:
+def noise_from_calibration(calibration: Calibration, source: str, factor: float = 1.0) -> Noise:
     """Build the noise that a calibration states.
 
     Gate errors are Aer's device model: thermal relaxation during the gate (T1, T2 and the gate's duration), and as much
@@ -26,14 +26,16 @@ def noise_from_calibration(calibration: Calibration, source: str) -> Noise:
     Args:
         calibration: The calibration.
         source: Where it comes from, in words.
+        factor: Multiplies every error rate (:meth:`Calibration.scaled`). Circuits are still laid out by the rates as
+            published, so that the strength of the noise alone changes.
 
     Raises:
         BackendError: The calibration's figures are missing or not physical.
     """
     try:
-        target = calibration.target
-        errors = basic_device_gate_errors(target=target)
-        readout = {q: confusion_matrix(*calibration.readout_probabilities(q)) for q in range(calibration.num_qubits)}
+        target, scaled = calibration.target, calibration if factor == 1.0 else calibration.scaled(factor)
+        errors = basic_device_gate_errors(target=scaled.target)
+        readout = {q: confusion_matrix(*scaled.readout_probabilities(q)) for q in range(calibration.num_qubits)}
     except (QiskitError, KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise BackendError(
             f"The calibration of {source} has figures that are missing or not physical: {error}"
@@ -44,7 +46,7 @@ def noise_from_calibration(calibration: Calibration, source: str) -> Noise:
             f"The calibration of {source} has a readout probability outside 0 to 1, of qubit {wrong[0]}."
         )
     return Noise(
-        source=source,
+        source=_times(source, factor),
         date=calibration.date,
         target=target,
         gate_errors={(name, tuple(qubits)): error for name, qubits, error in errors},
@@ -52,8 +54,15 @@ def noise_from_calibration(calibration: Calibration, source: str) -> Noise:
     )
 
 
+def _times(source: str, factor: float) -> str:
+    return source if factor == 1.0 else f"{source}, error rates × {factor:g}"
+
+
 def noise_from_rates(
-    depolarizing: tuple[float, float], amplitude_damping: tuple[float, float], readout: tuple[float, float]
+    depolarizing: tuple[float, float],
+    amplitude_damping: tuple[float, float],
+    readout: tuple[float, float],
+    factor: float = 1.0,
 ) -> Noise:
     """Build noise from stated rates, the same on every qubit, for a machine that couples all of them.
 
@@ -63,13 +72,22 @@ def noise_from_rates(
         amplitude_damping: Probability γ that an excited qubit decays during a one-qubit gate, and each of the two
             qubits during CX, from 0 to 1. It acts after the depolarising error.
         readout: Probabilities to read 1 where the qubit was 0, and 0 where it was 1.
+        factor: Multiplies every rate.
+
+    Raises:
+        BackendError: A rate times the factor is above 1.
     """
+    rates = (*depolarizing, *amplitude_damping, *readout)
+    if max(rates) * factor > 1:
+        raise BackendError(f"An error rate of {max(rates):g} times the factor {factor:g} is above 1.")
+    scaled = [rate * factor for rate in rates]
+    depolarizing, amplitude_damping, readout = (scaled[0], scaled[1]), (scaled[2], scaled[3]), (scaled[4], scaled[5])
     one = depolarizing_error(depolarizing[0], 1).compose(amplitude_damping_error(amplitude_damping[0]))
     decay = amplitude_damping_error(amplitude_damping[1])
     two = depolarizing_error(depolarizing[1], 2).compose(decay.tensor(decay))
     stated = {"sx": one, "x": one, "cx": two}
     return Noise(
-        source="stated rates",
+        source=_times("stated rates", factor),
         date=None,
         target=None,
         default_errors={name: error for name, error in stated.items() if not error.ideal()},

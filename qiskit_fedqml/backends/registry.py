@@ -192,11 +192,11 @@ class BackendRegistry(Mapping[str, Backend]):
         if noise is None:
             return None
         if isinstance(noise, str):
-            return noise_from_calibration(fake_calibration(noise), noise)
+            return noise_from_calibration(fake_calibration(noise), noise, entry.noise_factor)
         if isinstance(noise, CalibrationFile):
             calibration = load_calibration(self.folder / noise.calibration)
-            return noise_from_calibration(calibration, calibration.device)
-        return _stated(noise)
+            return noise_from_calibration(calibration, calibration.device, entry.noise_factor)
+        return _stated(noise, entry.noise_factor)
 
 
 def find_calibration(name: str, registry: BackendRegistry | None) -> Calibration:
@@ -242,9 +242,10 @@ def _simulation_of_paper_circuit(backend: Backend) -> tuple[str, str]:
     return simulation.simulator, simulation.reason
 
 
-def _stated(noise: StatedNoise) -> Noise:
+def _stated(noise: StatedNoise, factor: float) -> Noise:
     return noise_from_rates(
         (noise.depolarizing.one_qubit, noise.depolarizing.two_qubit),
         (noise.amplitude_damping.one_qubit, noise.amplitude_damping.two_qubit),
         (noise.readout.read_1_if_0, noise.readout.read_0_if_1),
+        factor,
     )

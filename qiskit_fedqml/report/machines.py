@@ -38,7 +38,7 @@ def machine_rows(name: str, run: RunResult, calibrations: Mapping[str, Calibrati
                 "Made of": _made_of(entry, calibration),
                 "Calibrated": calibration.date[:10] if calibration else "–",
                 "Shots": "exact" if entry.shots is None else f"{entry.shots:,}",
-                "Success": f"{calibration.figures['success_probability']:.1%}" if calibration else "–",
+                "Success": _success(done, calibration),
                 "Clients": str(assigned.count(machine)),
                 **_share(done, total, run.experiment.federation.local_epochs),
             }
@@ -81,6 +81,14 @@ def _made_of(entry: BackendEntry, calibration: Calibration | None) -> str:
     if isinstance(entry.noise, CalibrationFile):
         return f"simulated, {calibration.device if calibration else 'saved calibration'}"
     return "simulated, stated rates"
+
+
+def _success(done: list[ClientRecord], calibration: Calibration | None) -> str:
+    """Return the success probability that clients recorded last, or else what the calibration says."""
+    recorded = [client.success_probability for client in done if client.success_probability is not None]
+    if calibration is not None:
+        recorded = recorded or [calibration.figures["success_probability"]]
+    return f"{recorded[-1]:.1%}" if recorded else "–"
 
 
 def _share(done: list[ClientRecord], total_seconds: float, local_epochs: int) -> Row:

@@ -1,12 +1,14 @@
 """Noise as a value: gate errors, readout errors, and the gates and couplings of the machine that has them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
 from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.quantum_info import SuperOp, average_gate_fidelity
 from qiskit.transpiler import Target
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
 
@@ -61,6 +63,36 @@ class Noise:
     def confusion(self, qubit: int) -> NDArray[np.float64]:
         """Return the confusion matrix of a qubit, 2×2, ``[measured, true]``."""
         return self.readout.get(qubit, self.default_readout)
+
+    def success_probability(self, circuit: QuantumCircuit, measured: Sequence[int]) -> float:
+        """Return the estimated chance that no gate and no readout errs, Π(1 − ε_gate) · Π(1 − ε_readout).
+
+        Args:
+            circuit: A circuit in the machine's gates and on its qubits.
+            measured: The qubits that are measured at its end.
+
+        Returns:
+            From 0 to 1. ε of a gate is the average gate infidelity of the channel after it, which calibrations call its
+            error; ε of a readout the mean of its two probabilities to read wrongly.
+        """
+        probability = 1.0
+        for instruction in circuit.data:
+            on = tuple(circuit.find_bit(q).index for q in instruction.qubits)
+            probability *= 1 - self._infidelity(instruction.operation.name, on)
+        for qubit in measured:
+            probability *= float(np.trace(self.confusion(qubit))) / 2
+        return max(probability, 0.0)
+
+    def _infidelity(self, gate: str, qubits: tuple[int, ...]) -> float:
+        known = self._infidelities
+        if (gate, qubits) not in known:
+            error = self.error_after(gate, qubits)
+            known[gate, qubits] = 0.0 if error is None else float(1 - average_gate_fidelity(SuperOp(error)))
+        return known[gate, qubits]
+
+    @cached_property
+    def _infidelities(self) -> dict[tuple[str, tuple[int, ...]], float]:
+        return {}
 
     @cached_property
     def model(self) -> NoiseModel:

@@ -1,14 +1,17 @@
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from qiskit.circuit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml import BackendRegistry, paper_circuit, quantum_layer
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.aer_estimator import AerEstimator
-from qiskit_fedqml.backends.base import Backend
+from qiskit_fedqml.backends.base import Backend, compile_program
 from qiskit_fedqml.backends.calibration import fake_calibration, load_calibration
 from qiskit_fedqml.backends.check import check_backend
 from qiskit_fedqml.errors import BackendError, ConfigurationError
@@ -280,3 +283,40 @@ def test_summary_tells_what_simulates_and_why():
     assert told["slow"] == ("aer", "asked for")
     assert told["tiny"][0] == "none"
     assert told["tiny"][1].startswith("Backend 'tiny' cannot take the circuit")
+
+
+def with_factor(noise, factor):
+    entry = {"type": "aer", "noise": noise, "noise_factor": factor}
+    machines = {"backends": {"m": entry}, "assignment": {"server": "m", "default": "m"}}
+    return BackendRegistry.from_mapping(machines)["m"]
+
+
+@pytest.mark.parametrize(
+    "noise", ["FakeManilaV2", {"depolarizing": {"one_qubit": 1e-3, "two_qubit": 1e-2}, "readout": 0.02}]
+)
+def test_noise_factor_multiplies_every_error(noise):
+    spec = paper_circuit()
+    infidelity = {}
+    for factor in (0.5, 1.0, 2.0):
+        layer = quantum_layer(spec, with_factor(noise, factor))
+        infidelity[factor] = -math.log(layer.neural_network.success_probability())
+    # To first order ln Π(1 − ε) = −Σ ε, which the factor multiplies.
+    assert infidelity[0.5] == pytest.approx(infidelity[1.0] / 2, rel=0.03)
+    assert infidelity[2.0] == pytest.approx(infidelity[1.0] * 2, rel=0.06)
+
+
+def test_success_probability_by_hand():
+    backend = with_factor({"depolarizing": {"one_qubit": 0.03, "two_qubit": 0.08}, "readout": 0.1}, 1.0)
+    circuit = QuantumCircuit(2)
+    circuit.sx(0)
+    circuit.cx(0, 1)
+    program = compile_program(backend, circuit, [], [SparsePauliOp("IZ")])
+    # The average infidelity of a depolarising channel of parameter λ on d dimensions is λ (1 − 1/d).
+    assert backend.success_probability(program) == pytest.approx((1 - 0.03 / 2) * (1 - 0.08 * 3 / 4) * 0.9)
+
+
+def test_rates_above_one_are_refused():
+    with pytest.raises(BackendError, match="0.4 times the factor 3 is above 1"):
+        with_factor({"readout": 0.4}, 3.0)
+    with pytest.raises(ConfigurationError, match="noise_factor has no effect without noise"):
+        with_factor(None, 3.0)

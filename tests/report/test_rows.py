@@ -22,6 +22,7 @@ def test_machines_share_all_the_work(run):
     assert {name: row["Clients"] for name, row in rows.items()} == {"ideal": "0", "manila": "2", "stated": "2"}
     assert sum(int(row["Trainings"]) for row in rows.values()) == sum(len(r.clients) for r in run.rounds)
     assert sum(int(row["Examples"]) for row in rows.values()) == sum(r.examples for r in run.rounds)
+    assert rows["stated"]["Success"] == f"{0.8**2:.1%}"  # two qubits are read
     assert rows["manila"]["Made of"] == "simulated, FakeManilaV2"
     assert rows["ideal"]["Share"] == rows["ideal"]["Success"] == "–"
     assert rate_tables({"A": run})["stated"][-1] == {"Error": "Reads 0 for 1", "Rate": "20.000%"}
@@ -51,7 +52,8 @@ def test_devices_work_beside_each_other_and_recorded_starts_are_taken(run):
     experiment = Experiment.model_validate({**TINY, "backends": {"backends": machines}})
     first, second = run.rounds[0].clients
     names = dict(zip((0, 1, 2), ("ideal", "a", "ideal")))
-    clients = [dataclasses.replace(first, id=i, backend=name, seconds=2.0) for i, name in names.items()]
+    first = dataclasses.replace(first, seconds=2.0, started_seconds=None)
+    clients = [dataclasses.replace(first, id=i, backend=name) for i, name in names.items()]
     clients.append(dataclasses.replace(second, id=3, backend="a", started_seconds=7.0, status="failed: lost"))
     record = dataclasses.replace(run.rounds[0], clients=tuple(clients), seconds=10.0)
     made = RunResult(experiment, run.run, (record,))

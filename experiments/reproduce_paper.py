@@ -1,0 +1,93 @@
+"""The paper's Tables II and III and Figures 6 and 8, its counts of examples, and the controls that a referee asks for.
+
+For each experiment file: federated training with 1, 2 and 4 local epochs and non-federated training, over several
+seeds, beside the paper's own accuracies; the same with the quantum layer frozen, and with a classical layer of as many
+parameters; and the linear probe on the same features. Runs that are finished are not run again, one that was begun goes
+on where it stopped.
+
+    FEDQML_DATA=… python experiments/reproduce_paper.py                          Table I's widths, one seed
+    FEDQML_DATA=… python experiments/reproduce_paper.py --hidden 256 --seeds 5   intervals
+
+Tables, figures and a text that says what departs from the paper are written to OUT/EXPERIMENT/.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from qiskit_fedqml import FedQMLError, RunResult, load_experiment
+from qiskit_fedqml.experiment import parse_override
+from qiskit_fedqml.report.drawing import save_figure
+from qiskit_fedqml.study.figures import accuracy_by_examples, learning_panels
+from qiskit_fedqml.study.paper import reported_for
+from qiskit_fedqml.study.probe import LinearProbe
+from qiskit_fedqml.study.reproduction import CONTROLS, SCHEMES, Reproduction
+from qiskit_fedqml.study.summary import write_csv, write_study
+from qiskit_fedqml.study.trials import Trial, run_trials
+from qiskit_fedqml.tables import duration, markdown_table
+
+HERE = Path(__file__).resolve().parent
+EXPERIMENTS = ("planes_vs_cars", "cats_vs_dogs_squeezenet")
+
+
+def main() -> None:
+    """Run what is not run yet, and write what all of it shows."""
+    arguments = _arguments()
+    for name in arguments.experiment:
+        path = Path(name) if name.endswith(".yaml") else HERE / f"{name}.yaml"
+        reproduce(path, arguments)
+
+
+def reproduce(path: Path, arguments: argparse.Namespace) -> None:
+    """Run the schemes of one experiment file, and write its tables, figures and text."""
+    reported = reported_for(path.stem)
+    overrides = dict(map(parse_override, arguments.set))
+    if arguments.hidden:
+        overrides["model.hidden"] = arguments.hidden
+    base = load_experiment(path, overrides)
+    out = arguments.out / path.stem
+    trials = [
+        Trial(scheme, load_experiment(path, overrides | changes | {"seed": base.seed + k}))
+        for k in range(arguments.seeds)
+        for scheme, changes in (SCHEMES | CONTROLS).items()
+        if scheme not in arguments.without
+    ]
+    print(f"{path.stem}: {len(trials)} runs, results in {out}", flush=True)
+    probe = LinearProbe.of(base, out / "linear_probe.json")
+    study = run_trials(trials, out / "runs", processes=arguments.processes, tell=_tell)
+    reproduction = Reproduction(study, reported, probe)
+    write_study(study, out)
+    rows = reproduction.rows()
+    write_csv(rows, out / "table.csv")
+    title = f"{path.stem.replace('_', ' ')} ({reported.figure} of the paper)"
+    shown = {scheme: study.of(scheme) for scheme in SCHEMES if scheme in study.schemes}
+    save_figure(learning_panels(shown, title), out / "curves")
+    save_figure(accuracy_by_examples(shown, "Accuracy against examples, not rounds"), out / "examples")
+    text = reproduction.text(markdown_table)
+    (out / "results.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def _tell(trial: Trial, run: RunResult, done: int, total: int) -> None:
+    seconds = sum(record.seconds for record in run.rounds)
+    accuracy = run.rounds[-1].test_accuracy
+    print(f"{done}/{total} {trial.scheme}, seed {trial.seed}: {accuracy:.2%} in {duration(seconds)}", flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Reproduce the paper's tables and figures.")
+    parser.add_argument("experiment", nargs="*", default=EXPERIMENTS, help="experiment files (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("results/reproduce_paper"), help="where results go")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds, from the file's on (default: 1)")
+    parser.add_argument("--hidden", type=int, nargs="*", help="hidden widths in place of Table I's 4096 4096")
+    parser.add_argument("--processes", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("--without", nargs="*", default=[], metavar="SCHEME", help="schemes to leave out")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in `fedqml run`")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except FedQMLError as error:
+        sys.exit(f"reproduce_paper: {error}")

@@ -1,0 +1,51 @@
+"""FedAdam: Adam at the centre (Reddi et al., 2021, arXiv:2003.00295, Algorithm 2)."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from qiskit_fedqml.training import State
+
+
+@dataclass
+class FedAdam:
+    """m ← β₁ m + (1 − β₁) Δ, v ← β₂ v + (1 − β₂) Δ², w ← w + η m / (√v + τ), with Δ the average less the global model.
+
+    As in the paper there is no correction of the bias of the first steps, and v starts at τ².
+
+    Args:
+        learning_rate: η, above 0.
+        beta_1: β₁, from 0 and below 1.
+        beta_2: β₂, from 0 and below 1.
+        tau: τ, above 0: how little the centre adapts.
+        first: m by tensor.
+        second: v by tensor.
+    """
+
+    learning_rate: float
+    beta_1: float
+    beta_2: float
+    tau: float
+    first: State = field(default_factory=dict)
+    second: State = field(default_factory=dict)
+
+    def step(self, state: State, average: State) -> State:
+        """Return the new global model."""
+        new: State = {}
+        for name, tensor in state.items():
+            change = average[name] - tensor
+            first = self.first.get(name, torch.zeros_like(tensor))
+            second = self.second.get(name, torch.full_like(tensor, self.tau**2))
+            self.first[name] = self.beta_1 * first + (1 - self.beta_1) * change
+            self.second[name] = self.beta_2 * second + (1 - self.beta_2) * change.square()
+            new[name] = tensor + self.learning_rate * self.first[name] / (self.second[name].sqrt() + self.tau)
+        return new
+
+    @property
+    def state(self) -> dict[str, State]:
+        """What the next step needs of the last."""
+        return {"first": self.first, "second": self.second}
+
+    def load(self, state: dict[str, State]) -> None:
+        """Take up a state."""
+        self.first, self.second = state["first"], state["second"]

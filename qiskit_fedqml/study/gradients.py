@@ -1,0 +1,89 @@
+"""How much of a gradient a machine lets through: signal and noise of the loss's gradient in the circuit's weights."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import cross_entropy
+
+from qiskit_fedqml.backends.aer import AerBackend
+from qiskit_fedqml.layer import quantum_layer
+from qiskit_fedqml.models import HybridClassifier, circuit_for
+from qiskit_fedqml.preparation import Examples
+from qiskit_fedqml.results import RunResult
+
+
+@dataclass(frozen=True)
+class GradientQuality:
+    """The gradient of a minibatch's mean cross-entropy with respect to the circuit's weights, on one machine.
+
+    Args:
+        backend: The machine.
+        shots: Shots of each circuit.
+        success_probability: Its estimated chance to run the circuit without an error.
+        signal: Length of the machine's own exact gradient, without shot noise.
+        noise: Root of the summed variances of the gradient's components over repeated draws of the shots.
+        ideal_signal: Length of the gradient without noise.
+        cosine: Of the angle between the machine's exact gradient and the one without noise.
+    """
+
+    backend: str
+    shots: int
+    success_probability: float
+    signal: float
+    noise: float
+    ideal_signal: float
+    cosine: float
+
+    @property
+    def signal_to_noise(self) -> float:
+        """Signal over noise."""
+        return self.signal / self.noise
+
+
+def gradient_quality(
+    model: HybridClassifier, run: RunResult, backend: AerBackend, examples: Examples, *, draws: int, seed: int
+) -> GradientQuality:
+    """Measure a machine's gradient at a model's weights.
+
+    Args:
+        model: A trained model on an ideal machine without shots; dropout is off.
+        run: The run that it comes from, for its circuit.
+        backend: A simulated machine with shots.
+        examples: A minibatch.
+        draws: How often the shots are drawn, at least 2.
+        seed: Seed of the draws.
+
+    Raises:
+        ValueError: The machine has no shots.
+    """
+    if backend.shots is None:
+        raise ValueError(f"Backend {backend.name!r} needs shots, for an exact gradient has no noise.")
+    spec = circuit_for(run.experiment.model, len(run.run["classes"]))
+    model.eval()
+    with torch.no_grad():
+        inputs = model.head(model.scaling(torch.from_numpy(np.array(examples.features))))
+    labels = torch.from_numpy(examples.labels)
+    weights = model.quantum.weight.detach()
+
+    def gradient(machine: AerBackend, draw: int | None = None) -> NDArray[np.float64]:
+        layer = quantum_layer(spec, machine, initial_weights=weights)
+        if draw is not None:
+            layer.neural_network.reseed(seed + draw)
+        cross_entropy(layer(inputs), labels).backward()
+        assert layer.weight.grad is not None
+        return layer.weight.grad.double().numpy()
+
+    ideal, exact = gradient(AerBackend("ideal")), gradient(backend.without_shots())
+    drawn = np.array([gradient(backend, draw) for draw in range(draws)])
+    program = quantum_layer(spec, backend, initial_weights=weights).neural_network.program
+    return GradientQuality(
+        backend=backend.name,
+        shots=backend.shots,
+        success_probability=backend.success_probability(program),
+        signal=float(np.linalg.norm(exact)),
+        noise=float(np.sqrt(np.square(drawn - exact).sum(axis=1).mean())),
+        ideal_signal=float(np.linalg.norm(ideal)),
+        cosine=float(exact @ ideal / (np.linalg.norm(exact) * np.linalg.norm(ideal))),
+    )

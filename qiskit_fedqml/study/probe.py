@@ -1,0 +1,95 @@
+"""The linear probe: logistic regression on the frozen features, what they give without any head or circuit."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qiskit_fedqml.data.loading import cut_validation
+from qiskit_fedqml.experiment import Experiment
+from qiskit_fedqml.files import write_text
+from qiskit_fedqml.preparation import prepare_data
+from qiskit_fedqml.provenance import peak_memory_bytes
+from qiskit_fedqml.training import loss_and_accuracy
+
+_PENALTIES = tuple(10.0**k for k in range(-5, 1))
+_HELD_OUT = 0.1
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """A linear probe's test.
+
+    Args:
+        accuracy: On the test data, from 0 to 1.
+        loss: Mean cross-entropy there.
+        inverse_penalty: scikit-learn's C, the best of 1e-5 to 1 on a tenth of the training data held out.
+        num_train: Training examples, all clients' together.
+        seconds: Time that it took.
+        peak_memory_bytes: Most memory that the process has held so far; None where the system doesn't tell.
+    """
+
+    accuracy: float
+    loss: float
+    inverse_penalty: float
+    num_train: int
+    seconds: float
+    peak_memory_bytes: int | None
+
+    @classmethod
+    def of(cls, experiment: Experiment, kept: Path | None = None) -> "LinearProbe":
+        """Train and test a probe on an experiment's features, standardised, and its split; not federated.
+
+        Args:
+            experiment: Its data, features and seed are used.
+            kept: A JSON file from which a probe is read if it exists, and else written.
+
+        Raises:
+            DataError: Data, weights or features are missing or do not fit together.
+        """
+        if kept is not None and kept.exists():
+            return cls(**json.loads(kept.read_text(encoding="utf-8")))
+        probe = _train(experiment)
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_text(kept, json.dumps(asdict(probe)) + "\n")
+        return probe
+
+
+def _train(experiment: Experiment) -> LinearProbe:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    started = time.perf_counter()
+    data = prepare_data(experiment)
+    rows = np.sort(np.concatenate(data.shards))
+    scaler = StandardScaler().fit(data.train.features[rows])
+
+    def features(of: NDArray[np.float32]) -> NDArray[np.float32]:
+        scaled: NDArray[np.float32] = scaler.transform(of)
+        return scaled
+
+    inputs, labels = features(data.train.features[rows]), data.train.labels[rows]
+    fitted, held_out = cut_validation(len(rows), _HELD_OUT, experiment.seed)
+
+    def trained(penalty: float, of: NDArray[np.intp]) -> LogisticRegression:
+        return LogisticRegression(C=penalty, max_iter=300).fit(inputs[of], labels[of])
+
+    scores = [float(trained(penalty, fitted).score(inputs[held_out], labels[held_out])) for penalty in _PENALTIES]
+    best = _PENALTIES[int(np.argmax(scores))]
+    model = trained(best, np.arange(len(rows)))
+    odds = model.decision_function(features(np.asarray(data.test.features)))
+    # With two classes scikit-learn gives the log odds of the second alone.
+    logits = np.stack([np.zeros(len(odds)), odds], 1) if odds.ndim == 1 else odds
+    loss, accuracy = loss_and_accuracy(logits.astype(float), np.searchsorted(model.classes_, data.test.labels))
+    return LinearProbe(
+        accuracy=accuracy,
+        loss=loss,
+        inverse_penalty=best,
+        num_train=len(rows),
+        seconds=time.perf_counter() - started,
+        peak_memory_bytes=peak_memory_bytes(),
+    )

@@ -1,0 +1,75 @@
+"""Means with intervals: of a few seeds, and of differences between pairs of runs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student_t
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its confidence interval.
+
+    Args:
+        mean: The mean.
+        half_width: Half of the interval's width; None where one value alone shows no spread.
+        count: Number of values.
+    """
+
+    mean: float
+    half_width: float | None
+    count: int
+
+    @property
+    def low(self) -> float:
+        """The lower end; the mean where there is no interval."""
+        return self.mean - (self.half_width or 0.0)
+
+    @property
+    def high(self) -> float:
+        """The upper end; the mean where there is no interval."""
+        return self.mean + (self.half_width or 0.0)
+
+    def excludes(self, value: float) -> bool:
+        """Whether a value lies outside the interval; False where there is none."""
+        return self.half_width is not None and not self.low <= value <= self.high
+
+    def __sub__(self, value: float) -> "Interval":
+        return Interval(self.mean - value, self.half_width, self.count)
+
+
+def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
+    """Return a mean and its interval by Student's t distribution.
+
+    Args:
+        values: At least one value, such as a figure of each seed.
+        confidence: From 0 to 1.
+    """
+    array = np.array(list(values), dtype=float)
+    if len(array) < 2:
+        return Interval(float(array.mean()), None, len(array))
+    quantile = student_t.ppf((1 + confidence) / 2, len(array) - 1)
+    return Interval(float(array.mean()), float(quantile * array.std(ddof=1) / np.sqrt(len(array))), len(array))
+
+
+def paired_difference(
+    values: Mapping[int, float], reference: Mapping[int, float], confidence: float = 0.95
+) -> Interval:
+    """Return the mean of ``values − reference`` over the seeds that both have, and its interval.
+
+    What both runs of a seed share (data, shards, clients drawn, initial weights) cancels in their difference.
+
+    Raises:
+        ValueError: They have no seed in common.
+    """
+    seeds = [seed for seed in values if seed in reference]
+    if not seeds:
+        raise ValueError("A paired difference needs a seed that both have.")
+    return mean_interval((values[seed] - reference[seed] for seed in seeds), confidence)
+
+
+def in_points(interval: Interval, *, signed: bool = False) -> str:
+    """Return an interval of shares in percentage points, such as ``"+0.12 ± 0.30"``."""
+    text = f"{100 * interval.mean:{'+' if signed else ''}.2f}"
+    return text if interval.half_width is None else f"{text} ± {100 * interval.half_width:.2f}"

@@ -1,0 +1,84 @@
+"""A study's results as small files: a line for each run, a line for each round, and tables of text."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qiskit_fedqml.files import write_text
+from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.study.trials import Study
+
+_SETTLED = 10
+"""The last rounds whose mean is taken beside the last one, because single rounds swing."""
+
+
+def final_accuracy(run: RunResult) -> float:
+    """Return the testing accuracy after the last round, as the paper's tables have it."""
+    return run.rounds[-1].test_accuracy
+
+
+def settled_accuracy(run: RunResult) -> float:
+    """Return the mean testing accuracy of the last ten rounds."""
+    return float(np.mean([record.test_accuracy for record in run.rounds[-_SETTLED:]]))
+
+
+def run_line(scheme: str, run: RunResult) -> dict[str, Any]:
+    """Return what there is to say of one run, as plain values."""
+    last = run.rounds[-1]
+    peaks = [record.peak_memory_bytes for record in run.rounds if record.peak_memory_bytes]
+    return {
+        "scheme": scheme,
+        "seed": run.experiment.seed,
+        "rounds": len(run.rounds),
+        "train_loss": last.train_loss,
+        "test_loss": last.test_loss,
+        "test_accuracy": last.test_accuracy,
+        "test_accuracy_last_ten": settled_accuracy(run),
+        "test_accuracy_best": max(record.test_accuracy for record in run.rounds),
+        "examples": sum(record.examples for record in run.rounds),
+        "circuits": sum(record.circuits for record in run.rounds),
+        "executions": sum(record.executions for record in run.rounds),
+        "trained_parameters": run.run.get("num_trained_parameters"),
+        "seconds": sum(record.seconds for record in run.rounds),
+        "peak_memory_bytes": max(peaks) if peaks else None,
+        "threads": run.run.get("threads"),
+        "git_commit": run.run.get("git_commit"),
+        "versions": run.run.get("versions"),
+    }
+
+
+def write_study(study: Study, folder: Path) -> None:
+    """Write ``runs.jsonl`` (a line a run) and ``rounds.csv`` (a line a round)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(run_line(scheme, run)) for (scheme, _), run in study.runs.items()]
+    write_text(folder / "runs.jsonl", "".join(f"{line}\n" for line in lines))
+    write_text(folder / "rounds.csv", _rounds_csv(study))
+
+
+def _rounds_csv(study: Study) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["scheme", "seed", "round", "examples", "train_loss", "test_loss", "test_accuracy", "seconds"])
+    for (scheme, seed), run in study.runs.items():
+        examples = 0
+        for record in run.rounds:
+            examples += record.examples
+            losses = ["" if v is None else f"{v:.6g}" for v in (record.train_loss, record.test_loss)]
+            accuracy = f"{record.test_accuracy:.6g}"
+            writer.writerow([scheme, seed, record.round, examples, *losses, accuracy, f"{record.seconds:.4g}"])
+    return text.getvalue()
+
+
+def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write rows of equal keys as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text.getvalue())

@@ -1,0 +1,160 @@
+"""Runs of a study: schemes times seeds, each in a folder of its own, several at a time, restarted where it stopped."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError
+from qiskit_fedqml.experiment import Experiment
+from qiskit_fedqml.federation import resume_federation, run_federation
+from qiskit_fedqml.preparation import prepare_data
+from qiskit_fedqml.results import RunResult
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a study.
+
+    Args:
+        scheme: What its results are called.
+        experiment: What to run; its seed tells trials of one scheme apart.
+    """
+
+    scheme: str
+    experiment: Experiment
+
+    @property
+    def seed(self) -> int:
+        """The experiment's seed. Trials of two schemes with the same seed are a pair."""
+        return self.experiment.seed
+
+    def folder(self, out: Path) -> Path:
+        """Return the trial's result folder."""
+        name = re.sub(r"[^\w.×]+", "_", self.scheme.lower()).strip("_")
+        return out / name / f"seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What trials gave.
+
+    Args:
+        runs: The runs by scheme and seed, in the order of the trials.
+    """
+
+    runs: Mapping[tuple[str, int], RunResult]
+
+    @cached_property
+    def schemes(self) -> tuple[str, ...]:
+        """The schemes, in order."""
+        return tuple(dict.fromkeys(scheme for scheme, _ in self.runs))
+
+    def of(self, scheme: str) -> dict[int, RunResult]:
+        """Return a scheme's runs by seed."""
+        return {seed: run for (name, seed), run in self.runs.items() if name == scheme}
+
+    def values(self, scheme: str, value_of: Callable[[RunResult], float]) -> dict[int, float]:
+        """Return a value of each of a scheme's runs by seed."""
+        return {seed: value_of(run) for seed, run in self.of(scheme).items()}
+
+
+def run_trials(
+    trials: Sequence[Trial],
+    out: Path,
+    *,
+    processes: int = 1,
+    tell: Callable[[Trial, RunResult, int, int], None] | None = None,
+) -> Study:
+    """Run trials that are not finished yet, and read all of them back.
+
+    A finished trial is not run again; one that was begun goes on where it stopped, to the same bits. The trained models
+    are not kept.
+
+    Args:
+        trials: The trials; scheme and seed must differ.
+        out: The folder of their result folders.
+        processes: How many run at a time, each with its share of the processor's threads.
+        tell: Called with each trial that is finished, its result, how many are finished, and how many there are.
+
+    Raises:
+        ConfigurationError: Two trials have the same folder.
+        ResultError: A folder holds another configuration than its trial.
+        FedQMLError: What a run raises, with the trial's name.
+    """
+    folders = [trial.folder(out) for trial in trials]
+    twice = {str(folder) for folder in folders if folders.count(folder) > 1}
+    if twice:
+        raise ConfigurationError(f"Trials must differ in scheme or seed, but these have one folder: {sorted(twice)}.")
+    waiting = [trial for trial in trials if not _is_finished(trial, trial.folder(out))]
+    done = len(trials) - len(waiting)
+    for trial, run in _run_all(waiting, out, processes):
+        done += 1
+        if tell:
+            tell(trial, run, done, len(trials))
+    return Study({(t.scheme, t.seed): RunResult.load(t.folder(out)) for t in trials})
+
+
+def _is_finished(trial: Trial, folder: Path) -> bool:
+    if not folder.exists():
+        return False
+    stored = RunResult.load(folder)
+    if stored.experiment != trial.experiment:
+        raise ResultError(
+            f"{folder} holds a run of another configuration ({_difference(stored.experiment, trial.experiment)}); "
+            "choose another folder, or move it away."
+        )
+    return stored.is_complete
+
+
+def _run_all(trials: Sequence[Trial], out: Path, processes: int) -> Iterable[tuple[Trial, RunResult]]:
+    if processes == 1 or len(trials) < 2:
+        for trial in trials:
+            yield trial, _run(trial, out)
+        return
+    for trial in {(t.experiment.data, t.experiment.features): t for t in trials}.values():
+        prepare_data(trial.experiment)  # so that features are in the cache before several processes look for them
+    threads = max(1, torch.get_num_threads() // processes)
+    # A forked process would inherit torch's threads in an unknown state.
+    with ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (threads,)) as pool:
+        futures = {pool.submit(_run, trial, out): trial for trial in trials}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _run(trial: Trial, out: Path) -> RunResult:
+    folder = trial.folder(out)
+    try:
+        if folder.exists():
+            resume_federation(folder)
+        else:
+            run_federation(trial.experiment, folder)
+    except FedQMLError as error:
+        raise type(error)(f"{trial.scheme}, seed {trial.seed}: {error}") from error
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    return RunResult.load(folder)
+
+
+def _difference(stored: Experiment, wanted: Experiment) -> str:
+    before, after = _leaves(stored.resolved()), _leaves(wanted.resolved())
+    different = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    key = different[0]
+    return f"{key} is {before.get(key)!r} there, {after.get(key)!r} here"
+
+
+def _leaves(values: object, prefix: str = "") -> dict[str, object]:
+    if not isinstance(values, Mapping):
+        return {prefix: values}
+    found: dict[str, object] = {}
+    for key, value in values.items():
+        found |= _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
