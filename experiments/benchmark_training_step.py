@@ -36,7 +36,7 @@ from qiskit_fedqml.backends.base import EstimatorBackend
 from qiskit_fedqml.backends.calibration import fake_calibration
 from qiskit_fedqml.backends.noise import noise_from_calibration
 from qiskit_fedqml.provenance import git_commit, versions
-from qiskit_fedqml.report import save_figure
+from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.tables import markdown_table
 

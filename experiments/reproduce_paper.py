@@ -17,7 +17,7 @@ from pathlib import Path
 
 from qiskit_fedqml import FedQMLError, RunResult, load_experiment
 from qiskit_fedqml.experiment import parse_override
-from qiskit_fedqml.report import save_figure
+from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.study.figures import accuracy_by_examples, learning_panels
 from qiskit_fedqml.study.paper import reported_for
 from qiskit_fedqml.study.probe import LinearProbe

@@ -169,7 +169,9 @@ def compare(
 
     A folder of a finished run is taken as it is; --backends and --set are for the experiment files.
     """
-    from qiskit_fedqml.report import learning_curves, save_figure, table_rows
+    from qiskit_fedqml.report.curves import learning_curves
+    from qiskit_fedqml.report.drawing import save_figure
+    from qiskit_fedqml.report.table import table_rows
     from qiskit_fedqml.results import RunFolder, RunResult
     from qiskit_fedqml.tables import markdown_table
 
@@ -194,6 +196,24 @@ def compare(
     (out / "table.md").write_text(markdown_table(table_rows(results)), encoding="utf-8")
     save_figure(learning_curves(results, ", ".join(results)), out / "curves")
     print(f"Table and curves: {out}")
+
+
+@app.command()
+def report(
+    directories: Annotated[
+        list[Path], typer.Argument(metavar="DIR…", help="Result folders, of finished and unfinished runs.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where report.html and figures/ go.")] = Path(
+        "report"
+    ),
+) -> None:
+    """Write a page about runs, side by side: tables, curves, machines, timeline, cost, clients, configuration.
+
+    The page needs no network and no other file. Its figures are also written as PNG and SVG.
+    """
+    from qiskit_fedqml.report.page import write_report
+
+    print(f"Report: {write_report(directories, out)}")
 
 
 @app.command()
@@ -335,7 +355,7 @@ def _budget(text: str) -> tuple[str | None, float]:
 
 
 def _show(runs: "dict[str, RunResult]") -> None:
-    from qiskit_fedqml.report import table_rows
+    from qiskit_fedqml.report.table import table_rows
 
     print_table(table_rows(runs))
 

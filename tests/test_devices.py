@@ -19,7 +19,7 @@ from qiskit_fedqml.backends.journal import Journal
 from qiskit_fedqml.errors import BudgetError, ResultError
 from qiskit_fedqml.jobs import cancel_jobs, job_rows, job_sentence
 from qiskit_fedqml.planning import plan_experiment
-from qiskit_fedqml.report import table_rows
+from qiskit_fedqml.report.table import table_rows
 from qiskit_fedqml.results import RunFolder
 
 DEVICES = {"ibm_manila": "FakeManilaV2", "ibm_nairobi": "FakeNairobiV2"}

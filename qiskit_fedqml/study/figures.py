@@ -9,14 +9,14 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from qiskit_fedqml.records import RoundRecord
-from qiskit_fedqml.report import _COLOURS
+from qiskit_fedqml.report.drawing import COLOURS
 from qiskit_fedqml.results import RunResult
 from qiskit_fedqml.study.statistics import Interval
 
 Runs = Mapping[int, RunResult]
 """The runs of a scheme by seed."""
 
-_TRAINING, _TESTING, _ACCURACY = _COLOURS[4], _COLOURS[1], _COLOURS[0]
+_TRAINING, _TESTING, _ACCURACY = COLOURS[4], COLOURS[1], COLOURS[0]
 
 
 def learning_panels(panels: Mapping[str, Runs], title: str) -> Figure:
@@ -64,7 +64,7 @@ def accuracy_by_examples(schemes: Mapping[str, Runs], title: str) -> Figure:
     """
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axis = figure.subplots()
-    for colour, (name, runs) in zip(_COLOURS, schemes.items(), strict=False):
+    for colour, (name, runs) in zip(COLOURS, schemes.items(), strict=False):
         _band(axis, runs, lambda r: 100 * r.test_accuracy, colour, "-", by_examples=True, name=name)
     axis.set(xlabel="Examples processed in training", ylabel="Testing accuracy (%)", xscale="log", title=title)
     axis.xaxis.set_major_formatter("{x:,.0f}")

@@ -1,0 +1,82 @@
+"""What runs cost: time, memory, circuits, bytes, and jobs on devices."""
+
+from collections.abc import Mapping, Sequence
+
+from qiskit_fedqml.backends.entries import IBMEntry
+from qiskit_fedqml.backends.submission import Submission
+from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.tables import duration
+
+Row = dict[str, str]
+
+
+def cost_rows(runs: Mapping[str, RunResult]) -> list[Row]:
+    """Return a row for each run: all its rounds together.
+
+    Args:
+        runs: Runs with at least one round, by name.
+    """
+    return [
+        {
+            "Run": name,
+            "Rounds": str(len(run.rounds)),
+            "Time": duration(sum(record.seconds for record in run.rounds)),
+            "of it tests": duration(sum(record.evaluation_seconds for record in run.rounds)),
+            "Peak memory": _bytes(max(record.peak_memory_bytes or 0 for record in run.rounds)),
+            "Examples": f"{sum(record.examples for record in run.rounds):,}",
+            "Circuits": f"{sum(record.circuits for record in run.rounds):,}",
+            "Executions": f"{sum(record.executions for record in run.rounds):,}",
+            "To the centre": _bytes(sum(record.bytes_up for record in run.rounds)),
+            "To the clients": _bytes(sum(record.bytes_down for record in run.rounds)),
+        }
+        for name, run in runs.items()
+    ]
+
+
+def device_rows(name: str, run: RunResult, submissions: Sequence[Submission]) -> list[Row]:
+    """Return a row for each device that a run sent jobs to: QPU time planned and reported, and money.
+
+    Args:
+        name: The run's name.
+        run: The run.
+        submissions: Its journal.
+    """
+    rows = []
+    accepted = [s for s in submissions if s.job_id is not None]
+    for backend in dict.fromkeys(s.backend for s in accepted):
+        sent = [s for s in accepted if s.backend == backend]
+        reported = [s.reported_seconds for s in sent if s.reported_seconds is not None]
+        entry = run.experiment.backends.backends.get(backend)
+        rows.append(
+            {
+                "Run": name,
+                "Machine": backend,
+                "Device": ", ".join(dict.fromkeys(s.device for s in sent)),
+                "Jobs": f"{len(sent):,}",
+                "Circuits": f"{sum(s.circuits for s in sent):,}",
+                "Executions": f"{sum(s.executions for s in sent):,}",
+                "QPU time planned": duration(sum(s.planned_seconds for s in sent)),
+                "QPU time reported": duration(sum(reported)) if reported else "–",
+                "Price": _price(entry.price_per_minute if isinstance(entry, IBMEntry) else None, sent),
+            }
+        )
+    return rows
+
+
+def _price(per_minute: float | None, sent: Sequence[Submission]) -> str:
+    """Return what jobs cost: as reported where the service did so, else as planned."""
+    if per_minute is None:
+        return "–"
+    price = f"US$ {per_minute / 60 * sum(s.charged_seconds for s in sent):,.2f}"
+    if all(s.account is None for s in sent):
+        return f"{price} if sent"
+    return price if all(s.reported_seconds is not None for s in sent) else f"{price}, in part planned"
+
+
+def _bytes(count: float) -> str:
+    if not count:
+        return "–"
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count:.0f} B"

@@ -1,0 +1,138 @@
+"""What all figures of a report share: panels, colours, and how they are written."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.files import write_bytes
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")
+"""Okabe and Ito's palette, which colour-blind readers can tell apart; grey stands for black, to be seen on black."""
+
+INK = "#0a0b0c"
+"""Text and axes: black enough on paper, and a colour that nothing else has, so that a page can put its own in place."""
+
+_WIDTH_INCHES = 5.0  # 360 points, a phone's width: text of 10 points is as readable there as the page's own
+_STYLE: Any = {
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 10),
+    **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7},
+    **{"axes.grid": True, "axes.axisbelow": True, "grid.color": INK, "grid.alpha": 0.13, "grid.linewidth": 0.6},
+    **{"xtick.major.size": 0, "ytick.major.size": 0},
+    "text.parse_math": False,  # names of folders are no formulas
+    "svg.hashsalt": "qiskit_fedqml",  # ids do not change from one report to the next
+}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point of a panel of which a reader may want to know the value, in the axes' own units."""
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure of one pair of axes.
+
+    Args:
+        name: What its files are called.
+        title: What it shows, in words.
+        figure: The figure, without a legend.
+        legend: Colours by what they stand for.
+        marks: Points with their values in words.
+    """
+
+    name: str
+    title: str
+    figure: Figure
+    legend: Mapping[str, str] = field(default_factory=dict)
+    marks: Sequence[Mark] = ()
+
+    @property
+    def axis(self) -> Axes:
+        """The axes."""
+        return self.figure.axes[0]
+
+
+def style() -> AbstractContextManager[None]:
+    """Return the context in which panels are drawn and written."""
+    return mpl.rc_context(_STYLE)
+
+
+def new_figure(height_inches: float = 3.2) -> tuple[Figure, Axes]:
+    """Return the figure of a new panel and its axes."""
+    figure = Figure(figsize=(_WIDTH_INCHES, height_inches), dpi=72, layout="constrained")
+    return figure, figure.subplots()
+
+
+def count_rounds(axis: Axes) -> None:
+    """Let the horizontal axis count rounds."""
+    axis.set_xlabel("Round")
+    axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each name; after the seventh they begin again."""
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+
+
+def save_panel(panel: Panel, folder: Path) -> list[Path]:
+    """Write a panel with title and legend, to stand alone, as PNG and SVG; return both paths.
+
+    Raises:
+        ResultError: A file cannot be written.
+    """
+    title = panel.axis.set_title(panel.title, fontsize=11, loc="left")
+    legend = _add_legend(panel) if panel.legend else None
+    try:
+        return save_figure(panel.figure, folder / panel.name, dpi=200)
+    finally:  # the page has a legend of its own
+        title.set_text("")
+        if legend:
+            legend.remove()
+
+
+def _add_legend(panel: Panel) -> Legend:
+    swatches = [Line2D([], [], color=colour, linewidth=5) for colour in panel.legend.values()]
+    columns = 1 if any(len(name) > 24 for name in panel.legend) else 2
+    return panel.figure.legend(
+        swatches, list(panel.legend), loc="outside lower left", ncols=columns, frameon=False, handlelength=1
+    )
+
+
+def save_figure(figure: Figure, path: Path, dpi: float = 160) -> list[Path]:
+    """Write a figure as PNG and SVG beside each other, the same bytes each time; return both paths.
+
+    Args:
+        figure: The figure.
+        path: Where to, without a suffix.
+        dpi: Pixels an inch of the PNG.
+
+    Raises:
+        ResultError: A file cannot be written.
+    """
+    targets = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for target in targets:
+            kind = target.suffix[1:]
+            content = BytesIO()
+            figure.savefig(content, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
+            write_bytes(target, content.getvalue())
+    except OSError as error:
+        raise ResultError(f"{path} cannot be written: {error.strerror}.") from error
+    return targets

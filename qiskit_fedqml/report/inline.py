@@ -1,0 +1,50 @@
+"""Panels as SVG inside a page: in the page's own font and colours, dark or light, with ids that do not clash."""
+
+import re
+from html import escape
+from io import StringIO
+from typing import Any
+
+import matplotlib as mpl
+
+from qiskit_fedqml.report.drawing import COLOURS, INK, Panel
+
+
+def inline_svg(panel: Panel) -> str:
+    """Return a panel as an SVG element as wide as its container, with the panel's title for screen readers."""
+    content = StringIO()
+    with mpl.rc_context({"svg.fonttype": "none"}):  # text stays text, in the page's font
+        panel.figure.savefig(content, format="svg", dpi=72, transparent=True, metadata={"Date": None})
+    svg = content.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = _with_own_ids(svg, panel.name)
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would rule the whole page, which has its own
+    svg = re.sub(r"font-family: [^;\"]*; |(?<=px) '[^;\"]*", "", svg).replace("font: ", "font-size: ")
+    svg = svg.replace(INK, "currentColor")
+    for colour in COLOURS:
+        svg = svg.replace(colour.lower(), series_colour(colour))
+    view_box = re.search(r'viewBox="([^"]*)"', svg)
+    assert view_box is not None
+    label = escape(panel.title)
+    start = f'<svg viewBox="{view_box[1]}" role="img" aria-label="{label}" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    return start + svg[svg.index(">") + 1 :]
+
+
+def series_colour(colour: str) -> str:
+    """Return a colour of the palette as the page's style sheet has it, which knows dark from light."""
+    return f"var(--series-{COLOURS.index(colour) + 1})"
+
+
+def placed_marks(panel: Panel) -> list[tuple[float, float, str]]:
+    """Return the marks with their places as fractions of width and height, from the upper left."""
+    panel.figure.draw_without_rendering()
+    transform: Any = panel.axis.transData + panel.figure.transFigure.inverted()
+    placed = [(*transform.transform((mark.x, mark.y)), mark.text) for mark in panel.marks]
+    return [(round(float(x), 4), round(1 - float(y), 4), text) for x, y, text in placed]
+
+
+def _with_own_ids(svg: str, prefix: str) -> str:
+    """Put a prefix before each id and each reference to one."""
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
+    svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
+    return re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)

@@ -1,0 +1,39 @@
+"""What runs are called: by their folders, and in the names of files."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from qiskit_fedqml.errors import ConfigurationError
+
+
+def run_names(folders: Sequence[Path]) -> list[str]:
+    """Return each folder's name, with as many of its parents as tell it from the others.
+
+    Raises:
+        ConfigurationError: A folder is given twice.
+    """
+    paths = [folder.resolve() for folder in folders]
+    if len(set(paths)) != len(paths):
+        raise ConfigurationError(f"Each result folder must be given once, but got {[str(path) for path in folders]}.")
+    return [_shortest_name(path, [other for other in paths if other != path]) for path in paths]
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """Return names that any file system takes, each different from the others also without regard to case."""
+    found: list[str] = []
+    for name in names:
+        plain = candidate = re.sub(r"[^\w-]+", "_", name, flags=re.ASCII).strip("_") or "run"
+        number = 2
+        while candidate.lower() in {other.lower() for other in found}:
+            candidate, number = f"{plain}_{number}", number + 1
+        found.append(candidate)
+    return found
+
+
+def _shortest_name(path: Path, others: Sequence[Path]) -> str:
+    parts = path.parts
+    for count in range(1, len(parts)):
+        if not any(other.parts[-count:] == parts[-count:] for other in others):
+            return "/".join(parts[-count:])
+    return str(path)

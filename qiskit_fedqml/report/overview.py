@@ -1,0 +1,91 @@
+"""What was run, in words, and where it comes from."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qiskit_fedqml.experiment import Experiment
+from qiskit_fedqml.results import RunResult
+
+Row = dict[str, str]
+
+
+def sentence(runs: Mapping[str, RunResult]) -> str:
+    """Return one sentence that says what was run."""
+    data = dict.fromkeys(_data(run) for run in runs.values())
+    circuits = dict.fromkeys(_circuit(run.experiment) for run in runs.values())
+    count = "One run" if len(runs) == 1 else f"{len(runs)} runs"
+    return (
+        f"{count} of {_listed(list(dict.fromkeys(_kind(run.experiment) for run in runs.values())))} training of "
+        f"{_listed(list(circuits))} on {_listed(list(data))}, tested by the centre after each round."
+    )
+
+
+def run_facts(run: RunResult) -> str:
+    """Return how a run was done, in words."""
+    config, machines = run.experiment.federation, run.experiment.backends.backends
+    used = {client.backend for record in run.rounds for client in record.clients}
+    names = [name for name in machines if name in used]
+    how_many = "one client with all data" if config.clients == 1 else _clients(config.clients, config.clients_per_round)
+    epochs = f"{config.local_epochs} local {'epoch' if config.local_epochs == 1 else 'epochs'}"
+    where = f" on {_listed(names)}" if names and run.experiment.model.quantum != "classical" else ""
+    return (
+        f"{len(run.rounds)} of {config.rounds} rounds; {how_many}{where}; {epochs} in batches of {config.batch_size}, "
+        f"{config.optimizer} at {config.learning_rate:g}."
+    )
+
+
+def origin_rows(runs: Mapping[str, RunResult]) -> list[Row]:
+    """Return a row for each thing that decides a run's numbers (seed, commit, versions), a column for each run."""
+    facts = {name: _origin(run) for name, run in runs.items()}
+    keys = dict.fromkeys(key for of_run in facts.values() for key in of_run)
+    return [{"": key, **{name: of_run.get(key, "–") for name, of_run in facts.items()}} for key in keys]
+
+
+def _origin(run: RunResult) -> Row:
+    described: dict[str, Any] = run.run
+    versions: dict[str, str | None] = described.get("versions", {})
+    return {
+        "Seed": str(run.experiment.seed),
+        "Threads": str(described.get("threads", "–")),
+        "Features": f"{described['num_features']:,}",
+        "Trained parameters": f"{described['num_trained_parameters']:,}"
+        if "num_trained_parameters" in described
+        else "–",
+        "Commit": _short(described.get("git_commit")),
+        **{package: version or "–" for package, version in versions.items()},
+    }
+
+
+def _short(commit: str | None) -> str:
+    if not commit:
+        return "–"
+    digits, _, dirty = commit.partition("-")
+    return f"{digits[:12]}, with changes" if dirty else digits[:12]
+
+
+def _kind(experiment: Experiment) -> str:
+    return "non-federated" if experiment.federation.clients == 1 else "federated"
+
+
+def _circuit(experiment: Experiment) -> str:
+    model = experiment.model
+    if model.quantum == "classical":
+        return "a classical model"
+    circuit, frozen = model.circuit, " frozen" if model.quantum == "frozen" else ""
+    layers = "1 layer" if circuit.num_layers == 1 else f"{circuit.num_layers} layers"
+    return f"a hybrid model with a{frozen} circuit of {circuit.num_qubits} qubits and {layers}"
+
+
+def _data(run: RunResult) -> str:
+    data, classes = run.experiment.data, run.run["classes"]
+    name = Path(path).name if (path := getattr(data, "path", None)) and data.dataset != "cifar10" else data.dataset
+    return f"{name} ({len(classes)} classes)"
+
+
+def _clients(clients: int, per_round: int) -> str:
+    return f"all {clients} clients a round" if clients == per_round else f"{per_round} of {clients} clients a round"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

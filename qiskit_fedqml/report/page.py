@@ -1,0 +1,148 @@
+"""The report: one HTML page that needs nothing else, and its figures as files."""
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.files import write_text
+from qiskit_fedqml.jobs import job_sentence
+from qiskit_fedqml.report import overview
+from qiskit_fedqml.report.calibrations import calibrations, merged
+from qiskit_fedqml.report.clients import client_panels, client_rows
+from qiskit_fedqml.report.cost import cost_rows, device_rows
+from qiskit_fedqml.report.curves import curve_panels, round_rows
+from qiskit_fedqml.report.drawing import Panel, colours, save_panel, style
+from qiskit_fedqml.report.inline import inline_svg, placed_marks, series_colour
+from qiskit_fedqml.report.machines import machine_rows, rate_tables
+from qiskit_fedqml.report.naming import file_names, run_names
+from qiskit_fedqml.report.table import table_rows
+from qiskit_fedqml.report.timeline import timeline_panel
+from qiskit_fedqml.results import RunFolder, RunResult
+
+_NUMBER = re.compile(r"(US\$ )?[+-]?\d[\d,.]*( ?[%µA-Za-z].*)?")
+
+
+@dataclass(frozen=True)
+class _Panels:
+    curves: list[Panel]
+    timelines: list[Panel]
+    clients: list[Panel]
+
+    def all(self) -> list[Panel]:
+        return [*self.curves, *self.timelines, *self.clients]
+
+
+def write_report(folders: Sequence[Path], out: Path) -> Path:
+    """Write ``report.html``, and ``figures/`` with each of its figures as PNG and SVG.
+
+    Args:
+        folders: Result folders of runs, finished or not.
+        out: The folder to write to; an earlier report in it is replaced.
+
+    Returns:
+        The page.
+
+    Raises:
+        ConfigurationError: A folder is given twice.
+        ResultError: One is no result folder or has no finished round, or the report cannot be written.
+    """
+    runs = {name: RunResult.load(folder) for name, folder in zip(run_names(folders), folders, strict=True)}
+    for name, run in runs.items():
+        if not run.rounds:
+            raise ResultError(f"The run {name!r} has no finished round yet, so there is nothing to report of it.")
+    with style():
+        panels = _panels(runs)
+        html = _page(runs, panels)
+        for panel in panels.all():
+            save_panel(panel, out / "figures")
+    page = out / "report.html"
+    try:
+        write_text(page, html)
+    except OSError as error:
+        raise ResultError(f"{page} cannot be written: {error.strerror}.") from error
+    return page
+
+
+def machine_colours(runs: Mapping[str, RunResult]) -> dict[str, str]:
+    """Return a colour for each machine, the same in all runs; those of clients come first."""
+    of_clients = [c.backend for run in runs.values() for r in run.rounds for c in r.clients]
+    in_files = [name for run in runs.values() for name in run.experiment.backends.backends]
+    used = set(of_clients)
+    return colours(sorted(dict.fromkeys([*in_files, *of_clients]), key=lambda name: name not in used))
+
+
+def _panels(runs: Mapping[str, RunResult]) -> _Panels:
+    found = _Panels(curve_panels(runs), [], [])
+    of_machines = machine_colours(runs)
+    for (name, run), slug in zip(runs.items(), file_names(list(runs)), strict=True):
+        found.timelines.append(timeline_panel(run, name, of_machines, f"timeline_{slug}"))
+        found.clients.extend(client_panels(run, name, of_machines, slug))
+    return found
+
+
+def _page(runs: Mapping[str, RunResult], panels: _Panels) -> str:
+    known = {name: calibrations(name, run) for name, run in runs.items()}
+    journals = {name: RunFolder(run.folder).submissions() for name, run in runs.items() if run.folder}
+    script = _file("page.js")
+    return (
+        _environment()
+        .from_string(_file("page.html.jinja"))
+        .render(
+            css=Markup(_file("page.css")),
+            script=Markup(script),
+            script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+            runs=runs,
+            overview=overview,
+            table_of_runs=table_rows(runs),
+            rounds=round_rows(runs),
+            panels=panels,
+            machines=[row for name, run in runs.items() for row in machine_rows(name, run, known[name])],
+            calibrations=merged(known),
+            rates=rate_tables(runs),
+            colours=machine_colours(runs),
+            cost=cost_rows(runs),
+            devices=[row for name, sent in journals.items() for row in device_rows(name, runs[name], sent)],
+            jobs={name: job_sentence(sent) for name, sent in journals.items() if sent},
+            clients=client_rows(runs),
+            client_legend={name: colour for panel in panels.clients for name, colour in panel.legend.items()},
+            configurations={name: _configuration(run) for name, run in runs.items()},
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    functions: dict[str, Any] = {
+        "inline": lambda panel: Markup(inline_svg(panel)),
+        "marks": placed_marks,
+        "breakable": lambda name: escape(name).replace("_", Markup("_<wbr>")),
+        "series": series_colour,
+        "columns": lambda rows: list(dict.fromkeys(column for row in rows for column in row)),
+        "is_numeric": _is_numeric,
+    }
+    environment.filters.update(functions)
+    return environment
+
+
+def _is_numeric(rows: Sequence[Mapping[str, str]], column: str) -> bool:
+    """Return whether a column holds numbers, which are read more easily with their digits under each other."""
+    told = [text for row in rows if (text := row.get(column, "")) not in {"", "–", "exact", "not read"}]
+    return all(_NUMBER.fullmatch(text) for text in told)
+
+
+def _configuration(run: RunResult) -> str:
+    assert run.folder is not None
+    return (run.folder / "config.yaml").read_text(encoding="utf-8")
+
+
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,62 @@
+"""The paper's table of runs."""
+
+from collections.abc import Mapping, Sequence
+
+from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.tables import duration
+
+
+def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
+    """Return the paper's table (Tables II and III): losses and accuracy of each scheme after its last round.
+
+    Args:
+        runs: Runs with at least one round, by the name of their scheme.
+
+    Returns:
+        A row for each scheme and, where a run was tested on further backends, for each of these. Beside the last
+        round's accuracy stand the mean of the last ten rounds (single rounds swing) where there are 20, and the best;
+        where devices were used, the QPU time that was charged, or else planned.
+    """
+    rows = []
+    any_device = any(record.planned_seconds for run in runs.values() for record in run.rounds)
+    for name, run in runs.items():
+        last, peaks = run.rounds[-1], [record.peak_memory_bytes or 0 for record in run.rounds]
+        exact = [record.test_accuracy for record in run.rounds]
+        rows.append(
+            {
+                "Scheme": name,
+                "Tested on": run.experiment.backends.assignment.server,
+                "Training loss": "–" if last.train_loss is None else f"{last.train_loss:.4f}",
+                **_test_columns(last.test_loss, exact),
+                "Time": duration(sum(record.seconds for record in run.rounds)),
+                "Memory": f"{max(peaks) / 2**30:.1f} GiB" if any(peaks) else "–",
+                **({"QPU time": _qpu_time(run)} if any_device else {}),
+            }
+        )
+        for backend, figures in last.evaluations.items():
+            further = [record.evaluations[backend]["test_accuracy"] for record in run.rounds]
+            columns = _test_columns(figures["test_loss"], further)
+            blank = dict.fromkeys(rows[-1], "")
+            rows.append(blank | {"Scheme": name, "Tested on": backend, **columns})
+    return rows
+
+
+def _qpu_time(run: RunResult) -> str:
+    """Return the QPU time that was charged, or else planned; "–" without a device."""
+    planned = sum(record.planned_seconds for record in run.rounds)
+    charged = [record.qpu_seconds for record in run.rounds if record.planned_seconds]
+    known = [seconds for seconds in charged if seconds is not None]
+    if not planned:
+        return "–"
+    return duration(sum(known)) if len(known) == len(charged) else f"{duration(planned)} planned"
+
+
+def _test_columns(loss: float, accuracies: Sequence[float]) -> dict[str, str]:
+    last_ten = accuracies[-10:]
+    settled = len(accuracies) >= 20  # in a shorter run this would be the mean of its start too
+    return {
+        "Testing loss": f"{loss:.4f}",
+        "Testing accuracy": f"{accuracies[-1]:.2%}",
+        "Mean of last ten": f"{sum(last_ten) / len(last_ten):.2%}" if settled else "–",
+        "Best": f"{max(accuracies):.2%}",
+    }

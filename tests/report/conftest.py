@@ -1,0 +1,47 @@
+import pytest
+
+from qiskit_fedqml import RunResult, run_federation
+from qiskit_fedqml.experiment import Experiment
+from qiskit_fedqml.report.page import write_report
+from tests.conftest import TINY
+
+EVIL = "<script>alert(1)</script>"
+ARRAY = {
+    "backends": {
+        "ideal": {"type": "aer"},
+        "manila": {"type": "aer", "noise": "FakeManilaV2", "shots": 64},
+        "stated": {"type": "aer", "noise": {"readout": 0.2}},
+    },
+    "assignment": {"default": {"cycle": ["manila", "stated"]}},
+}
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """Result folders: a finished run under a malicious name, and an unfinished one."""
+    parent = tmp_path_factory.mktemp("runs")
+    finished, unfinished = parent / EVIL.replace("/", "⁄"), parent / "unfinished"
+    federation = {**TINY["federation"], "rounds": 3}
+    run_federation(
+        Experiment.model_validate(
+            {**TINY, "federation": federation, "backends": ARRAY, "evaluation": {"backends": ["stated"]}}
+        ),
+        finished,
+    )
+    run_federation(Experiment.model_validate(TINY), unfinished)
+    lines = (unfinished / "rounds.jsonl").read_text().splitlines()
+    (unfinished / "rounds.jsonl").write_text(lines[0] + "\n")
+    (unfinished / "model.safetensors").unlink()
+    return [finished, unfinished]
+
+
+@pytest.fixture(scope="session")
+def run(folders):
+    """The finished run."""
+    return RunResult.load(folders[0])
+
+
+@pytest.fixture(scope="session")
+def page(folders, tmp_path_factory):
+    """The page about both runs."""
+    return write_report(folders, tmp_path_factory.mktemp("report"))

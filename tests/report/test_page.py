@@ -1,0 +1,86 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from qiskit_fedqml import cli
+from qiskit_fedqml.errors import ConfigurationError, ResultError
+from qiskit_fedqml.report.page import write_report
+
+
+class Outline(HTMLParser):
+    """The elements of a page: their names, attributes, and the text outside scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_page_shows_everything_of_each_run(page):
+    outline = Outline(page.read_text(encoding="utf-8"))
+    text = " ".join(outline.words)
+    for words in ("Testing accuracy", "1 of 2 rounds", "unfinished", "FakeManilaV2", "Reads 1 for 0", "qiskit-aer"):
+        assert words in text
+    headings = [a["id"] for tag, a in outline.tags if tag == "section"]
+    assert headings == ["results", "curves", "machines", "timeline", "cost", "clients", "configuration"]
+    assert all(a.get("scope") in {"col", "row"} for tag, a in outline.tags if tag == "th")
+    assert all(a.get("aria-label") for tag, a in outline.tags if tag == "svg")
+
+
+def test_page_needs_nothing_else(page):
+    outline = Outline(page.read_text(encoding="utf-8"))
+    assert not any("src" in attributes for _, attributes in outline.tags)
+    assert not [tag for tag, _ in outline.tags if tag in {"link", "img", "iframe", "object", "image"}]
+    targets = [a["href"] for tag, a in outline.tags if tag == "a"]
+    assert all(t.startswith("#") or (page.parent / t).exists() for t in targets)
+    references = [value for _, a in outline.tags for key, value in a.items() if key.endswith("href")]
+    ids = [a["id"] for _, a in outline.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {r[1:] for r in references if r.startswith("#")} <= set(ids)
+    urls = re.findall(r"url\(([^)]*)\)", page.read_text(encoding="utf-8"))
+    assert urls
+    assert {url.removeprefix("#") for url in urls} <= set(ids)
+
+
+def test_names_from_outside_stay_text(page):
+    text = page.read_text(encoding="utf-8")
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text
+    assert [tag for tag, _ in Outline(text).tags].count("script") == 1
+
+
+def test_figures_follow_the_colours_of_the_page(page):
+    figures = re.findall(r"<svg.*?</svg>", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(figures) == 4 + 2 + 4  # curves, timelines, clients
+    assert all("currentColor" in figure and "var(--series-" in figure for figure in figures)
+    assert not any("DejaVu" in figure or "#000" in figure for figure in figures)
+
+
+def test_same_results_give_same_bytes(page, folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["fedqml", "report", *map(str, folders), "--out", str(tmp_path / "new")])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert not caught.value.code
+    assert capsys.readouterr().out == f"Report: {tmp_path / 'new' / 'report.html'}\n"
+    files = [path.relative_to(page.parent) for path in page.parent.rglob("*.*")]
+    assert len(files) == 1 + 2 * 10
+    assert all((tmp_path / "new" / name).read_bytes() == (page.parent / name).read_bytes() for name in files)
+
+
+def test_mistakes_end_in_one_sentence(folders, tmp_path):
+    with pytest.raises(ConfigurationError, match="given once"):
+        write_report([folders[0], folders[0]], tmp_path)
+    with pytest.raises(ResultError, match="not a result folder"):
+        write_report([tmp_path], tmp_path)
+    for name in ("config.yaml", "run.json"):
+        (tmp_path / name).write_bytes((folders[1] / name).read_bytes())
+    (tmp_path / "rounds.jsonl").touch()
+    with pytest.raises(ResultError, match="no finished round yet"):
+        write_report([tmp_path], tmp_path / "report")

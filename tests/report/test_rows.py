@@ -1,0 +1,94 @@
+import dataclasses
+from itertools import pairwise
+
+import pytest
+
+from qiskit_fedqml import RunResult
+from qiskit_fedqml.backends.job import JobKey
+from qiskit_fedqml.backends.submission import Submission
+from qiskit_fedqml.experiment import Experiment
+from qiskit_fedqml.report.calibrations import calibrations, merged
+from qiskit_fedqml.report.clients import client_rows
+from qiskit_fedqml.report.cost import cost_rows, device_rows
+from qiskit_fedqml.report.machines import machine_rows, rate_tables
+from qiskit_fedqml.report.naming import file_names, run_names
+from qiskit_fedqml.report.overview import sentence
+from qiskit_fedqml.report.timeline import CENTRE, bars
+from tests.conftest import TINY
+
+
+def test_machines_share_all_the_work(run):
+    rows = {row["Machine"]: row for row in machine_rows("A", run, calibrations("A", run))}
+    assert {name: row["Clients"] for name, row in rows.items()} == {"ideal": "0", "manila": "2", "stated": "2"}
+    assert sum(int(row["Trainings"]) for row in rows.values()) == sum(len(r.clients) for r in run.rounds)
+    assert sum(int(row["Examples"]) for row in rows.values()) == sum(r.examples for r in run.rounds)
+    assert rows["stated"]["Success"] == f"{0.8**2:.1%}"  # two qubits are read
+    assert rows["manila"]["Made of"] == "simulated, FakeManilaV2"
+    assert rows["ideal"]["Share"] == rows["ideal"]["Success"] == "–"
+    assert rate_tables({"A": run})["stated"][-1] == {"Error": "Reads 0 for 1", "Rate": "20.000%"}
+
+
+def test_calibration_is_of_the_qubits_used(run):
+    manila = calibrations("A", run)["manila"]
+    rows = manila.qubit_rows()
+    assert len(rows) == 2  # the tiny circuit has two qubits, on neighbours
+    assert len(manila.coupling_rows()) == 1
+    assert all(row["T1"].endswith(" µs") and row["Readout error"].endswith("%") for row in rows)
+    both = merged({"A": {"manila": manila}, "B": {"manila": dataclasses.replace(manila, runs=("B",))}})
+    assert [c.runs for c in both] == [("A", "B")]
+
+
+def test_bars_follow_each_other(run):
+    work = bars(run)
+    assert max(b.start_seconds + b.seconds for b in work) == pytest.approx(sum(r.seconds for r in run.rounds))
+    clients = [b for b in work if b.lane != CENTRE]
+    assert len(clients) == sum(len(r.clients) for r in run.rounds)
+    for before, after in pairwise(clients):
+        assert after.start_seconds >= before.start_seconds + before.seconds - 1e-9
+
+
+def test_devices_work_beside_each_other_and_recorded_starts_are_taken(run):
+    machines = {"a": {"type": "ibm", "device": "FakeManilaV2", "shots": 1}, "ideal": {"type": "aer"}}
+    experiment = Experiment.model_validate({**TINY, "backends": {"backends": machines}})
+    first, second = run.rounds[0].clients
+    names = dict(zip((0, 1, 2), ("ideal", "a", "ideal")))
+    first = dataclasses.replace(first, seconds=2.0, started_seconds=None)
+    clients = [dataclasses.replace(first, id=i, backend=name) for i, name in names.items()]
+    clients.append(dataclasses.replace(second, id=3, backend="a", started_seconds=7.0, status="failed: lost"))
+    record = dataclasses.replace(run.rounds[0], clients=tuple(clients), seconds=10.0)
+    made = RunResult(experiment, run.run, (record,))
+    assert [b.start_seconds for b in bars(made)][:4] == [0.0, 0.0, 2.0, 7.0]
+    assert [b.is_used for b in bars(made)][:4] == [True, True, True, False]
+    assert client_rows({"A": made})[3]["Not averaged"] == "1: failed: lost"
+
+
+def test_cost_sums_rounds_and_prices_jobs(run):
+    row = cost_rows({"A": run})[0]
+    assert row["Circuits"] == f"{sum(r.circuits for r in run.rounds):,}"
+    price = {"type": "ibm", "device": "ibm_torino", "shots": 8, "price_per_minute": 60}
+    experiment = Experiment.model_validate(
+        {**TINY, "backends": {"backends": {"ideal": {"type": "aer"}, "torino": price}}}
+    )
+    job = Submission(
+        *("tag", JobKey(1, 0, 0, "values"), "", 0, "torino", "ibm_torino", "crn", "", {}, 4, 32, 10.0, "done"),
+        job_id="id",
+        reported_seconds=12.0,
+    )
+    never_sent = dataclasses.replace(job, tag="other", job_id=None)
+    rows = device_rows("A", dataclasses.replace(run, experiment=experiment), [job, never_sent])
+    assert [(r["Jobs"], r["QPU time planned"], r["QPU time reported"], r["Price"]) for r in rows] == [
+        ("1", "10.0 s", "12.0 s", "US$ 12.00")
+    ]
+
+
+def test_names_tell_runs_apart(tmp_path):
+    paths = [tmp_path / "a" / "x", tmp_path / "b" / "x", tmp_path / "y"]
+    assert run_names(paths) == ["a/x", "b/x", "y"]
+    assert file_names(["a/x", "a_x", "A x", "…"]) == ["a_x", "a_x_2", "A_x_3", "run"]
+
+
+def test_sentence(run):
+    assert sentence({"A": run}) == (
+        "One run of federated training of a hybrid model with a circuit of 2 qubits and 1 layer on digits (2 classes), "
+        "tested by the centre after each round."
+    )
