@@ -17,7 +17,7 @@ from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.preparation import Examples, prepare_data
-from qiskit_fedqml.report import _COLOURS, save_figure
+from qiskit_fedqml.report.drawing import COLOURS, save_figure
 from qiskit_fedqml.study.figures import interval_rows, intervals_by
 from qiskit_fedqml.study.gradients import GradientQuality, gradient_quality
 from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval, paired_difference
@@ -207,16 +207,17 @@ def gap_figure(study: Study, title: str) -> Figure:
     gaps = {f"{scheme}  ({_success_range(study.of(scheme).values())})": gap(study, scheme) for scheme in rows}
     interval_rows(top.subplots(), gaps, "Accuracy less noiseless (percentage points)")
     top.suptitle(f"{title}: what noise costs, by machine (estimated success probability), {SHOTS:,} shots")
-    by_shots, by_factor = bottom.subplots(1, 2, sharey=True)
+    by_shots, by_factor = bottom.subplots(1, 2)
     finite = sorted({SHOTS, *(shots for shots in SHOTS_SWEPT if shots is not None)})
-    intervals_by(by_shots, finite, [gap(study, with_shots(s)) for s in finite], "uniform array", _COLOURS[0])
+    intervals_by(by_shots, finite, [gap(study, with_shots(s)) for s in finite], "uniform array", COLOURS[0])
     exact = gap(study, with_shots(None))
-    by_shots.axhline(100 * exact.mean, color=_COLOURS[1], linestyle=":", label="exact, with gate and readout errors")
+    by_shots.axhline(100 * exact.mean, color=COLOURS[1], linestyle=":", label="exact (gate and readout errors only)")
+    by_shots.axhspan(100 * exact.low, 100 * exact.high, color=COLOURS[1], alpha=0.12, linewidth=0)
     by_shots.set(xscale="log", xlabel="Shots of each circuit", ylabel="Gap (points)", xticks=finite)
     by_shots.set_xticklabels([f"{shots:,}" for shots in finite])
     by_shots.minorticks_off()
-    intervals_by(by_factor, FACTORS, [gap(study, with_factor(f)) for f in FACTORS], "uniform array", _COLOURS[0])
-    by_factor.set(xscale="log", xlabel="Factor on every error rate of the array", xticks=FACTORS)
+    intervals_by(by_factor, FACTORS, [gap(study, with_factor(f)) for f in FACTORS], "uniform array", COLOURS[0])
+    by_factor.set(xscale="log", xlabel="Factor on every error rate of the array", ylabel="Gap (points)", xticks=FACTORS)
     by_factor.set_xticklabels([f"× {factor:g}" for factor in FACTORS])
     by_factor.minorticks_off()
     for axis in (by_shots, by_factor):
@@ -233,7 +234,7 @@ def client_figure(study: Study, title: str) -> Figure:
     for axis, scheme in zip(figure.subplots(1, 2, sharey=True), (UNIFORM, SKEWED), strict=True):
         lines = [line for line in client_rows(study) if line["scheme"] == scheme]
         machines = dict.fromkeys(line["backend"] for line in lines)
-        for colour, machine in zip(_COLOURS, machines, strict=False):
+        for colour, machine in zip(COLOURS, machines, strict=False):
             of = [line for line in lines if line["backend"] == machine]
             error = [1 - float(line["success_probability"]) for line in of]
             # The clients of one machine would lie on one line, so they are spread a little.
@@ -253,16 +254,16 @@ def gradient_figure(qualities: Sequence[GradientQuality], title: str) -> Figure:
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     signal, ratio = figure.subplots(1, 2)
     shots = sorted({quality.shots for quality in qualities})
-    for colour, count in zip(_COLOURS, shots, strict=False):
+    for colour, count in zip(COLOURS, shots, strict=False):
         of = sorted((q for q in qualities if q.shots == count), key=lambda q: -q.success_probability)
         errors = [1 - q.success_probability for q in of]
-        ratio.plot(errors, [q.signal_to_noise for q in of], "o-", color=colour, markersize=4, label=f"{count:,} shots")
+        ratio.plot(errors, [q.signal_to_noise for q in of], "o", color=colour, markersize=4, label=f"{count:,} shots")
     of = [q for q in qualities if q.shots == shots[0]]
     errors = [1 - q.success_probability for q in of]
     signal.plot(
-        errors, [q.signal / q.ideal_signal for q in of], "o", color=_COLOURS[0], label="length, noisy / noiseless"
+        errors, [q.signal / q.ideal_signal for q in of], "o", color=COLOURS[0], label="length, noisy / noiseless"
     )
-    signal.plot(errors, [q.cosine for q in of], "s", color=_COLOURS[1], label="cosine of the angle between them")
+    signal.plot(errors, [q.cosine for q in of], "s", color=COLOURS[1], label="cosine of the angle between them")
     signal.set(ylabel="Exact gradient beside the noiseless one", title=f"{title}: the gradient shrinks and turns")
     ratio.set(yscale="log", ylabel="Signal / shot noise", title="… and sinks into the shot noise")
     ratio.axhline(1, color="0.4", linewidth=1, linestyle="--")

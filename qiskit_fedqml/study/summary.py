@@ -14,7 +14,7 @@ from qiskit_fedqml.results import RunResult
 from qiskit_fedqml.study.trials import Study
 
 _SETTLED = 10
-"""The last rounds whose mean is taken beside the last one, because single rounds swing."""
+"""So many last rounds' mean is taken beside the last one, because single rounds swing; of short runs, a quarter."""
 
 
 def final_accuracy(run: RunResult) -> float:
@@ -23,8 +23,9 @@ def final_accuracy(run: RunResult) -> float:
 
 
 def settled_accuracy(run: RunResult) -> float:
-    """Return the mean testing accuracy of the last ten rounds."""
-    return float(np.mean([record.test_accuracy for record in run.rounds[-_SETTLED:]]))
+    """Return the mean testing accuracy of the last ten rounds, of a run of fewer than 40 rounds of the last quarter."""
+    last = max(min(_SETTLED, len(run.rounds) // 4), 1)
+    return float(np.mean([record.test_accuracy for record in run.rounds[-last:]]))
 
 
 def run_line(scheme: str, run: RunResult) -> dict[str, Any]:
