@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from qiskit_fedqml.circuits import CircuitSpec, paper_circuit
+from qiskit_fedqml.circuits.paper import paper_circuit
+from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.experiment import ModelConfig
 from qiskit_fedqml.layer import QuantumLayer, uniform_angles

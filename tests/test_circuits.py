@@ -6,7 +6,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qiskit_fedqml import CircuitSpec, paper_circuit, quantum_layer
 from qiskit_fedqml.backends.base import EstimatorBackend
-from qiskit_fedqml.circuits import z_observables
+from qiskit_fedqml.circuits.spec import z_observables
 from qiskit_fedqml.errors import CircuitError
 
 DEAD_WEIGHTS = {11, 14, 17, *range(18, 24)}
