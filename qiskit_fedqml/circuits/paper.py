@@ -3,9 +3,10 @@
 The preprint is arXiv:2103.12010.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
-from qiskit.circuit import ParameterVector, QuantumCircuit
+from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 
 from qiskit_fedqml.circuits.spec import CircuitSpec, z_observables
 from qiskit_fedqml.errors import CircuitError
@@ -29,12 +30,30 @@ def encoder(inputs: ParameterVector) -> QuantumCircuit:
     return circuit
 
 
+def append_cnots(circuit: QuantumCircuit, qubits: Sequence[int], entanglement: Entanglement = "ring") -> None:
+    """Append the paper's CNOTs from each qubit to the next, and from the last to the first unless ``"linear"``."""
+    following = [*qubits[1:], qubits[0]] if entanglement == "ring" else qubits[1:]
+    for control, target in zip(qubits, following, strict=False):
+        if control != target:
+            circuit.cx(control, target)
+
+
+def append_rotations(circuit: QuantumCircuit, weights: Sequence[Parameter]) -> None:
+    """Append R(α, β, γ) = RZ(α), RY(β), RZ(γ) on each qubit, with weights ordered by qubit, then α, β, γ.
+
+    The three rotations are separate gates, in this order in time, so that each has a two-term shift rule.
+    """
+    for qubit in range(circuit.num_qubits):
+        alpha, beta, gamma = weights[3 * qubit : 3 * qubit + 3]
+        circuit.rz(alpha, qubit)
+        circuit.ry(beta, qubit)
+        circuit.rz(gamma, qubit)
+
+
 def variational_layers(
     weights: ParameterVector, num_qubits: int, num_layers: int, entanglement: Entanglement = "ring"
 ) -> QuantumCircuit:
     """Build the paper's trainable layers (Fig. 3): CNOTs, then R(α, β, γ) = RZ(α), RY(β), RZ(γ) on each qubit.
-
-    The three rotations are separate gates, in this order in time, so that each has a two-term shift rule.
 
     Args:
         weights: ``3 * num_qubits * num_layers`` angles in radians, ordered by layer, then qubit, then α, β, γ.
@@ -46,17 +65,27 @@ def variational_layers(
         A circuit on ``num_qubits`` qubits.
     """
     circuit = QuantumCircuit(num_qubits)
-    pairs = [(q, (q + 1) % num_qubits) for q in range(num_qubits if entanglement == "ring" else num_qubits - 1)]
-    angles = iter(weights)
-    for _ in range(num_layers):
-        for control, target in pairs:
-            if control != target:
-                circuit.cx(control, target)
-        for qubit in range(num_qubits):
-            circuit.rz(next(angles), qubit)
-            circuit.ry(next(angles), qubit)
-            circuit.rz(next(angles), qubit)
+    for layer in range(num_layers):
+        append_cnots(circuit, range(num_qubits), entanglement)
+        append_rotations(circuit, weights[3 * num_qubits * layer : 3 * num_qubits * (layer + 1)])
     return circuit
+
+
+def check_layered(num_qubits: int, num_layers: int, entanglement: str, num_outputs: int) -> None:
+    """Refuse arguments that make no circuit of layers.
+
+    Raises:
+        CircuitError: An argument is out of its range.
+    """
+    for name, value in (("num_qubits", num_qubits), ("num_layers", num_layers)):
+        if value < 1:
+            raise CircuitError(f"Argument `{name}` must be at least 1, but got {value}.")
+    if not 1 <= num_outputs <= num_qubits:
+        raise CircuitError(
+            f"Argument `num_outputs` must be from 1 to the number of qubits ({num_qubits}), but got {num_outputs}."
+        )
+    if entanglement not in ("ring", "linear"):
+        raise CircuitError(f"Argument `entanglement` must be 'ring' or 'linear', but got {entanglement!r}.")
 
 
 def paper_circuit(
@@ -82,15 +111,7 @@ def paper_circuit(
     Raises:
         CircuitError: An argument is out of its range.
     """
-    for name, value in (("num_qubits", num_qubits), ("num_layers", num_layers)):
-        if value < 1:
-            raise CircuitError(f"Argument `{name}` must be at least 1, but got {value}.")
-    if not 1 <= num_outputs <= num_qubits:
-        raise CircuitError(
-            f"Argument `num_outputs` must be from 1 to the number of qubits ({num_qubits}), but got {num_outputs}."
-        )
-    if entanglement not in ("ring", "linear"):
-        raise CircuitError(f"Argument `entanglement` must be 'ring' or 'linear', but got {entanglement!r}.")
+    check_layered(num_qubits, num_layers, entanglement, num_outputs)
     inputs = ParameterVector("x", num_qubits)
     weights = ParameterVector("w", 3 * num_qubits * num_layers)
     circuit = encoder(inputs).compose(variational_layers(weights, num_qubits, num_layers, entanglement))
