@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qiskit_fedqml.backends.aer import AerBackend
     from qiskit_fedqml.backends.registry import BackendRegistry
-    from qiskit_fedqml.circuits import CircuitSpec, paper_circuit
+    from qiskit_fedqml.circuits.paper import paper_circuit
+    from qiskit_fedqml.circuits.qcnn import qcnn_circuit
+    from qiskit_fedqml.circuits.reuploading import reuploading_circuit
+    from qiskit_fedqml.circuits.spec import CircuitSpec
+    from qiskit_fedqml.circuits.tree import tree_circuit
     from qiskit_fedqml.errors import FedQMLError
     from qiskit_fedqml.experiment import Experiment, load_experiment
     from qiskit_fedqml.federation import resume_federation, run_federation
@@ -26,7 +30,7 @@ _MODULE_OF = {
     "AerBackend": "backends.aer",
     "BackendRegistry": "backends.registry",
     "BroadcastEstimatorQNN": "qnn",
-    "CircuitSpec": "circuits",
+    "CircuitSpec": "circuits.spec",
     "Experiment": "experiment",
     "FedQMLError": "errors",
     "QuantumLayer": "layer",
@@ -35,10 +39,13 @@ _MODULE_OF = {
     "load_experiment": "experiment",
     "load_model": "inference",
     "noise_from_model": "simulation.noise",
-    "paper_circuit": "circuits",
+    "paper_circuit": "circuits.paper",
+    "qcnn_circuit": "circuits.qcnn",
     "quantum_layer": "layer",
     "resume_federation": "federation",
+    "reuploading_circuit": "circuits.reuploading",
     "run_federation": "federation",
+    "tree_circuit": "circuits.tree",
 }
 
 __all__ = [
@@ -55,9 +62,12 @@ __all__ = [
     "load_model",
     "noise_from_model",
     "paper_circuit",
+    "qcnn_circuit",
     "quantum_layer",
     "resume_federation",
+    "reuploading_circuit",
     "run_federation",
+    "tree_circuit",
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from qiskit_fedqml.backends.entries import AerEntry, BackendsFile, CalibrationFile, IBMEntry
+from qiskit_fedqml.circuits.ansatz import CircuitConfig, PaperAnsatz
 from qiskit_fedqml.configuration import (
     Integer,
     NaturalNumber,
@@ -152,14 +153,6 @@ class FeaturesConfig(StrictModel):
         return self
 
 
-class CircuitConfig(StrictModel):
-    """The paper's circuit; its outputs are as many as there are classes."""
-
-    num_qubits: PositiveInteger = 4
-    num_layers: PositiveInteger = 2
-    entanglement: Literal["ring", "linear"] = "ring"
-
-
 class ModelConfig(StrictModel):
     """The trainable head (Table I's widths are 4096 and 4096) and what follows it.
 
@@ -170,15 +163,20 @@ class ModelConfig(StrictModel):
     hidden: tuple[PositiveInteger, ...] = (4096, 4096)
     dropout: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.5
     quantum: Literal["trainable", "frozen", "classical"] = "trainable"
-    circuit: CircuitConfig = CircuitConfig()
+    circuit: CircuitConfig = PaperAnsatz()
     device: Literal["cpu", "cuda"] = "cpu"
 
     @model_validator(mode="after")
     def _all_has_an_effect(self) -> "ModelConfig":
         if self.dropout and not self.hidden:
             raise ValueError(f"dropout {self.dropout} has no effect without hidden layers; it must be 0 there")
-        if self.quantum == "classical" and self.circuit.entanglement != "ring":
+        if self.quantum == "classical" and getattr(self.circuit, "entanglement", "ring") != "ring":
             raise ValueError("circuit.entanglement has no effect with quantum: classical")
+        if self.quantum == "classical" and self.circuit.ansatz == "reuploading":
+            raise ValueError(
+                "circuit.ansatz: reuploading has no effect with quantum: classical, which takes only the number of "
+                "weights from the circuit: paper has as many"
+            )
         return self
 
 

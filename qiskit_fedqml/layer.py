@@ -10,7 +10,7 @@ from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.exceptions import QiskitMachineLearningError
 
 from qiskit_fedqml.backends.base import Backend
-from qiskit_fedqml.circuits import CircuitSpec
+from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.errors import CircuitError
 from qiskit_fedqml.qnn import BroadcastEstimatorQNN
 

@@ -8,8 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from qiskit_fedqml.circuits import CircuitSpec, paper_circuit
-from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.circuits.ansatz import PaperAnsatz, QcnnAnsatz, ReuploadingAnsatz, TreeAnsatz
+from qiskit_fedqml.circuits.paper import paper_circuit
+from qiskit_fedqml.circuits.qcnn import qcnn_circuit
+from qiskit_fedqml.circuits.reuploading import reuploading_circuit
+from qiskit_fedqml.circuits.spec import CircuitSpec
+from qiskit_fedqml.circuits.tree import tree_circuit
+from qiskit_fedqml.errors import CircuitError, ConfigurationError
 from qiskit_fedqml.experiment import ModelConfig
 from qiskit_fedqml.layer import QuantumLayer, uniform_angles
 from qiskit_fedqml.seeds import derive_seed, torch_generator
@@ -65,32 +70,42 @@ class MatchedClassicalLayer(nn.Module):
     """A control for the quantum layer: a tanh network of exactly as many parameters, with outputs in [−1, 1] as well.
 
     It has ``num_weights // (inputs + outputs)`` hidden units without biases; what is left of the count becomes biases
-    of the first hidden units. For the paper's circuit: 4 → 4 → 2, 24 parameters, no bias.
+    of the first hidden units. Where more is left than they can have, it becomes one more hidden unit, without a bias
+    and connected to the first inputs only. For the paper's circuit: 4 → 4 → 2, 24 parameters, no bias.
 
     Args:
         spec: The circuit that it stands in for.
         generator: Draws the initial weights, uniform as torch's ``Linear`` has them.
 
     Raises:
-        ConfigurationError: The circuit has too few weights for one hidden unit.
+        ConfigurationError: The circuit has too few weights for one hidden unit, or as many are left as are neither
+            biases nor a unit.
     """
 
     def __init__(self, spec: CircuitSpec, generator: torch.Generator) -> None:
         super().__init__()
-        num_hidden, num_biases = divmod(spec.num_weights, spec.num_inputs + spec.num_outputs)
-        if num_hidden < 1 or num_biases > num_hidden:
+        num_hidden, left = divmod(spec.num_weights, spec.num_inputs + spec.num_outputs)
+        if num_hidden < 1 or num_hidden < left <= spec.num_outputs:
             raise ConfigurationError(
                 f"`model.quantum: classical` cannot match {spec.num_weights} weights with {spec.num_inputs} inputs and "
-                f"{spec.num_outputs} outputs: choose another `model.circuit.num_layers`."
+                f"{spec.num_outputs} outputs: choose another size of `model.circuit`."
             )
+        num_connections = left - spec.num_outputs if left > num_hidden else 0
+        num_biases, num_units = (0, num_hidden + 1) if num_connections else (left, num_hidden)
         self.first = nn.Parameter(_uniform((num_hidden, spec.num_inputs), spec.num_inputs, generator))
         self.bias = nn.Parameter(_uniform((num_biases,), spec.num_inputs, generator))
-        self.second = nn.Parameter(_uniform((spec.num_outputs, num_hidden), num_hidden, generator))
+        self.second = nn.Parameter(_uniform((spec.num_outputs, num_units), num_units, generator))
+        if num_connections:
+            self.partial = nn.Parameter(_uniform((num_connections,), num_connections, generator))
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return outputs in [−1, 1], shape (batch, outputs)."""
-        bias = nn.functional.pad(self.bias, (0, len(self.first) - len(self.bias)))
-        hidden = torch.tanh(nn.functional.linear(inputs, self.first, bias))
+        weight: torch.Tensor = self.first
+        if "partial" in self._parameters:
+            unit = nn.functional.pad(self.partial, (0, weight.shape[1] - len(self.partial)))
+            weight = torch.cat([weight, unit[None]])
+        bias = nn.functional.pad(self.bias, (0, len(weight) - len(self.bias)))
+        hidden = torch.tanh(nn.functional.linear(inputs, weight, bias))
         return torch.tanh(nn.functional.linear(hidden, self.second))
 
 
@@ -145,7 +160,7 @@ def circuit_for(config: ModelConfig, num_classes: int) -> CircuitSpec:
     """Return the circuit of a model.
 
     Raises:
-        ConfigurationError: There are more classes than qubits.
+        ConfigurationError: There are more classes than qubits, or too many to halve the qubits.
     """
     circuit = config.circuit
     if num_classes > circuit.num_qubits:
@@ -153,7 +168,18 @@ def circuit_for(config: ModelConfig, num_classes: int) -> CircuitSpec:
             f"The data have {num_classes} classes, but `model.circuit.num_qubits` is {circuit.num_qubits}: each class "
             "needs a qubit of its own to be read from."
         )
-    return paper_circuit(circuit.num_qubits, circuit.num_layers, circuit.entanglement, num_classes)
+    try:
+        match circuit:
+            case PaperAnsatz(num_qubits=n, num_layers=layers, entanglement=entanglement):
+                return paper_circuit(n, layers, entanglement, num_classes)
+            case ReuploadingAnsatz(num_qubits=n, num_layers=layers, entanglement=entanglement):
+                return reuploading_circuit(n, layers, entanglement, num_classes)
+            case QcnnAnsatz(num_qubits=n):
+                return qcnn_circuit(n, num_classes)
+            case TreeAnsatz(num_qubits=n):
+                return tree_circuit(n, num_classes)
+    except CircuitError as error:
+        raise ConfigurationError(f"`model.circuit` with the data's {num_classes} classes: {error}") from error
 
 
 def initial_circuit_weights(spec: CircuitSpec, seed: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qiskit_fedqml.circuits import CircuitSpec
+from qiskit_fedqml.circuits.spec import CircuitSpec
 
 ONE_QUBIT = ("rx", "ry", "rz", "p")
 TWO_QUBIT = ("rxx", "ryy", "rzz", "rzx", "crx", "cry", "crz", "cp")

@@ -3,7 +3,8 @@ import pytest
 from qiskit.circuit import Gate, Parameter, QuantumCircuit
 
 from qiskit_fedqml.angles import GateAngles, light_cone
-from qiskit_fedqml.circuits import paper_circuit, z_observables
+from qiskit_fedqml.circuits.paper import paper_circuit
+from qiskit_fedqml.circuits.spec import z_observables
 from qiskit_fedqml.errors import CircuitError
 
 

@@ -101,6 +101,7 @@ PERTURBED = {
     "model.dropout": ({}, 0.5),
     "model.quantum": ({}, "frozen"),
     "model.device": ({}, "cuda"),
+    "model.circuit.ansatz": ({}, "reuploading"),
     "model.circuit.num_qubits": ({}, 3),
     "model.circuit.num_layers": ({}, 2),
     "model.circuit.entanglement": ({}, "linear"),
@@ -290,6 +291,21 @@ def test_no_key_is_left_out():
         ({"model.dropout": 1.0}, "'model.dropout'"),
         ({"model.quantum": "classical", "evaluation.backends": ["ideal"]}, "have no effect"),
         ({"model.quantum": "classical", "model.circuit.entanglement": "linear"}, "entanglement has no effect"),
+        (
+            {"model.quantum": "classical", "model.circuit": {"ansatz": "reuploading"}},
+            "reuploading has no effect with quantum: classical",
+        ),
+        (
+            {"model.circuit.ansatz": "qnn"},
+            "key 'model.circuit.ansatz': must be 'paper', 'reuploading', 'qcnn', 'tree', got 'qnn'",
+        ),
+        ({"model.circuit.num_qubit": 3}, "unknown key 'model.circuit.num_qubit'; did you mean 'num_qubits'"),
+        ({"model.circuit.ansatz": "tree"}, "unknown key 'model.circuit.num_layers'; known are ansatz, num_qubits"),
+        (
+            {"model.circuit": {"ansatz": "qcnn", "entanglement": "ring"}},
+            "unknown key 'model.circuit.entanglement'; known are ansatz, num_qubits",
+        ),
+        ({"model.circuit": "tree"}, "key 'model.circuit': must be a mapping of keys to values, but got 'tree'"),
         ({"model.hidden": [], "model.dropout": 0.5}, "dropout 0.5 has no effect"),
         ({"federation.optimizer": "sgd", "federation.client_optimizer_state": "keep"}, "keep has no effect"),
         ({"evaluation.backends": ["ideal", "ideal"]}, "must differ"),
@@ -304,6 +320,24 @@ def test_wrong_experiments_are_refused_with_the_key(changes, message, tmp_path):
     path.write_text(yaml.safe_dump(TINY))
     with pytest.raises(ConfigurationError, match=message):
         load_experiment(path, changes)
+
+
+@pytest.mark.parametrize("ansatz", ["reuploading", "qcnn", "tree"])
+def test_every_ansatz_has_keys_that_change_the_run(ansatz):
+    small = {"model.circuit": {"ansatz": ansatz, "num_qubits": 4}, "federation.rounds": 1}
+    changes = {"num_qubits": 8, **({"num_layers": 1, "entanglement": "linear"} if ansatz == "reuploading" else {})}
+    before = outcome(small)
+    assert isinstance(before, list)
+    assert all(
+        outcome({**small, "model.circuit": {**small["model.circuit"], key: value}}) != before
+        for key, value in changes.items()
+    )
+
+
+def test_an_experiment_without_an_ansatz_has_the_papers():
+    assert "ansatz" not in TINY["model"]["circuit"]
+    experiment = validate(Experiment, TINY, "tiny")
+    assert experiment.resolved()["model"]["circuit"]["ansatz"] == "paper"
 
 
 def test_overrides_reach_into_defaults_and_backends(tmp_path):

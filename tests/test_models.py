@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from qiskit_fedqml import paper_circuit, quantum_layer
+from qiskit_fedqml import paper_circuit, qcnn_circuit, quantum_layer, reuploading_circuit, tree_circuit
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.experiment import ModelConfig
@@ -63,13 +63,24 @@ def test_dropout_keeps_the_mean_and_draws_from_its_own_generator():
         SeededDropout(0.5)(torch.ones(3))
 
 
-@pytest.mark.parametrize("spec", [paper_circuit(), paper_circuit(5, 3), paper_circuit(3, 2, num_outputs=3)])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        paper_circuit(),
+        paper_circuit(5, 3),
+        paper_circuit(3, 2, num_outputs=3),
+        *(build(4) for build in (reuploading_circuit, qcnn_circuit, tree_circuit)),
+        *(build(8) for build in (paper_circuit, qcnn_circuit, tree_circuit)),  # 48 and 28 leave 8 weights of 10
+    ],
+)
 def test_classical_control_has_as_many_parameters(spec):
     layer = MatchedClassicalLayer(spec, torch_generator(0))
     assert sum(p.numel() for p in layer.parameters()) == spec.num_weights
     out = layer(torch.randn(7, spec.num_inputs) * 10)
     assert out.shape == (7, spec.num_outputs)
     assert out.abs().max() <= 1
+    out.sum().backward()
+    assert all(p.grad.any() for p in layer.parameters() if p.numel())
 
 
 def test_classical_control_that_cannot_match_is_refused():
@@ -119,6 +130,28 @@ def test_each_class_needs_a_qubit():
     with pytest.raises(ConfigurationError, match="5 classes, but `model.circuit.num_qubits` is 4"):
         circuit_for(ModelConfig(), 5)
     assert circuit_for(ModelConfig(), 3).num_outputs == 3
+
+
+@pytest.mark.parametrize(
+    ("section", "spec"),
+    [
+        ({}, paper_circuit()),
+        ({"num_layers": 3, "entanglement": "linear"}, paper_circuit(4, 3, "linear")),
+        ({"ansatz": "reuploading", "num_qubits": 3, "entanglement": "linear"}, reuploading_circuit(3, 2, "linear")),
+        ({"ansatz": "qcnn", "num_qubits": 8}, qcnn_circuit(8)),
+        ({"ansatz": "tree"}, tree_circuit()),
+    ],
+)
+def test_the_section_says_which_circuit(section, spec):
+    made = circuit_for(ModelConfig.model_validate({"circuit": section}), 2)
+    assert str(made.circuit.draw("text", fold=-1)) == str(spec.circuit.draw("text", fold=-1))
+    assert made.observables == spec.observables
+
+
+def test_qubits_that_cannot_be_halved_are_refused():
+    config = ModelConfig.model_validate({"circuit": {"ansatz": "qcnn"}})
+    with pytest.raises(ConfigurationError, match=r"data's 3 classes.*at least twice the number of outputs \(3\)"):
+        circuit_for(config, 3)
 
 
 def test_seeds_differ_by_every_argument():

@@ -21,7 +21,7 @@ from qiskit_fedqml.backends.entries import (
     clients_of,
 )
 from qiskit_fedqml.backends.noise import noise_from_calibration, noise_from_rates
-from qiskit_fedqml.circuits import paper_circuit
+from qiskit_fedqml.circuits.paper import paper_circuit
 from qiskit_fedqml.configuration import nearest, read_yaml, validate
 from qiskit_fedqml.errors import BackendError, ConfigurationError
 from qiskit_fedqml.seeds import derive_seed

@@ -13,7 +13,7 @@ from qiskit_fedqml.angles import GateAngles
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.base import compile_program
 from qiskit_fedqml.backends.noise import noise_from_rates
-from qiskit_fedqml.circuits import paper_circuit
+from qiskit_fedqml.circuits.paper import paper_circuit
 from qiskit_fedqml.simulation import sweep
 from qiskit_fedqml.simulation.active import ActiveCircuit
 from qiskit_fedqml.simulation.exact import ExactProgram

@@ -1,21 +1,9 @@
 import numpy as np
 import pytest
-from qiskit.circuit import Parameter, QuantumCircuit
-from qiskit.primitives import StatevectorEstimator
-from qiskit.quantum_info import SparsePauliOp, Statevector
 
-from qiskit_fedqml import CircuitSpec, paper_circuit, quantum_layer
-from qiskit_fedqml.backends.base import EstimatorBackend
-from qiskit_fedqml.circuits import z_observables
+from qiskit_fedqml import paper_circuit
 from qiskit_fedqml.errors import CircuitError
-
-DEAD_WEIGHTS = {11, 14, 17, *range(18, 24)}
-
-
-def expectations(spec, inputs, weights):
-    bound = spec.circuit.assign_parameters(dict(zip((*spec.input_params, *spec.weight_params), (*inputs, *weights))))
-    state = Statevector(bound)
-    return [state.expectation_value(o).real for o in spec.observables]
+from tests.circuits.exact import expectations, idle_weights
 
 
 def test_one_qubit_closed_form():
@@ -53,11 +41,7 @@ def test_circuit_is_figure_3():
 
 
 def test_nine_weights_cannot_change_the_outputs():
-    layer = quantum_layer(paper_circuit(), EstimatorBackend(StatevectorEstimator(), 0.0))
-    rng = np.random.default_rng(1)
-    _, jacobian = layer.neural_network.evaluate(rng.normal(size=(20, 4)), rng.uniform(-3, 3, 24), jacobian=True)
-    influence = np.abs(jacobian[:, :, 4:]).max(axis=(0, 1))
-    assert set(np.flatnonzero(influence < 1e-12)) == DEAD_WEIGHTS
+    assert idle_weights(paper_circuit()) == {11, 14, 17, *range(18, 24)}
 
 
 @pytest.mark.parametrize(
@@ -72,33 +56,3 @@ def test_nine_weights_cannot_change_the_outputs():
 def test_paper_circuit_refuses(arguments, message):
     with pytest.raises(CircuitError, match=message):
         paper_circuit(**arguments)
-
-
-def test_spec_refuses_inconsistent_parts():
-    x, w = Parameter("x"), Parameter("w")
-    circuit = QuantumCircuit(1)
-    circuit.rx(x, 0)
-    circuit.ry(w, 0)
-    z = z_observables(1, 1)
-    measured = circuit.copy()
-    measured.measure_all()
-    cases = [
-        ((circuit, (x,), (x, w), z), "have two"),
-        ((circuit, (x,), (), z), r"\['w'\] have no role"),
-        ((circuit, (x,), (w, Parameter("v")), z), r"\['v'\] are not in the circuit"),
-        ((circuit, (x,), (w,), ()), "at least one observable"),
-        ((circuit, (x,), (w,), (SparsePauliOp("ZZ"),)), "observable 0 acts on 2"),
-        ((measured, (x,), (w,), z), "must not measure"),
-    ]
-    for arguments, message in cases:
-        with pytest.raises(CircuitError, match=message):
-            CircuitSpec(*arguments)
-
-
-def test_spec_keeps_a_copy_of_the_circuit():
-    x = Parameter("x")
-    circuit = QuantumCircuit(1)
-    circuit.rx(x, 0)
-    spec = CircuitSpec(circuit, (x,), (), z_observables(1, 1))
-    circuit.h(0)
-    assert dict(spec.circuit.count_ops()) == {"rx": 1}

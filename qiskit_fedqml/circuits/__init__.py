@@ -1,0 +1,1 @@
+"""Circuits of the quantum layer: the paper's and others', each described by a `CircuitSpec`."""

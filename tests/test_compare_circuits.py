@@ -1,0 +1,52 @@
+"""The comparison of circuits: its schemes are equal in all but the circuit, and it does not run twice what is there."""
+
+import importlib.util
+import sys
+
+import pytest
+
+from qiskit_fedqml import load_experiment
+from qiskit_fedqml.models import circuit_for
+from tests.conftest import ROOT
+
+SCRIPT = ROOT / "experiments" / "compare_circuits.py"
+
+
+@pytest.fixture(scope="module")
+def script():
+    description = importlib.util.spec_from_file_location("compare_circuits", SCRIPT)
+    module = importlib.util.module_from_spec(description)
+    description.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("num_qubits", "classes"), [(4, (8, 9)), (8, (1, 3, 8, 9))])
+def test_schemes_differ_in_circuit_and_machines_alone(script, num_qubits, classes):
+    made = {
+        name: load_experiment(ROOT / "experiments" / "digits.yaml", overrides)
+        for name, overrides in script.schemes(num_qubits, classes).items()
+    }
+    assert len(made) == 9
+    for name, experiment in made.items():
+        assert experiment.data == made["paper"].data
+        assert experiment.federation == made["paper"].federation
+        assert circuit_for(experiment.model, len(classes)).num_inputs == num_qubits
+        assert (experiment.backends == made["paper"].backends) == (not name.endswith("_noisy"))
+
+
+@pytest.mark.slow
+def test_a_small_comparison(script, tmp_path, monkeypatch, capsys):
+    made = script.schemes(4, (0, 1))
+    small = {"federation.rounds": 1, "federation.clients_per_round": 1, "data.test_fraction": 0.9}
+    monkeypatch.setattr(script, "schemes", lambda *_: {name: {**made[name], **small} for name in made})
+    monkeypatch.setattr(
+        sys, "argv", ["", "--seeds", "1", "--num-qubits", "4", "--classes", "0", "1", "--out", str(tmp_path)]
+    )
+    script.main()
+    table = (tmp_path / "table.md").read_text()
+    assert [line.split()[1] for line in table.splitlines()[2:]] == [*script.ANSATZE, "classical"]
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("rounds.jsonl")}
+    assert len(written) == 9
+    script.main()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("rounds.jsonl")} == written
+    assert capsys.readouterr().out.count("Two-qubit gates") == 2
