@@ -17,6 +17,7 @@ NaturalNumber = Annotated[int, Field(strict=True, ge=0)]
 PositiveInteger = Annotated[int, Field(strict=True, gt=0)]
 Number = Annotated[float, Field(strict=True)]
 """A number, whole or not."""
+PositiveNumber = Annotated[Number, Field(gt=0.0)]
 
 
 class StrictModel(BaseModel):

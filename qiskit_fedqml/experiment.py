@@ -7,150 +7,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from qiskit_fedqml.aggregation.config import AggregationConfig
 from qiskit_fedqml.backends.entries import AerEntry, BackendsFile, CalibrationFile, IBMEntry
 from qiskit_fedqml.circuits.ansatz import CircuitConfig, PaperAnsatz
 from qiskit_fedqml.configuration import (
     Integer,
-    NaturalNumber,
     Number,
     PositiveInteger,
+    PositiveNumber,
     StrictModel,
     nearest,
     parse_yaml,
     read_yaml,
     validate,
 )
+from qiskit_fedqml.data.config import DataConfig, FeaturesConfig
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.tracking_config import TrackingConfig
-
-Fraction = Annotated[Number, Field(gt=0.0, lt=1.0)]
-PositiveNumber = Annotated[Number, Field(gt=0.0)]
-Classes = Annotated[tuple[NaturalNumber, ...], Field(min_length=2)]
-
-
-class Iid(StrictModel):
-    """Shuffled and dealt out in equal parts."""
-
-    scheme: Literal["iid"]
-
-
-class Dirichlet(StrictModel):
-    """Label skew: each class shared out by proportions from a Dirichlet distribution of concentration ``alpha``."""
-
-    scheme: Literal["dirichlet"]
-    alpha: PositiveNumber
-
-
-class LabelShards(StrictModel):
-    """Label skew: sorted by label, cut into shards, ``shards_per_client`` dealt to each client."""
-
-    scheme: Literal["label_shards"]
-    shards_per_client: PositiveInteger
-
-
-class QuantitySkew(StrictModel):
-    """Sizes of the shards from a Dirichlet distribution of concentration ``alpha``."""
-
-    scheme: Literal["quantity_skew"]
-    alpha: PositiveNumber
-
-
-Partition = Annotated[Iid | Dirichlet | LabelShards | QuantitySkew, Field(discriminator="scheme")]
-
-
-class _Data(StrictModel):
-    """What every dataset has: the partition over clients, and a tuning set cut out of the training data (or none)."""
-
-    partition: Partition = Iid(scheme="iid")
-    validation_fraction: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
-
-    @model_validator(mode="after")
-    def _classes_differ(self) -> "_Data":
-        classes = getattr(self, "classes", None) or ()
-        if len(set(classes)) != len(classes):
-            raise ValueError(f"classes must differ, but are {list(classes)}")
-        return self
-
-
-class DigitsData(_Data):
-    """scikit-learn's digits, ready features."""
-
-    dataset: Literal["digits"]
-    classes: Classes = (0, 1, 2, 3)
-    test_fraction: Fraction = 0.2
-
-
-class NpzData(_Data):
-    """An NPZ file of ``x_train``, ``y_train``, ``x_test``, ``y_test``; ``classes`` None takes all labels."""
-
-    dataset: Literal["npz"]
-    path: str
-    classes: Classes | None = None
-
-
-class Cifar10Data(_Data):
-    """CIFAR-10 in the folder ``path``; classes 0 and 1 are planes and cars."""
-
-    dataset: Literal["cifar10"]
-    path: str = "data"
-    classes: Classes = (0, 1)
-    download: bool = False
-
-
-class ImageFolderData(_Data):
-    """A tree of image files, one folder a class, with or without ``train`` and ``test`` above them."""
-
-    dataset: Literal["image_folder"]
-    path: str
-    test_fraction: Fraction | None = None
-
-
-DataConfig = Annotated[DigitsData | NpzData | Cifar10Data | ImageFolderData, Field(discriminator="dataset")]
-
-
-class ConstantScaling(StrictModel):
-    """Features divided by a stated number."""
-
-    method: Literal["constant"]
-    divisor: PositiveNumber
-
-
-class ClientSumsScaling(StrictModel):
-    """Features divided by the standard deviation that the clients' sums n, Σx, Σx² give, never from the test data.
-
-    ``per_feature`` gives each feature its own; ``center`` subtracts the mean first.
-    """
-
-    method: Literal["client_sums"]
-    per_feature: bool = False
-    center: bool = False
-
-
-Scaling = Annotated[ConstantScaling | ClientSumsScaling, Field(discriminator="method")]
-
-
-class FeaturesConfig(StrictModel):
-    """How images become features.
-
-    ``backbone`` is a torchvision model, run up to ``layer``; ``weights`` is a local state-dict file or ``torchvision``;
-    ``pooling: average`` takes the mean over the layer's height and width, ``flatten`` all of it. Ready features take
-    ``scaling`` only.
-    """
-
-    backbone: str | None = None
-    layer: str | None = None
-    weights: str | None = None
-    image_size: PositiveInteger | None = None
-    pooling: Literal["flatten", "average"] | None = None
-    scaling: Scaling | None = None
-
-    @model_validator(mode="after")
-    def _backbone_is_whole(self) -> "FeaturesConfig":
-        parts = {key: getattr(self, key) for key in ("backbone", "layer", "weights", "image_size", "pooling")}
-        missing = [key for key, value in parts.items() if value is None]
-        if missing and len(missing) < len(parts):
-            raise ValueError(f"backbone, layer, weights, image_size and pooling come together; missing: {missing}")
-        return self
 
 
 class ModelConfig(StrictModel):
@@ -212,46 +85,6 @@ class FederationConfig(StrictModel):
         if self.momentum and self.optimizer == "adam":
             raise ValueError("momentum is for the optimizers sgd and rmsprop; adam has its own")
         return self
-
-
-class FedAvgMConfig(StrictModel):
-    """FedAvgM (arXiv:1909.06335): momentum at the centre; momentum 0 and learning rate 1 is FedAvg."""
-
-    method: Literal["fedavgm"]
-    momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.9
-    learning_rate: PositiveNumber = 1.0
-
-    @model_validator(mode="after")
-    def _is_not_fedavg(self) -> "FedAvgMConfig":
-        if not self.momentum and self.learning_rate == 1.0:
-            raise ValueError("momentum 0 and learning_rate 1 have no effect: that is FedAvg")
-        return self
-
-
-class FedAdamConfig(StrictModel):
-    """FedAdam (arXiv:2003.00295): Adam at the centre; a small ``tau`` adapts more."""
-
-    method: Literal["fedadam"]
-    learning_rate: PositiveNumber = 1e-2
-    beta_1: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.9
-    beta_2: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.99
-    tau: PositiveNumber = 1e-3
-
-
-ServerOptimizer = Annotated[FedAvgMConfig | FedAdamConfig, Field(discriminator="method")]
-
-
-class AggregationConfig(StrictModel):
-    """How the centre makes one model of the clients'; as it stands, federated averaging.
-
-    ``success_exponent`` is γ: an update counts by its examples times the γ-th power of its machine's estimated success
-    probability (Q-RAIL, arXiv:2605.25783). ``angles: circular`` averages the circuit's weights as directions
-    (FEDCOMPASS, arXiv:2602.03052). ``server_optimizer`` steps towards the average.
-    """
-
-    success_exponent: Annotated[Number, Field(ge=0.0)] = 0.0
-    angles: Literal["arithmetic", "circular"] = "arithmetic"
-    server_optimizer: ServerOptimizer | None = None
 
 
 class EvaluationConfig(StrictModel):

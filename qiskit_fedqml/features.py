@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from qiskit_fedqml.configuration import nearest
+from qiskit_fedqml.data.config import FeaturesConfig
 from qiskit_fedqml.data.datasets import Split, find_data
 from qiskit_fedqml.data.images import Images
 from qiskit_fedqml.errors import DataError
-from qiskit_fedqml.experiment import FeaturesConfig
 from qiskit_fedqml.vision import import_torchvision
 
 Progress = Callable[[str, int, int], None]

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qiskit_fedqml.data.config import ConstantScaling
 from qiskit_fedqml.data.datasets import Dataset
 from qiskit_fedqml.data.loading import cut_validation, load_dataset, partition_examples
 from qiskit_fedqml.data.scaling import feature_sums, mean_and_deviation
-from qiskit_fedqml.experiment import ConstantScaling, Experiment
+from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.features import Progress, extract_features
 
 

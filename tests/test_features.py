@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from qiskit_fedqml.data.config import FeaturesConfig
 from qiskit_fedqml.data.datasets import Split, npz
 from qiskit_fedqml.data.images import ArrayImages
 from qiskit_fedqml.errors import DataError
-from qiskit_fedqml.experiment import FeaturesConfig
 from qiskit_fedqml.features import extract_features
 
 torchvision = pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))

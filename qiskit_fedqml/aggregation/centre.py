@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from qiskit_fedqml.aggregation.circular import CircularMean
+from qiskit_fedqml.aggregation.config import AggregationConfig, FedAdamConfig, FedAvgMConfig
 from qiskit_fedqml.aggregation.fedadam import FedAdam
 from qiskit_fedqml.aggregation.fedavg import FedAvg
 from qiskit_fedqml.aggregation.fedavgm import FedAvgM
 from qiskit_fedqml.aggregation.noise_aware import noise_aware_weight
-from qiskit_fedqml.experiment import AggregationConfig, FedAdamConfig, FedAvgMConfig
 from qiskit_fedqml.training import ClientUpdate, State
 
 

@@ -5,9 +5,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from qiskit_fedqml.configuration import Integer, NaturalNumber, Number, PositiveInteger, StrictModel, nearest
+from qiskit_fedqml.configuration import (
+    Integer,
+    NaturalNumber,
+    Number,
+    PositiveInteger,
+    PositiveNumber,
+    StrictModel,
+    nearest,
+)
 
-PositiveNumber = Annotated[Number, Field(gt=0.0)]
 Probability = Annotated[Number, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]
 """A backend's name, which also names files."""

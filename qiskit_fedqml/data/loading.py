@@ -4,8 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_fedqml.data import datasets, partition
-from qiskit_fedqml.errors import DataError
-from qiskit_fedqml.experiment import (
+from qiskit_fedqml.data.config import (
     Cifar10Data,
     DataConfig,
     DigitsData,
@@ -16,6 +15,7 @@ from qiskit_fedqml.experiment import (
     Partition,
     QuantitySkew,
 )
+from qiskit_fedqml.errors import DataError
 from qiskit_fedqml.seeds import derive_seed, numpy_generator
 
 

@@ -73,8 +73,10 @@ def _circuit(experiment: Experiment) -> str:
     if model.quantum == "classical":
         return "a classical model"
     circuit, frozen = model.circuit, " frozen" if model.quantum == "frozen" else ""
-    layers = "1 layer" if circuit.num_layers == 1 else f"{circuit.num_layers} layers"
-    return f"a hybrid model with a{frozen} circuit of {circuit.num_qubits} qubits and {layers}"
+    num_layers = getattr(circuit, "num_layers", None)
+    layers = "" if num_layers is None else " and 1 layer" if num_layers == 1 else f" and {num_layers} layers"
+    ansatz = "" if circuit.ansatz == "paper" else f" {circuit.ansatz}"
+    return f"a hybrid model with a{frozen}{ansatz} circuit of {circuit.num_qubits} qubits{layers}"
 
 
 def _data(run: RunResult) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qiskit_fedqml.circuits.ansatz import PaperAnsatz
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.results import RunResult
 
@@ -109,7 +110,7 @@ def _of_model(experiment: Experiment) -> list[str]:
         found.append(f"Hidden widths {_widths(model.hidden)}; Table I has 4096–4096.")
     if model.quantum != "trainable":
         found.append(f"Quantum layer: {model.quantum}.")
-    if model.circuit != type(model.circuit)():
+    if model.circuit != PaperAnsatz():
         found.append(f"Circuit {model.circuit.model_dump_json()}; the paper's has 4 qubits, 2 layers and a ring.")
     return found
 

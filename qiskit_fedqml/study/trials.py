@@ -69,17 +69,18 @@ def run_trials(
     out: Path,
     *,
     processes: int = 1,
+    keep_models: bool = False,
     tell: Callable[[Trial, RunResult, int, int], None] | None = None,
 ) -> Study:
     """Run trials that are not finished yet, and read all of them back.
 
-    A finished trial is not run again; one that was begun goes on where it stopped, to the same bits. The trained models
-    are not kept.
+    A finished trial is not run again; one that was begun goes on where it stopped, to the same bits.
 
     Args:
         trials: The trials; scheme and seed must differ.
         out: The folder of their result folders.
         processes: How many run at a time, each with its share of the processor's threads.
+        keep_models: Whether the trained models are kept, which may be large.
         tell: Called with each trial that is finished, its result, how many are finished, and how many there are.
 
     Raises:
@@ -93,7 +94,7 @@ def run_trials(
         raise ConfigurationError(f"Trials must differ in scheme or seed, but these have one folder: {sorted(twice)}.")
     waiting = [trial for trial in trials if not _is_finished(trial, trial.folder(out))]
     done = len(trials) - len(waiting)
-    for trial, run in _run_all(waiting, out, processes):
+    for trial, run in _run_all(waiting, out, processes, keep_models):
         done += 1
         if tell:
             tell(trial, run, done, len(trials))
@@ -112,17 +113,19 @@ def _is_finished(trial: Trial, folder: Path) -> bool:
     return stored.is_complete
 
 
-def _run_all(trials: Sequence[Trial], out: Path, processes: int) -> Iterable[tuple[Trial, RunResult]]:
+def _run_all(
+    trials: Sequence[Trial], out: Path, processes: int, keep_models: bool
+) -> Iterable[tuple[Trial, RunResult]]:
     if processes == 1 or len(trials) < 2:
         for trial in trials:
-            yield trial, _run(trial, out)
+            yield trial, _run(trial, out, keep_models)
         return
     for trial in {(t.experiment.data, t.experiment.features): t for t in trials}.values():
         prepare_data(trial.experiment)  # so that features are in the cache before several processes look for them
     threads = max(1, torch.get_num_threads() // processes)
     # A forked process would inherit torch's threads in an unknown state.
     with ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (threads,)) as pool:
-        futures = {pool.submit(_run, trial, out): trial for trial in trials}
+        futures = {pool.submit(_run, trial, out, keep_models): trial for trial in trials}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -131,7 +134,7 @@ def _run_all(trials: Sequence[Trial], out: Path, processes: int) -> Iterable[tup
             raise
 
 
-def _run(trial: Trial, out: Path) -> RunResult:
+def _run(trial: Trial, out: Path, keep_model: bool) -> RunResult:
     folder = trial.folder(out)
     try:
         if folder.exists():
@@ -140,7 +143,8 @@ def _run(trial: Trial, out: Path) -> RunResult:
             run_federation(trial.experiment, folder)
     except FedQMLError as error:
         raise type(error)(f"{trial.scheme}, seed {trial.seed}: {error}") from error
-    (folder / "model.safetensors").unlink(missing_ok=True)
+    if not keep_model:
+        (folder / "model.safetensors").unlink(missing_ok=True)
     return RunResult.load(folder)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from qiskit_fedqml import resume_federation, run_federation
 from qiskit_fedqml.aggregation.centre import open_centre
-from qiskit_fedqml.experiment import AggregationConfig
+from qiskit_fedqml.aggregation.config import AggregationConfig
 from qiskit_fedqml.qnn import Usage
 from qiskit_fedqml.training import ClientUpdate
 from tests.test_federation import NOISY, Interrupt, StopAfter, same
