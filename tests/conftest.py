@@ -23,22 +23,23 @@ TINY = {
 """A federation that runs in a fraction of a second."""
 
 
+def make_tiny(**overrides):
+    """Make the tiny experiment, with overrides by key, dots as double underscores."""
+    data = {key: dict(value) if isinstance(value, dict) else value for key, value in TINY.items()}
+    for key, value in overrides.items():
+        parts = key.split("__")
+        section = data
+        for part in parts[:-1]:
+            section[part] = dict(section.get(part, {}))
+            section = section[part]
+        section[parts[-1]] = value
+    return Experiment.model_validate(data)
+
+
 @pytest.fixture
 def tiny():
-    """Return a function that makes the tiny experiment, with overrides by dotted key."""
-
-    def make(**overrides):
-        data = {key: dict(value) if isinstance(value, dict) else value for key, value in TINY.items()}
-        for key, value in overrides.items():
-            parts = key.split("__")
-            section = data
-            for part in parts[:-1]:
-                section[part] = dict(section.get(part, {}))
-                section = section[part]
-            section[parts[-1]] = value
-        return Experiment.model_validate(data)
-
-    return make
+    """Return the function that makes the tiny experiment."""
+    return make_tiny
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The comparison of circuits: its schemes are equal in all but the circuit, and it does not run twice what is there."""
 
-import importlib.util
+import csv
 import sys
 
 import pytest
@@ -8,16 +8,6 @@ import pytest
 from qiskit_fedqml import load_experiment
 from qiskit_fedqml.models import circuit_for
 from tests.conftest import ROOT
-
-SCRIPT = ROOT / "experiments" / "compare_circuits.py"
-
-
-@pytest.fixture(scope="module")
-def script():
-    description = importlib.util.spec_from_file_location("compare_circuits", SCRIPT)
-    module = importlib.util.module_from_spec(description)
-    description.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize(("num_qubits", "classes"), [(4, (8, 9)), (8, (1, 3, 8, 9))])
@@ -31,7 +21,7 @@ def test_schemes_differ_in_circuit_and_machines_alone(script, num_qubits, classe
         assert experiment.data == made["paper"].data
         assert experiment.federation == made["paper"].federation
         assert circuit_for(experiment.model, len(classes)).num_inputs == num_qubits
-        assert (experiment.backends == made["paper"].backends) == (not name.endswith("_noisy"))
+        assert (experiment.backends == made["paper"].backends) == (not name.endswith("noisy array"))
 
 
 @pytest.mark.slow
@@ -39,14 +29,14 @@ def test_a_small_comparison(script, tmp_path, monkeypatch, capsys):
     made = script.schemes(4, (0, 1))
     small = {"federation.rounds": 1, "federation.clients_per_round": 1, "data.test_fraction": 0.9}
     monkeypatch.setattr(script, "schemes", lambda *_: {name: {**made[name], **small} for name in made})
-    monkeypatch.setattr(
-        sys, "argv", ["", "--seeds", "1", "--num-qubits", "4", "--classes", "0", "1", "--out", str(tmp_path)]
-    )
+    arguments = ["--seeds", "2", "--num-qubits", "4", "--classes", "0", "1", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["", *arguments])
     script.main()
-    table = (tmp_path / "table.md").read_text()
-    assert [line.split()[1] for line in table.splitlines()[2:]] == [*script.ANSATZE, "classical"]
-    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("rounds.jsonl")}
-    assert len(written) == 9
+    with (tmp_path / "table.csv").open() as table:
+        assert [line["Circuit"] for line in csv.DictReader(table)] == [*script.ANSATZE, "classical"]
+    assert (tmp_path / "circuits.svg").exists()
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("rounds.jsonl")}
+    assert len(written) == 18
     script.main()
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("rounds.jsonl")} == written
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("rounds.jsonl")} == written
     assert capsys.readouterr().out.count("Two-qubit gates") == 2

@@ -1,0 +1,32 @@
+import sys
+
+import pytest
+
+from qiskit_fedqml import load_experiment
+from tests.conftest import ROOT
+
+
+def test_variants_differ_from_fedavg_in_aggregation_alone(script):
+    for situation, of in script.SITUATIONS.items():
+        made = {
+            scheme: load_experiment(ROOT / "experiments" / "digits.yaml", {**of, **changes})
+            for scheme, changes in script.schemes(situation).items()
+        }
+        fedavg = made[script.FEDAVG]
+        for experiment in made.values():
+            federation = experiment.federation.model_copy(update={"proximal_mu": 0.0})
+            changes = {"aggregation": fedavg.aggregation, "federation": federation}
+            assert experiment.model_copy(update=changes) == fedavg
+        assert len({e.model_dump_json() for e in made.values()}) == len(made)
+
+
+@pytest.mark.slow
+def test_whole_comparison_in_small(script, tmp_path, monkeypatch):
+    small = ["federation.rounds=2", "federation.clients=5", "data.test_fraction=0.8", "model.hidden=[4]"]
+    arguments = ["digits", "--seeds", "2", "--out", str(tmp_path), *(a for s in small for a in ("--set", s))]
+    monkeypatch.setattr(sys, "argv", ["", *arguments])
+    script.main()
+    text = (tmp_path / "digits" / "results.md").read_text()
+    assert text.count("| Circular mean of angles") == 2
+    assert text.count("Noise-aware") == len(script.NOISE_AWARE)
+    assert (tmp_path / "digits" / "gains.png").stat().st_size > 10_000

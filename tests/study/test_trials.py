@@ -1,0 +1,73 @@
+import csv
+import json
+
+import pytest
+
+from qiskit_fedqml import run_federation
+from qiskit_fedqml.errors import ConfigurationError, ResultError
+from qiskit_fedqml.study.summary import settled_accuracy, write_study
+from qiskit_fedqml.study.trials import Trial, run_trials
+from tests.test_federation import Interrupt, StopAfter, same
+
+
+def trials(tiny, seeds=(1, 2), **options):
+    return [
+        Trial(scheme, tiny(seed=seed, model__quantum=quantum, **options))
+        for seed in seeds
+        for scheme, quantum in (("Trained", "trainable"), ("Control: frozen", "frozen"))
+    ]
+
+
+def test_trials_run_once_and_are_read_back(tiny, tmp_path):
+    told = []
+    study = run_trials(trials(tiny), tmp_path, tell=lambda trial, run, done, total: told.append((done, total)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert study.schemes == ("Trained", "Control: frozen")
+    assert list(study.of("Trained")) == [1, 2]
+    assert not list(tmp_path.rglob("model.safetensors"))
+    again = run_trials(trials(tiny), tmp_path, tell=lambda *_: pytest.fail("a finished trial was run again"))
+    assert again.runs == study.runs
+    assert set(study.values("Trained", settled_accuracy)) == {1, 2}
+
+
+def test_trial_that_was_begun_goes_on_to_the_same_bits(tiny, tmp_path):
+    trial = trials(tiny, seeds=(1,), federation__rounds=3)[0]
+    with pytest.raises(Interrupt):
+        run_federation(trial.experiment, trial.folder(tmp_path), observer=StopAfter(2, 1))
+    study = run_trials([trial], tmp_path, keep_models=True)
+    same(study.of("Trained")[1], run_federation(trial.experiment))
+
+
+@pytest.mark.slow
+def test_several_processes_give_the_same_figures(tiny, tmp_path):
+    one = run_trials(trials(tiny), tmp_path / "one")
+    two = run_trials(trials(tiny), tmp_path / "two", processes=2)
+    for key, run in one.runs.items():
+        assert [r.test_accuracy for r in run.rounds] == pytest.approx([r.test_accuracy for r in two.runs[key].rounds])
+
+
+def test_folder_of_another_configuration_is_refused(tiny, tmp_path):
+    run_trials(trials(tiny, seeds=(1,)), tmp_path)
+    with pytest.raises(ResultError, match=r"federation.batch_size is \d+ there, 5 here"):
+        run_trials(trials(tiny, seeds=(1,), federation__batch_size=5), tmp_path)
+    with pytest.raises(ConfigurationError, match="must differ in scheme or seed"):
+        run_trials(trials(tiny, seeds=(1, 1)), tmp_path)
+
+
+def test_failing_trial_is_named(tiny, tmp_path):
+    bad = tiny(seed=3, backends={"backends": {"ideal": {"type": "aer", "noise": "FakeNone"}}})
+    with pytest.raises(Exception, match="Bad, seed 3: .*FakeNone"):
+        run_trials([Trial("Bad", bad)], tmp_path)
+
+
+def test_files_hold_every_run_and_round(tiny, tmp_path):
+    study = run_trials(trials(tiny), tmp_path / "runs")
+    write_study(study, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+    assert [(line["scheme"], line["seed"]) for line in lines] == list(study.runs)
+    with (tmp_path / "rounds.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == sum(len(run.rounds) for run in study.runs.values())
+    of_first = [row for row in rows if row["scheme"] == "Trained" and row["seed"] == "1"]
+    assert int(of_first[-1]["examples"]) == lines[0]["examples"]
+    assert float(of_first[-1]["test_accuracy"]) == pytest.approx(lines[0]["test_accuracy"], rel=1e-5)
