@@ -14,9 +14,8 @@ def test_schemes_differ_in_their_machines_alone(script):
     noiseless = made[script.NOISELESS]
     assert all(e.model_copy(update={"backends": noiseless.backends}) == noiseless for e in made.values())
     assert len({e.backends.model_dump_json() for e in made.values()}) == len(made)
-    assert {script.with_shots(s) for s in script.SHOTS_SWEPT} | {script.with_factor(f) for f in script.FACTORS} <= set(
-        made
-    )
+    assert {script.with_shots(shots) for shots in script.SHOTS_SWEPT} <= set(made)
+    assert {script.with_factor(factor) for factor in script.FACTORS} <= set(made)
 
 
 @pytest.mark.slow
@@ -25,12 +24,8 @@ def test_whole_study_in_small(script, tmp_path, monkeypatch):
     monkeypatch.setattr(script, "skewed_machines", lambda: {"Quito": {"noise": "FakeQuitoV2"}})
     monkeypatch.setattr(script, "FACTORS", (1.0, 2.0))
     monkeypatch.setattr(script, "SHOTS_SWEPT", (128, None))
-    small = {
-        "federation.rounds": 2,
-        "federation.clients": 6,
-        "federation.clients_per_round": 2,
-        "data.test_fraction": 0.8,
-    }
+    federation = {"federation.rounds": 2, "federation.clients": 6, "federation.clients_per_round": 2}
+    small = {**federation, "data.test_fraction": 0.8}
     script.run_study(ROOT / "experiments" / "digits.yaml", small, tmp_path, seeds=2, processes=1)
     for name in ("gaps.png", "gaps.svg", "clients.png", "gradients.png", "table.csv", "clients.csv", "rounds.csv"):
         assert (tmp_path / name).stat().st_size > 100
