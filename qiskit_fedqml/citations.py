@@ -65,6 +65,26 @@ def _optimizer(name: str) -> Callable[[Experiment], bool]:
     return lambda experiment: experiment.federation.optimizer == name
 
 
+def _ansatz(name: str) -> Callable[[Experiment], bool]:
+    return lambda experiment: _has_circuit(experiment) and experiment.model.circuit.ansatz == name
+
+
+def _has_proximal_term(experiment: Experiment) -> bool:
+    return experiment.federation.proximal_mu > 0
+
+
+def _weighs_by_noise(experiment: Experiment) -> bool:
+    return experiment.aggregation.success_exponent > 0
+
+
+def _averages_directions(experiment: Experiment) -> bool:
+    return experiment.aggregation.angles == "circular"
+
+
+def _server_optimizer(method: str) -> Callable[[Experiment], bool]:
+    return lambda experiment: getattr(experiment.aggregation.server_optimizer, "method", None) == method
+
+
 def _partition(scheme: str) -> Callable[[Experiment], bool]:
     return lambda experiment: _is_federated(experiment) and experiment.data.partition.scheme == scheme
 
@@ -85,6 +105,14 @@ def _gradient(*, spsa: bool) -> Callable[[Experiment], bool]:
 TABLE = (
     Citation(_always, "chen2021federated", "federated quantum machine learning, the system that is run"),
     Citation(_is_federated, "mcmahan2017fedavg", "federated averaging"),
+    Citation(_has_proximal_term, "li2020fedprox", "FedProx, the clients' proximal term"),
+    Citation(_weighs_by_noise, "qrail2026", "weights by the machines' calibration"),
+    Citation(_averages_directions, "fedcompass2026", "the circular mean of angles"),
+    Citation(_server_optimizer("fedavgm"), "hsu2019fedavgm", "FedAvgM, momentum at the centre"),
+    Citation(_server_optimizer("fedadam"), "reddi2021fedopt", "FedAdam, Adam at the centre"),
+    Citation(_ansatz("reuploading"), "perezsalinas2020reuploading", "the circuit, data re-uploading"),
+    Citation(_ansatz("qcnn"), "cong2019qcnn", "the circuit, a quantum convolutional network"),
+    Citation(_ansatz("tree"), "grant2018hierarchical", "the circuit, a tree tensor network"),
     Citation(_gradient(spsa=False), "mitarai2018quantum", "the parameter-shift rule"),
     Citation(_gradient(spsa=False), "schuld2019evaluating", "the parameter-shift rule"),
     Citation(_gradient(spsa=True), "spall1992multivariate", "SPSA, the circuit's gradient on devices"),

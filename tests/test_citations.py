@@ -32,6 +32,10 @@ def test_what_the_shipped_experiments_cite(name, expected):
     assert cited(load_experiment(ROOT / "experiments" / f"{name}.yaml")) == expected
 
 
+TWO = {
+    "backends": {"ideal": {"type": "aer"}, "noisy": {"type": "aer", "noise": {"readout": 0.1}}},
+    "assignment": {"default": {"cycle": ["ideal", "noisy"]}},
+}
 SPSA = {"type": "ibm", "device": "FakeManilaV2", "gradient": {"spsa": {}}}
 MIXED = {"backends": {"ideal": {"type": "aer"}, "device": SPSA}, "assignment": {"clients": {"0": "device"}}}
 
@@ -47,6 +51,14 @@ MIXED = {"backends": {"ideal": {"type": "aer"}, "device": SPSA}, "assignment": {
         ({"federation__clients": 1, "federation__clients_per_round": 1}, set(), {"mcmahan2017fedavg"}),
         ({"data__partition": {"scheme": "dirichlet", "alpha": 1.0}}, {"hsu2019fedavgm"}, set()),
         ({"data__partition": {"scheme": "quantity_skew", "alpha": 1.0}}, {"li2022noniid"}, set()),
+        ({"federation__proximal_mu": 0.1}, {"li2020fedprox"}, set()),
+        ({"aggregation__angles": "circular"}, {"fedcompass2026"}, set()),
+        ({"aggregation__success_exponent": 1.0, "backends": TWO}, {"qrail2026"}, set()),
+        ({"aggregation__server_optimizer": {"method": "fedavgm"}}, {"hsu2019fedavgm"}, set()),
+        ({"aggregation__server_optimizer": {"method": "fedadam"}}, {"reddi2021fedopt"}, set()),
+        ({"model__circuit": {"ansatz": "reuploading"}}, {"perezsalinas2020reuploading"}, set()),
+        ({"model__circuit": {"ansatz": "qcnn"}}, {"cong2019qcnn"}, set()),
+        ({"model__circuit": {"ansatz": "tree"}}, {"grant2018hierarchical"}, set()),
         ({"data": {"dataset": "cifar10"}}, {"krizhevsky2009learning"}, DIGITS),
         ({"backends": MIXED}, {"spall1992multivariate"}, set()),
         ({"backends": MIXED | {"assignment": {"default": "device"}}}, {"spall1992multivariate"}, SHIFTS),
