@@ -59,7 +59,7 @@ def reproduce(path: Path, arguments: argparse.Namespace) -> None:
     write_study(study, out)
     rows = reproduction.rows()
     write_csv(rows, out / "table.csv")
-    title = f"{path.stem.replace('_', ' ')} ({reported.figure} of the paper)"
+    title = f"{path.stem.replace('_', ' ').capitalize()} (as {reported.figure} of the paper)"
     shown = {scheme: study.of(scheme) for scheme in SCHEMES if scheme in study.schemes}
     save_figure(learning_panels(shown, title), out / "curves")
     save_figure(accuracy_by_examples(shown, "Accuracy against examples, not rounds"), out / "examples")

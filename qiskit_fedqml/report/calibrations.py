@@ -9,8 +9,9 @@ from typing import Any
 from qiskit_fedqml.angles import GateAngles
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.base import compile_program
+from qiskit_fedqml.backends.entries import AerEntry
 from qiskit_fedqml.backends.figures import figures_of
-from qiskit_fedqml.backends.registry import BackendRegistry
+from qiskit_fedqml.backends.registry import BackendRegistry, find_calibration
 from qiskit_fedqml.errors import FedQMLError
 from qiskit_fedqml.models import circuit_for
 from qiskit_fedqml.results import RunResult
@@ -117,7 +118,10 @@ def _simulated(name: str, run: RunResult, registry: BackendRegistry, machine: st
     spec = circuit_for(run.experiment.model, len(run.run["classes"]))
     angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
     program = compile_program(backend, angles.circuit, angles.params, spec.observables)
-    figures = figures_of(program.circuit, program.measured, backend.noise.target)
+    entry = registry.file.backends[machine]
+    factor = entry.noise_factor if isinstance(entry, AerEntry) else 1.0
+    rates = find_calibration(machine, registry).scaled(factor)  # as they acted
+    figures = figures_of(program.circuit, program.measured, rates.target)
     return Calibration(machine, backend.noise.source, str(backend.noise.date), figures, (name,))
 
 

@@ -47,17 +47,17 @@ def machine_rows(name: str, run: RunResult, calibrations: Mapping[str, Calibrati
 
 
 def rate_tables(runs: Mapping[str, RunResult]) -> dict[str, list[Row]]:
-    """Return the stated rates of each machine whose noise is stated by rates; differing ones by run and machine."""
+    """Return the rates of each machine whose noise is stated by rates, times its factor; differing ones by run."""
     tables: dict[str, list[Row]] = {}
     for name, run in runs.items():
         for machine, entry in run.experiment.backends.backends.items():
             if isinstance(entry, AerEntry) and isinstance(entry.noise, StatedNoise):
-                rows = _rates(entry.noise)
+                rows = _rates(entry.noise, entry.noise_factor)
                 tables[machine if tables.get(machine, rows) == rows else f"{machine} ({name})"] = rows
     return tables
 
 
-def _rates(noise: StatedNoise) -> list[Row]:
+def _rates(noise: StatedNoise, factor: float) -> list[Row]:
     named = {
         "Depolarising, one qubit": noise.depolarizing.one_qubit,
         "Depolarising, two qubits": noise.depolarizing.two_qubit,
@@ -66,7 +66,7 @@ def _rates(noise: StatedNoise) -> list[Row]:
         "Reads 1 for 0": noise.readout.read_1_if_0,
         "Reads 0 for 1": noise.readout.read_0_if_1,
     }
-    return [{"Error": name, "Rate": f"{rate:.3%}"} for name, rate in named.items()]
+    return [{"Error": name, "Rate": f"{rate * factor:.3%}"} for name, rate in named.items()]
 
 
 def _made_of(entry: BackendEntry, calibration: Calibration | None) -> str:
@@ -76,11 +76,12 @@ def _made_of(entry: BackendEntry, calibration: Calibration | None) -> str:
         return f"{'rehearsal of' if entry.is_rehearsal else 'IBM Quantum,'} {found}"
     if entry.noise is None:
         return "simulated, no noise"
+    times = "" if entry.noise_factor == 1.0 else f", error rates × {entry.noise_factor:g}"
     if isinstance(entry.noise, str):
-        return f"simulated, {entry.noise}"
+        return f"simulated, {entry.noise}{times}"
     if isinstance(entry.noise, CalibrationFile):
-        return f"simulated, {calibration.device if calibration else 'saved calibration'}"
-    return "simulated, stated rates"
+        return f"simulated, {calibration.device if calibration else 'saved calibration'}{times}"
+    return f"simulated, stated rates{times}"
 
 
 def _success(done: list[ClientRecord], calibration: Calibration | None) -> str:

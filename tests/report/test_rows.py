@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from qiskit_fedqml import RunResult
+from qiskit_fedqml import RunResult, run_federation
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.submission import Submission
 from qiskit_fedqml.experiment import Experiment
@@ -14,7 +14,7 @@ from qiskit_fedqml.report.machines import machine_rows, rate_tables
 from qiskit_fedqml.report.naming import file_names, run_names
 from qiskit_fedqml.report.overview import sentence
 from qiskit_fedqml.report.timeline import CENTRE, bars
-from tests.conftest import TINY
+from tests.conftest import TINY, make_tiny
 
 
 def test_machines_share_all_the_work(run):
@@ -92,3 +92,18 @@ def test_sentence(run):
         "One run of federated training of a hybrid model with a circuit of 2 qubits and 1 layer on digits (2 classes), "
         "tested by the centre after each round."
     )
+
+
+def test_noise_factor_is_said_and_acts_on_the_figures():
+    def machines(factor):
+        entry = {"type": "aer", "noise": "FakeManilaV2", "noise_factor": factor}
+        backends = {"backends": {"ideal": {"type": "aer"}, "m": entry}, "assignment": {"default": "m"}}
+        run = run_federation(make_tiny(backends=backends, federation__rounds=1))
+        found = calibrations("run", run)
+        return machine_rows("run", run, found)[1]["Made of"], found["m"].figures["qubits"]
+
+    (plain, once), (scaled, twice) = machines(1.0), machines(2.0)
+    assert (plain, scaled) == ("simulated, FakeManilaV2", "simulated, FakeManilaV2, error rates × 2")
+    assert once.keys() == twice.keys()
+    assert all(twice[q]["t1_seconds"] == pytest.approx(once[q]["t1_seconds"] / 2) for q in once)
+    assert all(twice[q]["sx_error"] == pytest.approx(once[q]["sx_error"] * 2) for q in once)

@@ -98,6 +98,10 @@ def test_text_says_plainly_whether_the_circuit_contributes(study):
     assert "Departs from the paper" in text
     assert "Ready features take the place of the pretrained VGG16." in text
     one_seed = Study({key: run for key, run in better.runs.items() if key[1] == 1})
+    assert "Not seen here" in text
+    better = with_accuracy(study, {first: {1: 0.95, 2: 0.951}})
+    assert "Yes: " in Reproduction(better, REPORTED["planes_vs_cars"], PROBE).contribution()
+    assert "One seed cannot tell" in Reproduction(one_seed, REPORTED["planes_vs_cars"], PROBE).contribution()
     assert "one seed: no interval" in Reproduction(one_seed, REPORTED["planes_vs_cars"], PROBE).contribution()
 
 
