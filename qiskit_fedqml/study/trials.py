@@ -1,6 +1,7 @@
 """Runs of a study: schemes times seeds, each in a folder of its own, several at a time, restarted where it stopped."""
 
 import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def run_trials(
 
 
 def _is_finished(trial: Trial, folder: Path) -> bool:
-    if not folder.exists():
+    if not _is_begun(folder):
         return False
     stored = RunResult.load(folder)
     if stored.experiment != trial.experiment:
@@ -111,6 +112,11 @@ def _is_finished(trial: Trial, folder: Path) -> bool:
             "choose another folder, or move it away."
         )
     return stored.is_complete
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether a run has made its folder whole; ``rounds.jsonl`` is the last file that it makes."""
+    return (folder / "rounds.jsonl").exists()
 
 
 def _run_all(
@@ -137,9 +143,10 @@ def _run_all(
 def _run(trial: Trial, out: Path, keep_model: bool) -> RunResult:
     folder = trial.folder(out)
     try:
-        if folder.exists():
+        if _is_begun(folder):
             resume_federation(folder)
         else:
+            shutil.rmtree(folder, ignore_errors=True)  # what a run left that was stopped while it made its folder
             run_federation(trial.experiment, folder)
     except FedQMLError as error:
         raise type(error)(f"{trial.scheme}, seed {trial.seed}: {error}") from error

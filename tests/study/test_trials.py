@@ -38,6 +38,13 @@ def test_trial_that_was_begun_goes_on_to_the_same_bits(tiny, tmp_path):
     same(study.of("Trained")[1], run_federation(trial.experiment))
 
 
+def test_trial_that_was_stopped_while_it_made_its_folder_is_begun_anew(tiny, tmp_path):
+    trial = trials(tiny, seeds=(1,))[0]
+    trial.folder(tmp_path).mkdir(parents=True)
+    (trial.folder(tmp_path) / "config.yaml").write_text("seed: [")
+    assert run_trials([trial], tmp_path).of("Trained")[1].is_complete
+
+
 @pytest.mark.slow
 def test_several_processes_give_the_same_figures(tiny, tmp_path):
     one = run_trials(trials(tiny), tmp_path / "one")
