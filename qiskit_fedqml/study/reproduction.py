@@ -154,7 +154,10 @@ class Reproduction:
             runs = self.study.of(scheme)
             total = sum(record.examples for record in next(iter(runs.values())).rounds)
             unit = "an epoch" if scheme == NON_FEDERATED else "a round"
-            lines.append(f"{scheme}: {_examples_a_round(runs):,} examples {unit}, {total:,} in all.")
+            paper = self.reported.num_train
+            if scheme != NON_FEDERATED:  # 5 of 100 clients, E times
+                paper = paper * 5 // 100 * int(SCHEMES[scheme]["federation.local_epochs"])
+            lines.append(f"{scheme}: {_examples_a_round(runs):,} examples {unit} (paper: {paper:,}), {total:,} in all.")
         return _items(lines)
 
 

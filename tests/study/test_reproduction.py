@@ -96,6 +96,8 @@ def test_text_says_plainly_whether_the_circuit_contributes(study):
     assert "Trained circuit less quantum layer frozen: +5.00 ± 0.00 points." in text
     assert re.search(r"Trained circuit less classical layer: \+0.05 ± 64.\d\d points: no difference is seen", text)
     assert "Departs from the paper" in text
+    assert re.search(r"Federated, E = 2: \d+ examples a round \(paper: 1,000\)", text)
+    assert re.search(r"Non-federated: \d+ examples an epoch \(paper: 10,000\)", text)
     assert "Ready features take the place of the pretrained VGG16." in text
     one_seed = Study({key: run for key, run in better.runs.items() if key[1] == 1})
     assert "Not seen here" in text
