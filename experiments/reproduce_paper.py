@@ -5,8 +5,8 @@ seeds, beside the paper's own accuracies; the same with the quantum layer frozen
 parameters; and the linear probe on the same features. Runs that are finished are not run again, one that was begun goes
 on where it stopped.
 
-    FEDQML_DATA=… python experiments/reproduce_paper.py                          Table I's widths, one seed
-    FEDQML_DATA=… python experiments/reproduce_paper.py --hidden 256 --seeds 5   intervals
+    FEDQML_DATA=… python experiments/reproduce_paper.py planes_vs_cars            Table I's widths, hours
+    FEDQML_DATA=… python experiments/reproduce_paper.py --seeds 5 --processes 2   narrow heads, with intervals
 
 Tables, figures and a text that says what departs from the paper are written to OUT/EXPERIMENT/.
 """
@@ -23,11 +23,11 @@ from qiskit_fedqml.study.paper import reported_for
 from qiskit_fedqml.study.probe import LinearProbe
 from qiskit_fedqml.study.reproduction import CONTROLS, SCHEMES, Reproduction
 from qiskit_fedqml.study.summary import write_csv, write_study
-from qiskit_fedqml.study.trials import Trial, run_trials
+from qiskit_fedqml.study.trials import Trial, positive, run_trials
 from qiskit_fedqml.tables import duration, markdown_table
 
 HERE = Path(__file__).resolve().parent
-EXPERIMENTS = ("planes_vs_cars", "cats_vs_dogs_squeezenet")
+EXPERIMENTS = ("planes_vs_cars_256", "cats_vs_dogs_squeezenet")
 
 
 def main() -> None:
@@ -42,8 +42,6 @@ def reproduce(path: Path, arguments: argparse.Namespace) -> None:
     """Run the schemes of one experiment file, and write its tables, figures and text."""
     reported = reported_for(path.stem)
     overrides = dict(map(parse_override, arguments.set))
-    if arguments.hidden:
-        overrides["model.hidden"] = arguments.hidden
     base = load_experiment(path, overrides)
     out = arguments.out / path.stem
     trials = [
@@ -54,15 +52,15 @@ def reproduce(path: Path, arguments: argparse.Namespace) -> None:
     ]
     print(f"{path.stem}: {len(trials)} runs, results in {out}", flush=True)
     probe = LinearProbe.of(base, out / "linear_probe.json")
-    study = run_trials(trials, out / "runs", processes=arguments.processes, tell=_tell)
+    study = run_trials(trials, out / "runs", processes=arguments.processes, fresh=True, tell=_tell)
     reproduction = Reproduction(study, reported, probe)
     write_study(study, out)
     rows = reproduction.rows()
     write_csv(rows, out / "table.csv")
-    title = f"{path.stem.replace('_', ' ').capitalize()} (as {reported.figure} of the paper)"
+    name = path.stem.replace("_", " ").capitalize()
     shown = {scheme: study.of(scheme) for scheme in SCHEMES if scheme in study.schemes}
-    save_figure(learning_panels(shown, title), out / "curves")
-    save_figure(accuracy_by_examples(shown, "Accuracy against examples, not rounds"), out / "examples")
+    save_figure(learning_panels(shown, f"{name}, drawn as {reported.figure} of the paper"), out / "curves")
+    save_figure(accuracy_by_examples(shown, f"{name}: accuracy against examples, not rounds"), out / "examples")
     text = reproduction.text(markdown_table)
     (out / "results.md").write_text(text, encoding="utf-8")
     print(text)
@@ -78,10 +76,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Reproduce the paper's tables and figures.")
     parser.add_argument("experiment", nargs="*", default=EXPERIMENTS, help="experiment files (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("results/reproduce_paper"), help="where results go")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds, from the file's on (default: 1)")
-    parser.add_argument("--hidden", type=int, nargs="*", help="hidden widths in place of Table I's 4096 4096")
-    parser.add_argument("--processes", type=int, default=1, help="runs at a time (default: 1)")
-    parser.add_argument("--without", nargs="*", default=[], metavar="SCHEME", help="schemes to leave out")
+    parser.add_argument("--seeds", type=positive, default=1, help="how many seeds, from the file's on (default: 1)")
+    parser.add_argument("--processes", type=positive, default=1, help="runs at a time (default: 1)")
+    known = [*SCHEMES, *CONTROLS]
+    parser.add_argument("--without", nargs="*", default=[], choices=known, metavar="SCHEME", help=f"of {known}")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in `fedqml run`")
     return parser.parse_args()
 

@@ -129,6 +129,12 @@ class Experiment(StrictModel):
                 f"aggregation.angles: circular has no effect with model.quantum: {self.model.quantum}, which trains no "
                 "angles"
             )
+        for key, asked in (
+            ("success_exponent", self.aggregation.success_exponent > 0),
+            ("angles: circular", self.aggregation.angles == "circular"),
+        ):
+            if asked and self.federation.clients_per_round == 1:
+                raise ValueError(f"aggregation.{key} has no effect with clients_per_round: 1, which averages nothing")
         if self.aggregation.success_exponent and len(self.backends.assignment.machines) == 1:
             raise ValueError("aggregation.success_exponent has no effect where all clients have the same machine")
         return self

@@ -116,13 +116,7 @@ def _resume(folder: RunFolder, observer: Observer | None) -> RunResult:
             raise ResultError(f"{folder.path}: the checkpoint of round {checkpoint.round} does not fit the rounds.")
         federation.state = {name: t.to(federation.state[name].device) for name, t in checkpoint.state.items()}
         _restore_optimizers(federation, checkpoint)
-        if federation.centre.optimizer and checkpoint.centre:
-            federation.centre.optimizer.load(
-                {
-                    of: {name: tensor.to(federation.state[name].device) for name, tensor in tensors.items()}
-                    for of, tensors in checkpoint.centre.items()
-                }
-            )
+        _restore_centre(federation, checkpoint, folder)
     folder.keep_rounds(records)
     return _run_rounds(federation, stored.run, folder, records)
 
@@ -192,6 +186,16 @@ def _checkpoint(federation: Federation, round: int) -> Checkpoint:
     optimizer = federation.centre.optimizer
     centre = {of: dict(tensors) for of, tensors in optimizer.state.items()} if optimizer else {}
     return Checkpoint(round, federation.state, _optimizer_states(federation.workers), centre)
+
+
+def _restore_centre(federation: Federation, checkpoint: Checkpoint, folder: RunFolder) -> None:
+    optimizer, saved = federation.centre.optimizer, checkpoint.centre
+    if optimizer is None or not saved:  # nothing is saved before the first average
+        return
+    if any(saved.get(of, {}).keys() != federation.state.keys() for of in optimizer.state):
+        raise ResultError(f"{folder.path}: the checkpoint lacks tensors of the centre's optimiser.")
+    devices = {name: tensor.device for name, tensor in federation.state.items()}
+    optimizer.load({of: {name: t.to(devices[name]) for name, t in tensors.items()} for of, tensors in saved.items()})
 
 
 def _optimizer_states(workers: Workers) -> dict[int, dict[int, dict[str, torch.Tensor]]]:

@@ -67,7 +67,7 @@ class ClientUpdate:
         calibration: Of its device: name, date, and the figures of the qubits used; None without one.
         started: When it started, on the clock of ``time.perf_counter``.
         success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None
-            without a circuit, or where it failed.
+            without a circuit, or where the backend could not be opened.
         share: Its part of the round's average, from 0 to 1; the centre fills it in.
     """
 

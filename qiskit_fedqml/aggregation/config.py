@@ -42,6 +42,6 @@ class AggregationConfig(StrictModel):
     (FEDCOMPASS, arXiv:2602.03052). ``server_optimizer`` steps towards the average.
     """
 
-    success_exponent: Annotated[Number, Field(ge=0.0)] = 0.0
+    success_exponent: Annotated[Number, Field(ge=0.0, le=20.0)] = 0.0
     angles: Literal["arithmetic", "circular"] = "arithmetic"
     server_optimizer: ServerOptimizer | None = None

@@ -34,11 +34,15 @@ class FedAdam:
         new: State = {}
         for name, tensor in state.items():
             change = average[name] - tensor
-            first = self.first.get(name, torch.zeros_like(tensor))
-            second = self.second.get(name, torch.full_like(tensor, self.tau**2))
-            self.first[name] = self.beta_1 * first + (1 - self.beta_1) * change
-            self.second[name] = self.beta_2 * second + (1 - self.beta_2) * change.square()
-            new[name] = tensor + self.learning_rate * self.first[name] / (self.second[name].sqrt() + self.tau)
+            if name not in self.first:
+                self.first[name] = torch.zeros_like(tensor)
+                self.second[name] = torch.full_like(tensor, self.tau**2)
+            # New tensors, for the last checkpoint may still be being written.
+            self.first[name] = self.first[name].lerp(change, 1 - self.beta_1)
+            self.second[name] = self.second[name].lerp(change.square_(), 1 - self.beta_2)
+            new[name] = tensor.addcdiv(
+                self.first[name], self.second[name].sqrt().add_(self.tau), value=self.learning_rate
+            )
         return new
 
     @property

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-import torch
-
 from qiskit_fedqml.training import State
 
 
@@ -24,9 +22,11 @@ class FedAvgM:
     def step(self, state: State, average: State) -> State:
         """Return the new global model."""
         for name, tensor in state.items():
-            change = average[name] - tensor
-            self.velocity[name] = change + self.momentum * self.velocity.get(name, torch.zeros_like(tensor))
-        return {name: tensor + self.learning_rate * self.velocity[name] for name, tensor in state.items()}
+            velocity = average[name] - tensor  # a new tensor, for the last checkpoint may still be being written
+            if name in self.velocity:
+                velocity.add_(self.velocity[name], alpha=self.momentum)
+            self.velocity[name] = velocity
+        return {name: tensor.add(self.velocity[name], alpha=self.learning_rate) for name, tensor in state.items()}
 
     @property
     def state(self) -> dict[str, State]:

@@ -15,6 +15,7 @@ from qiskit_aer import AerSimulator
 
 from qiskit_fedqml.backends.aer_estimator import AerEstimator, simulation_method
 from qiskit_fedqml.backends.base import Evaluation, Program, evaluate_broadcast
+from qiskit_fedqml.backends.figures import success_probability
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.estimator import MachineEstimator, SweepEstimator, checked_shots
@@ -139,8 +140,16 @@ class AerBackend:
             raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error.message}") from error
 
     def success_probability(self, program: Program) -> float:
-        """Return the estimated chance that no gate and no readout of a program errs; 1 on an ideal machine."""
-        return self.noise.success_probability(program.circuit, program.measured) if self.noise else 1.0
+        """Return the estimated chance that no gate and no readout of a program errs; 1 on an ideal machine.
+
+        As for a device it is by the published error rates where the noise is that of a calibration (where relaxation
+        alone exceeds them, the simulated gates err more), and else by the channels' infidelities.
+        """
+        if self.noise is None:
+            return 1.0
+        if self.noise.rates is not None:
+            return success_probability(program.circuit, self.noise.rates, program.measured)
+        return self.noise.success_probability(program.circuit, program.measured)
 
     def estimator(self, seed: int | None = None) -> MachineEstimator:
         """Return an estimator for transpiled circuits with the machine's noise and shots."""

@@ -40,7 +40,7 @@ def success_probability(circuit: QuantumCircuit, target: Target, measured: Seque
         probability *= 1 - (_gate_error(target, instruction.operation.name, on) or 0.0)
     for qubit in measured:
         probability *= 1 - (_gate_error(target, "measure", (qubit,)) or 0.0)
-    return probability
+    return max(probability, 0.0)
 
 
 def _gate_error(target: Target, name: str, on: tuple[int, ...]) -> float | None:

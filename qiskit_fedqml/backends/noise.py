@@ -49,6 +49,7 @@ def noise_from_calibration(calibration: Calibration, source: str, factor: float 
         source=_times(source, factor),
         date=calibration.date,
         target=target,
+        rates=scaled.target,
         gate_errors={(name, tuple(qubits)): error for name, qubits, error in errors},
         readout=readout,
     )
@@ -72,16 +73,18 @@ def noise_from_rates(
         amplitude_damping: Probability γ that an excited qubit decays during a one-qubit gate, and each of the two
             qubits during CX, from 0 to 1. It acts after the depolarising error.
         readout: Probabilities to read 1 where the qubit was 0, and 0 where it was 1.
-        factor: Multiplies every rate.
+        factor: Multiplies every rate; a readout's stay at most one half.
 
     Raises:
         BackendError: A rate times the factor is above 1.
     """
     rates = (*depolarizing, *amplitude_damping, *readout)
-    if max(rates) * factor > 1:
-        raise BackendError(f"An error rate of {max(rates):g} times the factor {factor:g} is above 1.")
+    if (largest := max(rates[:4])) * factor > 1:
+        raise BackendError(f"An error rate of {largest:g} times the factor {factor:g} is above 1.")
     scaled = [rate * factor for rate in rates]
-    depolarizing, amplitude_damping, readout = (scaled[0], scaled[1]), (scaled[2], scaled[3]), (scaled[4], scaled[5])
+    depolarizing, amplitude_damping = (scaled[0], scaled[1]), (scaled[2], scaled[3])
+    # Beyond one half a readout would tell more again.
+    readout = (min(scaled[4], max(readout[0], 0.5)), min(scaled[5], max(readout[1], 0.5)))
     one = depolarizing_error(depolarizing[0], 1).compose(amplitude_damping_error(amplitude_damping[0]))
     decay = amplitude_damping_error(amplitude_damping[1])
     two = depolarizing_error(depolarizing[1], 2).compose(decay.tensor(decay))

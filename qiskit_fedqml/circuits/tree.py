@@ -25,7 +25,7 @@ def tree_circuit(num_qubits: int = 4, num_outputs: int = 2) -> CircuitSpec:
     and whose tree has one root: with several outputs halving ends earlier, so that each output has a root of its own.
 
     Every weight can change an output where ``num_outputs`` is a power of two; otherwise the trees above the qubits that
-    are left and not measured are idle.
+    are left and not measured are idle, and so are their inputs.
 
     Args:
         num_qubits: Number of qubits and of inputs, a power of two and at least twice ``num_outputs``.

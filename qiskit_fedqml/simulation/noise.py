@@ -31,6 +31,8 @@ class Noise:
         readout: Confusion matrix of each qubit, 2×2, ``[measured, true]``; columns sum to 1.
         default_readout: Confusion matrix of the qubits that ``readout`` doesn't name.
         basis: The machine's gates, where there is no target.
+        rates: The target with the error rates as they are published of the machine, times its factor; None where there
+            is no calibration.
 
     Raises:
         BackendError: A confusion matrix is not one.
@@ -44,6 +46,7 @@ class Noise:
     readout: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
     default_readout: NDArray[np.float64] = field(default_factory=lambda: np.eye(2))
     basis: tuple[str, ...] = STATED_BASIS
+    rates: Target | None = None
 
     def __post_init__(self) -> None:
         for qubit, matrix in [("by default", self.default_readout), *self.readout.items()]:
@@ -72,8 +75,8 @@ class Noise:
             measured: The qubits that are measured at its end.
 
         Returns:
-            From 0 to 1. ε of a gate is the average gate infidelity of the channel after it, which calibrations call its
-            error; ε of a readout the mean of its two probabilities to read wrongly.
+            From 0 to 1. ε of a gate is the average gate infidelity of the channel after it; ε of a readout the mean of
+            its two probabilities to read wrongly.
         """
         probability = 1.0
         for instruction in circuit.data:

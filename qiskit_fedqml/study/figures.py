@@ -41,7 +41,7 @@ def learning_panels(panels: Mapping[str, Runs], title: str) -> Figure:
         axis.set(xlabel="Epoch" if one_client else "Round", ylabel="Loss")
         right.set_ylabel("Testing accuracy (%)", color=_ACCURACY)
         axis.grid(alpha=0.3, linewidth=0.6)
-    low = min(line.get_ydata().min() for right in rights for line in right.get_lines())
+    low = min(100 * min(r.test_accuracy for r in run.rounds) for runs in panels.values() for run in runs.values())
     for right in rights:
         right.set_ylim(min(low, 90.0) - 1, 100)
         right.tick_params(colors=_ACCURACY)
@@ -50,7 +50,7 @@ def learning_panels(panels: Mapping[str, Runs], title: str) -> Figure:
         Line2D([], [], color=_TESTING, label="Testing loss"),
         Line2D([], [], color=_ACCURACY, label="Testing accuracy"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, title=_spread(panels))
     figure.suptitle(title)
     return figure
 
@@ -70,8 +70,14 @@ def accuracy_by_examples(schemes: Mapping[str, Runs], title: str) -> Figure:
     axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.grid(alpha=0.3, linewidth=0.6)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, loc="lower right")
+    axis.legend(frameon=False, loc="lower right", title=_spread(schemes))
     return figure
+
+
+def _spread(schemes: Mapping[str, Runs]) -> str:
+    """Return in words what lines and bands are."""
+    count = max(len(runs) for runs in schemes.values())
+    return "one seed" if count == 1 else f"lines: means of {count} seeds; bands: lowest to highest"
 
 
 def interval_rows(
@@ -107,7 +113,8 @@ def intervals_by(
 ) -> None:
     """Draw means with intervals against a number, such as shots."""
     means = [scale * interval.mean for interval in intervals]
-    widths = [scale * (interval.half_width or 0.0) for interval in intervals]
+    known = all(interval.half_width is not None for interval in intervals)
+    widths = [scale * (interval.half_width or 0.0) for interval in intervals] if known else None
     axis.errorbar(x, means, yerr=widths, fmt="o-", color=colour, capsize=3, linewidth=1.4, markersize=4, label=name)
 
 

@@ -25,6 +25,8 @@ class GradientQuality:
         success_probability: Its estimated chance to run the circuit without an error.
         signal: Length of the machine's own exact gradient, without shot noise.
         noise: Root of the summed variances of the gradient's components over repeated draws of the shots.
+        bias: Distance from the mean of the drawn gradients to the machine's exact one: the cross-entropy is curved, so
+            that shot noise in the outputs moves its mean gradient.
         ideal_signal: Length of the gradient without noise.
         cosine: Of the angle between the machine's exact gradient and the one without noise.
     """
@@ -34,6 +36,7 @@ class GradientQuality:
     success_probability: float
     signal: float
     noise: float
+    bias: float
     ideal_signal: float
     cosine: float
 
@@ -85,7 +88,8 @@ def gradient_quality(
         shots=backend.shots,
         success_probability=backend.success_probability(layer.neural_network.program),
         signal=float(np.linalg.norm(exact)),
-        noise=float(np.sqrt(np.square(drawn - exact).sum(axis=1).mean())),
+        noise=float(np.sqrt(drawn.var(axis=0, ddof=1).sum())),
+        bias=float(np.linalg.norm(drawn.mean(axis=0) - exact)),
         ideal_signal=float(np.linalg.norm(ideal)),
         cosine=float(exact @ ideal / (np.linalg.norm(exact) * np.linalg.norm(ideal))),
     )

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qiskit_fedqml.aggregation.config import AggregationConfig
+from qiskit_fedqml.backends.entries import AerEntry
 from qiskit_fedqml.circuits.ansatz import PaperAnsatz
+from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.results import RunResult
 
@@ -37,6 +40,10 @@ REPORTED: Mapping[str, Reported] = {
 """By the beginning of an experiment file's name."""
 
 
+_NUM_FEATURES = 25_088
+"""Of VGG16's last pooling layer, for an image of 224×224."""
+
+
 def reported_for(name: str) -> Reported:
     """Return what the paper reports of the dataset of an experiment file.
 
@@ -44,12 +51,12 @@ def reported_for(name: str) -> Reported:
         name: The file's name without its ending, such as ``"cats_vs_dogs_squeezenet"``.
 
     Raises:
-        KeyError: It is none of the paper's.
+        ConfigurationError: It is none of the paper's.
     """
     for dataset, reported in REPORTED.items():
         if name.startswith(dataset):
             return reported
-    raise KeyError(name)
+    raise ConfigurationError(f"{name!r} must begin with a dataset of the paper: {' or '.join(REPORTED)}.")
 
 
 def departures(run: RunResult, reported: Reported) -> list[str]:
@@ -70,7 +77,7 @@ def choices(experiment: Experiment) -> list[str]:
     return [
         f"Optimiser {federation.optimizer} with learning rate {federation.learning_rate:g}"
         + (f", times {decay:g} after each round" if decay != 1 else "")
-        + f"; a client's optimiser starts anew each round: {'yes' if _resets(experiment) else 'no'}.",
+        + ("; a client's optimiser starts anew each round." if _resets(experiment) else "; its state is kept."),
         f"Dropout {experiment.model.dropout:g} after each hidden layer.",
         "Features as they are." if scaling is None else f"Features scaled: {scaling.model_dump_json()}.",
     ]
@@ -82,14 +89,16 @@ def _resets(experiment: Experiment) -> bool:
 
 def _of_features(experiment: Experiment, run: Mapping[str, Any]) -> list[str]:
     features = experiment.features
-    if features.backbone == "vgg16" and features.layer == "avgpool":
-        return []
     if features.backbone is None:
         return ["Ready features take the place of the pretrained VGG16."]
+    as_paper = features.backbone == "vgg16" and features.layer == "avgpool" and features.image_size == 224
+    if as_paper and run["num_features"] == _NUM_FEATURES:
+        return []
     what = "VGG16" if features.backbone == "vgg16" else f"{features.backbone} takes the place of VGG16,"
     return [
         f"{what} tapped at {features.layer!r} ({features.pooling}): {run['num_features']:,} features of an image of "
-        f"{features.image_size}×{features.image_size}; the paper takes all of VGG16's convolutions, 25,088 features."
+        f"{features.image_size}×{features.image_size}; the paper takes all of VGG16's convolutions, "
+        f"{_NUM_FEATURES:,} features."
     ]
 
 
@@ -99,6 +108,8 @@ def _of_data(experiment: Experiment, run: Mapping[str, Any], reported: Reported)
         here = run.get("examples", {}).get(what)
         if here is not None and here != paper:
             found.append(f"{here:,} {what}ing images; the paper has {paper:,}.")
+    if len(run.get("classes", (0, 1))) != 2:
+        found.append(f"{len(run['classes'])} classes; the paper has two.")
     if experiment.data.partition.scheme != "iid":
         found.append(f"Images shared out by {experiment.data.partition.model_dump_json()}; the paper's are iid.")
     return found
@@ -117,6 +128,14 @@ def _of_model(experiment: Experiment) -> list[str]:
 
 def _of_federation(experiment: Experiment) -> list[str]:
     federation, found = experiment.federation, []
+    machines = {name: experiment.backends.backends[name] for name in experiment.backends.assignment.machines}
+    noisy = sorted(name for name, entry in machines.items() if entry != AerEntry(type="aer"))
+    if noisy:
+        found.append(f"Clients train on {', '.join(noisy)}; the paper's simulator has neither noise nor shots.")
+    if experiment.aggregation != AggregationConfig():
+        found.append(f"Aggregation {experiment.aggregation.model_dump_json()}; the paper's is the plain mean.")
+    if federation.proximal_mu:
+        found.append(f"FedProx with μ = {federation.proximal_mu:g}; the paper has none.")
     for key, paper in (("clients", 100), ("clients_per_round", 5), ("rounds", 100), ("batch_size", 32)):
         here = getattr(federation, key)
         if here != paper and not (federation.clients == 1 and key in {"clients", "clients_per_round"}):

@@ -47,17 +47,21 @@ class LinearProbe:
 
         Args:
             experiment: Its data, features and seed are used.
-            kept: A JSON file from which a probe is read if it exists, and else written.
+            kept: A JSON file from which a probe is read if it is there and of the same data and features, and else
+                written.
 
         Raises:
             DataError: Data, weights or features are missing or do not fit together.
         """
+        asked = experiment.model_dump(mode="json", include={"seed", "data", "features"})
         if kept is not None and kept.exists():
-            return cls(**json.loads(kept.read_text(encoding="utf-8")))
+            found = json.loads(kept.read_text(encoding="utf-8"))
+            if found["of"] == asked:
+                return cls(**found["probe"])
         probe = _train(experiment)
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            write_text(kept, json.dumps(asdict(probe)) + "\n")
+            write_text(kept, json.dumps({"probe": asdict(probe), "of": asked}) + "\n")
         return probe
 
 

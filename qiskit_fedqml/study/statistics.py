@@ -1,6 +1,6 @@
 """Means with intervals: of a few seeds, and of differences between pairs of runs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,30 @@ def paired_difference(
     if not seeds:
         raise ValueError("A paired difference needs a seed that both have.")
     return mean_interval((values[seed] - reference[seed] for seed in seeds), confidence)
+
+
+def p_value(interval: Interval, confidence: float = 0.95) -> float:
+    """Return the two-sided p-value of Student's t test that the mean is 0; 1 where there is no interval.
+
+    Args:
+        interval: A mean with its interval.
+        confidence: That of the interval.
+    """
+    if interval.half_width is None or not interval.half_width:
+        return 1.0 if interval.half_width is None or not interval.mean else 0.0
+    error = interval.half_width / student_t.ppf((1 + confidence) / 2, interval.count - 1)
+    return float(2 * student_t.sf(abs(interval.mean) / error, interval.count - 1))
+
+
+def differ_by_holm(intervals: Sequence[Interval], level: float = 0.05) -> list[bool]:
+    """Return which means differ from 0, by Holm's method: all of these tests together err with at most ``level``."""
+    values = [p_value(interval) for interval in intervals]
+    found = [False] * len(values)
+    for rank, place in enumerate(np.argsort(values, kind="stable")):
+        if values[place] > level / (len(values) - rank):
+            break
+        found[place] = True
+    return found
 
 
 def in_points(interval: Interval, *, signed: bool = False) -> str:

@@ -39,7 +39,7 @@ def run_line(scheme: str, run: RunResult) -> dict[str, Any]:
         "train_loss": last.train_loss,
         "test_loss": last.test_loss,
         "test_accuracy": last.test_accuracy,
-        "test_accuracy_last_ten": settled_accuracy(run),
+        "test_accuracy_of_last_rounds": settled_accuracy(run),
         "test_accuracy_best": max(record.test_accuracy for record in run.rounds),
         "examples": sum(record.examples for record in run.rounds),
         "circuits": sum(record.circuits for record in run.rounds),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,6 +17,17 @@ from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.federation import resume_federation, run_federation
 from qiskit_fedqml.preparation import prepare_data
 from qiskit_fedqml.results import RunResult
+
+
+def positive(text: str) -> int:
+    """Read a number from 1, for the command lines of studies.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
 
 
 @dataclass(frozen=True)
@@ -70,48 +82,41 @@ def run_trials(
     out: Path,
     *,
     processes: int = 1,
+    fresh: bool = False,
     keep_models: bool = False,
     tell: Callable[[Trial, RunResult, int, int], None] | None = None,
 ) -> Study:
     """Run trials that are not finished yet, and read all of them back.
 
-    A finished trial is not run again; one that was begun goes on where it stopped, to the same bits.
+    A finished trial is not run again; one that was begun goes on where it stopped, with as many processes to the same
+    bits. If a trial fails, or on Ctrl-C, those that run are stopped and no other is begun.
 
     Args:
         trials: The trials; scheme and seed must differ.
         out: The folder of their result folders.
-        processes: How many run at a time, each with its share of the processor's threads.
+        processes: How many run at a time, each with its share of torch's threads.
+        fresh: Whether each trial gets a process of its own, so that the memory that it records is its own.
         keep_models: Whether the trained models are kept, which may be large.
         tell: Called with each trial that is finished, its result, how many are finished, and how many there are.
 
     Raises:
-        ConfigurationError: Two trials have the same folder.
+        ConfigurationError: Two trials have the same folder, or ``processes`` is not a number from 1.
         ResultError: A folder holds another configuration than its trial.
         FedQMLError: What a run raises, with the trial's name.
     """
+    if processes < 1:
+        raise ConfigurationError(f"Argument `processes` must be at least 1, but got {processes}.")
     folders = [trial.folder(out) for trial in trials]
     twice = {str(folder) for folder in folders if folders.count(folder) > 1}
     if twice:
         raise ConfigurationError(f"Trials must differ in scheme or seed, but these have one folder: {sorted(twice)}.")
-    waiting = [trial for trial in trials if not _is_finished(trial, trial.folder(out))]
+    waiting = [trial for trial in trials if not _is_finished(trial, trial.folder(out), keep_models)]
     done = len(trials) - len(waiting)
-    for trial, run in _run_all(waiting, out, processes, keep_models):
+    for trial, run in _run_all(waiting, out, processes, fresh, keep_models):
         done += 1
         if tell:
             tell(trial, run, done, len(trials))
     return Study({(t.scheme, t.seed): RunResult.load(t.folder(out)) for t in trials})
-
-
-def _is_finished(trial: Trial, folder: Path) -> bool:
-    if not _is_begun(folder):
-        return False
-    stored = RunResult.load(folder)
-    if stored.experiment != trial.experiment:
-        raise ResultError(
-            f"{folder} holds a run of another configuration ({_difference(stored.experiment, trial.experiment)}); "
-            "choose another folder, or move it away."
-        )
-    return stored.is_complete
 
 
 def _is_begun(folder: Path) -> bool:
@@ -119,10 +124,31 @@ def _is_begun(folder: Path) -> bool:
     return (folder / "rounds.jsonl").exists()
 
 
+def _is_finished(trial: Trial, folder: Path, keep_models: bool) -> bool:
+    if not _is_begun(folder):
+        return False
+    stored = RunResult.load(folder)
+    before, wanted = _by_content(stored.experiment), _by_content(trial.experiment)
+    if before != wanted:
+        raise ResultError(
+            f"{folder} holds a run of another configuration ({_difference(before, wanted)}); "
+            "choose another folder, or move it away."
+        )
+    has_model, has_checkpoint = (folder / "model.safetensors").exists(), (folder / "checkpoint.safetensors").exists()
+    if has_model and not keep_models and stored.is_complete:
+        (folder / "model.safetensors").unlink()
+    return stored.is_complete and not has_checkpoint and (has_model or not keep_models)
+
+
+def _by_content(experiment: Experiment) -> Experiment:
+    """Return the experiment with the content of its saved calibrations in the place of their paths."""
+    return experiment.with_calibrations(lambda _, path: sha256(Path(path).read_bytes()).hexdigest())
+
+
 def _run_all(
-    trials: Sequence[Trial], out: Path, processes: int, keep_models: bool
+    trials: Sequence[Trial], out: Path, processes: int, fresh: bool, keep_models: bool
 ) -> Iterable[tuple[Trial, RunResult]]:
-    if processes == 1 or len(trials) < 2:
+    if processes == 1 and not fresh:
         for trial in trials:
             yield trial, _run(trial, out, keep_models)
         return
@@ -130,20 +156,31 @@ def _run_all(
         prepare_data(trial.experiment)  # so that features are in the cache before several processes look for them
     threads = max(1, torch.get_num_threads() // processes)
     # A forked process would inherit torch's threads in an unknown state.
-    with ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (threads,)) as pool:
-        futures = {pool.submit(_run, trial, out, keep_models): trial for trial in trials}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ProcessPoolExecutor(
+        processes,
+        get_context("spawn"),
+        torch.set_num_threads,
+        (threads,),
+        max_tasks_per_child=1 if fresh else None,
+    )
+    futures = {pool.submit(_run, trial, out, keep_models): trial for trial in trials}
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BaseException:
+        workers = list((pool._processes or {}).values())  # the pool has no public way to stop what runs
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()  # its trial goes on from its checkpoint when the study is started again
+        raise
+    pool.shutdown()
 
 
 def _run(trial: Trial, out: Path, keep_model: bool) -> RunResult:
     folder = trial.folder(out)
+    lost_model = keep_model and not any((folder / f"{name}.safetensors").exists() for name in ("model", "checkpoint"))
     try:
-        if _is_begun(folder):
+        if _is_begun(folder) and not (RunResult.load(folder).is_complete and lost_model):
             resume_federation(folder)
         else:
             shutil.rmtree(folder, ignore_errors=True)  # what a run left that was stopped while it made its folder

@@ -145,6 +145,7 @@ def test_fedprox_keeps_clients_near_the_global_model(tiny):
     [
         ({"aggregation__success_exponent": 1.0}, "no effect where all clients have the same machine"),
         ({"aggregation__angles": "circular", "model__quantum": "frozen"}, "which trains no angles"),
+        ({"aggregation__angles": "circular", "federation__clients_per_round": 1}, "averages nothing"),
         ({"aggregation__server_optimizer": {"method": "fedavgm", "momentum": 0.0}}, "that is FedAvg"),
         ({"aggregation__server_optimizer": {"method": "fedyogi"}}, "fedavgm"),
     ],

@@ -317,6 +317,7 @@ def test_success_probability_by_hand():
 
 def test_rates_above_one_are_refused():
     with pytest.raises(BackendError, match="0.4 times the factor 3 is above 1"):
-        with_factor({"readout": 0.4}, 3.0)
+        with_factor({"depolarizing": {"two_qubit": 0.4}, "readout": 0.4}, 3.0)
+    assert np.array_equal(with_factor({"readout": 0.4}, 3.0).noise.confusion(0), np.full((2, 2), 0.5))
     with pytest.raises(ConfigurationError, match="noise_factor has no effect without noise"):
         with_factor(None, 3.0)

@@ -12,7 +12,7 @@ def test_whole_reproduction_in_small_and_restarted(script, tmp_path, monkeypatch
     small = ["federation.rounds=2", "federation.clients=10", "data.test_fraction=0.7", "data.classes=[0,1]"]
     settings = [a for s in small for a in ("--set", s)]
     out = tmp_path / "out"
-    arguments = [str(tmp_path / "planes_vs_cars_small.yaml"), "--out", str(out), "--hidden", "4", *settings]
+    arguments = [str(tmp_path / "planes_vs_cars_small.yaml"), "--out", str(out), *settings]
     monkeypatch.setattr(sys, "argv", ["", *arguments])
     script.main()
     folder = out / "planes_vs_cars_small"
@@ -20,7 +20,7 @@ def test_whole_reproduction_in_small_and_restarted(script, tmp_path, monkeypatch
         assert (folder / name).stat().st_size > 100
     text = (folder / "results.md").read_text()
     assert "one seed: no interval" in text
-    assert "Hidden widths 4" in text
+    assert "Hidden widths 16" in text
     rounds = {path: path.stat().st_mtime_ns for path in folder.rglob("rounds.jsonl")}
     monkeypatch.setattr(sys, "argv", ["", *arguments, "--seeds", "2"])
     script.main()

@@ -4,6 +4,7 @@ import re
 import pytest
 
 from qiskit_fedqml import load_experiment
+from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.results import RunResult
 from qiskit_fedqml.study.paper import REPORTED, choices, departures, reported_for
 from qiskit_fedqml.study.probe import LinearProbe
@@ -37,8 +38,26 @@ def test_departures_are_read_from_the_configuration():
     assert "clients: 10; the paper has 100" in found
     assert "dirichlet" in found
     assert "adam with learning rate 0.0001, times 0.98" in choices(run.experiment)[0].replace("0.003", "0.0001")
-    with pytest.raises(KeyError):
+    with pytest.raises(ConfigurationError, match="'digits' must begin with a dataset of the paper"):
         reported_for("digits")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"features.pooling": "average"}, "512 features"),
+        ({"features.image_size": 32}, "an image of 32×32"),
+        ({"backends": {"backends": {"ideal": {"type": "aer", "shots": 64}}}}, "Clients train on ideal"),
+        ({"aggregation.server_optimizer": {"method": "fedadam"}}, "Aggregation"),
+        ({"federation.proximal_mu": 1.0}, "FedProx with μ = 1"),
+        ({"model.circuit.num_qubits": 5}, "Circuit"),
+    ],
+)
+def test_each_departure_is_told(overrides, words):
+    num_features = 512 if "features.pooling" in overrides else 25088
+    found = departures(run_of("cats_vs_dogs", overrides, num_features=num_features), REPORTED["cats_vs_dogs"])
+    assert len(found) == 1
+    assert words in found[0]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +112,7 @@ def test_text_says_plainly_whether_the_circuit_contributes(study):
         study, {first: {1: 0.95, 2: 0.951}, frozen: {1: 0.90, 2: 0.901}, classical: {1: 1.0, 2: 0.9}}
     )
     text = Reproduction(better, REPORTED["planes_vs_cars"], PROBE).text(markdown_table)
-    assert "Trained circuit less quantum layer frozen: +5.00 ± 0.00 points." in text
+    assert "Trained circuit less quantum layer frozen: +5.00 ± 0.00 points: higher." in text
     assert re.search(r"Trained circuit less classical layer: \+0.05 ± 64.\d\d points: no difference is seen", text)
     assert "Departs from the paper" in text
     assert re.search(r"Federated, E = 2: \d+ examples a round \(paper: 1,000\)", text)
