@@ -28,7 +28,7 @@ from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.study.figures import interval_rows
 from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval, paired_difference
 from qiskit_fedqml.study.summary import settled_accuracy, write_csv, write_study
-from qiskit_fedqml.study.trials import Study, Trial, run_trials
+from qiskit_fedqml.study.trials import Study, Trial, positive, run_trials
 from qiskit_fedqml.tables import markdown_table
 
 HERE = Path(__file__).resolve().parent
@@ -141,13 +141,15 @@ def figure_of(study: Study, title: str) -> Figure:
 def main() -> None:
     """Run every scheme with every seed, then print and write what they show."""
     parser = argparse.ArgumentParser(description="Compare circuits in federated training on digits.")
-    parser.add_argument("--seeds", type=int, default=5, help="how many seeds (default: 5)")
+    parser.add_argument("--seeds", type=positive, default=5, help="how many seeds (default: 5)")
     parser.add_argument("--num-qubits", type=int, default=4, help="a power of two, at least twice the classes")
     parser.add_argument("--classes", type=int, nargs="+", default=[8, 9], help="the digits")
-    parser.add_argument("--processes", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("--processes", type=positive, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--out", type=Path, default=Path("results/compare_circuits"), help="where results go")
     arguments = parser.parse_args()
-    out, title = arguments.out, f"Digits {', '.join(map(str, arguments.classes))}, {arguments.num_qubits} qubits"
+    digits = "_".join(map(str, arguments.classes))
+    out = arguments.out / f"digits_{digits}_on_{arguments.num_qubits}_qubits"
+    title = f"Digits {', '.join(map(str, arguments.classes))}, {arguments.num_qubits} qubits"
     trials = [
         Trial(scheme, load_experiment(HERE / "digits.yaml", {**overrides, "seed": 1 + k}))
         for k in range(arguments.seeds)
@@ -166,9 +168,9 @@ def main() -> None:
 
 
 _ABOUT = """
-Means of the last ten rounds over {seeds} seeds with 95% intervals, tested exactly on an ideal machine; the gap is that
-of pairs with the same seed. Depth, two-qubit gates and success probability are those on {machine}, where the models of
-the noisy array are tested too, in the last column.
+Means of the last rounds (ten, or a quarter of a short run) over {seeds} seeds with 95% intervals, tested exactly on an
+ideal machine; the gap is that of pairs with the same seed. Depth, two-qubit gates and success probability are those on
+{machine}, where the models of the noisy array are tested too, in the last column.
 """
 
 

@@ -6,6 +6,7 @@ Run by `experiments/noisy_vs_noiseless.py --study`, which explains the options.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from matplotlib.figure import Figure
 
 from qiskit_fedqml import BackendRegistry, RunResult, load_experiment, load_model, run_federation
 from qiskit_fedqml.backends.aer import AerBackend
+from qiskit_fedqml.backends.entries import AerEntry, BackendsFile
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.preparation import Examples, prepare_data
+from qiskit_fedqml.records import ClientRecord
 from qiskit_fedqml.report.drawing import COLOURS, save_figure
+from qiskit_fedqml.seeds import derive_seed, numpy_generator
 from qiskit_fedqml.study.figures import interval_rows, intervals_by
 from qiskit_fedqml.study.gradients import GradientQuality, gradient_quality
 from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval, paired_difference
@@ -38,6 +42,9 @@ SHOTS = 1024
 
 SHOTS_SWEPT = (128, 512, 2048, 8192, None)
 FACTORS = (0.5, 1.0, 2.0, 4.0, 8.0)
+_MINIBATCH = 32
+"""Examples on which gradients are compared."""
+
 NOISELESS = "Noiseless"
 UNIFORM = "Uniform array"
 SKEWED = "Skewed array"
@@ -114,11 +121,12 @@ def run_study(path: Path, overrides: Mapping[str, Any], out: Path, *, seeds: int
 
 
 _ABOUT = """
-Accuracies in percent: means of the last ten rounds over {seeds} seeds, the aggregate tested exactly on an ideal
-machine. The gap is the noisy run less the noiseless run of the same seed (same data, shards, clients drawn, initial
-weights), in percentage points, with a 95% interval (Student's t). The array's machines are FakeManilaV2, FakeNairobiV2,
-FakeJakartaV2 and FakeQuitoV2 in turn, 1,024 shots unless another number is said; in the skewed array two of five
-clients have Quito with four times its error rates.
+Accuracies in percent: means of the last rounds (ten, or a quarter of a short run) over {seeds} seeds with 95%
+intervals, the aggregate tested exactly on an ideal machine; losses are those after the last round. The gap is the noisy
+run less the noiseless run of the same seed (same data, shards, clients drawn, initial weights), in percentage points,
+with a 95% interval (Student's t). The array's machines are FakeManilaV2, FakeNairobiV2, FakeJakartaV2 and FakeQuitoV2
+in turn, 1,024 shots unless another number is said; in the skewed array two of five clients have Quito with four times
+its error rates.
 """
 
 
@@ -136,35 +144,43 @@ def table(study: Study) -> list[dict[str, str]]:
             "Gap (points)": "" if scheme == NOISELESS else in_points(gap(study, scheme), signed=True),
             "Testing loss": f"{np.mean([run.rounds[-1].test_loss for run in study.of(scheme).values()]):.4f}",
             "Success probability": _success_range(study.of(scheme).values()),
-            "Time a run": duration(np.mean([sum(r.seconds for r in run.rounds) for run in study.of(scheme).values()])),
-            "Memory": f"{max(_peak(run) for run in study.of(scheme).values()) / 2**30:.1f} GiB",
+            "Time a run": duration(
+                np.median([sum(r.seconds for r in run.rounds) for run in study.of(scheme).values()])
+            ),
+            "Memory of the process": f"{max(_peak(run) for run in study.of(scheme).values()) / 2**30:.1f} GiB",
         }
         for scheme in study.schemes
     ]
 
 
 def client_rows(study: Study) -> list[dict[str, Any]]:
-    """Return a line for each scheme, seed and client: machine, rounds, mean training loss, share and time."""
+    """Return a line for each array, seed and client: its machine, and what noise adds to its training loss.
+
+    The noiseless run of the seed draws the same clients in the same rounds, so that the difference of the losses of a
+    client in a round is due to machines alone, its own and those of the rounds before.
+    """
     lines = []
     for (scheme, seed), run in study.runs.items():
-        if scheme not in (NOISELESS, UNIFORM, SKEWED):
+        if scheme not in (UNIFORM, SKEWED):
             continue
-        of_client: dict[int, list[Any]] = {}
+        noiseless = {(r.round, c.id): c for r in study.runs[NOISELESS, seed].rounds for c in r.clients}
+        of_client: dict[int, list[tuple[ClientRecord, float]]] = {}
         for record in run.rounds:
             for client in record.clients:
-                of_client.setdefault(client.id, []).append(client)
-        for client_id, records in sorted(of_client.items()):
-            losses = [r.train_loss for r in records if r.train_loss is not None]
+                reference = noiseless[record.round, client.id].train_loss
+                if client.train_loss is not None and reference is not None:
+                    of_client.setdefault(client.id, []).append((client, client.train_loss - reference))
+        for client_id, found in sorted(of_client.items()):
             lines.append(
                 {
                     "scheme": scheme,
                     "seed": seed,
                     "client": client_id,
-                    "backend": records[0].backend,
-                    "success_probability": f"{records[0].success_probability:.4f}",
-                    "rounds": len(records),
-                    "train_loss": f"{np.mean(losses):.5f}",
-                    "seconds": f"{sum(r.seconds for r in records):.3f}",
+                    "backend": found[0][0].backend,
+                    "success_probability": f"{found[0][0].success_probability:.4f}",
+                    "rounds": len(found),
+                    "added_train_loss": f"{np.mean([added for _, added in found]):.5f}",
+                    "seconds": f"{sum(client.seconds for client, _ in found):.3f}",
                 }
             )
     return lines
@@ -175,17 +191,23 @@ def gradient_study(base: Experiment, kept: Path) -> list[GradientQuality]:
 
     Args:
         base: The experiment.
-        kept: A file of JSON lines from which the figures are read if it exists, and else written.
+        kept: A file of JSON lines from which the figures are read if it is of the same experiment, and else written.
     """
+    asked = sha256(f"{base.model_dump_json()} {DEVICES} {FACTORS}".encode()).hexdigest()
     if kept.exists():
-        return [GradientQuality(**json.loads(line)) for line in kept.read_text(encoding="utf-8").splitlines()]
+        first, *lines = kept.read_text(encoding="utf-8").splitlines()
+        if json.loads(first) == {"of": asked}:
+            return [GradientQuality(**json.loads(line)) for line in lines]
     few = max(base.federation.rounds // 10, 1)
-    experiment = base.model_copy(update={"federation": base.federation.model_copy(update={"rounds": few})})
+    federation = base.federation.model_copy(update={"rounds": few})
+    noiseless = BackendsFile(backends={"ideal": AerEntry(type="aer")})
+    experiment = base.model_copy(update={"federation": federation, "backends": noiseless})
     folder = kept.parent / "runs" / "gradients"
     run = run_federation(experiment, folder, overwrite=True)
     model = load_model(folder)
     data = prepare_data(experiment)
-    rows = data.shards[0][: base.federation.batch_size]
+    rng = numpy_generator(derive_seed(base.seed, "minibatch of the gradients"))
+    rows = np.sort(rng.choice(np.concatenate(data.shards), _MINIBATCH, replace=False))
     minibatch = Examples(np.asarray(data.train.features[rows]), data.train.labels[rows])
     found = []
     for name, machine in DEVICES.items():
@@ -195,7 +217,8 @@ def gradient_study(base: Experiment, kept: Path) -> list[GradientQuality]:
                 backend = BackendRegistry.from_mapping(section)[name.lower()]
                 assert isinstance(backend, AerBackend)
                 found.append(gradient_quality(model, run, backend, minibatch, draws=50, seed=base.seed))
-    write_text(kept, "".join(json.dumps(asdict(quality)) + "\n" for quality in found))
+    lines = [json.dumps({"of": asked}), *(json.dumps(asdict(quality)) for quality in found)]
+    write_text(kept, "\n".join(lines) + "\n")
     return found
 
 
@@ -206,13 +229,15 @@ def gap_figure(study: Study, title: str) -> Figure:
     rows = [*(f"{name} alone" for name in DEVICES), UNIFORM, SKEWED]
     gaps = {f"{scheme}  ({_success_range(study.of(scheme).values())})": gap(study, scheme) for scheme in rows}
     interval_rows(top.subplots(), gaps, "Accuracy less noiseless (percentage points)")
-    top.suptitle(f"{title}: what noise costs, by machine (estimated success probability), {SHOTS:,} shots")
+    seeds = len(study.of(NOISELESS))
+    top.suptitle(f"{title}: what noise costs, by machine (success probability); {SHOTS:,} shots, {seeds} seeds, 95%")
     by_shots, by_factor = bottom.subplots(1, 2)
     finite = sorted({SHOTS, *(shots for shots in SHOTS_SWEPT if shots is not None)})
     intervals_by(by_shots, finite, [gap(study, with_shots(s)) for s in finite], "uniform array", COLOURS[0])
     exact = gap(study, with_shots(None))
     by_shots.axhline(100 * exact.mean, color=COLOURS[1], linestyle=":", label="exact (gate and readout errors only)")
-    by_shots.axhspan(100 * exact.low, 100 * exact.high, color=COLOURS[1], alpha=0.12, linewidth=0)
+    if exact.half_width is not None:
+        by_shots.axhspan(100 * exact.low, 100 * exact.high, color=COLOURS[1], alpha=0.12, linewidth=0)
     by_shots.set(xscale="log", xlabel="Shots of each circuit", ylabel="Gap (points)", xticks=finite)
     by_shots.set_xticklabels([f"{shots:,}" for shots in finite])
     by_shots.minorticks_off()
@@ -229,23 +254,27 @@ def gap_figure(study: Study, title: str) -> Figure:
 
 
 def client_figure(study: Study, title: str) -> Figure:
-    """Draw each client's mean training loss against its machine's estimated error, in both arrays."""
+    """Draw what noise adds to each client's training loss, by machine, in both arrays."""
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     for axis, scheme in zip(figure.subplots(1, 2, sharey=True), (UNIFORM, SKEWED), strict=True):
         lines = [line for line in client_rows(study) if line["scheme"] == scheme]
-        machines = dict.fromkeys(line["backend"] for line in lines)
-        for colour, machine in zip(COLOURS, machines, strict=False):
-            of = [line for line in lines if line["backend"] == machine]
-            error = [1 - float(line["success_probability"]) for line in of]
-            # The clients of one machine would lie on one line, so they are spread a little.
-            spread = np.linspace(-0.008, 0.008, len(of))
-            losses = [float(line["train_loss"]) for line in of]
-            axis.plot(np.add(error, spread), losses, "o", color=colour, markersize=3, alpha=0.5, label=machine)
-        axis.set(title=f"{title}, {scheme.lower()}", xlabel="1 − estimated success probability of the client's machine")
-        axis.grid(alpha=0.3, linewidth=0.6)
+        chances = {line["backend"]: float(line["success_probability"]) for line in lines}
+        machines = sorted(chances, key=lambda machine: -chances[machine])
+        for place, machine in enumerate(machines):
+            added = sorted(float(line["added_train_loss"]) for line in lines if line["backend"] == machine)
+            spread = np.linspace(-0.3, 0.3, len(added)) if len(added) > 1 else [0.0]
+            axis.plot(np.add(place, spread), added, "o", color=COLOURS[0], markersize=3, alpha=0.5)
+            axis.plot([place - 0.35, place + 0.35], [np.mean(added)] * 2, color=COLOURS[1], linewidth=2)
+        labels = [f"{machine}\n{chances[machine]:.2f}" for machine in machines]
+        axis.set(title=f"{title}, {scheme.lower()}", xticks=range(len(machines)), xticklabels=labels)
+        axis.set_xlabel(
+            "Machine and its estimated success probability (points: clients of all seeds, in order; bar: mean)"
+        )
+        axis.xaxis.label.set_size(8)
+        axis.axhline(0, color="0.4", linewidth=1, linestyle="--")
+        axis.grid(alpha=0.3, linewidth=0.6, axis="y")
         axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(frameon=False, title="one point a client and seed")
-    figure.axes[0].set_ylabel("Client's mean training loss")
+    figure.axes[0].set_ylabel("Client's training loss less noiseless")
     return figure
 
 
@@ -264,8 +293,11 @@ def gradient_figure(qualities: Sequence[GradientQuality], title: str) -> Figure:
         errors, [q.signal / q.ideal_signal for q in of], "o", color=COLOURS[0], label="length, noisy / noiseless"
     )
     signal.plot(errors, [q.cosine for q in of], "s", color=COLOURS[1], label="cosine of the angle between them")
-    signal.set(ylabel="Exact gradient beside the noiseless one", title=f"{title}: the gradient shrinks and turns")
-    ratio.set(yscale="log", ylabel="Signal / shot noise", title="… and sinks into the shot noise")
+    signal.set(ylabel="Exact gradient beside the noiseless one", title=f"{title}: length and direction")
+    ratio.set(yscale="log", ylabel="Length of the gradient / its shot noise", title="Signal to noise")
+    figure.suptitle(
+        "Gradient in the circuit's weights, one model and minibatch; a point is a machine at a noise factor"
+    )
     ratio.axhline(1, color="0.4", linewidth=1, linestyle="--")
     for axis in (signal, ratio):
         axis.set_xlabel("1 − estimated success probability")

@@ -9,8 +9,8 @@ The whole study (`experiments/noise_study.py`) compares noiseless training, each
 array, shots from 128 to exact, and error rates from half to eight times, in pairs of runs over several seeds; with
 figures of each client, and of the gradient's signal and noise. It goes on where it stopped:
 
-    python experiments/noisy_vs_noiseless.py --study digits
-    FEDQML_DATA=… python experiments/noisy_vs_noiseless.py --study planes_vs_cars --set model.hidden=[256]
+    python experiments/noisy_vs_noiseless.py --study digits --set federation.rounds=40
+    FEDQML_DATA=… python experiments/noisy_vs_noiseless.py --study planes_vs_cars_256
 """
 
 import argparse
@@ -25,6 +25,7 @@ from qiskit_fedqml.progress import ProgressBars
 from qiskit_fedqml.report.curves import learning_curves
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.report.table import table_rows
+from qiskit_fedqml.study.trials import positive
 from qiskit_fedqml.tables import markdown_table
 
 HERE = Path(__file__).resolve().parent
@@ -46,8 +47,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare noisy and noiseless federated training.")
     parser.add_argument("--out", type=Path, help="where results go (default: results/…)")
     parser.add_argument("--study", metavar="EXPERIMENT", help="run the whole study on this experiment file")
-    parser.add_argument("--seeds", type=int, default=5, help="how many seeds the study has (default: 5)")
-    parser.add_argument("--processes", type=int, default=1, help="runs of the study at a time (default: 1)")
+    parser.add_argument("--seeds", type=positive, help="how many seeds the study has (default: 5)")
+    parser.add_argument("--processes", type=positive, help="runs of the study at a time (default: 1)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="changes the study's experiment"
     )
@@ -56,7 +57,9 @@ def main() -> None:
         path = Path(arguments.study) if arguments.study.endswith(".yaml") else HERE / f"{arguments.study}.yaml"
         out = arguments.out or Path("results/noise_study") / path.stem
         overrides = dict(map(parse_override, arguments.set))
-        run_study(path, overrides, out, seeds=arguments.seeds, processes=arguments.processes)
+        run_study(path, overrides, out, seeds=arguments.seeds or 5, processes=arguments.processes or 1)
+    elif arguments.seeds or arguments.processes or arguments.set:
+        parser.error("--seeds, --processes and --set are for --study")
     else:
         compare(arguments.out or Path("results/noisy_vs_noiseless"))
 

@@ -32,11 +32,12 @@ def test_a_small_comparison(script, tmp_path, monkeypatch, capsys):
     arguments = ["--seeds", "2", "--num-qubits", "4", "--classes", "0", "1", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["", *arguments])
     script.main()
-    with (tmp_path / "table.csv").open() as table:
+    out = tmp_path / "digits_0_1_on_4_qubits"
+    with (out / "table.csv").open() as table:
         assert [line["Circuit"] for line in csv.DictReader(table)] == [*script.ANSATZE, "classical"]
-    assert (tmp_path / "circuits.svg").exists()
-    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("rounds.jsonl")}
+    assert (out / "circuits.svg").exists()
+    written = {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("rounds.jsonl")}
     assert len(written) == 18
     script.main()
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("rounds.jsonl")} == written
+    assert {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("rounds.jsonl")} == written
     assert capsys.readouterr().out.count("Two-qubit gates") == 2

@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp, ttest_rel
+from scipy.stats import t, ttest_1samp, ttest_rel
 
-from qiskit_fedqml.study.statistics import in_points, mean_interval, paired_difference
+from qiskit_fedqml.study.statistics import (
+    Interval,
+    differ_by_holm,
+    in_points,
+    mean_interval,
+    p_value,
+    paired_difference,
+)
 
 
 def test_intervals_are_scipys():
@@ -28,6 +35,19 @@ def test_one_seed_shows_no_interval_and_excludes_nothing():
     assert not interval.excludes(0.0)
     assert in_points(interval) == "50.00"
     assert in_points(mean_interval([0.5, 0.5]) - 0.25, signed=True) == "+25.00 ± 0.00"
+
+
+def test_holms_method_is_statsmodels():
+    # statsmodels.stats.multitest.multipletests([.01, .04, .03, .005], method="holm") rejects the first and the last.
+    intervals = [interval_of(p) for p in (0.01, 0.04, 0.03, 0.005)]
+    assert [p_value(i) for i in intervals] == pytest.approx([0.01, 0.04, 0.03, 0.005])
+    assert differ_by_holm(intervals) == [True, False, False, True]
+    assert differ_by_holm([mean_interval([1.0])]) == [False]
+
+
+def interval_of(p, count=6):
+    """Return an interval whose mean differs from 0 with a given p-value."""
+    return Interval(-t.isf(p / 2, count - 1) / t.ppf(0.975, count - 1), 1.0, count)
 
 
 def test_pairs_are_those_of_common_seeds():

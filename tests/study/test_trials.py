@@ -4,7 +4,8 @@ import json
 import pytest
 
 from qiskit_fedqml import run_federation
-from qiskit_fedqml.errors import ConfigurationError, ResultError
+from qiskit_fedqml.backends.calibration import fake_calibration
+from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError
 from qiskit_fedqml.study.summary import settled_accuracy, write_study
 from qiskit_fedqml.study.trials import Trial, run_trials
 from tests.test_federation import Interrupt, StopAfter, same
@@ -59,6 +60,31 @@ def test_folder_of_another_configuration_is_refused(tiny, tmp_path):
         run_trials(trials(tiny, seeds=(1,), federation__batch_size=5), tmp_path)
     with pytest.raises(ConfigurationError, match="must differ in scheme or seed"):
         run_trials(trials(tiny, seeds=(1, 1)), tmp_path)
+
+
+@pytest.mark.slow
+def test_failing_trial_stops_the_others(tiny, tmp_path):
+    bad = Trial("Bad", tiny(seed=3, backends={"backends": {"ideal": {"type": "aer", "noise": "FakeNone"}}}))
+    others = [Trial(f"Long {n}", tiny(federation__rounds=100_000)) for n in range(3)]
+    with pytest.raises(BackendError, match="Bad, seed 3"):
+        run_trials([others[0], bad, *others[1:]], tmp_path, processes=2)
+    assert not others[2].folder(tmp_path).exists()
+
+
+def test_trial_with_a_saved_calibration_is_known_again(tiny, tmp_path):
+    fake_calibration("FakeManilaV2").save(tmp_path / "mine.json")
+    noise = {"calibration": str(tmp_path / "mine.json")}
+    trial = Trial("Mine", tiny(backends={"backends": {"ideal": {"type": "aer", "noise": noise}}}))
+    run_trials([trial], tmp_path / "out")
+    run_trials([trial], tmp_path / "out", tell=lambda *_: pytest.fail("a finished trial was run again"))
+
+
+def test_lost_model_is_trained_again_where_models_are_kept(tiny, tmp_path):
+    trial = Trial("Trained", tiny())
+    first = run_trials([trial], tmp_path).of("Trained")[5]
+    again = run_trials([trial], tmp_path, keep_models=True).of("Trained")[5]
+    assert (trial.folder(tmp_path) / "model.safetensors").exists()
+    assert [r.test_loss for r in again.rounds] == [r.test_loss for r in first.rounds]
 
 
 def test_failing_trial_is_named(tiny, tmp_path):
