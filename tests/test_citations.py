@@ -139,3 +139,13 @@ def test_files_and_folders_together_each_entry_once(tiny, tmp_path, monkeypatch,
     assert len(keys) == len(set(keys))
     assert set(keys) == SYSTEM | CIRCUIT | DIGITS | {"tieleman2012rmsprop", "srivastava2014dropout"}
     assert len(re.findall(r"^% .+\n@", out, re.M)) == len(keys)
+
+
+@pytest.mark.parametrize("option", [("--set", "federation.optimizer=sgd"), ("--backends", "backends.yaml")])
+def test_options_are_not_ignored_where_only_folders_are_given(tiny, tmp_path, monkeypatch, capsys, option):
+    run_federation(tiny(federation__rounds=1), tmp_path / "run")
+    monkeypatch.setattr(sys, "argv", ["fedqml", "citation", str(tmp_path / "run"), *option])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    assert "--backends and --set are for experiment files" in capsys.readouterr().err
