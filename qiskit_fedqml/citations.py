@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from qiskit_fedqml.backends.entries import IBMEntry, Spsa
+from qiskit_fedqml.backends.entries import AerEntry, IBMEntry, Spsa
 from qiskit_fedqml.backends.registry import BackendRegistry
 from qiskit_fedqml.experiment import Experiment
 
@@ -89,18 +89,32 @@ def _partition(scheme: str) -> Callable[[Experiment], bool]:
     return lambda experiment: _is_federated(experiment) and experiment.data.partition.scheme == scheme
 
 
+def _training_entries(experiment: Experiment) -> list[AerEntry | IBMEntry]:
+    """Return the entries of the backends whose clients train."""
+    registry = BackendRegistry(experiment.backends, Path())
+    names = {name for name in registry.assign(experiment.federation.clients) if registry.trains(name)}
+    return [experiment.backends.backends[name] for name in names]
+
+
+def _trains_by_sweeps(experiment: Experiment) -> bool:
+    entries = _training_entries(experiment)
+    return _has_circuit(experiment) and any(isinstance(e, AerEntry) and e.simulator != "aer" for e in entries)
+
+
 def _gradient(*, spsa: bool) -> Callable[[Experiment], bool]:
     """Return whether any client that trains takes its circuit's derivatives by SPSA, or by parameter shifts."""
 
     def applies(experiment: Experiment) -> bool:
-        registry = BackendRegistry(experiment.backends, Path())
-        names = {name for name in registry.assign(experiment.federation.clients) if registry.trains(name)}
-        entries = [experiment.backends.backends[name] for name in names]
+        entries = _training_entries(experiment)
         by_spsa = [isinstance(entry, IBMEntry) and isinstance(entry.gradient, Spsa) for entry in entries]
         return _has_circuit(experiment) and spsa in by_spsa
 
     return applies
 
+
+_SWEEPS = (
+    "the adjoint method: the simulator's sweeps are akin to it, and also give shifted values, with noise and shots"
+)
 
 TABLE = (
     Citation(_always, "chen2021federated", "federated quantum machine learning, the system that is run"),
@@ -115,11 +129,13 @@ TABLE = (
     Citation(_ansatz("tree"), "grant2018hierarchical", "the circuit, a tree tensor network"),
     Citation(_gradient(spsa=False), "mitarai2018quantum", "the parameter-shift rule"),
     Citation(_gradient(spsa=False), "schuld2019evaluating", "the parameter-shift rule"),
+    Citation(_trains_by_sweeps, "jones2020efficient", _SWEEPS),
     Citation(_gradient(spsa=True), "spall1992multivariate", "SPSA, the circuit's gradient on devices"),
     Citation(_optimizer("adam"), "kingma2015adam", "the clients' optimiser, Adam"),
     Citation(_optimizer("rmsprop"), "tieleman2012rmsprop", "the clients' optimiser, RMSprop"),
     Citation(_has_dropout, "srivastava2014dropout", "dropout in the head"),
-    Citation(_partition("dirichlet"), "hsu2019fedavgm", "label skew by a Dirichlet distribution"),
+    Citation(_partition("dirichlet"), "yurochkin2019bayesian", "label skew, each class by a Dirichlet distribution"),
+    Citation(_partition("dirichlet"), "li2022noniid", "label skew, each class by a Dirichlet distribution"),
     Citation(_partition("label_shards"), "mcmahan2017fedavg", "label skew by shards"),
     Citation(_partition("quantity_skew"), "li2022noniid", "quantity skew by a Dirichlet distribution"),
     Citation(_dataset("cifar10"), "krizhevsky2009learning", "the data, CIFAR-10"),

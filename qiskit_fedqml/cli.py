@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError
-from qiskit_fedqml.terminal import print_table, resumable
+from qiskit_fedqml.terminal import parse_budget, print_table, resumable
 
 if TYPE_CHECKING:
     from qiskit_fedqml.experiment import Experiment
@@ -77,7 +77,7 @@ def resume(
     from qiskit_fedqml.federation import resume_federation
     from qiskit_fedqml.progress import ProgressBars
 
-    changed = dict(_budget(text) for text in budgets or ())
+    changed = dict(parse_budget(text) for text in budgets or ())
     with resumable(directory), ProgressBars(directory.name) as bars:
         result = resume_federation(directory, budgets=changed, observer=bars)
     _show({directory.name: result})
@@ -260,10 +260,15 @@ def citation(
     backends: BackendsOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Print BibTeX of the methods, data and software that experiments use; comments say what each is cited for."""
+    """Print BibTeX of the methods, data and software that experiments use; comments say what each is cited for.
+
+    A result folder is taken as it is; --backends and --set are for the experiment files.
+    """
     from qiskit_fedqml.citations import bibtex
     from qiskit_fedqml.results import RunFolder
 
+    if (backends or set_) and all(path.is_dir() for path in files):
+        raise ConfigurationError("--backends and --set are for experiment files, but only result folders are given.")
     experiments = (
         RunFolder(path).load_experiment() if path.is_dir() else _load(path, backends, set_) for path in files
     )
@@ -301,19 +306,7 @@ def backends(
         print_table([{"Backend": name, **registry.summary(name)} for name in registry])
         return
     checks = registry.check()
-    print_table(
-        [
-            {
-                "Backend": c.backend,
-                "Ideal ⟨Z⟩": _values(c.ideal),
-                "By its rates": _values(c.predicted),
-                "Simulated": _values(c.exact),
-                "With its shots": _values(c.sampled),
-                "Noise acts": "yes" if c.passed else "NO",
-            }
-            for c in checks
-        ]
-    )
+    print_table([c.row() for c in checks])
     if not all(c.passed for c in checks):
         raise typer.Exit(1)
 
@@ -344,21 +337,7 @@ def _run(experiment: "Experiment", name: str, out: Path, overwrite: bool) -> "Ru
         return run_federation(experiment, out, overwrite=overwrite, observer=bars)
 
 
-def _budget(text: str) -> tuple[str | None, float]:
-    name, _, seconds = text.rpartition("=")
-    try:
-        return name or None, float(seconds)
-    except ValueError:
-        raise ConfigurationError(
-            f"--budget must be [NAME=]SECONDS, such as 300 or torino=60, but got {text!r}."
-        ) from None
-
-
 def _show(runs: "dict[str, RunResult]") -> None:
     from qiskit_fedqml.report.table import table_rows
 
     print_table(table_rows(runs))
-
-
-def _values(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:+.4f}" for value in values)

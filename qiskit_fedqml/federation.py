@@ -74,7 +74,8 @@ def resume_federation(
 ) -> RunResult:
     """Go on with a run where it stopped; an interrupted round is replayed from its start, to the same bits.
 
-    A warning is logged where versions or the number of threads are not those with which the run began.
+    A warning is logged where versions or the number of threads are not those with which the run began. A finished run
+    is not trained again; its trackers are given what they lack.
 
     Args:
         out: The result folder.
@@ -102,6 +103,8 @@ def resume_federation(
 def _resume(folder: RunFolder, observer: Observer | None) -> RunResult:
     stored = folder.load()
     if stored.is_complete and (folder.path / "model.safetensors").exists():
+        trackers = open_trackers(stored.experiment, stored.run, folder.path, len(stored.rounds))
+        Tracking(trackers, stored.rounds, folder.path).end()
         return stored
     check_tracking(stored.experiment.tracking, has_folder=True)
     if changes := changes_since(stored.run):
@@ -124,9 +127,10 @@ def _resume(folder: RunFolder, observer: Observer | None) -> RunResult:
 def _run_rounds(
     federation: Federation, run: dict[str, object], folder: RunFolder | None, done: tuple[RoundRecord, ...]
 ) -> RunResult:
-    trackers = open_trackers(federation.experiment, run, folder.path if folder else None, len(done))
+    path = folder.path if folder else None
+    trackers = open_trackers(federation.experiment, run, path, len(done))
     try:
-        with Tracking(trackers, done) as tracking:
+        with Tracking(trackers, done, path) as tracking:
             return _run_remaining_rounds(federation, run, folder, list(done), tracking)
     finally:
         federation.registry.dispatcher.patience.stop()  # whatever ended the run, no device's thread goes on

@@ -1,4 +1,4 @@
-"""What commands share in a terminal: tables, and how a stopped run goes on."""
+"""What commands share in a terminal: tables, options read, and how a stopped run goes on."""
 
 import sys
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from qiskit_fedqml.errors import BackendError, BudgetError
+from qiskit_fedqml.errors import BackendError, BudgetError, ConfigurationError
 
 
 def print_table(rows: list[dict[str, str]]) -> None:
@@ -28,6 +28,21 @@ def print_table(rows: list[dict[str, str]]) -> None:
     for row in rows:
         table.add_row(*row.values())
     console.print(table)
+
+
+def parse_budget(text: str) -> tuple[str | None, float]:
+    """Return the backend's name, None for the run, and the seconds of a ``--budget``.
+
+    Raises:
+        ConfigurationError: It is not [NAME=]SECONDS.
+    """
+    name, _, seconds = text.rpartition("=")
+    try:
+        return name or None, float(seconds)
+    except ValueError:
+        raise ConfigurationError(
+            f"--budget must be [NAME=]SECONDS, such as 300 or torino=60, but got {text!r}."
+        ) from None
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,9 @@ from qiskit_fedqml.tracking_config import MlflowConfig
 
 _MOST_PER_REQUEST = 100
 """Parameters, and tags, that MLflow takes in one request."""
+
+_IN_EVERY_ROUND = "test_loss"
+"""A metric whose steps are the rounds that a tracker has."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,20 @@ class TensorBoardTracker:
         self._writer: Any = None
 
     def show(self, curve: Sequence[Point]) -> None:
-        """Write the rounds that are not written yet."""
+        """Write the rounds that are not written yet; the files tell which these are when one is begun."""
+        try:
+            self._write(curve)
+        except Exception:
+            self._writer = None  # its thread may have died
+            raise
+
+    def _write(self, curve: Sequence[Point]) -> None:
         if self._writer is None:
-            self._writer = self._open()
+            has_events = any(self._folder.glob("events.*"))
+            self._num_sent = min(self._num_sent, self._num_written()) if has_events else 0
+            if has_events and self._num_sent == len(curve):
+                return  # nothing is missing: no further file
+            self._writer = self._open(has_events=has_events)
         for point in curve[self._num_sent :]:
             for name, value in point.metrics.items():
                 self._writer.add_scalar(name, value, point.round)
@@ -65,11 +80,16 @@ class TensorBoardTracker:
         if self._writer is not None:
             self._writer.close()
 
-    def _open(self) -> Any:
+    def _num_written(self) -> int:
+        """Return how many rounds, from the first without a gap, the files show."""
+        module = import_library("tensorboard.backend.event_processing.event_accumulator", "tensorboard")
+        shown = module.EventAccumulator(str(self._folder), size_guidance={"scalars": 0}).Reload()  # 0: all, no sample
+        has_rounds = _IN_EVERY_ROUND in shown.Tags()["scalars"]
+        steps = {event.step for event in shown.Scalars(_IN_EVERY_ROUND)} if has_rounds else set()
+        return next(number for number in count() if number + 1 not in steps)
+
+    def _open(self, *, has_events: bool) -> Any:
         tensorboard = import_library("torch.utils.tensorboard", "tensorboard")
-        has_events = any(self._folder.glob("events.*"))
-        if not has_events:  # someone removed them: the whole curve is written anew
-            self._num_sent = 0
         first = self._num_sent + 1 if self._num_sent else 0  # the texts stand at step 0
         writer = tensorboard.SummaryWriter(str(self._folder), purge_step=first if has_events else None)
         if not self._num_sent:
@@ -82,6 +102,7 @@ class MlflowTracker:
     """Logs to an MLflow run, whose id is kept in the result folder, so that a resumed run goes on in it.
 
     The run's name is the folder's. Parameters are the configuration's values by dotted key, tags the run's description.
+    A round that it has is not logged again, even if a replay of it after a crash turned out otherwise.
 
     Args:
         config: Where.
@@ -102,7 +123,14 @@ class MlflowTracker:
         self._sent: set[int] = set()
 
     def show(self, curve: Sequence[Point]) -> None:
-        """Log the rounds that the MLflow run does not have."""
+        """Log the rounds that the MLflow run does not have; after an error it is asked anew which these are."""
+        try:
+            self._log(curve)
+        except Exception:
+            self._client = None  # what was sent may have arrived, although no answer came
+            raise
+
+    def _log(self, curve: Sequence[Point]) -> None:
         entities = import_library("mlflow.entities", "mlflow")
         if self._client is None:
             self._client = self._connect(entities)
@@ -128,8 +156,9 @@ class MlflowTracker:
         for start in range(0, max(len(missing), len(tags)), _MOST_PER_REQUEST):
             some = slice(start, start + _MOST_PER_REQUEST)
             client.log_batch(self._run_id, params=missing[some], tags=tags[some])
-        if "test_loss" in data.metrics:
-            self._sent = {metric.step for metric in client.get_metric_history(self._run_id, "test_loss")}
+        has_rounds = _IN_EVERY_ROUND in data.metrics
+        history = client.get_metric_history(self._run_id, _IN_EVERY_ROUND) if has_rounds else ()
+        self._sent = {metric.step for metric in history}
         return client
 
     def _stored_id(self) -> str | None:

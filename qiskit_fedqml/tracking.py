@@ -1,14 +1,14 @@
 """Curves of a run in TensorBoard or MLflow, while it goes on.
 
 Trackers are told of rounds that are recorded already, and training knows nothing of them: the result is the same to the
-bit with and without. A tracker that fails, such as a server out of reach, does not stop the run: one warning is logged,
-and when the run has ended the tracker is given once more all that it lacks.
+bit with and without. A tracker that fails, such as a server out of reach, does not stop the run: a warning is logged,
+and when the run has ended the tracker is given once more all that it lacks. If it fails then too, a second warning says
+what may be missing, which is sent when the finished run is resumed.
 
 QPU seconds are those known when the round ends; what the service reckons up later stands in the result folder alone.
 """
 
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.records import RoundRecord
 from qiskit_fedqml.trackers import MlflowTracker, Point, TensorBoardTracker, Tracker, import_library
-from qiskit_fedqml.tracking_config import TrackingConfig
+from qiskit_fedqml.tracking_config import TrackingConfig, without_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +30,16 @@ class Tracking:
     Args:
         trackers: By the names that warnings call them.
         done: The rounds before this start of the run.
+        folder: The result folder, or None.
     """
 
-    def __init__(self, trackers: Mapping[str, Tracker], done: Sequence[RoundRecord]) -> None:
+    def __init__(
+        self, trackers: Mapping[str, Tracker], done: Sequence[RoundRecord], folder: Path | None = None
+    ) -> None:
         self._trackers = trackers
+        self._folder = folder
         self._failed: set[str] = set()
+        self._num_shown = dict.fromkeys(trackers, 0)
         self._curve: list[Point] = []
         self._num_examples = 0
         for record in done:
@@ -47,11 +52,23 @@ class Tracking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            self.end()
+            return
         for name, tracker in self._trackers.items():
-            if kind is None:
-                self._try(name, partial(_end, tracker, self._curve))
-            elif name not in self._failed:  # a stopped run does not wait for a server again
-                self._try(name, partial(tracker.close, is_finished=False))
+            if name in self._failed:  # a stopped run does not wait for a server again
+                continue
+            if wrong := _attempt(partial(tracker.close, is_finished=False)):
+                logger.warning("%s cannot be told that this run was stopped: %s.", name, wrong)
+
+    def end(self) -> None:
+        """Give each tracker what it lacks and tell it that the run has ended; a finished run needs this alone."""
+        for name, tracker in self._trackers.items():
+            if wrong := _attempt(partial(tracker.show, self._curve)):
+                still = "still " if name in self._failed else ""
+                logger.warning("%s %scannot be told of this run: %s.%s", name, still, wrong, self._missing(name))
+            elif wrong := _attempt(partial(tracker.close, is_finished=True)):
+                logger.warning("%s has all rounds of this run, but not that it has ended: %s.", name, wrong)
 
     def round_finished(self, record: RoundRecord) -> None:
         """Tell of a round that has been recorded."""
@@ -64,31 +81,34 @@ class Tracking:
 
     def _show(self) -> None:
         for name, tracker in self._trackers.items():
-            if name not in self._failed:
-                self._try(name, partial(tracker.show, self._curve))
-
-    def _try(self, name: str, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except Exception as error:
-            if name not in self._failed:
+            if name in self._failed:
+                continue
+            if wrong := _attempt(partial(tracker.show, self._curve)):
                 logger.warning(
                     "%s cannot be told of this run, which goes on: %s. It is tried once more at the run's end.",
-                    *(name, _without_secrets(error)),
+                    *(name, wrong),
                 )
-            self._failed.add(name)
+                self._failed.add(name)
+            else:
+                self._num_shown[name] = len(self._curve)
+
+    def _missing(self, name: str) -> str:
+        """Return a sentence on what a tracker may lack; rounds whose answer was lost may have arrived."""
+        first, last = self._num_shown[name] + 1, len(self._curve)
+        if first > last:
+            return ""
+        rounds = f"Round {last}" if first == last else f"Rounds {first} to {last}"
+        hint = f"; `fedqml resume {self._folder}` sends what is missing" if self._folder else ""
+        return f" {rounds} may be missing there{hint}."
 
 
-def _end(tracker: Tracker, curve: Sequence[Point]) -> None:
-    tracker.show(curve)
-    tracker.close(is_finished=True)
-
-
-def _without_secrets(error: Exception) -> str:
-    """Return an error's text without the names and passwords of addresses in it."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = re.sub(r"(password|token|secret)=[^&\s]+", r"\1=…", text, flags=re.IGNORECASE)
-    return re.sub(r"//[^/\s]*@", "//", text).rstrip(".")
+def _attempt(action: Callable[[], None]) -> str:
+    """Do something; return what went wrong, or nothing."""
+    try:
+        action()
+    except Exception as error:
+        return without_secrets(" ".join(str(error).split()) or type(error).__name__).rstrip(".")
+    return ""
 
 
 def metrics_of(record: RoundRecord, num_examples: int) -> dict[str, float]:

@@ -10,7 +10,8 @@ from tests.conftest import ROOT
 
 SYSTEM = {"chen2021federated", "mcmahan2017fedavg", "paszke2019pytorch", "kingma2015adam"}
 SHIFTS = {"mitarai2018quantum", "schuld2019evaluating"}
-CIRCUIT = SHIFTS | {"javadiabhari2024qiskit", "sahin2025qiskitml"}
+SWEEPS = {"jones2020efficient"}
+CIRCUIT = SHIFTS | SWEEPS | {"javadiabhari2024qiskit", "sahin2025qiskitml"}
 DIGITS = {"alpaydin1998digits", "pedregosa2011sklearn"}
 VGG = {"simonyan2015vgg", "torchvision2016", "russakovsky2015imagenet", "srivastava2014dropout"}
 
@@ -49,7 +50,7 @@ MIXED = {"backends": {"ideal": {"type": "aer"}, "device": SPSA}, "assignment": {
         ({"model__quantum": "classical"}, set(), CIRCUIT),
         ({"model__quantum": "frozen"}, set(), set()),
         ({"federation__clients": 1, "federation__clients_per_round": 1}, set(), {"mcmahan2017fedavg"}),
-        ({"data__partition": {"scheme": "dirichlet", "alpha": 1.0}}, {"hsu2019fedavgm"}, set()),
+        ({"data__partition": {"scheme": "dirichlet", "alpha": 1.0}}, {"yurochkin2019bayesian", "li2022noniid"}, set()),
         ({"data__partition": {"scheme": "quantity_skew", "alpha": 1.0}}, {"li2022noniid"}, set()),
         ({"federation__proximal_mu": 0.1}, {"li2020fedprox"}, set()),
         ({"aggregation__angles": "circular"}, {"fedcompass2026"}, set()),
@@ -61,7 +62,9 @@ MIXED = {"backends": {"ideal": {"type": "aer"}, "device": SPSA}, "assignment": {
         ({"model__circuit": {"ansatz": "tree"}}, {"grant2018hierarchical"}, set()),
         ({"data": {"dataset": "cifar10"}}, {"krizhevsky2009learning"}, DIGITS),
         ({"backends": MIXED}, {"spall1992multivariate"}, set()),
-        ({"backends": MIXED | {"assignment": {"default": "device"}}}, {"spall1992multivariate"}, SHIFTS),
+        ({"backends": MIXED | {"assignment": {"default": "device"}}}, {"spall1992multivariate"}, SHIFTS | SWEEPS),
+        ({"backends": {"backends": {"ideal": {"type": "aer", "simulator": "aer"}}}}, set(), SWEEPS),
+        ({"backends": {"backends": {"ideal": {"type": "aer", "simulator": "sweep"}}}}, set(), set()),
         (
             {"backends": {**MIXED, "backends": {**MIXED["backends"], "device": {**SPSA, "task": "evaluate"}}}},
             set(),
@@ -136,3 +139,13 @@ def test_files_and_folders_together_each_entry_once(tiny, tmp_path, monkeypatch,
     assert len(keys) == len(set(keys))
     assert set(keys) == SYSTEM | CIRCUIT | DIGITS | {"tieleman2012rmsprop", "srivastava2014dropout"}
     assert len(re.findall(r"^% .+\n@", out, re.M)) == len(keys)
+
+
+@pytest.mark.parametrize("option", [("--set", "federation.optimizer=sgd"), ("--backends", "backends.yaml")])
+def test_options_are_not_ignored_where_only_folders_are_given(tiny, tmp_path, monkeypatch, capsys, option):
+    run_federation(tiny(federation__rounds=1), tmp_path / "run")
+    monkeypatch.setattr(sys, "argv", ["fedqml", "citation", str(tmp_path / "run"), *option])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    assert "--backends and --set are for experiment files" in capsys.readouterr().err

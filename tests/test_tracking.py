@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import ClassVar
 
@@ -14,8 +15,9 @@ from qiskit_fedqml.configuration import validate
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.results import RunFolder
-from qiskit_fedqml.trackers import flattened
+from qiskit_fedqml.trackers import Point, TensorBoardTracker, flattened
 from qiskit_fedqml.tracking import Tracking, metrics_of, tracked_configuration
+from qiskit_fedqml.tracking_config import MlflowConfig, without_secrets
 from tests.conftest import TINY
 
 NOISY = {"backends": {"ideal": {"type": "aer"}, "noisy": {"type": "aer", "noise": {"readout": 0.1}}}}
@@ -87,6 +89,24 @@ def test_tensorboard_shows_a_resumed_run_whole(tiny, tmp_path, stop_after):
         assert [value for _, value in curves[name]] == pytest.approx([value for _, value in points])  # float32
     (configuration,) = shown.Tensors("configuration/text_summary")
     assert b'"rounds": 3' in configuration.tensor_proto.string_val[0]
+
+
+def test_tensorboard_gets_what_a_finished_run_lacks(tiny, tmp_path):
+    module = "tensorboard.backend.event_processing.event_accumulator"
+    accumulator = pytest.importorskip(module).EventAccumulator
+    run_federation(tiny(federation__rounds=3, tracking={"tensorboard": True}), tmp_path / "run")
+    events = tmp_path / "run" / "tensorboard"
+    whole = sorted(events.iterdir())
+    resume_federation(tmp_path / "run")
+    assert sorted(events.iterdir()) == whole  # nothing was missing
+    for num_kept in (0, 2):
+        for file in events.iterdir():
+            file.unlink()
+        if num_kept:
+            TensorBoardTracker(events, 0, {}).show([Point(n, {"test_loss": 1.0}) for n in (1, 2)])
+        resume_federation(tmp_path / "run")
+        assert [e.step for e in accumulator(str(events)).Reload().Scalars("test_loss")] == [1, 2, 3]
+        assert [e.step for e in accumulator(str(events)).Reload().Scalars("seconds")] == [1, 2, 3][num_kept:]
 
 
 def test_an_overwritten_folder_keeps_nothing_of_trackers(tiny, tmp_path):
@@ -188,6 +208,44 @@ def test_mlflow_shows_a_resumed_run_whole_in_one_run(tiny, tmp_path, stop_after,
     assert stored["tracking"] == {"tensorboard": False, "mlflow": {"uri": uri, "experiment": "mine"}}
 
 
+def steps_in(client, experiment):
+    (run,) = runs_in(client, experiment)
+    return sorted(metric.step for metric in client.get_metric_history(run.info.run_id, "seconds"))
+
+
+def test_mlflow_gets_what_a_finished_run_lacks(tiny, tmp_path, monkeypatch, caplog, mlflow):
+    def refuse(*args, **kwargs):
+        raise ConnectionError("no answer")
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with monkeypatch.context() as patched:
+        patched.setattr(mlflow, "log_batch", refuse)
+        run_federation(tiny(federation__rounds=2, tracking={"mlflow": {"uri": uri}}), tmp_path / "run")
+    assert [r.name for r in caplog.records if r.levelname == "WARNING"] == ["qiskit_fedqml.tracking"] * 2
+    assert f"`fedqml resume {tmp_path / 'run'}` sends what is missing" in caplog.text
+    monkeypatch.setattr("qiskit_fedqml.federation.assemble", refuse)  # nothing is trained
+    for _ in range(2):
+        resume_federation(tmp_path / "run")
+        assert steps_in(mlflow(tracking_uri=uri), "qiskit_fedqml") == [1, 2]
+    (run,) = runs_in(mlflow(tracking_uri=uri), "qiskit_fedqml")
+    assert run.info.status == "FINISHED"
+
+
+def test_mlflow_has_a_round_once_whose_answer_was_lost(tiny, tmp_path, monkeypatch, mlflow):
+    def log_and_lose(client, run_id, metrics=(), **others):
+        log(client, run_id, metrics=metrics, **others)
+        if metrics and not lost:
+            lost.append(metrics)
+            raise TimeoutError
+
+    log, lost = mlflow.log_batch, []
+    monkeypatch.setattr(mlflow, "log_batch", log_and_lose)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    run_federation(tiny(federation__rounds=3, tracking={"mlflow": {"uri": uri}}))
+    assert lost
+    assert steps_in(mlflow(tracking_uri=uri), "qiskit_fedqml") == [1, 2, 3]
+
+
 def test_mlflow_without_a_folder_and_in_other_places(tiny, tmp_path, mlflow):
     uris = [f"sqlite:///{tmp_path}/{name}.db" for name in ("first", "second")]
     for uri, experiment in ((uris[0], "mine"), (uris[0], "other"), (uris[1], "mine")):
@@ -221,12 +279,47 @@ def test_tensorboard_needs_a_folder(tiny):
 
 @pytest.mark.parametrize(
     "uri",
-    ["https://me:hush@host", "https://hush@host/x", "postgresql://me:hush@host/db", "mysql://host/db?password=hush"],
+    [
+        *("https://me:hush@host", "https://hush@host/x", "postgresql://me:hush@host/db", "//me:hush@host"),
+        *("http://me:hun/hush@host", "http://me:hun?hush@host", "http://me:hun#hush@host", "http://me:h@n/hush@host"),
+        *(
+            f"mysql://host/db?a=b&{key}=hush"
+            for key in ("password", "pass", "PWD", "key", "api_key", "Token", "secret")
+        ),
+        *("mssql://?odbc_connect=DRIVER%3Dx%3BPWD%3Dhush", "https://host?p%61ssword=hush", "https://host#token=hush"),
+    ],
 )
 def test_secrets_are_not_taken_from_the_configuration(uri):
     with pytest.raises(ConfigurationError, match="must hold no name and no password") as caught:
         validate(Experiment, {**TINY, "tracking": {"mlflow": {"uri": uri}}}, "tiny")
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("sqlite:///mlflow.db", "sqlite:////home/me@work/mlflow.db", "file:///C:/me@work", "runs/me@work"),
+        *("https://host:5000/mlflow", "databricks", "postgresql://host/db?sslmode=require&sslkey=/etc/client.key"),
+    ],
+)
+def test_addresses_without_secrets_are_taken(uri):
+    assert MlflowConfig(uri=uri).uri == uri
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("no answer from http://me:hun/hush@host/api?x=1", "no answer from http://host/api?x=1"),
+        ("https://host/api?api_key=hush&x=1", "https://host/api?api_key=…&x=1"),
+        ("refused (password: hush", "refused (password: …"),
+        ("""{"Pwd": "hush hush", "x": 1}""", """{"Pwd": …, "x": 1}"""),
+        ("DRIVER%3Dx%3BPWD%3Dhush", "DRIVER%3Dx%3BPWD%3D…"),
+        ("Authorization: Bearer hush", "Authorization: …"),
+        ("the experiment 'monkeys' is deleted: no such file", "the experiment 'monkeys' is deleted: no such file"),
+    ],
+)
+def test_secrets_are_masked_in_what_is_logged(text, masked):
+    assert without_secrets(text) == masked
 
 
 def test_the_users_account_is_not_told(tiny):
@@ -271,8 +364,19 @@ def test_a_stopped_run_does_not_wait_for_a_tracker_that_failed(tiny, caplog):
     with pytest.raises(Interrupt), Tracking({"Broken": broken, "Well": well}, []):
         raise Interrupt
     assert (broken.calls, broken.closed, well.closed) == (1, None, False)
-    still = Unreliable(1, 2)
-    with Tracking({"Still": still}, []):
-        pass
-    assert still.calls == 2
-    assert len(caplog.messages) == 2  # one each
+    (warning,) = caplog.messages
+    assert "It is tried once more at the run's end." in warning
+
+
+def test_what_may_be_missing_is_told_at_the_end(tiny, caplog):
+    records = run_federation(tiny(federation__rounds=3)).rounds
+    never, late = Unreliable(3, 4), Unreliable(4, 5)
+    with Tracking({"Never": never, "Late": late}, records[:1], Path("results/x")) as tracking:
+        for record in records[1:]:
+            tracking.round_finished(record)
+    assert (never.calls, never.closed, late.calls, late.closed) == (4, None, 4, None)
+    before, never_told, late_told = caplog.messages
+    assert before.startswith("Never cannot be told of this run, which goes on: no answer")
+    assert never_told.startswith("Never still cannot be told of this run: no answer")
+    assert never_told.endswith("Round 3 may be missing there; `fedqml resume results/x` sends what is missing.")
+    assert late_told.endswith("token=….")  # it had all rounds before

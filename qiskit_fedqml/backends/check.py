@@ -40,6 +40,21 @@ class BackendCheck:
     sampled: tuple[float, ...]
     passed: bool
 
+    def row(self) -> dict[str, str]:
+        """Return the check as a table's row."""
+        return {
+            "Backend": self.backend,
+            "Ideal ⟨Z⟩": _values(self.ideal),
+            "By its rates": _values(self.predicted),
+            "Simulated": _values(self.exact),
+            "With its shots": _values(self.sampled),
+            "Noise acts": "yes" if self.passed else "NO",
+        }
+
+
+def _values(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:+.4f}" for value in values)
+
 
 def check_backend(backend: AerBackend) -> BackendCheck:
     """Run the test circuit on a backend and compare with the prediction."""

@@ -16,9 +16,11 @@ def iid(num_examples: int, num_clients: int, rng: np.random.Generator) -> Shards
 
 
 def dirichlet(labels: NDArray[np.int64], num_clients: int, alpha: float, rng: np.random.Generator) -> Shards:
-    """Share out each class by proportions drawn from a symmetric Dirichlet distribution (arXiv:1909.06335, Sec. 3.1).
+    """Share out each class by proportions drawn from a symmetric Dirichlet distribution (arXiv:1905.12022).
 
-    A client that would be empty is given one example of the client that has most.
+    Li et al. (arXiv:2102.02079) call it distribution-based label imbalance. Clients differ in their numbers of examples
+    too, unlike those of Hsu, Qi and Brown (arXiv:1909.06335), who draw each client's mix of classes, and give all
+    clients equally many. A client that would be empty is given one example of the client that has most.
 
     Args:
         labels: Class indices of the examples.
