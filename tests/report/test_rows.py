@@ -4,6 +4,7 @@ from itertools import pairwise
 import pytest
 
 from qiskit_fedqml import RunResult, run_federation
+from qiskit_fedqml.backends.calibration import fake_calibration
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.submission import Submission
 from qiskit_fedqml.experiment import Experiment
@@ -141,6 +142,16 @@ def test_tuning_set_has_columns_where_there_is_one(run):
     assert shown == [("0.5000", "75.00%"), ("–", "–")]
     assert round_rows(both)[2]["Validation accuracy"] == "75.00%"
     assert "Validation loss" not in {**table_rows({"B": run})[0], **round_rows({"B": run})[0]}
+
+
+def test_noise_factor_of_a_saved_calibration_is_said_once(run, tmp_path):
+    fake_calibration("FakeManilaV2").save(tmp_path / "saved.json")
+    entry = {"type": "aer", "noise": {"calibration": str(tmp_path / "saved.json")}, "noise_factor": 2.0}
+    backends = {"backends": {"ideal": {"type": "aer"}, "m": entry}}
+    made = dataclasses.replace(run, experiment=make_tiny(backends=backends))
+    rows = machine_rows("A", made, calibrations("A", made))
+    assert rows[1]["Made of"] == "simulated, fake_manila, error rates × 2"
+    assert rows[1]["Success"] != "–"  # although no client was there
 
 
 def test_noise_factor_is_said_and_acts_on_the_figures():
