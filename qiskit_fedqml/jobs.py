@@ -41,13 +41,17 @@ def job_sentence(submissions: Sequence[Submission]) -> str:
     duplicates = sum(len(s.duplicates) for s in submissions)
     planned = duration(sum(s.planned_seconds for s in submissions))
     told = (
-        f"{len(submissions)} jobs, {alive} of them still open, {duplicates} duplicates; {planned} of QPU time planned."
+        f"{_count(len(submissions), 'job')}, {alive} of them still open, {_count(duplicates, 'duplicate')}; "
+        f"{planned} of QPU time planned."
     )
     reported = [s for s in submissions if s.reported_seconds is not None]
     if all(s.account is None for s in submissions):
         return f"{told} A rehearsal: nobody charges for it."
+    if not reported:
+        return told
     charged = duration(sum(s.reported_seconds or 0.0 for s in reported))
-    return f"{told} The service reported {charged} for {len(reported)} jobs, {_difference(reported)} of their plan."
+    count = _count(len(reported), "job")
+    return f"{told} The service reported {charged} for {count}, {_difference(reported)} of the plan."
 
 
 def ask_for_charges(folder: RunFolder) -> None:
@@ -103,6 +107,10 @@ def _journal_of(folder: RunFolder) -> Iterator[BackendRegistry]:
             yield BackendRegistry(experiment.backends, Path(), Dispatcher(journal))
     finally:
         folder.release()
+
+
+def _count(number: int, thing: str) -> str:
+    return f"1 {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _difference(submissions: Sequence[Submission]) -> str:

@@ -76,12 +76,12 @@ def _version(package: str) -> str | None:
 
 
 def git_commit() -> str | None:
-    """Return the commit of the checkout that this package is imported from, or None."""
+    """Return the commit of the checkout that this package is imported from, with "-dirty" if changed, or None."""
     package = Path(__file__).resolve().parent
     if not (package.parent / ".git").exists():
         return None
     try:
-        command = ["git", "-C", str(package), "describe", "--always", "--dirty", "--abbrev=40"]
+        command = ["git", "-C", str(package), "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

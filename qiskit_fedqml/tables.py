@@ -16,9 +16,16 @@ def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words: ``"3.2 s"``, ``"5 min 12 s"``, ``"7 h 5 min"``."""
-    if seconds < 60:
+    """Return a time in words: ``"40 ms"``, ``"3.2 s"``, ``"5 min 12 s"``, ``"7 h 5 min"``."""
+    if 0 < seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms"
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes_left = divmod(minutes, 60)
     return f"{hours:,} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
+
+
+def gibibytes(count: int) -> str:
+    """Return memory in words: ``"2.9 GiB"``; "–" where it is not known."""
+    return f"{count / 2**30:.1f} GiB" if count else "–"

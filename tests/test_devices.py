@@ -131,7 +131,7 @@ def test_plan_is_what_the_server_counts(server, experiment, tmp_path):
     assert {row["Difference"] for row in job_rows(submissions)} <= {"+0.0%", "-0.0%", "+0.1%", "-0.1%"}
     told = job_sentence(submissions)
     assert told.startswith(f"{total.jobs} jobs, 0 of them still open, 0 duplicates; ")
-    assert f"for {total.jobs} jobs, +0.0% of their plan." in told
+    assert f"for {total.jobs} jobs, +0.0% of the plan." in told
     assert list(table_rows({"run": result})[0])[-1] == "QPU time"
     assert plan.array_seconds() < plan.one_machine_seconds()
     json.dumps(plan.as_json())

@@ -64,6 +64,11 @@ class Submission:
         return self.state in OPEN
 
     @property
+    def has_uncertain_duplicates(self) -> bool:
+        """Whether duplicates ran or may have run: what they took is reckoned as planned."""
+        return any(fate != CANCELLED for fate in self.duplicates.values())
+
+    @property
     def charged_seconds(self) -> float:
         """QPU seconds to reckon with: reported, or else planned; of duplicates that were not cancelled as planned."""
         own = self.planned_seconds if self.reported_seconds is None else self.reported_seconds

@@ -8,7 +8,7 @@ from typing import Any
 
 from qiskit_fedqml.angles import GateAngles
 from qiskit_fedqml.backends.aer import AerBackend
-from qiskit_fedqml.backends.base import compile_program
+from qiskit_fedqml.backends.base import Program, compile_program
 from qiskit_fedqml.backends.entries import AerEntry
 from qiskit_fedqml.backends.figures import figures_of
 from qiskit_fedqml.backends.registry import BackendRegistry, find_calibration
@@ -103,7 +103,7 @@ def merged(of_runs: Mapping[str, Mapping[str, Calibration]]) -> list[Calibration
     found: list[Calibration] = []
     for calibration in (c for of_run in of_runs.values() for c in of_run.values()):
         for place, other in enumerate(found):
-            if (other.machine, other.figures) == (calibration.machine, calibration.figures):
+            if _label(other) == _label(calibration):
                 found[place] = Calibration(**{**vars(other), "runs": (*other.runs, *calibration.runs)})
                 break
         else:
@@ -111,13 +111,26 @@ def merged(of_runs: Mapping[str, Mapping[str, Calibration]]) -> list[Calibration
     return found
 
 
+def compiled(run: RunResult, backend: AerBackend) -> Program:
+    """Return a run's circuit as the run compiled it for a simulated machine: with the same seed.
+
+    Raises:
+        BackendError: The circuit doesn't fit the machine.
+    """
+    spec = circuit_for(run.experiment.model, len(run.run["classes"]))
+    angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
+    return compile_program(backend, angles.circuit, angles.params, spec.observables)
+
+
+def _label(calibration: Calibration) -> tuple[str, str, Figures]:
+    return calibration.machine, calibration.device, calibration.figures
+
+
 def _simulated(name: str, run: RunResult, registry: BackendRegistry, machine: str) -> Calibration | None:
     backend = registry[machine]
     if not isinstance(backend, AerBackend) or backend.noise is None or backend.noise.target is None:
         return None
-    spec = circuit_for(run.experiment.model, len(run.run["classes"]))
-    angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
-    program = compile_program(backend, angles.circuit, angles.params, spec.observables)
+    program = compiled(run, backend)
     entry = registry.file.backends[machine]
     factor = entry.noise_factor if isinstance(entry, AerEntry) else 1.0
     rates = find_calibration(machine, registry).scaled(factor)  # as they acted

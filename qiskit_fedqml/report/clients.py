@@ -1,21 +1,32 @@
 """What each client did: its rounds and its losses, as a table and as panels."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from math import ceil
+from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
 from qiskit_fedqml.records import ClientRecord, RoundRecord
-from qiskit_fedqml.report.drawing import Mark, Panel, count_rounds, new_figure
+from qiskit_fedqml.report.drawing import MOST_MARKS, Mark, Panel, count_rounds, new_figure
+from qiskit_fedqml.report.naming import NO_CIRCUIT, machine_name
+from qiskit_fedqml.report.shares import share_of_average
 from qiskit_fedqml.results import RunResult
 from qiskit_fedqml.tables import duration
 
 Row = dict[str, str]
 
+_LOOKS: Mapping[str, Mapping[str, object]] = {
+    "ok": {"marker": "o", "markersize": 3.2, "markeredgewidth": 0},
+    "tested": {"marker": "o", "markersize": 4.2, "markeredgewidth": 1, "markerfacecolor": "none"},
+    "lost": {"marker": "x", "markersize": 4.2, "markeredgewidth": 1.2},
+}
+"""How a client is drawn, by what came of its work."""
+
 
 def client_rows(runs: Mapping[str, RunResult]) -> list[Row]:
     """Return a row for each client of each run that took part in a round."""
     return [
-        _row(name, [c for record in run.rounds for c in record.clients if c.id == client])
+        _row(name, run, [c for record in run.rounds for c in record.clients if c.id == client])
         for name, run in runs.items()
         for client in sorted({c.id for record in run.rounds for c in record.clients})
     ]
@@ -35,8 +46,8 @@ def client_panels(run: RunResult, name: str, colours: Mapping[str, str], slug: s
         _panel(
             run,
             f"client_losses_{slug}",
-            f"Each client's training loss: {name}",
-            "Training loss",
+            f"Each client's loss: {name}",
+            "Loss",
             lambda client: client.train_loss,
             colours,
         ),
@@ -47,19 +58,20 @@ def _id(client: ClientRecord) -> float:
     return client.id
 
 
-def _row(run: str, times: list[ClientRecord]) -> Row:
+def _row(name: str, run: RunResult, times: list[ClientRecord]) -> Row:
     first, last = times[0], times[-1]
     losses = [client.train_loss for client in times if client.train_loss is not None]
     lost = [client.status for client in times if client.status not in {"ok", "tested"}]
     return {
-        "Run": run,
+        "Run": name,
         "Client": str(last.id),
-        "Machine": ", ".join(dict.fromkeys(client.backend for client in times)),
+        "Machine": ", ".join(dict.fromkeys(machine_name(run, client.backend) for client in times)),
         "Examples": f"{last.examples:,}",
         "Rounds": str(len(times)),
         "First loss": f"{losses[0]:.4f}" if losses else "–",
         "Last loss": f"{losses[-1]:.4f}" if losses else "–",
         "Accuracy there": "–" if last.accuracy is None else f"{last.accuracy:.2%}",
+        "Share of average": share_of_average(run, lambda client: client.id == last.id),
         "Time": duration(sum(client.seconds for client in times)),
         "Not averaged": f"{len(lost)}: {lost[-1]}" if lost else ("only tests" if first.status == "tested" else "–"),
     }
@@ -74,29 +86,49 @@ def _panel(
     colours: Mapping[str, str],
 ) -> Panel:
     figure, axis = new_figure()
-    used = {client.backend for record in run.rounds for client in record.clients}
+    rounds, step = _thinned(run.rounds)
+    points = [(r, c, y) for r in rounds for c in r.clients if (y := value(c)) is not None]
+    used = {machine_name(run, client.backend) for record in run.rounds for client in record.clients}
     legend = {name: colour for name, colour in colours.items() if name in used}
-    marks = []
     for name, colour in legend.items():
-        points = [
-            (record, client, y)
-            for record in run.rounds
-            for client in record.clients
-            if client.backend == name and (y := value(client)) is not None
-        ]
-        x = [record.round for record, _, _ in points]
-        axis.plot(x, [y for _, _, y in points], "o", color=colour, markersize=3.2, markeredgewidth=0)
-        marks += [Mark(record.round, y, _text(record, client)) for record, client, y in points]
+        for outcome, look in _LOOKS.items():
+            at = [(r.round, y) for r, c, y in points if (machine_name(run, c.backend), _outcome(c)) == (name, outcome)]
+            shape: Any = {"color": colour, "linestyle": "", **look}
+            axis.plot([x for x, _ in at], [y for _, y in at], **shape)
+    marks = [Mark(record.round, y, _text(run, record, client)) for record, client, y in points]
     axis.set_ylabel(label)
     axis.margins(x=0.03, y=0.08)
     count_rounds(axis)
     if value is _id:
         axis.set_ylim(-0.5, run.experiment.federation.clients - 0.5)
         axis.yaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-    return Panel(slug, title, figure, legend, marks)
+    outcomes = {_outcome(client) for _, client, _ in points}
+    return Panel(slug, title, figure, legend, marks, note=_note(outcomes, step, is_loss=value is not _id))
 
 
-def _text(record: RoundRecord, client: ClientRecord) -> str:
+def _thinned(rounds: Sequence[RoundRecord]) -> tuple[Sequence[RoundRecord], int]:
+    """Return one round in so many that there are not too many marks, the last one among them, and this number."""
+    step = max(1, ceil(sum(len(record.clients) for record in rounds) / MOST_MARKS))
+    return rounds[::-1][::step][::-1], step
+
+
+def _outcome(client: ClientRecord) -> str:
+    return client.status if client.status in {"ok", "tested"} else "lost"
+
+
+def _note(outcomes: Collection[str], step: int, *, is_loss: bool) -> str:
+    told = []
+    if "tested" in outcomes:
+        what = "the global model's loss at a client that only tests" if is_loss else "only tested the global model"
+        told.append(f"Hollow: {what}.")
+    told += ["Crosses: failed or refused, not averaged."] if "lost" in outcomes else []
+    told += [f"One round in {step} is shown."] if step > 1 else []
+    return " ".join(told)
+
+
+def _text(run: RunResult, record: RoundRecord, client: ClientRecord) -> str:
     loss = "no loss" if client.train_loss is None else f"loss {client.train_loss:.4f}"
     outcome = "" if client.status == "ok" else f", {client.status}"
-    return f"Round {record.round}, client {client.id} on {client.backend}: {loss}{outcome}"
+    machine = machine_name(run, client.backend)
+    where = "" if machine == NO_CIRCUIT else f" on {machine}"
+    return f"Round {record.round}, client {client.id}{where}: {loss}{outcome}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from qiskit_fedqml.backends.entries import IBMEntry
 from qiskit_fedqml.backends.submission import Submission
 from qiskit_fedqml.results import RunResult
-from qiskit_fedqml.tables import duration
+from qiskit_fedqml.tables import duration, gibibytes
 
 Row = dict[str, str]
 
@@ -22,10 +22,10 @@ def cost_rows(runs: Mapping[str, RunResult]) -> list[Row]:
             "Rounds": str(len(run.rounds)),
             "Time": duration(sum(record.seconds for record in run.rounds)),
             "of it tests": duration(sum(record.evaluation_seconds for record in run.rounds)),
-            "Peak memory": _bytes(max(record.peak_memory_bytes or 0 for record in run.rounds)),
+            "Peak memory": gibibytes(max(record.peak_memory_bytes or 0 for record in run.rounds)),
             "Examples": f"{sum(record.examples for record in run.rounds):,}",
-            "Circuits": f"{sum(record.circuits for record in run.rounds):,}",
-            "Executions": f"{sum(record.executions for record in run.rounds):,}",
+            "Clients' circuits": f"{sum(record.circuits for record in run.rounds):,}",
+            "Clients' executions": f"{sum(record.executions for record in run.rounds):,}",
             "To the centre": _bytes(sum(record.bytes_up for record in run.rounds)),
             "To the clients": _bytes(sum(record.bytes_down for record in run.rounds)),
         }
@@ -56,11 +56,19 @@ def device_rows(name: str, run: RunResult, submissions: Sequence[Submission]) ->
                 "Circuits": f"{sum(s.circuits for s in sent):,}",
                 "Executions": f"{sum(s.executions for s in sent):,}",
                 "QPU time planned": duration(sum(s.planned_seconds for s in sent)),
-                "QPU time reported": duration(sum(reported)) if reported else "–",
+                "QPU time reported": _reported(reported, len(sent)),
                 "Price": _price(entry.price_per_minute if isinstance(entry, IBMEntry) else None, sent),
             }
         )
     return rows
+
+
+def _reported(seconds: Sequence[float], num_jobs: int) -> str:
+    """Return the QPU time that the service reported, and of how many jobs where it did not of all."""
+    if not seconds:
+        return "–"
+    of_jobs = "" if len(seconds) == num_jobs else f" of {len(seconds):,} of {num_jobs:,} jobs"
+    return f"{duration(sum(seconds))}{of_jobs}"
 
 
 def _price(per_minute: float | None, sent: Sequence[Submission]) -> str:
@@ -70,7 +78,8 @@ def _price(per_minute: float | None, sent: Sequence[Submission]) -> str:
     price = f"US$ {per_minute / 60 * sum(s.charged_seconds for s in sent):,.2f}"
     if all(s.account is None for s in sent):
         return f"{price} if sent"
-    return price if all(s.reported_seconds is not None for s in sent) else f"{price}, in part planned"
+    is_known = all(s.reported_seconds is not None and not s.has_uncertain_duplicates for s in sent)
+    return price if is_known else f"{price}, in part planned"
 
 
 def _bytes(count: float) -> str:

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qiskit_fedqml.records import RoundRecord
-from qiskit_fedqml.report.drawing import Mark, Panel, colours, count_rounds, new_figure
+from qiskit_fedqml.report.drawing import Mark, Panel, colours, count_rounds, dashes, new_figure
+from qiskit_fedqml.report.table import has_validation, validation_columns
 from qiskit_fedqml.results import RunResult
 from qiskit_fedqml.tables import duration
 
@@ -82,12 +84,14 @@ def curve_panels(runs: Mapping[str, RunResult]) -> list[Panel]:
         marks = _draw(axis, curve, runs)
         by = "by examples processed" if curve.by_examples else "by round"
         title = f"{curve.title} {by}, in {curve.unit}" if curve.unit else f"{curve.title} {by}"
-        panels.append(Panel(curve.name, title, figure, colours(list(runs)), marks))
+        names = list(runs)
+        panels.append(Panel(curve.name, title, figure, colours(names), marks, dashes(names)))
     return panels
 
 
 def round_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
     """Return the curves as a table, a row for each round of each run."""
+    any_validation = has_validation(runs)
     return [
         {
             "Run": name,
@@ -95,6 +99,7 @@ def round_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
             "Training loss": "–" if record.train_loss is None else f"{record.train_loss:.4f}",
             "Testing loss": f"{record.test_loss:.4f}",
             "Testing accuracy": f"{record.test_accuracy:.2%}",
+            **validation_columns(record, any_validation=any_validation),
             **{f"on {other}": f"{tested['test_accuracy']:.2%}" for other, tested in record.evaluations.items()},
             "Examples": f"{record.examples:,}",
             "Time": duration(record.seconds),
@@ -114,11 +119,12 @@ def _tested_on(backend: str) -> _Curve:
 
 
 def _draw(axis: Axes, curve: _Curve, runs: Mapping[str, RunResult]) -> list[Mark]:
-    marks = []
+    marks, patterns = [], dashes(list(runs))
     for (name, colour), run in zip(colours(list(runs)).items(), runs.values(), strict=True):
         x, y = curve.x(run), curve.y(run)
         marker = "o" if len(x) < 15 else None
-        axis.plot(x, y, label=name, color=colour, linewidth=1.6, marker=marker, markersize=3)
+        look: Any = {"color": colour, "linestyle": patterns[name], "linewidth": 1.6}
+        axis.plot(x, y, label=name, marker=marker, markersize=3, **look)
         marks += _marks(run.rounds, x, y, name, curve)
     if curve.by_examples:
         axis.set_xlabel("Examples processed")

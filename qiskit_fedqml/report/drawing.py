@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
@@ -23,7 +24,14 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6
 INK = "#0a0b0c"
 """Text and axes: black enough on paper, and a colour that nothing else has, so that a page can put its own in place."""
 
+DASHES = ("-", "--", ":", "-.")
+"""Lines of the first, second, … seven names, so that names with the same colour differ."""
+
+MOST_MARKS = 2000
+"""Above this many marks a panel thins them: a reader can tell no more apart, and the page would weigh too much."""
+
 _WIDTH_INCHES = 5.0  # 360 points, a phone's width: text of 10 points is as readable there as the page's own
+_LINE_LENGTH = 58  # characters of a title
 _STYLE: Any = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
     **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 10),
@@ -54,6 +62,8 @@ class Panel:
         figure: The figure, without a legend.
         legend: Colours by what they stand for.
         marks: Points with their values in words.
+        dashes: Dash patterns by what they stand for, of lines that are not solid.
+        note: What else a reader must know to read it.
     """
 
     name: str
@@ -61,6 +71,8 @@ class Panel:
     figure: Figure
     legend: Mapping[str, str] = field(default_factory=dict)
     marks: Sequence[Mark] = ()
+    dashes: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def axis(self) -> Axes:
@@ -90,13 +102,18 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
 
 
+def dashes(names: Sequence[str]) -> dict[str, str]:
+    """Return a dash pattern for each name: another one each time that the colours begin again."""
+    return {name: DASHES[i // len(COLOURS) % len(DASHES)] for i, name in enumerate(names)}
+
+
 def save_panel(panel: Panel, folder: Path) -> list[Path]:
-    """Write a panel with title and legend, to stand alone, as PNG and SVG; return both paths.
+    """Write a panel with title, note and legend, to stand alone, as PNG and SVG; return both paths.
 
     Raises:
         ResultError: A file cannot be written.
     """
-    title = panel.axis.set_title(panel.title, fontsize=11, loc="left")
+    title = panel.axis.set_title("\n".join([panel.title, *wrap(panel.note, _LINE_LENGTH)]), fontsize=11, loc="left")
     legend = _add_legend(panel) if panel.legend else None
     try:
         return save_figure(panel.figure, folder / panel.name, dpi=200)
@@ -107,10 +124,18 @@ def save_panel(panel: Panel, folder: Path) -> list[Path]:
 
 
 def _add_legend(panel: Panel) -> Legend:
-    swatches = [Line2D([], [], color=colour, linewidth=5) for colour in panel.legend.values()]
+    looks: dict[str, Any] = {
+        name: {"linewidth": 2, "linestyle": dash} for name, dash in panel.dashes.items() if dash != DASHES[0]
+    }
+    swatches = [Line2D([], [], color=c, **looks.get(name, {"linewidth": 5})) for name, c in panel.legend.items()]
     columns = 1 if any(len(name) > 24 for name in panel.legend) else 2
     return panel.figure.legend(
-        swatches, list(panel.legend), loc="outside lower left", ncols=columns, frameon=False, handlelength=1
+        swatches,
+        list(panel.legend),
+        loc="outside lower left",
+        ncols=columns,
+        frameon=False,
+        handlelength=2 if looks else 1,
     )
 
 

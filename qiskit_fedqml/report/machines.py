@@ -1,16 +1,35 @@
 """The array of machines: what each one is, and its share of the work."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.entries import AerEntry, BackendEntry, CalibrationFile, IBMEntry, StatedNoise
 from qiskit_fedqml.backends.registry import BackendRegistry
+from qiskit_fedqml.errors import FedQMLError
 from qiskit_fedqml.records import ClientRecord
-from qiskit_fedqml.report.calibrations import Calibration
+from qiskit_fedqml.report.calibrations import Calibration, compiled
+from qiskit_fedqml.report.shares import share_of_average
 from qiskit_fedqml.results import RunResult
 from qiskit_fedqml.tables import duration
 
 Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class StatedRates:
+    """The error rates of a machine whose noise is stated by rates, times its factor.
+
+    Args:
+        title: The machine, with the run's name where runs differ in it.
+        machine: The machine.
+        rows: A row for each rate.
+    """
+
+    title: str
+    machine: str
+    rows: list[Row]
 
 
 def machine_rows(name: str, run: RunResult, calibrations: Mapping[str, Calibration]) -> list[Row]:
@@ -38,23 +57,28 @@ def machine_rows(name: str, run: RunResult, calibrations: Mapping[str, Calibrati
                 "Made of": _made_of(entry, calibration),
                 "Calibrated": calibration.date[:10] if calibration else "–",
                 "Shots": "exact" if entry.shots is None else f"{entry.shots:,}",
-                "Success": _success(done, calibration),
+                "Success": _success(run, registry, machine, done, calibration),
                 "Clients": str(assigned.count(machine)),
-                **_share(done, total, run.experiment.federation.local_epochs),
+                **_work(done, total, run.experiment.federation.local_epochs),
+                "Share of average": _share(run, machine) if done else "–",
             }
         )
     return rows
 
 
-def rate_tables(runs: Mapping[str, RunResult]) -> dict[str, list[Row]]:
-    """Return the rates of each machine whose noise is stated by rates, times its factor; differing ones by run."""
-    tables: dict[str, list[Row]] = {}
+def rate_tables(runs: Mapping[str, RunResult]) -> list[StatedRates]:
+    """Return the rates of each machine whose noise is stated by rates; differing ones by run."""
+    tables: dict[str, StatedRates] = {}
     for name, run in runs.items():
+        if run.experiment.model.quantum == "classical":
+            continue
         for machine, entry in run.experiment.backends.backends.items():
             if isinstance(entry, AerEntry) and isinstance(entry.noise, StatedNoise):
                 rows = _rates(entry.noise, entry.noise_factor)
-                tables[machine if tables.get(machine, rows) == rows else f"{machine} ({name})"] = rows
-    return tables
+                is_new = machine in tables and tables[machine].rows != rows
+                title = f"{machine} ({name})" if is_new else machine
+                tables[title] = StatedRates(title, machine, rows)
+    return list(tables.values())
 
 
 def _rates(noise: StatedNoise, factor: float) -> list[Row]:
@@ -80,24 +104,41 @@ def _made_of(entry: BackendEntry, calibration: Calibration | None) -> str:
     if isinstance(entry.noise, str):
         return f"simulated, {entry.noise}{times}"
     if isinstance(entry.noise, CalibrationFile):
-        return f"simulated, {calibration.device if calibration else 'saved calibration'}{times}"
+        return f"simulated, {calibration.device if calibration else f'saved calibration{times}'}"
     return f"simulated, stated rates{times}"
 
 
-def _success(done: list[ClientRecord], calibration: Calibration | None) -> str:
-    """Return the success probability that clients recorded last, or else what the calibration says."""
+def _success(
+    run: RunResult,
+    registry: BackendRegistry,
+    machine: str,
+    done: list[ClientRecord],
+    calibration: Calibration | None,
+) -> str:
+    """Return the success probability that clients recorded last, or else what it would have been for one."""
     recorded = [client.success_probability for client in done if client.success_probability is not None]
-    if calibration is not None:
-        recorded = recorded or [calibration.figures["success_probability"]]
-    return f"{recorded[-1]:.1%}" if recorded else "–"
+    if recorded:
+        return f"{recorded[-1]:.1%}"
+    if registry.is_queued(machine):
+        return f"{calibration.figures['success_probability']:.1%}" if calibration else "–"
+    try:
+        backend = registry[machine]
+        assert isinstance(backend, AerBackend)
+        return f"{backend.success_probability(compiled(run, backend)):.1%}"
+    except FedQMLError:  # the report shows what there is
+        return "–"
 
 
-def _share(done: list[ClientRecord], total_seconds: float, local_epochs: int) -> Row:
+def _work(done: list[ClientRecord], total_seconds: float, local_epochs: int) -> Row:
     trained = [client for client in done if not client.status.startswith("failed") and client.status != "tested"]
     seconds = sum(client.seconds for client in done)
     return {
         "Trainings": f"{len(trained):,}",
         "Examples": f"{sum(client.examples for client in trained) * local_epochs:,}",
         "Time": duration(seconds) if done else "–",
-        "Share": f"{seconds / total_seconds:.1%}" if done and total_seconds else "–",
+        "Share of time": f"{seconds / total_seconds:.1%}" if done and total_seconds else "–",
     }
+
+
+def _share(run: RunResult, machine: str) -> str:
+    return share_of_average(run, lambda client: client.backend == machine)

@@ -1,10 +1,14 @@
-"""What runs are called: by their folders, and in the names of files."""
+"""What runs are called, by their folders and in the names of files, and machines."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.results import RunResult
+
+NO_CIRCUIT = "no circuit"
+"""Where clients of a classical model work: each has a backend by the configuration, but uses none."""
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:
@@ -17,6 +21,11 @@ def run_names(folders: Sequence[Path]) -> list[str]:
     if len(set(paths)) != len(paths):
         raise ConfigurationError(f"Each result folder must be given once, but got {[str(path) for path in folders]}.")
     return [_shortest_name(path, [other for other in paths if other != path]) for path in paths]
+
+
+def machine_name(run: RunResult, backend: str) -> str:
+    """Return what a backend is called as the place of a run's work."""
+    return NO_CIRCUIT if run.experiment.model.quantum == "classical" else backend
 
 
 def file_names(names: Sequence[str]) -> list[str]:

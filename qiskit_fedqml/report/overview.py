@@ -60,8 +60,9 @@ def _origin(run: RunResult) -> Row:
 def _short(commit: str | None) -> str:
     if not commit:
         return "–"
-    digits, _, dirty = commit.partition("-")
-    return f"{digits[:12]}, with changes" if dirty else digits[:12]
+    described = commit.removesuffix("-dirty")
+    digits = described.rpartition("-g")[2][:12]  # records of old may begin with the last tag
+    return f"{digits}, with changes" if commit.endswith("-dirty") else digits
 
 
 def _kind(experiment: Experiment) -> str:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
@@ -20,14 +21,15 @@ from qiskit_fedqml.report.calibrations import calibrations, merged
 from qiskit_fedqml.report.clients import client_panels, client_rows
 from qiskit_fedqml.report.cost import cost_rows, device_rows
 from qiskit_fedqml.report.curves import curve_panels, round_rows
-from qiskit_fedqml.report.drawing import Panel, colours, save_panel, style
+from qiskit_fedqml.report.drawing import DASHES, Panel, colours, save_panel, style
 from qiskit_fedqml.report.inline import inline_svg, placed_marks, series_colour
 from qiskit_fedqml.report.machines import machine_rows, rate_tables
-from qiskit_fedqml.report.naming import file_names, run_names
+from qiskit_fedqml.report.naming import file_names, machine_name, run_names
 from qiskit_fedqml.report.table import table_rows
 from qiskit_fedqml.report.timeline import timeline_panel
 from qiskit_fedqml.results import RunFolder, RunResult
 
+_FIGURE = re.compile(r'<a href="figures/([^"/]+)">(?:PNG|SVG)</a>')
 _NUMBER = re.compile(r"(US\$ )?[+-]?\d[\d,.]*( ?[%µA-Za-z].*)?")
 
 
@@ -43,6 +45,8 @@ class _Panels:
 
 def write_report(folders: Sequence[Path], out: Path) -> Path:
     """Write ``report.html``, and ``figures/`` with each of its figures as PNG and SVG.
+
+    Of an earlier report there, the page is replaced and the figures that it links to are removed; other files stay.
 
     Args:
         folders: Result folders of runs, finished or not.
@@ -65,16 +69,32 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
         for panel in panels.all():
             save_panel(panel, out / "figures")
     page = out / "report.html"
+    earlier = _figures_of(page)
     try:
         write_text(page, html)
+        for figure in earlier - _figures_of(page):
+            figure.unlink(missing_ok=True)
     except OSError as error:
         raise ResultError(f"{page} cannot be written: {error.strerror}.") from error
     return page
 
 
+def _figures_of(page: Path) -> set[Path]:
+    """Return the figures that a report links to; none where there is no report, or nothing to be read."""
+    try:
+        text = page.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return set()
+    return {page.parent / "figures" / name for link in _FIGURE.findall(text) if _is_plain(name := unquote(link))}
+
+
+def _is_plain(name: str) -> bool:
+    return Path(name).name == name and Path(name).suffix in {".png", ".svg"}
+
+
 def machine_colours(runs: Mapping[str, RunResult]) -> dict[str, str]:
     """Return a colour for each machine, the same in all runs; those of clients come first."""
-    of_clients = [c.backend for run in runs.values() for r in run.rounds for c in r.clients]
+    of_clients = [machine_name(run, c.backend) for run in runs.values() for r in run.rounds for c in r.clients]
     in_files = [name for run in runs.values() for name in run.experiment.backends.backends]
     used = set(of_clients)
     return colours(sorted(dict.fromkeys([*in_files, *of_clients]), key=lambda name: name not in used))
@@ -102,7 +122,7 @@ def _page(runs: Mapping[str, RunResult], panels: _Panels) -> str:
             script_hash=b64encode(sha256(script.encode()).digest()).decode(),
             runs=runs,
             overview=overview,
-            table_of_runs=table_rows(runs),
+            table_of_runs=[_accuracy_first(row) for row in table_rows(runs)],
             rounds=round_rows(runs),
             panels=panels,
             machines=[row for name, run in runs.items() for row in machine_rows(name, run, known[name])],
@@ -119,6 +139,12 @@ def _page(runs: Mapping[str, RunResult], panels: _Panels) -> str:
     )
 
 
+def _accuracy_first(row: Mapping[str, str]) -> dict[str, str]:
+    """Put the accuracy beside the run's name, to be seen on a phone without scrolling."""
+    first = ("Scheme", "Testing accuracy")
+    return {**{column: row[column] for column in first}, **row}
+
+
 def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     functions: dict[str, Any] = {
@@ -126,6 +152,7 @@ def _environment() -> Environment:
         "marks": placed_marks,
         "breakable": lambda name: escape(name).replace("_", Markup("_<wbr>")),
         "series": series_colour,
+        "dash_class": lambda dash: f"dash-{DASHES.index(dash)}",
         "columns": lambda rows: list(dict.fromkeys(column for row in rows for column in row)),
         "is_numeric": _is_numeric,
     }

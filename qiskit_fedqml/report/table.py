@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from qiskit_fedqml.records import RoundRecord
+from qiskit_fedqml.report.naming import machine_name
 from qiskit_fedqml.results import RunResult
-from qiskit_fedqml.tables import duration
+from qiskit_fedqml.tables import duration, gibibytes
 
 
 def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
@@ -15,9 +17,11 @@ def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
     Returns:
         A row for each scheme and, where a run was tested on further backends, for each of these. Beside the last
         round's accuracy stand the mean of the last ten rounds (single rounds swing) where there are 20, and the best;
-        where devices were used, the QPU time that was charged, or else planned.
+        where runs had a tuning set, loss and accuracy there; where devices were used, the QPU time that was charged,
+        or else planned.
     """
     rows = []
+    any_validation = has_validation(runs)
     any_device = any(record.planned_seconds for run in runs.values() for record in run.rounds)
     for name, run in runs.items():
         last, peaks = run.rounds[-1], [record.peak_memory_bytes or 0 for record in run.rounds]
@@ -25,11 +29,12 @@ def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
         rows.append(
             {
                 "Scheme": name,
-                "Tested on": run.experiment.backends.assignment.server,
+                "Tested on": machine_name(run, run.experiment.backends.assignment.server),
                 "Training loss": "–" if last.train_loss is None else f"{last.train_loss:.4f}",
                 **_test_columns(last.test_loss, exact),
+                **validation_columns(last, any_validation=any_validation),
                 "Time": duration(sum(record.seconds for record in run.rounds)),
-                "Memory": f"{max(peaks) / 2**30:.1f} GiB" if any(peaks) else "–",
+                "Memory": gibibytes(max(peaks)),
                 **({"QPU time": _qpu_time(run)} if any_device else {}),
             }
         )
@@ -39,6 +44,22 @@ def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
             blank = dict.fromkeys(rows[-1], "")
             rows.append(blank | {"Scheme": name, "Tested on": backend, **columns})
     return rows
+
+
+def has_validation(runs: Mapping[str, RunResult]) -> bool:
+    """Return whether a run was tested on a tuning set."""
+    return any(record.validation_loss is not None for run in runs.values() for record in run.rounds)
+
+
+def validation_columns(record: RoundRecord, *, any_validation: bool) -> dict[str, str]:
+    """Return loss and accuracy on the tuning set; nothing where no run has one."""
+    if not any_validation:
+        return {}
+    loss, accuracy = record.validation_loss, record.validation_accuracy
+    return {
+        "Validation loss": "–" if loss is None else f"{loss:.4f}",
+        "Validation accuracy": "–" if accuracy is None else f"{accuracy:.2%}",
+    }
 
 
 def _qpu_time(run: RunResult) -> str:

@@ -1,15 +1,17 @@
 """When each client of each round worked, and on which machine."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 
 from qiskit_fedqml.backends.entries import IBMEntry
 from qiskit_fedqml.records import ClientRecord, RoundRecord
-from qiskit_fedqml.report.drawing import INK, Mark, Panel, new_figure
+from qiskit_fedqml.report.drawing import INK, MOST_MARKS, Mark, Panel, new_figure
+from qiskit_fedqml.report.naming import machine_name
 from qiskit_fedqml.results import RunResult
 from qiskit_fedqml.tables import duration
 
@@ -23,7 +25,7 @@ class Bar:
 
     Args:
         round: The round.
-        lane: The backend, or the centre.
+        lane: The machine, or the centre.
         start_seconds: After the run's start; breaks between rounds are not known, and left out.
         seconds: How long it took.
         text: What it was, in words.
@@ -42,7 +44,7 @@ def bars(run: RunResult) -> list[Bar]:
     """Return what clients and centre did, round after round."""
     found, begun = [], 0.0
     for record in run.rounds:
-        found += [_bar(record, client, begun + start) for client, start in _starts(run, record)]
+        found += [_bar(run, record, client, begun + start) for client, start in _starts(run, record)]
         if record.evaluation_seconds:
             start = begun + record.seconds - record.evaluation_seconds
             text = f"Round {record.round}, the centre's tests: {duration(record.evaluation_seconds)}"
@@ -51,8 +53,26 @@ def bars(run: RunResult) -> list[Bar]:
     return found
 
 
+def thinned(work: list[Bar], most: int = MOST_MARKS) -> tuple[list[Bar], int]:
+    """Join the bars of each machine and round, or of each machine and 2, 4, … rounds, where they are too many.
+
+    Args:
+        work: The bars.
+        most: How many are not too many.
+
+    Returns:
+        The bars, and how many rounds each one spans; 0 where none are joined.
+    """
+    if len(work) <= most:
+        return work, 0
+    num_rounds = 1
+    while len(joined := _joined(work, num_rounds)) > most and num_rounds < work[-1].round:
+        num_rounds *= 2
+    return joined, num_rounds
+
+
 def timeline_panel(run: RunResult, name: str, colours: Mapping[str, str], slug: str) -> Panel:
-    """Draw each machine's work over the time that the run took, a lane for each machine.
+    """Draw each machine's work over the time that the run took, a lane for each machine; thinned where it is much.
 
     Args:
         run: A run with at least one round.
@@ -60,7 +80,7 @@ def timeline_panel(run: RunResult, name: str, colours: Mapping[str, str], slug: 
         colours: A colour for each machine.
         slug: What the panel's files are called.
     """
-    work = bars(run)
+    work, num_rounds = thinned(bars(run))
     used = {bar.lane for bar in work}
     lanes = [*(lane for lane in colours if lane in used), *([CENTRE] if CENTRE in used else [])]
     unit, scale = _unit(sum(record.seconds for record in run.rounds))
@@ -69,17 +89,59 @@ def timeline_panel(run: RunResult, name: str, colours: Mapping[str, str], slug: 
     for place, lane in enumerate(lanes):
         of_lane = [bar for bar in work if bar.lane == lane]
         colour = colours.get(lane, INK)
-        for is_used, look in ((True, {"alpha": 0.85}), (False, {"alpha": 0.35, "hatch": "////"})):
-            chosen = [(b.start_seconds / scale, b.seconds / scale) for b in of_lane if b.is_used is is_used]
-            axis.broken_barh(chosen, (place - 0.36, 0.72), color=colour, linewidth=0.6, **look)
+        _draw_bars(axis, [b for b in of_lane if b.is_used], place, scale, to_rgba(colour, 0.85), colour)
+        _draw_bars(axis, [b for b in of_lane if not b.is_used], place, scale, to_rgba(colour, 0.35), INK, hatch="////")
         marks += [Mark((b.start_seconds + b.seconds / 2) / scale, place, b.text) for b in of_lane]
-    if len(run.rounds) <= _MOST_ROUNDS_WITH_LINES:
+    if has_lines := len(run.rounds) <= _MOST_ROUNDS_WITH_LINES:
         _draw_rounds(axis, run, scale)
     axis.set_yticks(range(len(lanes)), lanes)
     axis.set(xlabel=f"Time since the start ({unit})", ylim=(len(lanes) - 0.5, -0.5))
     axis.grid(visible=False, axis="y")
     axis.set_xlim(left=0)
-    return Panel(slug, f"Machines over time: {name}", figure, {}, marks)
+    note = _note(num_rounds, has_lines=has_lines, has_unused=not all(bar.is_used for bar in work))
+    return Panel(slug, f"Machines over time: {name}", figure, {}, marks, note=note)
+
+
+def _joined(work: Iterable[Bar], num_rounds: int) -> list[Bar]:
+    groups: defaultdict[tuple[str, int], list[Bar]] = defaultdict(list)
+    for bar in work:
+        groups[bar.lane, (bar.round - 1) // num_rounds].append(bar)
+    return [_join(group) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def _join(group: list[Bar]) -> Bar:
+    first, last = group[0].round, group[-1].round
+    start, end = min(b.start_seconds for b in group), max(b.start_seconds + b.seconds for b in group)
+    unused = sum(not b.is_used for b in group)
+    rounds = f"Round {first}" if first == last else f"Rounds {first} to {last}"
+    what = "tests of the centre" if group[0].lane == CENTRE else f"clients on {group[0].lane}"
+    text = f"{rounds}, {len(group)} {what}: {duration(sum(b.seconds for b in group))}"
+    lost = f", {unused} of them not used" if unused else ""
+    return replace(group[0], start_seconds=start, seconds=end - start, text=text + lost, is_used=unused < len(group))
+
+
+def _note(num_rounds: int, *, has_lines: bool, has_unused: bool) -> str:
+    told = []
+    if num_rounds:
+        rounds = "round" if num_rounds == 1 else f"{num_rounds} rounds"
+        told.append(f"One bar for each machine and {rounds}, from the first start to the last end.")
+    told += ["Hatched: nothing came of it."] if has_unused else []
+    told += ["Dashed lines end rounds."] if has_lines else []
+    return " ".join(told)
+
+
+def _draw_bars(
+    axis: Axes,
+    chosen: list[Bar],
+    place: int,
+    scale: float,
+    fill: tuple[float, float, float, float],
+    edge: str,
+    hatch: str | None = None,
+) -> None:
+    """Draw bars of one look in a lane; a hatch has the colour of the edge."""
+    spans = [(bar.start_seconds / scale, bar.seconds / scale) for bar in chosen]
+    axis.broken_barh(spans, (place - 0.36, 0.72), facecolor=fill, edgecolor=edge, linewidth=0.6, hatch=hatch)
 
 
 def _starts(run: RunResult, record: RoundRecord) -> Iterator[tuple[ClientRecord, float]]:
@@ -96,10 +158,11 @@ def _starts(run: RunResult, record: RoundRecord) -> Iterator[tuple[ClientRecord,
         yield client, start
 
 
-def _bar(record: RoundRecord, client: ClientRecord, start: float) -> Bar:
+def _bar(run: RunResult, record: RoundRecord, client: ClientRecord, start: float) -> Bar:
+    lane = machine_name(run, client.backend)
     outcome = "" if client.status == "ok" else f", {client.status}"
-    text = f"Round {record.round}, client {client.id} on {client.backend}: {duration(client.seconds)}{outcome}"
-    return Bar(record.round, client.backend, start, client.seconds, text, client.status in {"ok", "tested"})
+    text = f"Round {record.round}, client {client.id} on {lane}: {duration(client.seconds)}{outcome}"
+    return Bar(record.round, lane, start, client.seconds, text, client.status in {"ok", "tested"})
 
 
 def _draw_rounds(axis: Axes, run: RunResult, scale: float) -> None:

@@ -30,6 +30,7 @@ def test_page_shows_everything_of_each_run(page):
         assert words in text
     headings = [a["id"] for tag, a in outline.tags if tag == "section"]
     assert headings == ["results", "curves", "machines", "timeline", "cost", "clients", "configuration"]
+    assert not re.search(r"<th[^>]*></th>", page.read_text(encoding="utf-8"))
     assert all(a.get("scope") in {"col", "row"} for tag, a in outline.tags if tag == "th")
     assert all(a.get("aria-label") for tag, a in outline.tags if tag == "svg")
 
@@ -72,6 +73,17 @@ def test_same_results_give_same_bytes(page, folders, tmp_path, monkeypatch, caps
     files = [path.relative_to(page.parent) for path in page.parent.rglob("*.*")]
     assert len(files) == 1 + 2 * 10
     assert all((tmp_path / "new" / name).read_bytes() == (page.parent / name).read_bytes() for name in files)
+
+
+def test_figures_of_an_earlier_report_are_removed_and_nothing_else(folders, tmp_path):
+    write_report(folders, tmp_path)
+    kept = tmp_path / "figures" / "timeline_mine.png"
+    kept.touch()
+    write_report(folders[1:], tmp_path)
+    linked = Outline((tmp_path / "report.html").read_text(encoding="utf-8"))
+    names = {a["href"] for tag, a in linked.tags if tag == "a" and a["href"].startswith("figures/")}
+    there = {f"figures/{path.name}" for path in (tmp_path / "figures").iterdir()}
+    assert there == names | {"figures/timeline_mine.png"}
 
 
 def test_mistakes_end_in_one_sentence(folders, tmp_path):

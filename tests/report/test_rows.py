@@ -4,16 +4,21 @@ from itertools import pairwise
 import pytest
 
 from qiskit_fedqml import RunResult, run_federation
+from qiskit_fedqml.backends.calibration import fake_calibration
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.submission import Submission
 from qiskit_fedqml.experiment import Experiment
+from qiskit_fedqml.jobs import job_sentence
 from qiskit_fedqml.report.calibrations import calibrations, merged
 from qiskit_fedqml.report.clients import client_rows
 from qiskit_fedqml.report.cost import cost_rows, device_rows
+from qiskit_fedqml.report.curves import round_rows
 from qiskit_fedqml.report.machines import machine_rows, rate_tables
 from qiskit_fedqml.report.naming import file_names, run_names
-from qiskit_fedqml.report.overview import sentence
+from qiskit_fedqml.report.overview import origin_rows, sentence
+from qiskit_fedqml.report.table import table_rows
 from qiskit_fedqml.report.timeline import CENTRE, bars
+from qiskit_fedqml.tables import duration
 from tests.conftest import TINY, make_tiny
 
 
@@ -24,8 +29,11 @@ def test_machines_share_all_the_work(run):
     assert sum(int(row["Examples"]) for row in rows.values()) == sum(r.examples for r in run.rounds)
     assert rows["stated"]["Success"] == f"{0.8**2:.1%}"  # two qubits are read
     assert rows["manila"]["Made of"] == "simulated, FakeManilaV2"
-    assert rows["ideal"]["Share"] == rows["ideal"]["Success"] == "–"
-    assert rate_tables({"A": run})["stated"][-1] == {"Error": "Reads 0 for 1", "Rate": "20.000%"}
+    assert rows["ideal"]["Share of time"] == rows["ideal"]["Share of average"] == "–"
+    assert rows["ideal"]["Success"] == "100.0%"
+    shares = [row["Share of average"].removesuffix("%") for row in rows.values() if row["Machine"] != "ideal"]
+    assert sum(map(float, shares)) == pytest.approx(100, abs=0.2)
+    assert rate_tables({"A": run})[0].rows[-1] == {"Error": "Reads 0 for 1", "Rate": "20.000%"}
 
 
 def test_calibration_is_of_the_qubits_used(run):
@@ -36,6 +44,8 @@ def test_calibration_is_of_the_qubits_used(run):
     assert all(row["T1"].endswith(" µs") and row["Readout error"].endswith("%") for row in rows)
     both = merged({"A": {"manila": manila}, "B": {"manila": dataclasses.replace(manila, runs=("B",))}})
     assert [c.runs for c in both] == [("A", "B")]
+    other = dataclasses.replace(manila, device=f"{manila.device}, error rates × 2")
+    assert len(merged({"A": {"manila": manila}, "B": {"manila": other}})) == 2
 
 
 def test_bars_follow_each_other(run):
@@ -64,7 +74,7 @@ def test_devices_work_beside_each_other_and_recorded_starts_are_taken(run):
 
 def test_cost_sums_rounds_and_prices_jobs(run):
     row = cost_rows({"A": run})[0]
-    assert row["Circuits"] == f"{sum(r.circuits for r in run.rounds):,}"
+    assert row["Clients' circuits"] == f"{sum(r.circuits for r in run.rounds):,}"
     price = {"type": "ibm", "device": "ibm_torino", "shots": 8, "price_per_minute": 60}
     experiment = Experiment.model_validate(
         {**TINY, "backends": {"backends": {"ideal": {"type": "aer"}, "torino": price}}}
@@ -79,6 +89,15 @@ def test_cost_sums_rounds_and_prices_jobs(run):
     assert [(r["Jobs"], r["QPU time planned"], r["QPU time reported"], r["Price"]) for r in rows] == [
         ("1", "10.0 s", "12.0 s", "US$ 12.00")
     ]
+    told = "1 job, 0 of them still open, 0 duplicates; 10.0 s of QPU time planned."
+    assert job_sentence([job]) == f"{told} The service reported 12.0 s for 1 job, +20.0% of the plan."
+    unknown = dataclasses.replace(job, tag="unknown", reported_seconds=None)
+    assert job_sentence([unknown]) == told
+    row = device_rows("A", dataclasses.replace(run, experiment=experiment), [job, unknown])[0]
+    assert (row["QPU time reported"], row["Price"]) == ("12.0 s of 1 of 2 jobs", "US$ 22.00, in part planned")
+    doubled = dataclasses.replace(job, duplicates={"again": "unknown"})
+    row = device_rows("A", dataclasses.replace(run, experiment=experiment), [doubled])[0]
+    assert row["Price"] == "US$ 22.00, in part planned"
 
 
 def test_names_tell_runs_apart(tmp_path):
@@ -92,6 +111,47 @@ def test_sentence(run):
         "One run of federated training of a hybrid model with a circuit of 2 qubits and 1 layer on digits (2 classes), "
         "tested by the centre after each round."
     )
+
+
+@pytest.mark.parametrize(
+    ("recorded", "shown"),
+    [
+        (None, "–"),
+        ("0123456789abcdef", "0123456789ab"),
+        ("0123456789abcdef-dirty", "0123456789ab, with changes"),
+        ("v1-beta-3-g0123456789abcdef", "0123456789ab"),
+    ],
+)
+def test_commit_is_short(run, recorded, shown):
+    made = dataclasses.replace(run, run={**run.run, "git_commit": recorded})
+    assert next(row["A"] for row in origin_rows({"A": made}) if row[""] == "Commit") == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.0, "0.0 s"), (0.04, "40 ms"), (3.21, "3.2 s"), (59.94, "59.9 s"), (59.97, "1 min 0 s"), (3599.7, "1 h 0 min")],
+)
+def test_durations_are_easy_to_read(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_tuning_set_has_columns_where_there_is_one(run):
+    tuned = dataclasses.replace(run.rounds[-1], validation_loss=0.5, validation_accuracy=0.75)
+    both = {"A": dataclasses.replace(run, rounds=(*run.rounds[:-1], tuned)), "B": run}
+    shown = [(row["Validation loss"], row["Validation accuracy"]) for row in table_rows(both) if row["Training loss"]]
+    assert shown == [("0.5000", "75.00%"), ("–", "–")]
+    assert round_rows(both)[2]["Validation accuracy"] == "75.00%"
+    assert "Validation loss" not in {**table_rows({"B": run})[0], **round_rows({"B": run})[0]}
+
+
+def test_noise_factor_of_a_saved_calibration_is_said_once(run, tmp_path):
+    fake_calibration("FakeManilaV2").save(tmp_path / "saved.json")
+    entry = {"type": "aer", "noise": {"calibration": str(tmp_path / "saved.json")}, "noise_factor": 2.0}
+    backends = {"backends": {"ideal": {"type": "aer"}, "m": entry}}
+    made = dataclasses.replace(run, experiment=make_tiny(backends=backends))
+    rows = machine_rows("A", made, calibrations("A", made))
+    assert rows[1]["Made of"] == "simulated, fake_manila, error rates × 2"
+    assert rows[1]["Success"] != "–"  # although no client was there
 
 
 def test_noise_factor_is_said_and_acts_on_the_figures():
