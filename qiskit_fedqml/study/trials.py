@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError
+from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError, TrainingError
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.federation import resume_federation, run_federation
 from qiskit_fedqml.preparation import prepare_data
@@ -102,6 +103,7 @@ def run_trials(
     Raises:
         ConfigurationError: Two trials have the same folder, or ``processes`` is not a number from 1.
         ResultError: A folder holds another configuration than its trial.
+        TrainingError: A trial's process died.
         FedQMLError: What a run raises, with the trial's name.
     """
     if processes < 1:
@@ -166,7 +168,14 @@ def _run_all(
     futures = {pool.submit(_run, trial, out, keep_models): trial for trial in trials}
     try:
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            try:
+                run = future.result()
+            except BrokenProcessPool as error:
+                raise TrainingError(
+                    f"{futures[future].scheme}, seed {futures[future].seed}: its process died, perhaps for want of "
+                    "memory; started again, the study goes on."
+                ) from error
+            yield futures[future], run
     except BaseException:
         workers = list((pool._processes or {}).values())  # the pool has no public way to stop what runs
         pool.shutdown(wait=False, cancel_futures=True)

@@ -12,7 +12,8 @@ def test_whole_reproduction_in_small_and_restarted(script, tmp_path, monkeypatch
     small = ["federation.rounds=2", "federation.clients=10", "data.test_fraction=0.7", "data.classes=[0,1]"]
     settings = [a for s in small for a in ("--set", s)]
     out = tmp_path / "out"
-    arguments = [str(tmp_path / "planes_vs_cars_small.yaml"), "--out", str(out), *settings]
+    without = ["--without", "Federated, E = 2", "Federated, E = 4"]
+    arguments = [str(tmp_path / "planes_vs_cars_small.yaml"), "--out", str(out), *without, *settings]
     monkeypatch.setattr(sys, "argv", ["", *arguments])
     script.main()
     folder = out / "planes_vs_cars_small"
