@@ -36,7 +36,7 @@ def learning_panels(panels: Mapping[str, Runs], title: str) -> Figure:
         _band(axis, runs, lambda r: r.test_loss, _TESTING, "-")
         _band(right, runs, lambda r: 100 * r.test_accuracy, _ACCURACY, "-")
         final = np.mean([run.rounds[-1].test_accuracy for run in runs.values()])
-        axis.set_title(f"{name}: {final:.2%}", fontsize=11)
+        axis.set_title(f"{name}: {final:.2%} in the end", fontsize=11)
         one_client = all(run.experiment.federation.clients == 1 for run in runs.values())
         axis.set(xlabel="Epoch" if one_client else "Round", ylabel="Loss")
         right.set_ylabel("Testing accuracy (%)", color=_ACCURACY)

@@ -56,7 +56,7 @@ class LinearProbe:
         asked = experiment.model_dump(mode="json", include={"seed", "data", "features"})
         if kept is not None and kept.exists():
             found = json.loads(kept.read_text(encoding="utf-8"))
-            if found["of"] == asked:
+            if found.get("of") == asked:
                 return cls(**found["probe"])
         probe = _train(experiment)
         if kept is not None:
