@@ -108,6 +108,7 @@ def test_run_over_http_equals_its_rehearsal(server, experiment, tmp_path):
     assert loaded.rounds == over_http.rounds
 
 
+@pytest.mark.slow
 def test_plan_is_what_the_server_counts(server, experiment, tmp_path):
     """Uneven batches, two epochs, SPSA on one device, tests of the centre on the other."""
     planned = experiment(
@@ -137,6 +138,7 @@ def test_plan_is_what_the_server_counts(server, experiment, tmp_path):
     json.dumps(plan.as_json())
 
 
+@pytest.mark.slow
 def test_clients_that_only_test(server, experiment, tmp_path):
     result = run_federation(experiment(entries={"nairobi": {"task": "evaluate"}}), tmp_path / "run")
     tested = result.rounds[0].clients[1]
@@ -203,6 +205,7 @@ def test_observer_that_fails_stops_the_threads(server, experiment, tmp_path):
     assert same_model(resume_federation(tmp_path / "run"), rehearsed)
 
 
+@pytest.mark.slow
 def test_evaluation_of_a_finished_run_on_a_device(server, experiment, tmp_path, monkeypatch, capsys):
     """A job that outlives its process is taken up by the next call."""
     waiting = {"waiting": {"poll_seconds": 0.1, "queue_seconds": 0.3}}
@@ -225,6 +228,7 @@ def test_evaluation_of_a_finished_run_on_a_device(server, experiment, tmp_path, 
     assert [receipt["job_id"] for receipt in told["receipts"]] == [server.jobs[-1].id]
 
 
+@pytest.mark.slow
 def test_budget_stops_the_run_which_then_goes_on(server, experiment, tmp_path):
     whole = run_federation(experiment(), tmp_path / "whole")
     num_jobs = len(server.jobs)
@@ -239,6 +243,7 @@ def test_budget_stops_the_run_which_then_goes_on(server, experiment, tmp_path):
     assert RunResult.load(tmp_path / "short").experiment.backends.budget_seconds == spent + 1
 
 
+@pytest.mark.slow
 def test_folder_of_a_run_that_goes_on_is_left_alone(server, experiment, tmp_path):
     class Nosy(Silent):
         def round_finished(self, record):
