@@ -76,7 +76,7 @@ def main() -> None:
     write_study(study, out)
     rows = [row for situation in SITUATIONS for row in table(study, situation)]
     write_csv(rows, out / "table.csv")
-    save_figure(gain_figure(study, path.stem.replace("_", " ")), out / "gains")
+    save_figure(gain_figure(study, path.stem.replace("_", " ").capitalize()), out / "gains")
     text = "\n".join(f"## {situation}\n\n{markdown_table(table(study, situation))}" for situation in SITUATIONS)
     text += _ABOUT.format(seeds=arguments.seeds)
     write_text(out / "results.md", text)

@@ -111,7 +111,7 @@ def run_study(path: Path, overrides: Mapping[str, Any], out: Path, *, seeds: int
     write_csv(rows, out / "table.csv")
     write_csv(client_rows(study), out / "clients.csv")
     qualities = gradient_study(base, out / "gradients.jsonl")
-    title = path.stem.replace("_", " ")
+    title = path.stem.replace("_", " ").capitalize()
     save_figure(gap_figure(study, title), out / "gaps")
     save_figure(client_figure(study, title), out / "clients")
     save_figure(gradient_figure(qualities, title), out / "gradients")
@@ -267,14 +267,11 @@ def client_figure(study: Study, title: str) -> Figure:
             axis.plot([place - 0.35, place + 0.35], [np.mean(added)] * 2, color=COLOURS[1], linewidth=2)
         labels = [f"{machine}\n{chances[machine]:.2f}" for machine in machines]
         axis.set(title=f"{title}, {scheme.lower()}", xticks=range(len(machines)), xticklabels=labels)
-        axis.set_xlabel(
-            "Machine and its estimated success probability (points: clients of all seeds, in order; bar: mean)"
-        )
-        axis.xaxis.label.set_size(8)
         axis.axhline(0, color="0.4", linewidth=1, linestyle="--")
         axis.grid(alpha=0.3, linewidth=0.6, axis="y")
         axis.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("Client's training loss less noiseless")
+    figure.supxlabel("Machine and its success probability (points: clients of all seeds, in order; bar: mean)", size=10)
     return figure
 
 
