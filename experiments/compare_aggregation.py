@@ -22,10 +22,11 @@ from qiskit_fedqml import FedQMLError, RunResult, load_experiment
 from qiskit_fedqml.experiment import parse_override
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.drawing import save_figure
+from qiskit_fedqml.study.arguments import add_settings, add_study_arguments
 from qiskit_fedqml.study.figures import interval_rows
 from qiskit_fedqml.study.statistics import Interval, differ_by_holm, in_points, mean_interval, paired_difference
 from qiskit_fedqml.study.summary import settled_accuracy, write_csv, write_study
-from qiskit_fedqml.study.trials import Study, Trial, positive, run_trials
+from qiskit_fedqml.study.trials import Study, Trial, run_trials
 from qiskit_fedqml.tables import markdown_table
 
 HERE = Path(__file__).resolve().parent
@@ -136,10 +137,8 @@ def _tell(trial: Trial, run: RunResult, done: int, total: int) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare aggregations under a skewed array and under label skew.")
     parser.add_argument("experiment", help="experiment file, such as digits")
-    parser.add_argument("--out", type=Path, default=Path("results/compare_aggregation"), help="where results go")
-    parser.add_argument("--seeds", type=positive, default=5, help="how many seeds (default: 5)")
-    parser.add_argument("--processes", type=positive, default=1, help="runs at a time (default: 1)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in `fedqml run`")
+    add_study_arguments(parser, out="results/compare_aggregation", seeds=5)
+    add_settings(parser)
     return parser.parse_args()
 
 

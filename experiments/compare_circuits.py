@@ -25,10 +25,11 @@ from qiskit_fedqml.files import write_text
 from qiskit_fedqml.inference import evaluate_model
 from qiskit_fedqml.models import circuit_for
 from qiskit_fedqml.report.drawing import save_figure
+from qiskit_fedqml.study.arguments import add_study_arguments
 from qiskit_fedqml.study.figures import interval_rows
 from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval, paired_difference
 from qiskit_fedqml.study.summary import settled_accuracy, write_csv, write_study
-from qiskit_fedqml.study.trials import Study, Trial, positive, run_trials
+from qiskit_fedqml.study.trials import Study, Trial, run_trials
 from qiskit_fedqml.tables import markdown_table
 
 HERE = Path(__file__).resolve().parent
@@ -141,11 +142,9 @@ def figure_of(study: Study, title: str) -> Figure:
 def main() -> None:
     """Run every scheme with every seed, then print and write what they show."""
     parser = argparse.ArgumentParser(description="Compare circuits in federated training on digits.")
-    parser.add_argument("--seeds", type=positive, default=5, help="how many seeds (default: 5)")
+    add_study_arguments(parser, out="results/compare_circuits", seeds=5)
     parser.add_argument("--num-qubits", type=int, default=4, help="a power of two, at least twice the classes")
     parser.add_argument("--classes", type=int, nargs="+", default=[8, 9], help="the digits")
-    parser.add_argument("--processes", type=positive, default=1, help="runs at a time (default: 1)")
-    parser.add_argument("--out", type=Path, default=Path("results/compare_circuits"), help="where results go")
     arguments = parser.parse_args()
     digits = "_".join(map(str, arguments.classes))
     out = arguments.out / f"digits_{digits}_on_{arguments.num_qubits}_qubits"

@@ -25,7 +25,7 @@ from qiskit_fedqml.progress import ProgressBars
 from qiskit_fedqml.report.curves import learning_curves
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.report.table import table_rows
-from qiskit_fedqml.study.trials import positive
+from qiskit_fedqml.study.arguments import positive
 from qiskit_fedqml.tables import markdown_table
 
 HERE = Path(__file__).resolve().parent

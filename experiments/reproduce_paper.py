@@ -18,12 +18,13 @@ from pathlib import Path
 from qiskit_fedqml import FedQMLError, RunResult, load_experiment
 from qiskit_fedqml.experiment import parse_override
 from qiskit_fedqml.report.drawing import save_figure
+from qiskit_fedqml.study.arguments import add_settings, add_study_arguments
 from qiskit_fedqml.study.figures import accuracy_by_examples, learning_panels
 from qiskit_fedqml.study.paper import reported_for
 from qiskit_fedqml.study.probe import LinearProbe
 from qiskit_fedqml.study.reproduction import CONTROLS, SCHEMES, Reproduction
 from qiskit_fedqml.study.summary import write_csv, write_study
-from qiskit_fedqml.study.trials import Trial, positive, run_trials
+from qiskit_fedqml.study.trials import Trial, run_trials
 from qiskit_fedqml.tables import duration, markdown_table
 
 HERE = Path(__file__).resolve().parent
@@ -75,12 +76,10 @@ def _tell(trial: Trial, run: RunResult, done: int, total: int) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Reproduce the paper's tables and figures.")
     parser.add_argument("experiment", nargs="*", default=EXPERIMENTS, help="experiment files (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("results/reproduce_paper"), help="where results go")
-    parser.add_argument("--seeds", type=positive, default=1, help="how many seeds, from the file's on (default: 1)")
-    parser.add_argument("--processes", type=positive, default=1, help="runs at a time (default: 1)")
+    add_study_arguments(parser, out="results/reproduce_paper", seeds=1)
+    add_settings(parser)
     known = [*SCHEMES, *CONTROLS]
     parser.add_argument("--without", nargs="*", default=[], choices=known, metavar="SCHEME", help=f"of {known}")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in `fedqml run`")
     return parser.parse_args()
 
 

@@ -20,17 +20,6 @@ from qiskit_fedqml.preparation import prepare_data
 from qiskit_fedqml.results import RunResult
 
 
-def positive(text: str) -> int:
-    """Read a number from 1, for the command lines of studies.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if (number := int(text)) < 1:
-        raise ValueError(text)
-    return number
-
-
 @dataclass(frozen=True)
 class Trial:
     """One run of a study.
