@@ -17,6 +17,7 @@ from pathlib import Path
 
 from qiskit_fedqml import FedQMLError, RunResult, load_experiment
 from qiskit_fedqml.experiment import parse_override
+from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.study.arguments import add_settings, add_study_arguments
 from qiskit_fedqml.study.figures import accuracy_by_examples, learning_panels
@@ -63,7 +64,7 @@ def reproduce(path: Path, arguments: argparse.Namespace) -> None:
     save_figure(learning_panels(shown, f"{name}, drawn as {reported.figure} of the paper"), out / "curves")
     save_figure(accuracy_by_examples(shown, f"{name}: accuracy against examples, not rounds"), out / "examples")
     text = reproduction.text(markdown_table)
-    (out / "results.md").write_text(text, encoding="utf-8")
+    write_text(out / "results.md", text)
     print(text)
 
 

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
+from qiskit_fedqml.configuration import flattened
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.tracking_config import MlflowConfig
@@ -174,17 +175,6 @@ class MlflowTracker:
         if self._folder:
             write_text(self._folder / "mlflow.json", json.dumps({"run_id": run_id}) + "\n")
         return run_id
-
-
-def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested values by dotted key, as text; what is no text is written as JSON."""
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flattened(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return flat
 
 
 def import_library(module: str, extra: str) -> Any:

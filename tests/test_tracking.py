@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from qiskit_fedqml import resume_federation, run_federation
-from qiskit_fedqml.configuration import validate
+from qiskit_fedqml.configuration import flattened, validate
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.results import RunFolder
-from qiskit_fedqml.trackers import Point, TensorBoardTracker, flattened
+from qiskit_fedqml.trackers import Point, TensorBoardTracker
 from qiskit_fedqml.tracking import Tracking, metrics_of, tracked_configuration
 from qiskit_fedqml.tracking_config import MlflowConfig, without_secrets
 from tests.conftest import TINY

@@ -54,11 +54,16 @@ def run_line(scheme: str, run: RunResult) -> dict[str, Any]:
 
 
 def write_study(study: Study, folder: Path) -> None:
-    """Write ``runs.jsonl`` (a line a run) and ``rounds.csv`` (a line a round)."""
+    """Write ``runs.jsonl`` (a line a run), ``rounds.csv`` (a line a round) and ``configurations.json``.
+
+    The last holds the resolved configuration of each scheme's first seed; those of the others differ in the seed alone.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(run_line(scheme, run)) for (scheme, _), run in study.runs.items()]
     write_text(folder / "runs.jsonl", "".join(f"{line}\n" for line in lines))
     write_text(folder / "rounds.csv", _rounds_csv(study))
+    first = {scheme: next(iter(study.of(scheme).values())).experiment.resolved() for scheme in study.schemes}
+    write_text(folder / "configurations.json", json.dumps(first, indent=1, ensure_ascii=False) + "\n")
 
 
 def _rounds_csv(study: Study) -> str:

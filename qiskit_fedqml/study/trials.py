@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from qiskit_fedqml.configuration import flattened
 from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError, TrainingError
 from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.federation import resume_federation, run_federation
@@ -133,7 +134,14 @@ def _is_finished(trial: Trial, folder: Path, keep_models: bool) -> bool:
 
 def _by_content(experiment: Experiment) -> Experiment:
     """Return the experiment with the content of its saved calibrations in the place of their paths."""
-    return experiment.with_calibrations(lambda _, path: sha256(Path(path).read_bytes()).hexdigest())
+
+    def digest(name: str, path: str) -> str:
+        try:
+            return sha256(Path(path).read_bytes()).hexdigest()
+        except OSError as error:
+            raise ResultError(f"The calibration of backend {name!r} cannot be read: {error}.") from error
+
+    return experiment.with_calibrations(digest)
 
 
 def _run_all(
@@ -191,16 +199,6 @@ def _run(trial: Trial, out: Path, keep_model: bool) -> RunResult:
 
 
 def _difference(stored: Experiment, wanted: Experiment) -> str:
-    before, after = _leaves(stored.resolved()), _leaves(wanted.resolved())
-    different = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    key = different[0]
-    return f"{key} is {before.get(key)!r} there, {after.get(key)!r} here"
-
-
-def _leaves(values: object, prefix: str = "") -> dict[str, object]:
-    if not isinstance(values, Mapping):
-        return {prefix: values}
-    found: dict[str, object] = {}
-    for key, value in values.items():
-        found |= _leaves(value, f"{prefix}.{key}" if prefix else str(key))
-    return found
+    before, after = flattened(stored.resolved()), flattened(wanted.resolved())
+    key = next(key for key in {**before, **after} if before.get(key) != after.get(key))
+    return f"{key} is {before.get(key)} there, {after.get(key)} here"

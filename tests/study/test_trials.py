@@ -98,6 +98,8 @@ def test_files_hold_every_run_and_round(tiny, tmp_path):
     write_study(study, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
     assert [(line["scheme"], line["seed"]) for line in lines] == list(study.runs)
+    configurations = json.loads((tmp_path / "configurations.json").read_text())
+    assert configurations["Control: frozen"] == study.of("Control: frozen")[1].experiment.resolved()
     with (tmp_path / "rounds.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == sum(len(run.rounds) for run in study.runs.values())
