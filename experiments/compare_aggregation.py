@@ -1,9 +1,9 @@
 """Which aggregation helps where: FedAvg beside its variants, under a skewed array and under label skew.
 
 Two situations: an array in which two of five clients' machines are far noisier than the others (the skewed array of
-`noise_study.py`), and ideal machines whose clients hold few classes (Dirichlet, concentration 0.1) and train 4 local
+`noise_design.py`), and ideal machines whose clients hold few classes (Dirichlet, concentration 0.1) and train 4 local
 epochs, so that they drift apart. Every variant of a seed has the same data, shards, clients drawn and initial weights
-as FedAvg, so the gains are paired. Finished runs are not run again.
+as FedAvg, so the differences are paired, in testing accuracy and in testing loss. Finished runs are not run again.
 
     python experiments/compare_aggregation.py digits --set federation.rounds=40
     FEDQML_DATA=… python experiments/compare_aggregation.py planes_vs_cars_256
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from noise_study import array, skewed_machines
+from noise_design import SKEWED_MACHINES, array
 
 from qiskit_fedqml import FedQMLError, RunResult, load_experiment
 from qiskit_fedqml.experiment import parse_override
@@ -24,17 +24,19 @@ from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.study.arguments import add_settings, add_study_arguments
 from qiskit_fedqml.study.figures import interval_rows
-from qiskit_fedqml.study.statistics import Interval, differ_by_holm, in_points, mean_interval, paired_difference
-from qiskit_fedqml.study.summary import settled_accuracy, write_csv, write_study
+from qiskit_fedqml.study.outcomes import ACCURACY, LOSS, Outcome, settled_accuracy
+from qiskit_fedqml.study.statistics import Interval, differ_by_holm
+from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.study.trials import Study, Trial, run_trials
 from qiskit_fedqml.tables import markdown_table
 
 HERE = Path(__file__).resolve().parent
+OUTCOMES = (ACCURACY, LOSS)
 FEDAVG = "FedAvg"
 SKEWED_ARRAY = "Skewed array"
 LABEL_SKEW = "Dirichlet 0.1"
 SITUATIONS: Mapping[str, Mapping[str, Any]] = {
-    SKEWED_ARRAY: {"backends": array(skewed_machines())},
+    SKEWED_ARRAY: {"backends": array(SKEWED_MACHINES)},
     LABEL_SKEW: {"data.partition": {"scheme": "dirichlet", "alpha": 0.1}, "federation.local_epochs": 4},
 }
 NOISE_AWARE: Mapping[str, Mapping[str, Any]] = {
@@ -85,48 +87,53 @@ def main() -> None:
 
 
 _ABOUT = """
-Accuracies in percent: means of the last rounds (ten, or a quarter of a short run) over {seeds} seeds, tested exactly on
-an ideal machine. The gain is over FedAvg with the same seed, in percentage points, with a 95% interval (Student's t).
-"Helps" and "hurts" stand where the gain differs from 0 by Holm's method over all rows of a situation, at 5%. Server
-optimisers have the rates that stand there; others may do better.
+Accuracies are in percent; they and the losses are means of the last rounds (ten, or a quarter of a short run) over
+{seeds} seeds, tested exactly on an ideal machine. Differences, of accuracies in points, are to FedAvg's of the same
+seed, with 95% intervals (Student's t). "Helps" and "hurts" stand where a difference is not 0 by Holm's method over all
+differences of a situation, in accuracy and in loss, at 5%. Server optimisers have the rates that stand there; others
+may do better.
 """
 
 
-def gain(study: Study, situation: str, scheme: str) -> Interval:
-    """Return a variant's accuracy less FedAvg's of the same seeds."""
-    reference = study.values(f"{situation}: {FEDAVG}", settled_accuracy)
-    return paired_difference(study.values(f"{situation}: {scheme}", settled_accuracy), reference)
+def differences(study: Study, situation: str, outcome: Outcome) -> dict[str, Interval]:
+    """Return each variant's accuracy or loss less FedAvg's of the same seeds."""
+    reference = f"{situation}: {FEDAVG}"
+    others = [scheme for scheme in schemes(situation) if scheme != FEDAVG]
+    return {scheme: outcome.less(study, f"{situation}: {scheme}", reference) for scheme in others}
 
 
 def table(study: Study, situation: str) -> list[dict[str, str]]:
     """Return a row for each variant in a situation."""
-    others = [scheme for scheme in schemes(situation) if scheme != FEDAVG]
-    gains = [gain(study, situation, scheme) for scheme in others]
-    found = dict(zip(others, zip(gains, differ_by_holm(gains), strict=True), strict=True))
-    return [
-        {
-            "Situation": situation,
-            "Aggregation": scheme,
-            "Accuracy (%)": in_points(mean_interval(study.values(f"{situation}: {scheme}", settled_accuracy).values())),
-            "Gain (points)": in_points(found[scheme][0], signed=True) if scheme in found else "",
-            "Verdict": _verdict(*found[scheme]) if scheme in found else "",
-        }
-        for scheme in schemes(situation)
-    ]
+    found = {(o.name, scheme): of for o in OUTCOMES for scheme, of in differences(study, situation, o).items()}
+    differs = dict(zip(found, differ_by_holm(list(found.values())), strict=True))
+    rows = []
+    for scheme in schemes(situation):
+        row = {"Situation": situation, "Aggregation": scheme}
+        for outcome in OUTCOMES:
+            of = found.get((outcome.name, scheme))
+            row |= {
+                outcome.name: outcome.text(outcome.mean(study, f"{situation}: {scheme}")),
+                f"{outcome.name} less FedAvg's": outcome.text(of, signed=True) if of else "",
+                f"By {outcome.name.lower()}": _verdict(outcome, of, differs[outcome.name, scheme]) if of else "",
+            }
+        rows.append(row)
+    return rows
 
 
-def _verdict(of: Interval, differs: bool) -> str:
-    return "no difference seen" if not differs else "helps" if of.mean > 0 else "hurts"
+def _verdict(outcome: Outcome, of: Interval, differs: bool) -> str:
+    return "no difference seen" if not differs else "helps" if (of.mean > 0) == outcome.larger_is_better else "hurts"
 
 
 def gain_figure(study: Study, title: str) -> Figure:
-    """Draw each variant's gain over FedAvg in both situations."""
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    for axis, situation in zip(figure.subplots(1, 2), SITUATIONS, strict=True):
-        gains = {s: gain(study, situation, s) for s in schemes(situation) if s != FEDAVG}
-        interval_rows(axis, gains, "Accuracy less FedAvg's (percentage points)")
+    """Draw how far each variant's accuracy and loss are from FedAvg's in both situations."""
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    for part, situation in zip(figure.subfigures(len(SITUATIONS), 1), SITUATIONS, strict=True):
+        for axis, outcome in zip(part.subplots(1, len(OUTCOMES), sharey=True), OUTCOMES, strict=True):
+            better = "right" if outcome.larger_is_better else "left"
+            label = outcome.axis_label("FedAvg's") + f": {better} is better"
+            interval_rows(axis, differences(study, situation, outcome), label, scale=outcome.scale)
         seeds = len(study.of(f"{situation}: {FEDAVG}"))
-        axis.set_title(f"{title}: {situation.lower()}; {seeds} seeds, 95% intervals", fontsize=11)
+        part.suptitle(f"{title}: {situation}; {seeds} seeds, 95% intervals", fontsize=11)
     return figure
 
 

@@ -27,8 +27,9 @@ from qiskit_fedqml.models import circuit_for
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.study.arguments import add_study_arguments
 from qiskit_fedqml.study.figures import interval_rows
+from qiskit_fedqml.study.outcomes import settled_accuracy
 from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval, paired_difference
-from qiskit_fedqml.study.summary import settled_accuracy, write_csv, write_study
+from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.study.trials import Study, Trial, run_trials
 from qiskit_fedqml.tables import markdown_table
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from qiskit_fedqml.circuits.ansatz import PaperAnsatz
 from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.study.outcomes import final_accuracy, settled_accuracy
 from qiskit_fedqml.study.paper import Reported, choices, departures
 from qiskit_fedqml.study.probe import LinearProbe
 from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval, paired_difference
-from qiskit_fedqml.study.summary import final_accuracy, settled_accuracy
 from qiskit_fedqml.study.trials import Study
 from qiskit_fedqml.tables import duration
 

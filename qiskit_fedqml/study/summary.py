@@ -7,25 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.study.outcomes import settled_accuracy
 from qiskit_fedqml.study.trials import Study
-
-_SETTLED = 10
-"""So many last rounds' mean is taken beside the last one, because single rounds swing; of short runs, a quarter."""
-
-
-def final_accuracy(run: RunResult) -> float:
-    """Return the testing accuracy after the last round, as the paper's tables have it."""
-    return run.rounds[-1].test_accuracy
-
-
-def settled_accuracy(run: RunResult) -> float:
-    """Return the mean testing accuracy of the last ten rounds, of a run of fewer than 40 rounds of the last quarter."""
-    last = max(min(_SETTLED, len(run.rounds) // 4), 1)
-    return float(np.mean([record.test_accuracy for record in run.rounds[-last:]]))
 
 
 def run_line(scheme: str, run: RunResult) -> dict[str, Any]:

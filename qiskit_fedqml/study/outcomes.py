@@ -1,0 +1,74 @@
+"""What runs of a study are compared by: testing accuracy and testing loss, in the units that a reader wants."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qiskit_fedqml.records import RoundRecord
+from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.study.statistics import Interval, in_digits, mean_interval, paired_difference
+from qiskit_fedqml.study.trials import Study
+
+_SETTLED = 10
+"""So many last rounds' mean is taken beside the last one, because single rounds swing; of short runs, a quarter."""
+
+
+def final_accuracy(run: RunResult) -> float:
+    """Return the testing accuracy after the last round, as the paper's tables have it."""
+    return run.rounds[-1].test_accuracy
+
+
+def settled_accuracy(run: RunResult) -> float:
+    """Return the mean testing accuracy of the last ten rounds, of a run of fewer than 40 rounds of the last quarter."""
+    return float(np.mean([record.test_accuracy for record in _last_rounds(run)]))
+
+
+def settled_loss(run: RunResult) -> float:
+    """Return the mean testing loss of the same rounds as :func:`settled_accuracy`."""
+    return float(np.mean([record.test_loss for record in _last_rounds(run)]))
+
+
+def _last_rounds(run: RunResult) -> Sequence[RoundRecord]:
+    return run.rounds[-max(min(_SETTLED, len(run.rounds) // 4), 1) :]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A figure of a run, and how it is written.
+
+    Args:
+        name: Its name, such as ``"Accuracy"``.
+        value_of: Gives it for a run.
+        scale: Multiplies it where it is written; 100 for percentages.
+        digits: Digits after the point.
+        unit: Of differences, ``""`` without one.
+        larger_is_better: Whether more of it is better.
+    """
+
+    name: str
+    value_of: Callable[[RunResult], float]
+    scale: float
+    digits: int
+    unit: str
+    larger_is_better: bool
+
+    def mean(self, study: Study, scheme: str) -> Interval:
+        """Return a scheme's mean over its seeds."""
+        return mean_interval(study.values(scheme, self.value_of).values())
+
+    def less(self, study: Study, scheme: str, reference: str) -> Interval:
+        """Return what a scheme has less the reference scheme's runs of the same seeds."""
+        return paired_difference(study.values(scheme, self.value_of), study.values(reference, self.value_of))
+
+    def text(self, interval: Interval, *, signed: bool = False) -> str:
+        """Return a mean or difference with its interval, as a table has it."""
+        return in_digits(interval, self.digits, scale=self.scale, signed=signed)
+
+    def axis_label(self, reference: str) -> str:
+        """Return the label of an axis of differences to a reference."""
+        return f"{self.name} less {reference}" + (f" ({self.unit})" if self.unit else "")
+
+
+ACCURACY = Outcome("Accuracy", settled_accuracy, 100.0, 2, "percentage points", larger_is_better=True)
+LOSS = Outcome("Testing loss", settled_loss, 1.0, 3, "", larger_is_better=False)
