@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from noise_design import SKEWED_MACHINES, array
+from noise_design import SKEWED, SKEWED_MACHINES, array
 
 from qiskit_fedqml import FedQMLError, RunResult, load_experiment
 from qiskit_fedqml.experiment import parse_override
@@ -24,19 +24,17 @@ from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.study.arguments import add_settings, add_study_arguments
 from qiskit_fedqml.study.figures import interval_rows
-from qiskit_fedqml.study.outcomes import ACCURACY, LOSS, Outcome, settled_accuracy
+from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome, settled_accuracy
 from qiskit_fedqml.study.statistics import Interval, differ_by_holm
 from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.study.trials import Study, Trial, run_trials
 from qiskit_fedqml.tables import markdown_table
 
 HERE = Path(__file__).resolve().parent
-OUTCOMES = (ACCURACY, LOSS)
 FEDAVG = "FedAvg"
-SKEWED_ARRAY = "Skewed array"
 LABEL_SKEW = "Dirichlet 0.1"
 SITUATIONS: Mapping[str, Mapping[str, Any]] = {
-    SKEWED_ARRAY: {"backends": array(SKEWED_MACHINES)},
+    SKEWED: {"backends": array(SKEWED_MACHINES)},
     LABEL_SKEW: {"data.partition": {"scheme": "dirichlet", "alpha": 0.1}, "federation.local_epochs": 4},
 }
 NOISE_AWARE: Mapping[str, Mapping[str, Any]] = {
@@ -57,7 +55,7 @@ OF_ANY_ARRAY: Mapping[str, Mapping[str, Any]] = {
 
 def schemes(situation: str) -> dict[str, Mapping[str, Any]]:
     """Return the variants that are compared in a situation; weights by noise need machines that differ."""
-    noise_aware = NOISE_AWARE if situation == SKEWED_ARRAY else {}
+    noise_aware = NOISE_AWARE if situation == SKEWED else {}
     return {FEDAVG: {}, **noise_aware, **OF_ANY_ARRAY}
 
 
@@ -77,21 +75,20 @@ def main() -> None:
     ]
     study = run_trials(trials, out / "runs", processes=arguments.processes, tell=_tell)
     write_study(study, out)
-    rows = [row for situation in SITUATIONS for row in table(study, situation)]
-    write_csv(rows, out / "table.csv")
-    save_figure(gain_figure(study, path.stem.replace("_", " ").capitalize()), out / "gains")
-    text = "\n".join(f"## {situation}\n\n{markdown_table(table(study, situation))}" for situation in SITUATIONS)
+    tables = {situation: table(study, situation) for situation in SITUATIONS}
+    write_csv([row for rows in tables.values() for row in rows], out / "table.csv")
+    save_figure(difference_figure(study, path.stem.replace("_", " ").capitalize()), out / "differences")
+    text = "\n".join(f"## {situation}\n\n{markdown_table(rows)}" for situation, rows in tables.items())
     text += _ABOUT.format(seeds=arguments.seeds)
     write_text(out / "results.md", text)
     print(text)
 
 
 _ABOUT = """
-Accuracies are in percent; they and the losses are means of the last rounds (ten, or a quarter of a short run) over
-{seeds} seeds, tested exactly on an ideal machine. Differences, of accuracies in points, are to FedAvg's of the same
-seed, with 95% intervals (Student's t). "Helps" and "hurts" stand where a difference is not 0 by Holm's method over all
-differences of a situation, in accuracy and in loss, at 5%. Server optimisers have the rates that stand there; others
-may do better.
+Accuracies and losses are means of the last rounds (ten, or a quarter of a short run) over {seeds} seeds with 95%
+intervals (Student's t), tested exactly on an ideal machine. Differences are to FedAvg's of the same seed. "Helps" and
+"hurts" stand where a difference is not 0 by Holm's method over all differences of a situation, in accuracy and in loss
+together, at 5%. Server optimisers have the rates that stand there; others may do better.
 """
 
 
@@ -112,8 +109,8 @@ def table(study: Study, situation: str) -> list[dict[str, str]]:
         for outcome in OUTCOMES:
             of = found.get((outcome.name, scheme))
             row |= {
-                outcome.name: outcome.text(outcome.mean(study, f"{situation}: {scheme}")),
-                f"{outcome.name} less FedAvg's": outcome.text(of, signed=True) if of else "",
+                outcome.heading: outcome.text(outcome.mean(study, f"{situation}: {scheme}")),
+                outcome.heading_less("FedAvg's"): outcome.text(of, signed=True) if of else "",
                 f"By {outcome.name.lower()}": _verdict(outcome, of, differs[outcome.name, scheme]) if of else "",
             }
         rows.append(row)
@@ -124,13 +121,13 @@ def _verdict(outcome: Outcome, of: Interval, differs: bool) -> str:
     return "no difference seen" if not differs else "helps" if (of.mean > 0) == outcome.larger_is_better else "hurts"
 
 
-def gain_figure(study: Study, title: str) -> Figure:
+def difference_figure(study: Study, title: str) -> Figure:
     """Draw how far each variant's accuracy and loss are from FedAvg's in both situations."""
     figure = Figure(figsize=(11, 8), layout="constrained")
     for part, situation in zip(figure.subfigures(len(SITUATIONS), 1), SITUATIONS, strict=True):
         for axis, outcome in zip(part.subplots(1, len(OUTCOMES), sharey=True), OUTCOMES, strict=True):
             better = "right" if outcome.larger_is_better else "left"
-            label = outcome.axis_label("FedAvg's") + f": {better} is better"
+            label = outcome.heading_less("FedAvg's") + f": {better} is better"
             interval_rows(axis, differences(study, situation, outcome), label, scale=outcome.scale)
         seeds = len(study.of(f"{situation}: {FEDAVG}"))
         part.suptitle(f"{title}: {situation}; {seeds} seeds, 95% intervals", fontsize=11)

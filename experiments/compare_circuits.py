@@ -27,8 +27,8 @@ from qiskit_fedqml.models import circuit_for
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.study.arguments import add_study_arguments
 from qiskit_fedqml.study.figures import interval_rows
-from qiskit_fedqml.study.outcomes import settled_accuracy
-from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval, paired_difference
+from qiskit_fedqml.study.outcomes import ACCURACY, settled_accuracy
+from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval
 from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.study.trials import Study, Trial, run_trials
 from qiskit_fedqml.tables import markdown_table
@@ -102,9 +102,9 @@ def row(study: Study, ansatz: str, machine: Backend) -> dict[str, str]:
         "Depth": depth,
         "Two-qubit gates": gates,
         "Success probability": success,
-        "No noise (%)": in_points(mean_interval(map(settled_accuracy, ideal.values()))),
-        "Noisy array (%)": in_points(mean_interval(map(settled_accuracy, noisy.values()))) if noisy else "–",
-        "Gap (points)": in_points(gap(study, ansatz), signed=True) if noisy else "–",
+        "No noise (%)": ACCURACY.text(ACCURACY.mean(study, ansatz)),
+        "Noisy array (%)": ACCURACY.text(ACCURACY.mean(study, noisy_name(ansatz))) if noisy else "–",
+        "Gap (points)": ACCURACY.text(gap(study, ansatz), signed=True) if noisy else "–",
         "Tested on the machine (%)": in_points(mean_interval(tested)) if tested else "–",
     }
 
@@ -116,8 +116,7 @@ def noisy_name(ansatz: str) -> str:
 
 def gap(study: Study, ansatz: str) -> Interval:
     """Return a circuit's accuracy over the noisy array less that without noise, of the same seeds."""
-    noisy = study.values(noisy_name(ansatz), settled_accuracy)
-    return paired_difference(noisy, study.values(ansatz, settled_accuracy))
+    return ACCURACY.less(study, noisy_name(ansatz), ansatz)
 
 
 def against_paper(study: Study, *, noisy: bool) -> dict[str, Interval]:
@@ -127,15 +126,14 @@ def against_paper(study: Study, *, noisy: bool) -> dict[str, Interval]:
         return noisy_name(ansatz) if noisy else ansatz
 
     others = [a for a in (*ANSATZE[1:], CLASSICAL) if named(a) in study.schemes]
-    paper = study.values(named(ANSATZE[0]), settled_accuracy)
-    return {a: paired_difference(study.values(named(a), settled_accuracy), paper) for a in others}
+    return {a: ACCURACY.less(study, named(a), named(ANSATZE[0])) for a in others}
 
 
 def figure_of(study: Study, title: str) -> Figure:
     """Draw each circuit's gain over the paper's, without noise and over the noisy array."""
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     for axis, noisy in zip(figure.subplots(1, 2, sharex=True), (False, True), strict=True):
-        interval_rows(axis, against_paper(study, noisy=noisy), "Accuracy less the paper's circuit's (points)")
+        interval_rows(axis, against_paper(study, noisy=noisy), ACCURACY.heading_less("the paper's circuit's"))
         axis.set_title(f"{title}, {'noisy array' if noisy else 'no noise'}", fontsize=11)
     return figure
 

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qiskit_fedqml.study.outcomes import Outcome
-from qiskit_fedqml.study.statistics import Interval
-from qiskit_fedqml.study.trials import Study
+from qiskit_fedqml.errors import ConfigurationError
 
 Machine = Mapping[str, Any]
 """An Aer machine, as an entry of a backends section without its shots."""
@@ -45,14 +43,26 @@ class Design:
     Args:
         devices: The machines of the uniform array by name, each as it was calibrated.
         skewed: The machines of the skewed array.
-        shots_swept: Shots of the uniform array beside ``SHOTS``; None stands for exact expectation values.
-        factors: Factors on the error rates of the uniform array; one of them is 1.
+        shots_swept: Shots of the uniform array beside ``SHOTS``; None, which stands for exact expectation values, must
+            be among them.
+        factors: Factors on the error rates of the uniform array; 1 must be among them.
+
+    Raises:
+        ConfigurationError: There is no machine in an array, or None or 1 is missing.
     """
 
     devices: Mapping[str, Machine]
     skewed: Mapping[str, Machine]
     shots_swept: tuple[int | None, ...]
     factors: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.devices or not self.skewed:
+            raise ConfigurationError("Arguments `devices` and `skewed` must name a machine each.")
+        if None not in self.shots_swept or 1.0 not in self.factors:
+            raise ConfigurationError(
+                f"Argument `shots_swept` must hold None and `factors` 1, but got {self.shots_swept} and {self.factors}."
+            )
 
     @property
     def finite_shots(self) -> list[int]:
@@ -99,20 +109,3 @@ FULL = Design(
     factors=(0.5, 1.0, 2.0, 4.0, 8.0),
 )
 """The whole study."""
-
-
-def gap(study: Study, scheme: str, outcome: Outcome) -> Interval:
-    """Return a scheme's accuracy or loss less that of the noiseless runs of the same seeds."""
-    return outcome.less(study, scheme, NOISELESS)
-
-
-def success_range(study: Study, scheme: str) -> str:
-    """Return the lowest and the highest estimated success probability of a scheme's clients, in words."""
-    found = {
-        round(client.success_probability, 2)
-        for run in study.of(scheme).values()
-        for record in run.rounds
-        for client in record.clients
-        if client.success_probability is not None
-    }
-    return f"{min(found):.2f}" if len(found) == 1 else f"{min(found):.2f} to {max(found):.2f}"

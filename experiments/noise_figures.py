@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, gap, success_range, with_factor, with_shots
+from noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, with_factor, with_shots
+from noise_results import gap, success_range
 
 from qiskit_fedqml.report.drawing import COLOURS
 from qiskit_fedqml.study.figures import interval_rows, intervals_by
 from qiskit_fedqml.study.gradients import GradientQuality
-from qiskit_fedqml.study.outcomes import ACCURACY, LOSS, Outcome
+from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome
 from qiskit_fedqml.study.trials import Study
-
-_OUTCOMES = (ACCURACY, LOSS)
 
 
 def gap_figure(study: Study, design: Design, title: str) -> Figure:
@@ -22,7 +21,7 @@ def gap_figure(study: Study, design: Design, title: str) -> Figure:
     figure = Figure(figsize=(11, 10), layout="constrained")
     machines, shots, factors = figure.subfigures(3, 1, height_ratios=(1.15, 1, 1))
     for part, draw in ((machines, _gap_by_machine), (shots, _gap_by_shots), (factors, _gap_by_factor)):
-        for axis, outcome in zip(part.subplots(1, len(_OUTCOMES), sharey=part is machines), _OUTCOMES, strict=True):
+        for axis, outcome in zip(part.subplots(1, len(OUTCOMES), sharey=part is machines), OUTCOMES, strict=True):
             draw(axis, study, design, outcome)
     seeds = len(study.of(NOISELESS))
     what = f"by machine (success probability); {SHOTS:,} shots, {seeds} seeds, 95% intervals"
@@ -34,7 +33,7 @@ def gap_figure(study: Study, design: Design, title: str) -> Figure:
 
 def _gap_by_machine(axis: Axes, study: Study, design: Design, outcome: Outcome) -> None:
     gaps = {f"{s}  ({success_range(study, s)})": gap(study, s, outcome) for s in design.machines_and_arrays}
-    interval_rows(axis, gaps, outcome.axis_label("noiseless"), scale=outcome.scale)
+    interval_rows(axis, gaps, outcome.heading_less("noiseless"), scale=outcome.scale)
 
 
 def _gap_by_shots(axis: Axes, study: Study, design: Design, outcome: Outcome) -> None:
@@ -58,8 +57,7 @@ def _gap_by_factor(axis: Axes, study: Study, design: Design, outcome: Outcome) -
 
 
 def _finish_gaps(axis: Axes, outcome: Outcome, ticks: Sequence[float], labels: Sequence[str]) -> None:
-    label = f"Gap in {outcome.name.lower()}" + (" (points)" if outcome.unit else "")
-    axis.set(xscale="log", xticks=ticks, ylabel=label)
+    axis.set(xscale="log", xticks=ticks, ylabel=outcome.heading_less("noiseless"))
     axis.set_xticklabels(labels)
     axis.minorticks_off()
     axis.axhline(0, color="0.4", linewidth=1, linestyle="--")

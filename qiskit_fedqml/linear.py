@@ -10,28 +10,41 @@ _ONEDNN_LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.b
 """What torch's compiler makes of ``Linear`` on CPUs; torch gives it no public name. None where torch is without it."""
 
 _LARGE = 2**22
-"""Weights from which on oneDNN is used; below, the time that Python takes to call it outweighs the gain."""
+"""Weights from which on oneDNN is used: both take the same time for 8192×256 of them, and oneDNN more for 64×32."""
 
 
-class Linear(nn.Linear):
+class OneDnnLinear(nn.Linear):
     """torch's ``Linear`` with the same parameters and, up to rounding, the same numbers.
 
     With Table I's widths and batches of 32 its products take most of a training step, and on AMD processors the BLAS
-    that torch brings along takes up to twice as long for them as the oneDNN that it brings along too. Small layers, and
-    tensors that are not float32 on a CPU, take torch's own way.
+    that torch brings along takes up to twice as long for them as the oneDNN that it brings along too
+    (``experiments/benchmark_head.py``). Small layers, and what is not a batch of float32 on a CPU, take torch's own
+    way. Where oneDNN is used, second derivatives raise torch's ``RuntimeError``.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return ``input @ weight.T + bias``: shape (batch, in_features) to (batch, out_features)."""
-        is_float_on_cpu = all(t.dtype == torch.float32 and t.is_cpu for t in (input, self.weight))
-        if _ONEDNN_LINEAR is None or not is_float_on_cpu or self.weight.numel() < _LARGE:
+        if not self._takes_onednn(input):
             return super().forward(input)
-        return cast(torch.Tensor, _OneDnnLinear.apply(input, self.weight, self.bias))
+        return cast(torch.Tensor, _OneDnnProduct.apply(input.contiguous(), self.weight, self.bias))
+
+    def _takes_onednn(self, input: torch.Tensor) -> bool:
+        tensors = [t for t in (input, self.weight, self.bias) if t is not None]
+        return (
+            _ONEDNN_LINEAR is not None
+            and torch.backends.mkldnn.enabled
+            and self.weight.numel() >= _LARGE
+            and input.dim() == 2
+            and input.shape[0] > 0
+            and input.shape[1] == self.in_features
+            and all(t.dtype == torch.float32 and t.is_cpu for t in tensors)
+            and not torch.is_autocast_enabled("cpu")
+        )
 
 
-class _OneDnnLinear(torch.autograd.Function):
+class _OneDnnProduct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         ctx.save_for_backward(input, weight)
         return _times_transposed(input, weight, bias)
 

@@ -17,7 +17,7 @@ from qiskit_fedqml.circuits.tree import tree_circuit
 from qiskit_fedqml.errors import CircuitError, ConfigurationError
 from qiskit_fedqml.experiment import ModelConfig
 from qiskit_fedqml.layer import QuantumLayer, uniform_angles
-from qiskit_fedqml.linear import Linear
+from qiskit_fedqml.linear import OneDnnLinear
 from qiskit_fedqml.seeds import derive_seed, torch_generator
 
 
@@ -206,8 +206,8 @@ def build_classical_layer(spec: CircuitSpec, seed: int) -> MatchedClassicalLayer
     return MatchedClassicalLayer(spec, torch_generator(derive_seed(seed, "initial classical layer")))
 
 
-def _linear(num_inputs: int, num_outputs: int, generator: torch.Generator) -> Linear:
-    linear = cast(Linear, nn.utils.skip_init(Linear, num_inputs, num_outputs))
+def _linear(num_inputs: int, num_outputs: int, generator: torch.Generator) -> OneDnnLinear:
+    linear = cast(OneDnnLinear, nn.utils.skip_init(OneDnnLinear, num_inputs, num_outputs))
     with torch.no_grad():
         linear.weight.copy_(_uniform((num_outputs, num_inputs), num_inputs, generator))
         linear.bias.copy_(_uniform((num_outputs,), num_inputs, generator))

@@ -35,3 +35,11 @@ def test_scaling_takes_a_measurement(kind):
     ]
     assert all(row["seconds"] > 0 and row["qubits"] == 3 for row in measured)
     assert measured[0]["shifted"] == measured[1]["shifted"]
+
+
+def test_head(tmp_path):
+    small = ("--features", "2048", "--widths", "2048", "--steps", "2")
+    assert "times as fast by oneDNN" in run("benchmark_head.py", *small, "--out", str(tmp_path))
+    (line,) = map(json.loads, (tmp_path / "head.jsonl").read_text().splitlines())
+    assert line["ratio"] == pytest.approx(sum(line["ms"]["torch"]) / sum(line["ms"]["oneDNN"]))
+    assert all(part > 0 for times in line["ms"].values() for part in times)

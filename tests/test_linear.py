@@ -3,60 +3,110 @@ import torch
 from torch import nn
 
 from qiskit_fedqml import linear
-from qiskit_fedqml.linear import Linear
+from qiskit_fedqml.linear import OneDnnLinear
+
+needs_onednn = pytest.mark.skipif(linear._ONEDNN_LINEAR is None, reason="this torch has no oneDNN")
 
 
-def _pair(num_inputs: int, num_outputs: int) -> tuple[nn.Linear, Linear]:
-    torch_own, own = nn.Linear(num_inputs, num_outputs), Linear(num_inputs, num_outputs)
-    own.load_state_dict(torch_own.state_dict())
-    return torch_own, own
+@pytest.fixture
+def onednn_for_all(monkeypatch):
+    monkeypatch.setattr(linear, "_LARGE", 1)
 
 
-def _answers(layer: nn.Linear, inputs: torch.Tensor, weights_of_loss: torch.Tensor) -> list[torch.Tensor]:
-    inputs = inputs.clone().requires_grad_()
-    outputs = layer(inputs)
-    layer.zero_grad()
-    (outputs * weights_of_loss).sum().backward()
-    assert inputs.grad is not None
-    return [outputs.detach(), inputs.grad, *(p.grad for p in layer.parameters() if p.grad is not None)]
+def _layers(num_inputs, num_outputs, *, bias=True):
+    """Return torch's layer and ours with the same weights."""
+    own = OneDnnLinear(num_inputs, num_outputs, bias=bias)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in own.parameters():
+            parameter.normal_(generator=generator)
+    of_torch = nn.Linear(num_inputs, num_outputs, bias=bias)
+    of_torch.load_state_dict(own.state_dict())
+    return of_torch, own
 
 
-@pytest.mark.skipif(linear._ONEDNN_LINEAR is None, reason="this torch has no oneDNN")
+def _inputs(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(2))
+
+
+def _by_onednn(layer, inputs):
+    return "_OneDnnProduct" in type(layer(inputs).grad_fn).__name__
+
+
+def _answers(layer, inputs):
+    """Return outputs and all gradients of a loss that weighs each output differently."""
+    leaf = inputs.detach().clone().requires_grad_()
+    outputs = layer(leaf.expand(inputs.shape))
+    (outputs * torch.linspace(-1, 2, outputs.numel()).reshape(outputs.shape)).sum().backward()
+    return [outputs.detach(), leaf.grad, *(p.grad for p in layer.parameters())]
+
+
+@needs_onednn
+@pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("batch", [1, 4, 32])
-def test_large_layers_give_torchs_numbers_by_onednn(batch: int) -> None:
-    generator = torch.Generator().manual_seed(batch)
-    torch_own, own = _pair(2048, 2048)
-    inputs = torch.randn(batch, 2048, generator=generator)
-    weights = torch.randn(batch, 2048, generator=generator)
-    assert "_OneDnnLinear" in type(own(inputs).grad_fn).__name__
-    expected, found = _answers(torch_own, inputs, weights), _answers(own, inputs, weights)
-    assert len(expected) == len(found) == 4
-    for a, b in zip(expected, found, strict=True):
-        torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-4)
+def test_numbers_and_gradients_are_torchs(onednn_for_all, batch, bias):
+    of_torch, own = _layers(96, 40, bias=bias)
+    inputs = _inputs(batch, 96)
+    assert _by_onednn(own, inputs)
+    for expected, found in zip(_answers(of_torch, inputs), _answers(own, inputs), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.skipif(linear._ONEDNN_LINEAR is None, reason="this torch has no oneDNN")
-def test_only_wanted_gradients_are_made() -> None:
-    own = Linear(2048, 2048).requires_grad_(False)
-    inputs = torch.ones(2, 2048, requires_grad=True)
-    own(inputs).sum().backward()
-    assert own.weight.grad is None
-    assert own.bias.grad is None
-    torch.testing.assert_close(inputs.grad, own.weight.sum(0).expand(2, -1), rtol=1e-4, atol=1e-4)
+@needs_onednn
+@pytest.mark.parametrize(
+    "inputs",
+    [_inputs(1, 96).expand(5, 96), _inputs(96, 5).t(), _inputs(5, 192)[:, ::2]],
+    ids=["expanded", "transposed", "strided"],
+)
+def test_inputs_may_lie_in_memory_as_they_like(onednn_for_all, inputs):
+    of_torch, own = _layers(96, 40)
+    assert _by_onednn(own, inputs)
+    of_torch(inputs).square().sum().backward()
+    own(inputs).square().sum().backward()
+    torch.testing.assert_close(own(inputs), of_torch(inputs), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(own.weight.grad, of_torch.weight.grad, rtol=1e-4, atol=1e-2)
 
 
-def test_small_layers_and_other_types_take_torchs_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch_own, own = _pair(8, 4)
-    inputs = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(torch_own(inputs), own(inputs))
-    monkeypatch.setattr(linear, "_LARGE", 1)
-    torch_own, own = torch_own.double(), own.double()
-    assert torch.equal(torch_own(inputs.double()), own(inputs.double()))
+@needs_onednn
+def test_only_wanted_gradients_are_computed(onednn_for_all, monkeypatch):
+    products = []
+    by_onednn = linear._times_transposed
+    monkeypatch.setattr(linear, "_times_transposed", lambda *a: products.append(a) or by_onednn(*a))
+    _, own = _layers(96, 40)
+    own(_inputs(4, 96)).sum().backward()
+    assert len(products) == 2  # the outputs, and the weights' gradient
+    own.requires_grad_(False)
+    own(_inputs(4, 96).requires_grad_()).sum().backward()
+    assert len(products) == 4  # the outputs, and the inputs' gradient
 
 
-def test_a_torch_without_onednn_takes_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "_LARGE", 1)
+@needs_onednn
+def test_large_layers_and_no_others_are_by_onednn():
+    assert _by_onednn(OneDnnLinear(4096, 1024), _inputs(2, 4096))
+    assert not _by_onednn(OneDnnLinear(4096, 1023), _inputs(2, 4096))
+
+
+@pytest.mark.parametrize("shape", [(96,), (2, 3, 96), (0, 96)])
+def test_other_shapes_take_torchs_own_way(onednn_for_all, shape):
+    of_torch, own = _layers(96, 40)
+    assert not _by_onednn(own, _inputs(*shape))
+    for expected, found in zip(_answers(of_torch, _inputs(*shape)), _answers(own, _inputs(*shape)), strict=True):
+        assert torch.equal(expected, found)
+
+
+def test_other_types_take_torchs_own_way(onednn_for_all):
+    _, own = _layers(96, 40)
+    assert not _by_onednn(own.double(), _inputs(2, 96).double())
+
+
+def test_a_torch_without_onednn_or_with_autocast_takes_torchs_own_way(onednn_for_all, monkeypatch):
+    _, own = _layers(96, 40)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert own(_inputs(2, 96)).dtype == torch.bfloat16
     monkeypatch.setattr(linear, "_ONEDNN_LINEAR", None)
-    torch_own, own = _pair(8, 4)
-    inputs = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(torch_own(inputs), own(inputs))
+    assert not _by_onednn(own, _inputs(2, 96))
+
+
+def test_a_wrong_number_of_features_is_torchs_error(onednn_for_all):
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        OneDnnLinear(96, 40)(_inputs(2, 95))

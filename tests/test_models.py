@@ -7,7 +7,7 @@ from qiskit_fedqml import paper_circuit, qcnn_circuit, quantum_layer, reuploadin
 from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.experiment import ModelConfig
-from qiskit_fedqml.linear import Linear
+from qiskit_fedqml.linear import OneDnnLinear
 from qiskit_fedqml.models import (
     FeatureScaling,
     MatchedClassicalLayer,
@@ -32,7 +32,7 @@ def model(**options):
 def test_head_is_table_1():
     head = build_head(10, ModelConfig(hidden=(8, 7)), seed=0)
     kinds = [type(m) for m in head]
-    assert kinds == [Linear, nn.ReLU, SeededDropout, Linear, nn.ReLU, SeededDropout, Linear]
+    assert kinds == [OneDnnLinear, nn.ReLU, SeededDropout, OneDnnLinear, nn.ReLU, SeededDropout, OneDnnLinear]
     assert [tuple(m.weight.shape) for m in head if isinstance(m, nn.Linear)] == [(8, 10), (7, 8), (4, 7)]
     assert {m.probability for m in head if isinstance(m, SeededDropout)} == {0.5}
     assert ModelConfig().hidden == (4096, 4096)

@@ -7,7 +7,7 @@ import numpy as np
 
 from qiskit_fedqml.records import RoundRecord
 from qiskit_fedqml.results import RunResult
-from qiskit_fedqml.study.statistics import Interval, in_digits, mean_interval, paired_difference
+from qiskit_fedqml.study.statistics import Interval, in_decimals, mean_interval, paired_difference
 from qiskit_fedqml.study.trials import Study
 
 _SETTLED = 10
@@ -40,18 +40,29 @@ class Outcome:
     Args:
         name: Its name, such as ``"Accuracy"``.
         value_of: Gives it for a run.
-        scale: Multiplies it where it is written; 100 for percentages.
-        digits: Digits after the point.
-        unit: Of differences, ``""`` without one.
+        unit: What it is written in, ``""`` without a unit.
+        unit_of_differences: What differences are written in.
+        scale: Multiplies it where it is written; 100 for percent.
+        decimals: Digits after the point.
         larger_is_better: Whether more of it is better.
     """
 
     name: str
     value_of: Callable[[RunResult], float]
-    scale: float
-    digits: int
     unit: str
+    unit_of_differences: str
+    scale: float
+    decimals: int
     larger_is_better: bool
+
+    @property
+    def heading(self) -> str:
+        """The heading of a table's column of it, such as ``"Accuracy (%)"``."""
+        return _with_unit(self.name, self.unit)
+
+    def heading_less(self, reference: str) -> str:
+        """Return the heading of a column, or the label of an axis, of differences to a reference."""
+        return _with_unit(f"{self.name} less {reference}", self.unit_of_differences)
 
     def mean(self, study: Study, scheme: str) -> Interval:
         """Return a scheme's mean over its seeds."""
@@ -63,12 +74,13 @@ class Outcome:
 
     def text(self, interval: Interval, *, signed: bool = False) -> str:
         """Return a mean or difference with its interval, as a table has it."""
-        return in_digits(interval, self.digits, scale=self.scale, signed=signed)
-
-    def axis_label(self, reference: str) -> str:
-        """Return the label of an axis of differences to a reference."""
-        return f"{self.name} less {reference}" + (f" ({self.unit})" if self.unit else "")
+        return in_decimals(interval, self.decimals, scale=self.scale, signed=signed)
 
 
-ACCURACY = Outcome("Accuracy", settled_accuracy, 100.0, 2, "percentage points", larger_is_better=True)
-LOSS = Outcome("Testing loss", settled_loss, 1.0, 3, "", larger_is_better=False)
+def _with_unit(text: str, unit: str) -> str:
+    return f"{text} ({unit})" if unit else text
+
+
+ACCURACY = Outcome("Accuracy", settled_accuracy, "%", "points", 100.0, 2, larger_is_better=True)
+LOSS = Outcome("Testing loss", settled_loss, "", "", 1.0, 3, larger_is_better=False)
+OUTCOMES = (ACCURACY, LOSS)

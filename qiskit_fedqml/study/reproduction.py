@@ -8,10 +8,10 @@ import numpy as np
 
 from qiskit_fedqml.circuits.ansatz import PaperAnsatz
 from qiskit_fedqml.results import RunResult
-from qiskit_fedqml.study.outcomes import final_accuracy, settled_accuracy
+from qiskit_fedqml.study.outcomes import ACCURACY, final_accuracy
 from qiskit_fedqml.study.paper import Reported, choices, departures
 from qiskit_fedqml.study.probe import LinearProbe
-from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval, paired_difference
+from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval
 from qiskit_fedqml.study.trials import Study
 from qiskit_fedqml.tables import duration
 
@@ -84,7 +84,7 @@ class Reproduction:
             "Training loss": f"{np.mean(losses):.4f}" if losses else "–",
             "Testing loss": f"{np.mean([record.test_loss for record in last]):.4f}",
             "Testing accuracy (%)": in_points(accuracy),
-            "Mean of last rounds (%)": in_points(mean_interval(settled_accuracy(run) for run in runs.values())),
+            "Mean of last rounds (%)": ACCURACY.text(ACCURACY.mean(self.study, scheme)),
             "Paper (%)": "–" if paper is None else "–".join(f"{100 * p:.2f}" for p in dict.fromkeys(paper)),
             "Less the paper (points)": "–" if paper is None else in_points(accuracy - max(paper), signed=True),
             "Seeds": str(len(runs)),
@@ -118,9 +118,7 @@ class Reproduction:
         return "\n".join(parts)
 
     def _difference(self, scheme: str, reference: str) -> Interval:
-        return paired_difference(
-            self.study.values(scheme, settled_accuracy), self.study.values(reference, settled_accuracy)
-        )
+        return ACCURACY.less(self.study, scheme, reference)
 
     def _gaps(self) -> str:
         if NON_FEDERATED not in self.study.schemes:
@@ -140,8 +138,7 @@ class Reproduction:
             gap = self._difference(_FIRST, control)
             name = control.partition(": ")[2]
             found.append(f"Trained circuit less {name}: {in_points(gap, signed=True)} points{_verdict(gap)}")
-        mean = mean_interval(self.study.values(_FIRST, settled_accuracy).values())
-        probe = mean - self.probe.accuracy
+        probe = ACCURACY.mean(self.study, _FIRST) - self.probe.accuracy
         found.append(f"Trained circuit less linear probe: {in_points(probe, signed=True)} points{_verdict(probe)}")
         circuits = {run.experiment.model.circuit for run in self.study.of(_FIRST).values()}
         if circuits == {PaperAnsatz()}:

@@ -95,10 +95,10 @@ def differ_by_holm(intervals: Sequence[Interval], level: float = 0.05) -> list[b
 
 def in_points(interval: Interval, *, signed: bool = False) -> str:
     """Return an interval of shares in percentage points, such as ``"+0.12 ± 0.30"``."""
-    return in_digits(interval, 2, scale=100.0, signed=signed)
+    return in_decimals(interval, 2, scale=100.0, signed=signed)
 
 
-def in_digits(interval: Interval, digits: int, *, scale: float = 1.0, signed: bool = False) -> str:
-    """Return an interval with so many digits after the point, such as ``"+0.012 ± 0.030"``."""
-    text = f"{scale * interval.mean:{'+' if signed else ''}.{digits}f}"
-    return text if interval.half_width is None else f"{text} ± {scale * interval.half_width:.{digits}f}"
+def in_decimals(interval: Interval, decimals: int, *, scale: float = 1.0, signed: bool = False) -> str:
+    """Return an interval with so many decimals, such as ``"+0.012 ± 0.030"``."""
+    text = f"{scale * interval.mean:{'+' if signed else ''}.{decimals}f}"
+    return text if interval.half_width is None else f"{text} ± {scale * interval.half_width:.{decimals}f}"

@@ -30,5 +30,5 @@ def test_differences_are_of_pairs_and_written_in_the_outcomes_units():
     assert (difference.low, difference.high) == pytest.approx(tuple(expected))
     assert LOSS.text(difference, signed=True) == "-0.033 ± 0.038"
     assert ACCURACY.text(ACCURACY.mean(study, "a")) == "90.00 ± 0.00"
-    assert ACCURACY.axis_label("noiseless") == "Accuracy less noiseless (percentage points)"
-    assert LOSS.axis_label("FedAvg's") == "Testing loss less FedAvg's"
+    assert ACCURACY.heading_less("noiseless") == "Accuracy less noiseless (points)"
+    assert (ACCURACY.heading, LOSS.heading) == ("Accuracy (%)", "Testing loss")

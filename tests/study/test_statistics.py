@@ -5,7 +5,7 @@ from scipy.stats import t, ttest_1samp, ttest_rel
 from qiskit_fedqml.study.statistics import (
     Interval,
     differ_by_holm,
-    in_digits,
+    in_decimals,
     in_points,
     mean_interval,
     p_value,
@@ -35,7 +35,7 @@ def test_one_seed_shows_no_interval_and_excludes_nothing():
     assert interval.half_width is None
     assert not interval.excludes(0.0)
     assert in_points(interval) == "50.00"
-    assert in_digits(mean_interval([0.25, 0.25]), 3) == "0.250 ± 0.000"
+    assert in_decimals(mean_interval([0.25, 0.25]), 3) == "0.250 ± 0.000"
     assert in_points(mean_interval([0.5, 0.5]) - 0.25, signed=True) == "+25.00 ± 0.00"
 
 

@@ -1,0 +1,110 @@
+"""What the runs of the noise study show: the gap of each scheme, what noise adds to each client, and in words."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, Machine
+
+from qiskit_fedqml import RunResult
+from qiskit_fedqml.records import ClientRecord
+from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome
+from qiskit_fedqml.study.statistics import Interval
+from qiskit_fedqml.study.trials import Study
+from qiskit_fedqml.tables import duration
+
+
+def gap(study: Study, scheme: str, outcome: Outcome) -> Interval:
+    """Return a scheme's accuracy or loss less that of the noiseless runs of the same seeds."""
+    return outcome.less(study, scheme, NOISELESS)
+
+
+def success_range(study: Study, scheme: str) -> str:
+    """Return the lowest and the highest estimated success probability of a scheme's clients, in words."""
+    found = {
+        round(client.success_probability, 2)
+        for run in study.of(scheme).values()
+        for record in run.rounds
+        for client in record.clients
+        if client.success_probability is not None
+    }
+    return f"{min(found):.2f}" if len(found) == 1 else f"{min(found):.2f} to {max(found):.2f}"
+
+
+def table(study: Study) -> list[dict[str, str]]:
+    """Return a row for each scheme."""
+    return [
+        {
+            "Scheme": scheme,
+            **{o.heading: o.text(o.mean(study, scheme)) for o in OUTCOMES},
+            **{
+                o.heading_less("noiseless"): "" if scheme == NOISELESS else o.text(gap(study, scheme, o), signed=True)
+                for o in OUTCOMES
+            },
+            "Success probability": success_range(study, scheme),
+            "Time a run": duration(
+                np.median([sum(r.seconds for r in run.rounds) for run in study.of(scheme).values()])
+            ),
+            "Memory of the process": f"{max(_peak(run) for run in study.of(scheme).values()) / 2**30:.1f} GiB",
+        }
+        for scheme in study.schemes
+    ]
+
+
+def client_rows(study: Study) -> list[dict[str, Any]]:
+    """Return a line for each array, seed and client: its machine, and what noise adds to its training loss.
+
+    The noiseless run of the seed draws the same clients in the same rounds, so that the difference of the losses of a
+    client in a round is due to machines alone, its own and those of the rounds before.
+    """
+    lines = []
+    for (scheme, seed), run in study.runs.items():
+        if scheme not in (UNIFORM, SKEWED):
+            continue
+        noiseless = {(r.round, c.id): c for r in study.runs[NOISELESS, seed].rounds for c in r.clients}
+        of_client: dict[int, list[tuple[ClientRecord, float]]] = {}
+        for record in run.rounds:
+            for client in record.clients:
+                reference = noiseless[record.round, client.id].train_loss
+                if client.train_loss is not None and reference is not None:
+                    of_client.setdefault(client.id, []).append((client, client.train_loss - reference))
+        for client_id, found in sorted(of_client.items()):
+            lines.append(
+                {
+                    "scheme": scheme,
+                    "seed": seed,
+                    "client": client_id,
+                    "backend": found[0][0].backend,
+                    "success_probability": f"{found[0][0].success_probability:.4f}",
+                    "rounds": len(found),
+                    "added_train_loss": f"{np.mean([added for _, added in found]):.5f}",
+                    "seconds": f"{sum(client.seconds for client, _ in found):.3f}",
+                }
+            )
+    return lines
+
+
+def about(design: Design, seeds: int) -> str:
+    """Return in words what the table's figures are."""
+    return _ABOUT.format(
+        seeds=seeds, shots=SHOTS, uniform=_in_words(design.devices.values()), skewed=_in_words(design.skewed.values())
+    )
+
+
+_ABOUT = """
+Accuracies and losses are means of the last rounds (ten, or a quarter of a short run) over {seeds} seeds with 95%
+intervals (Student's t), the aggregate tested exactly on an ideal machine. Differences are of the noisy run and the
+noiseless run of the same seed: same data, shards, clients drawn and initial weights. Clients have the machines of an
+array in turn, with {shots:,} shots unless another number is said. Uniform array: {uniform}. Skewed array: {skewed}.
+"""
+
+
+def _in_words(machines: Iterable[Machine]) -> str:
+    return ", ".join(
+        f"{m['noise']}" + (f" with {m['noise_factor']:g} times its error rates" if "noise_factor" in m else "")
+        for m in machines
+    )
+
+
+def _peak(run: RunResult) -> int:
+    return max(record.peak_memory_bytes or 0 for record in run.rounds)
