@@ -32,7 +32,7 @@ class OneDnnLinear(nn.Linear):
         tensors = [t for t in (input, self.weight, self.bias) if t is not None]
         return (
             _ONEDNN_LINEAR is not None
-            and torch.backends.mkldnn.enabled
+            and bool(torch.backends.mkldnn.enabled)
             and self.weight.numel() >= _LARGE
             and input.dim() == 2
             and input.shape[0] > 0
