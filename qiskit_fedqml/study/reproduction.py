@@ -121,9 +121,9 @@ class Reproduction:
         return ACCURACY.less(self.study, scheme, reference)
 
     def _gaps(self) -> str:
-        if NON_FEDERATED not in self.study.schemes:
-            return "Not run.\n"
         federated = [scheme for scheme in SCHEMES if scheme != NON_FEDERATED and scheme in self.study.schemes]
+        if NON_FEDERATED not in self.study.schemes or not federated:
+            return "Not run.\n"
         gaps = {scheme: self._difference(scheme, NON_FEDERATED) for scheme in federated}
         return _items(
             [f"{scheme}: {in_points(gap, signed=True)} points{_verdict(gap)}" for scheme, gap in gaps.items()]

@@ -126,6 +126,13 @@ def test_text_says_plainly_whether_the_circuit_contributes(study):
     assert "one seed: no interval" in Reproduction(one_seed, REPORTED["planes_vs_cars"], PROBE).contribution()
 
 
+def test_what_was_not_run_is_said(study):
+    alone = Study({key: run for key, run in study.runs.items() if key[0] == NON_FEDERATED})
+    text = Reproduction(alone, REPORTED["planes_vs_cars"], PROBE).text(markdown_table)
+    assert "## Federated less non-federated\n\nNot run.\n" in text
+    assert "## Does the quantum layer contribute?\n\nNot run.\n" in text
+
+
 def test_linear_probe_is_kept(tmp_path):
     experiment = load_experiment(ROOT / "experiments" / "digits.yaml", {"data.classes": [0, 1]})
     probe = LinearProbe.of(experiment, tmp_path / "probe.json")
