@@ -17,7 +17,7 @@ class OneDnnLinear(nn.Linear):
     """torch's ``Linear`` with the same parameters and, up to rounding, the same numbers.
 
     With Table I's widths and batches of 32 its products take most of a training step, and on AMD processors the BLAS
-    that torch brings along takes up to twice as long for them as the oneDNN that it brings along too
+    that torch brings along takes about one and a half times as long for them as its oneDNN with two threads
     (``experiments/benchmark_head.py``). Small layers, and what is not a batch of float32 on a CPU, take torch's own
     way. Where oneDNN is used, second derivatives raise torch's ``RuntimeError``.
     """
