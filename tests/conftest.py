@@ -4,10 +4,13 @@ from pathlib import Path
 
 import matplotlib
 import pytest
+import torch
 
 from qiskit_fedqml.experiment import Experiment
 
 matplotlib.use("Agg")
+# Tests run in as many processes as there are cores (pytest-xdist; `-n 0` for one): each takes its share of threads.
+torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
 
 # The loopback server runs jobs of the executor, which older client libraries do not have.
 collect_ignore = [] if find_spec("qiskit_ibm_runtime.executor_estimator") else ["ibm_server"]
@@ -58,18 +61,17 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-_OUTCOMES: list[tuple[str, str]] = []
-
-
 @pytest.fixture
-def outcome():
+def outcome(request):
     """Return a function that tells what came of a failure, for the table at the end of the test run."""
-    return lambda event, what: _OUTCOMES.append((event, what))
+    return lambda event, what: request.node.user_properties.append(("outcome", (event, what)))
 
 
 def pytest_terminal_summary(terminalreporter):
-    if _OUTCOMES:
+    reports = terminalreporter.getreports("passed")
+    outcomes = [value for report in reports for name, value in report.user_properties if name == "outcome"]
+    if outcomes:
         terminalreporter.section("failures of the service, and what came of them")
-        width = max(len(event) for event, _ in _OUTCOMES)
-        for event, what in _OUTCOMES:
+        width = max(len(event) for event, _ in outcomes)
+        for event, what in outcomes:
             terminalreporter.write_line(f"{event.ljust(width)}  {what}")
