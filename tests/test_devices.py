@@ -85,6 +85,7 @@ def same_model(one, other):
     return all(torch.equal(one.state[name], other.state[name]) for name in one.state)
 
 
+@pytest.mark.slow
 def test_run_over_http_equals_its_rehearsal(server, experiment, tmp_path):
     over_http = run_federation(experiment(), tmp_path / "http")
     rehearsed = run_federation(experiment(real=False), tmp_path / "rehearsed")
@@ -153,6 +154,7 @@ def test_clients_that_only_test(server, experiment, tmp_path):
     assert alone.rounds[0].train_loss == result.rounds[0].train_loss
 
 
+@pytest.mark.slow
 def test_charges_that_come_late_are_in_the_records(server, experiment, tmp_path):
     server.metrics_pending = True
 

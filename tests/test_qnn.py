@@ -134,12 +134,12 @@ def test_given_gradient_is_used():
 def test_training_step_is_one_pub_in_one_job():
     estimator = CountingEstimator()
     layer = quantum_layer(paper_circuit(), EstimatorBackend(estimator, 0.01))
-    x = torch.randn(32, 4, requires_grad=True)
+    x = torch.randn(8, 4, requires_grad=True)
     layer(x).sum().backward()
     assert estimator.pubs_of_job == [1]
     assert estimator.precisions == [0.01]
     usage = layer.neural_network.usage
-    assert (usage.jobs, usage.circuits) == (1, 32 * (1 + 2 * 26))  # two commuting observables share each circuit
+    assert (usage.jobs, usage.circuits) == (1, 8 * (1 + 2 * 26))  # two commuting observables share each circuit
     assert usage.executions == usage.circuits * 10_000
 
 

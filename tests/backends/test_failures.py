@@ -52,6 +52,7 @@ def test_waiting_tells_how_many_jobs_wait(server):
     assert client.told[-1].status.state == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ["GET /jobs/[^/]+", "GET /jobs/[^/]+/results"])
 def test_server_stalls_in_the_middle_of_an_answer(server, undisturbed, outcome, route):
     server.faults.stall(route, seconds=30)
@@ -151,6 +152,7 @@ def test_wrong_input_is_not_sent_again(server, undisturbed, outcome, tmp_path, s
     outcome(f"{status} on submit", "an error at once, nothing is charged; a resumed run tries again")
 
 
+@pytest.mark.slow
 def test_429_is_waited_out(server, undisturbed, outcome):
     server.faults.answer("POST /jobs", status=429, times=2)
     assert np.array_equal(Client().ask(), undisturbed)
@@ -175,6 +177,7 @@ def test_401_is_fatal(server, outcome):
     outcome("401 on submit", "an error at once, without the token")
 
 
+@pytest.mark.slow
 def test_refused_key_is_tried_a_few_times(server, outcome, monkeypatch):
     monkeypatch.setenv("QISKIT_IBM_TOKEN", "wrong-but-secret")
     with pytest.raises(BackendError, match="Backend 'mine': .*refused, or the identity service is down") as error:

@@ -180,6 +180,7 @@ def test_jobs_of_other_rounds_and_clients_are_left_alone(server, undisturbed, tm
     assert len(server.jobs) == 1
 
 
+@pytest.mark.slow
 def test_duplicate_that_could_not_be_cancelled_at_once(server, undisturbed):
     server.devices["ibm_manila"].hold()
     server.faults.answer("POST /jobs", status=503, processed=True)

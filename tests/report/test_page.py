@@ -75,6 +75,7 @@ def test_same_results_give_same_bytes(page, folders, tmp_path, monkeypatch, caps
     assert all((tmp_path / "new" / name).read_bytes() == (page.parent / name).read_bytes() for name in files)
 
 
+@pytest.mark.slow
 def test_figures_of_an_earlier_report_are_removed_and_nothing_else(folders, tmp_path):
     write_report(folders, tmp_path)
     kept = tmp_path / "figures" / "timeline_mine.png"

@@ -60,14 +60,14 @@ def assert_agree(program, points, noise, shots=None, atol=1e-8):
     assert only.jacobian is None
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spec=circuit_specs(max_gates=9), noise=st.sampled_from([None, STATED]))
 def test_random_circuits_of_all_gates(spec, noise):
     angles, program = compiled(spec, noise)
     assert_agree(program, angles_of(angles, spec, 2), noise)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spec=circuit_specs(max_gates=9))
 def test_the_same_seed_draws_the_same_shots(spec):
     # Probabilities agree to rounding, so the same uniform numbers give the same outcomes; with this readout error no
@@ -106,6 +106,8 @@ SMALL_DEVICES = (
     "FakeVigoV2",
     "FakeYorktownV2",
 )
+SOME_DEVICES = ("FakeFractionalBackend", "FakeJakartaV2", "FakeManilaV2", "FakeYorktownV2")
+"""What is always tested of them; the others are slow tests."""
 
 
 @pytest.mark.slow
@@ -115,7 +117,10 @@ def test_no_small_device_is_left_out():
     assert {type(d).__name__ for d in devices if 5 <= d.num_qubits <= 7} <= set(SMALL_DEVICES)
 
 
-@pytest.mark.parametrize("device", SMALL_DEVICES)
+@pytest.mark.parametrize(
+    "device",
+    [pytest.param(name, marks=() if name in SOME_DEVICES else pytest.mark.slow) for name in SMALL_DEVICES],
+)
 def test_every_fake_device_of_five_to_seven_qubits(device):
     noise = noise_from_calibration(fake_calibration(device), device)
     spec = paper_circuit()
@@ -123,6 +128,7 @@ def test_every_fake_device_of_five_to_seven_qubits(device):
     assert_agree(program, angles_of(angles, spec, 2), noise)
 
 
+@pytest.mark.slow
 def test_active_qubits_of_a_large_device():
     noise = noise_from_calibration(fake_calibration("FakeSherbrooke"), "FakeSherbrooke")
     spec = paper_circuit(num_qubits=2, num_layers=1)
