@@ -45,7 +45,7 @@ def _gap_by_shots(axis: Axes, study: Study, design: Design, outcome: Outcome) ->
     if exact.half_width is not None:
         axis.axhspan(outcome.scale * exact.low, outcome.scale * exact.high, color=COLOURS[1], alpha=0.12, linewidth=0)
     axis.set(xlabel="Shots of each circuit")
-    axis.legend(frameon=False)
+    axis.legend(framealpha=0.9, edgecolor="none")
     _finish_gaps(axis, outcome, design.finite_shots, [f"{shots:,}" for shots in design.finite_shots])
 
 

@@ -1,6 +1,8 @@
 """What the runs of the noise study show: the gap of each scheme, what noise adds to each client, and in words."""
 
+from collections import Counter
 from collections.abc import Iterable
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -86,12 +88,13 @@ def client_rows(study: Study) -> list[dict[str, Any]]:
 
 def about(design: Design, seeds: int) -> str:
     """Return in words what the table's figures are."""
-    return _ABOUT.format(
+    text = _ABOUT.format(
         seeds=seeds, shots=SHOTS, uniform=_in_words(design.devices.values()), skewed=_in_words(design.skewed.values())
     )
+    return f"\n{fill(text, 120)}\n"
 
 
-_ABOUT = """
+_ABOUT = """\
 Accuracies and losses are means of the last rounds (ten, or a quarter of a short run) over {seeds} seeds with 95%
 intervals (Student's t), the aggregate tested exactly on an ideal machine. Differences are of the noisy run and the
 noiseless run of the same seed: same data, shards, clients drawn and initial weights. Clients have the machines of an
@@ -100,10 +103,11 @@ array in turn, with {shots:,} shots unless another number is said. Uniform array
 
 
 def _in_words(machines: Iterable[Machine]) -> str:
-    return ", ".join(
+    told = Counter(
         f"{m['noise']}" + (f" with {m['noise_factor']:g} times its error rates" if "noise_factor" in m else "")
         for m in machines
     )
+    return ", ".join(machine if count == 1 else f"{count} × {machine}" for machine, count in told.items())
 
 
 def _peak(run: RunResult) -> int:

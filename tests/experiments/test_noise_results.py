@@ -16,10 +16,12 @@ def test_gap_is_that_of_pairs(script):
 def test_the_arrays_are_told_in_words(script):
     design = script.Design(
         devices={"A": {"noise": "FakeManilaV2"}},
-        skewed={"A": {"noise": "FakeManilaV2"}, "B": {"noise": "FakeQuitoV2", "noise_factor": 4.0}},
+        skewed={"A": {"noise": "FakeManilaV2"}, **dict.fromkeys("BC", {"noise": "FakeQuitoV2", "noise_factor": 4.0})},
         shots_swept=(None,),
         factors=(1.0,),
     )
-    text = script.about(design, seeds=3)
+    text = " ".join(script.about(design, seeds=3).split())
     assert "over 3 seeds" in text
-    assert "Uniform array: FakeManilaV2. Skewed array: FakeManilaV2, FakeQuitoV2 with 4 times its error rates." in text
+    assert (
+        "Uniform array: FakeManilaV2. Skewed array: FakeManilaV2, 2 × FakeQuitoV2 with 4 times its error rates." in text
+    )
