@@ -14,9 +14,10 @@ def test_gap_is_that_of_pairs(script):
 
 
 def test_the_arrays_are_told_in_words(script):
+    bad = {"noise": "FakeQuitoV2", "noise_factor": 4.0}
     design = script.Design(
         devices={"A": {"noise": "FakeManilaV2"}},
-        skewed={"A": {"noise": "FakeManilaV2"}, **dict.fromkeys("BC", {"noise": "FakeQuitoV2", "noise_factor": 4.0})},
+        skewed={"A": {"noise": "FakeManilaV2"}, "B": bad, "C": bad},
         shots_swept=(None,),
         factors=(1.0,),
     )
