@@ -19,13 +19,14 @@ from qiskit_fedqml.study.trials import Study
 def gap_figure(study: Study, design: Design, title: str) -> Figure:
     """Draw what each machine and array costs, and how that changes with shots and with the strength of the noise."""
     figure = Figure(figsize=(11, 10), layout="constrained")
-    machines, shots, factors = figure.subfigures(3, 1, height_ratios=(1.15, 1, 1))
+    machines, shots, factors = figure.subfigures(3, 1, height_ratios=(1.15, 1.1, 1))
     for part, draw in ((machines, _gap_by_machine), (shots, _gap_by_shots), (factors, _gap_by_factor)):
         for axis, outcome in zip(part.subplots(1, len(OUTCOMES), sharey=part is machines), OUTCOMES, strict=True):
             draw(axis, study, design, outcome)
     seeds = len(study.of(NOISELESS))
     what = f"by machine (success probability); {SHOTS:,} shots, {seeds} seeds, 95% intervals"
     machines.suptitle(f"{title}: what noise costs, {what}")
+    shots.legend(*shots.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     shots.suptitle("Uniform array, by shots of each circuit", fontsize=11)
     factors.suptitle(f"Uniform array, by the factor on all of its error rates; {SHOTS:,} shots", fontsize=11)
     return figure
@@ -45,7 +46,6 @@ def _gap_by_shots(axis: Axes, study: Study, design: Design, outcome: Outcome) ->
     if exact.half_width is not None:
         axis.axhspan(outcome.scale * exact.low, outcome.scale * exact.high, color=COLOURS[1], alpha=0.12, linewidth=0)
     axis.set(xlabel="Shots of each circuit")
-    axis.legend(framealpha=0.9, edgecolor="none")
     _finish_gaps(axis, outcome, design.finite_shots, [f"{shots:,}" for shots in design.finite_shots])
 
 
