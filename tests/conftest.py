@@ -9,8 +9,12 @@ import torch
 from qiskit_fedqml.experiment import Experiment
 
 matplotlib.use("Agg")
-# Tests run in as many processes as there are cores (pytest-xdist; `-n 0` for one): each takes its share of threads.
-torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
+# Tests run in as many processes as there are cores (pytest-xdist; `-n 0` for one). Each takes its share of threads, and
+# so do the commands that it starts: bits are compared between them, and are equal for an equal number of threads.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    threads = max(1, torch.get_num_threads() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    torch.set_num_threads(threads)
+    os.environ |= {"OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
 
 # The loopback server runs jobs of the executor, which older client libraries do not have.
 collect_ignore = [] if find_spec("qiskit_ibm_runtime.executor_estimator") else ["ibm_server"]
@@ -73,5 +77,5 @@ def pytest_terminal_summary(terminalreporter):
     if outcomes:
         terminalreporter.section("failures of the service, and what came of them")
         width = max(len(event) for event, _ in outcomes)
-        for event, what in outcomes:
+        for event, what in sorted(outcomes):
             terminalreporter.write_line(f"{event.ljust(width)}  {what}")

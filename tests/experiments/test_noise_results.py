@@ -21,8 +21,11 @@ def test_the_arrays_are_told_in_words(script):
         shots_swept=(None,),
         factors=(1.0,),
     )
-    text = " ".join(script.about(design, seeds=3).split())
+    lines = script.about(design, seeds=3).splitlines()
+    assert lines[0] == "", "it is a paragraph of its own below the table"
+    assert max(map(len, lines)) <= 120
+    text = " ".join(lines)
     assert "over 3 seeds" in text
     assert (
-        "Uniform array: FakeManilaV2. Skewed array: FakeManilaV2, 2 × FakeQuitoV2 with 4 times its error rates." in text
+        "FakeManilaV2. Skewed array: FakeManilaV2, FakeQuitoV2 with 4 times its error rates (2 machines)." in text
     )

@@ -60,14 +60,14 @@ def assert_agree(program, points, noise, shots=None, atol=1e-8):
     assert only.jacobian is None
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spec=circuit_specs(max_gates=9), noise=st.sampled_from([None, STATED]))
 def test_random_circuits_of_all_gates(spec, noise):
     angles, program = compiled(spec, noise)
     assert_agree(program, angles_of(angles, spec, 2), noise)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spec=circuit_specs(max_gates=9))
 def test_the_same_seed_draws_the_same_shots(spec):
     # Probabilities agree to rounding, so the same uniform numbers give the same outcomes; with this readout error no
