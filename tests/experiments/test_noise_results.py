@@ -26,6 +26,4 @@ def test_the_arrays_are_told_in_words(script):
     assert max(map(len, lines)) <= 120
     text = " ".join(lines)
     assert "over 3 seeds" in text
-    assert (
-        "FakeManilaV2. Skewed array: FakeManilaV2, FakeQuitoV2 with 4 times its error rates (2 machines)." in text
-    )
+    assert "FakeManilaV2. Skewed array: FakeManilaV2, FakeQuitoV2 with 4 times its error rates (2 machines)." in text
