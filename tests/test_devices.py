@@ -169,6 +169,7 @@ def test_charges_that_come_late_are_in_the_records(server, experiment, tmp_path)
     assert RunResult.load(tmp_path / "run").rounds == result.rounds
 
 
+@pytest.mark.slow
 def test_skipped_client_leaves_no_job_behind(server, experiment, tmp_path):
     """One device never runs its jobs; the run goes on without its clients, and cancels them."""
     server.devices["ibm_nairobi"].hold()

@@ -150,6 +150,7 @@ def test_aers_own_noise_model_carries_the_same_errors():
     assert not noise_from_rates((0, 0), (0, 0), (0, 0)).model.noise_instructions
 
 
+@pytest.mark.slow
 def test_large_device_uses_its_active_qubits_only():
     spec = paper_circuit(num_qubits=2, num_layers=1)
     backend = AerBackend("s", noise_from_calibration(fake_calibration("FakeSherbrooke"), "FakeSherbrooke"))

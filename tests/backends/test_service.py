@@ -189,6 +189,7 @@ def test_saved_calibration_of_a_device_is_noise_for_a_simulator(server, tmp_path
     assert json.loads(Path(tmp_path / "mine.json").read_text())["configuration"]["backend_name"] == "ibm_manila"
 
 
+@pytest.mark.slow
 def test_rehearsal_is_near_the_exact_values_of_the_same_noise():
     """Against our own simulation of the same device: within six standard errors."""
     shots = 4000
@@ -204,6 +205,7 @@ def test_rehearsal_is_near_the_exact_values_of_the_same_noise():
     assert np.array_equal(sampled, device.network.evaluate(Client.inputs, Client.weights, jacobian=True)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("primitive", ["auto", "estimator"])
 def test_rehearsal_on_a_device_too_large_to_be_simulated_whole(primitive):
     small = Client(device="FakeKolkataV2", shots=2000, primitive=primitive)
