@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from qiskit_fedqml.linear import OneDnnLinear
+from qiskit_fedqml.model.linear import OneDnnLinear
 from qiskit_fedqml.study.arguments import positive
 from qiskit_fedqml.tables import markdown_table
 

@@ -19,13 +19,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from qiskit_fedqml.angles import GateAngles
-from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.base import compile_program
 from qiskit_fedqml.backends.noise import noise_from_rates
+from qiskit_fedqml.backends.simulated.aer import AerBackend
+from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.paper import paper_circuit
-from qiskit_fedqml.provenance import git_commit, peak_memory_bytes, versions
 from qiskit_fedqml.report.drawing import save_figure
+from qiskit_fedqml.results.provenance import git_commit, peak_memory_bytes, versions
 from qiskit_fedqml.simulation.active import MOST_PAULI_QUBITS, MOST_STATE_QUBITS
 
 NOISE = noise_from_rates((0.001, 0.01), (0.0005, 0.003), (0.01, 0.03))

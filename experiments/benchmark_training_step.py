@@ -31,12 +31,12 @@ from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from qiskit_fedqml import paper_circuit, quantum_layer
-from qiskit_fedqml.backends.aer import AerBackend
-from qiskit_fedqml.backends.base import EstimatorBackend
+from qiskit_fedqml.backends.broadcast import EstimatorBackend
 from qiskit_fedqml.backends.calibration import fake_calibration
 from qiskit_fedqml.backends.noise import noise_from_calibration
-from qiskit_fedqml.provenance import git_commit, versions
+from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.report.drawing import save_figure
+from qiskit_fedqml.results.provenance import git_commit, versions
 from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.tables import markdown_table
 

@@ -19,15 +19,16 @@ from matplotlib.figure import Figure
 from noise_design import SKEWED, SKEWED_MACHINES, array
 
 from qiskit_fedqml import FedQMLError, RunResult, load_experiment
-from qiskit_fedqml.experiment import parse_override
+from qiskit_fedqml.config.loading import parse_override
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.study.arguments import add_settings, add_study_arguments
 from qiskit_fedqml.study.figures import interval_rows
 from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome, settled_accuracy
 from qiskit_fedqml.study.statistics import Interval, differ_by_holm
+from qiskit_fedqml.study.study import Study, Trial
 from qiskit_fedqml.study.summary import write_csv, write_study
-from qiskit_fedqml.study.trials import Study, Trial, run_trials
+from qiskit_fedqml.study.trials import run_trials
 from qiskit_fedqml.tables import markdown_table
 
 HERE = Path(__file__).resolve().parent

@@ -22,15 +22,16 @@ from matplotlib.figure import Figure
 from qiskit_fedqml import BackendRegistry, FedQMLError, RunResult, load_experiment, quantum_layer
 from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.files import write_text
-from qiskit_fedqml.inference import evaluate_model
-from qiskit_fedqml.models import circuit_for
+from qiskit_fedqml.model.building import circuit_for
 from qiskit_fedqml.report.drawing import save_figure
+from qiskit_fedqml.results.evaluation import evaluate_model
 from qiskit_fedqml.study.arguments import add_study_arguments
 from qiskit_fedqml.study.figures import interval_rows
 from qiskit_fedqml.study.outcomes import ACCURACY, settled_accuracy
 from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval
+from qiskit_fedqml.study.study import Study, Trial
 from qiskit_fedqml.study.summary import write_csv, write_study
-from qiskit_fedqml.study.trials import Study, Trial, run_trials
+from qiskit_fedqml.study.trials import run_trials
 from qiskit_fedqml.tables import markdown_table
 
 HERE = Path(__file__).resolve().parent

@@ -13,7 +13,7 @@ from qiskit_fedqml.report.drawing import COLOURS
 from qiskit_fedqml.study.figures import interval_rows, intervals_by
 from qiskit_fedqml.study.gradients import GradientQuality
 from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome
-from qiskit_fedqml.study.trials import Study
+from qiskit_fedqml.study.study import Study
 
 
 def gap_figure(study: Study, design: Design, title: str) -> Figure:

@@ -9,10 +9,10 @@ import numpy as np
 from noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, Machine
 
 from qiskit_fedqml import RunResult
-from qiskit_fedqml.records import ClientRecord
+from qiskit_fedqml.results.records import ClientRecord
 from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome
 from qiskit_fedqml.study.statistics import Interval
-from qiskit_fedqml.study.trials import Study
+from qiskit_fedqml.study.study import Study
 from qiskit_fedqml.tables import duration
 
 

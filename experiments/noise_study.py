@@ -16,18 +16,20 @@ from noise_figures import client_figure, gap_figure, gradient_figure
 from noise_results import about, client_rows, table
 
 from qiskit_fedqml import BackendRegistry, RunResult, load_experiment, load_model, run_federation
-from qiskit_fedqml.backends.aer import AerBackend
-from qiskit_fedqml.backends.entries import AerEntry, BackendsFile
+from qiskit_fedqml.backends.simulated.aer import AerBackend
+from qiskit_fedqml.config.backends import AerEntry, BackendsFile
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.data.examples import Examples
+from qiskit_fedqml.data.preparation import prepare_data
 from qiskit_fedqml.errors import ConfigurationError
-from qiskit_fedqml.experiment import Experiment
 from qiskit_fedqml.files import write_text
-from qiskit_fedqml.preparation import Examples, prepare_data
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.seeds import derive_seed, numpy_generator
 from qiskit_fedqml.study.gradients import GradientQuality, gradient_quality
 from qiskit_fedqml.study.outcomes import settled_accuracy
+from qiskit_fedqml.study.study import Trial
 from qiskit_fedqml.study.summary import write_csv, write_study
-from qiskit_fedqml.study.trials import Trial, run_trials
+from qiskit_fedqml.study.trials import run_trials
 from qiskit_fedqml.tables import duration, markdown_table
 
 _MINIBATCH = 32

@@ -20,13 +20,13 @@ from pathlib import Path
 from noise_study import run_study
 
 from qiskit_fedqml import FedQMLError, load_experiment, run_federation
-from qiskit_fedqml.experiment import parse_override
-from qiskit_fedqml.progress import ProgressBars
+from qiskit_fedqml.config.loading import parse_override
 from qiskit_fedqml.report.curves import learning_curves
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.report.table import table_rows
 from qiskit_fedqml.study.arguments import positive
 from qiskit_fedqml.tables import markdown_table
+from qiskit_fedqml.terminal.progress import ProgressBars
 
 HERE = Path(__file__).resolve().parent
 NON_FEDERATED = {

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from qiskit.quantum_info import Kraus
 
-from qiskit_fedqml.backends.base import Program
-from qiskit_fedqml.qnn import BroadcastEstimatorQNN
+from qiskit_fedqml.backends.program import Program
+from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 from qiskit_fedqml.simulation.noise import Noise
 
 Layer = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

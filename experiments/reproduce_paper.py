@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from qiskit_fedqml import FedQMLError, RunResult, load_experiment
-from qiskit_fedqml.experiment import parse_override
+from qiskit_fedqml.config.loading import parse_override
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.study.arguments import add_settings, add_study_arguments
@@ -24,8 +24,9 @@ from qiskit_fedqml.study.figures import accuracy_by_examples, learning_panels
 from qiskit_fedqml.study.paper import reported_for
 from qiskit_fedqml.study.probe import LinearProbe
 from qiskit_fedqml.study.reproduction import CONTROLS, SCHEMES, Reproduction
+from qiskit_fedqml.study.study import Trial
 from qiskit_fedqml.study.summary import write_csv, write_study
-from qiskit_fedqml.study.trials import Trial, run_trials
+from qiskit_fedqml.study.trials import run_trials
 from qiskit_fedqml.tables import duration, markdown_table
 
 HERE = Path(__file__).resolve().parent

@@ -7,44 +7,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qiskit_fedqml.backends.aer import AerBackend
-    from qiskit_fedqml.backends.registry import BackendRegistry
+    from qiskit_fedqml.backends.array.registry import BackendRegistry
+    from qiskit_fedqml.backends.simulated.aer import AerBackend
     from qiskit_fedqml.circuits.paper import paper_circuit
     from qiskit_fedqml.circuits.qcnn import qcnn_circuit
     from qiskit_fedqml.circuits.reuploading import reuploading_circuit
     from qiskit_fedqml.circuits.spec import CircuitSpec
     from qiskit_fedqml.circuits.tree import tree_circuit
+    from qiskit_fedqml.config.experiment import Experiment
+    from qiskit_fedqml.config.loading import load_experiment
     from qiskit_fedqml.errors import FedQMLError
-    from qiskit_fedqml.experiment import Experiment, load_experiment
-    from qiskit_fedqml.federation import resume_federation, run_federation
-    from qiskit_fedqml.inference import load_model
-    from qiskit_fedqml.layer import QuantumLayer, quantum_layer
-    from qiskit_fedqml.qnn import BroadcastEstimatorQNN
-    from qiskit_fedqml.results import RunResult
+    from qiskit_fedqml.federation.runs.run import resume_federation, run_federation
+    from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer
+    from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
+    from qiskit_fedqml.results.evaluation import load_model
+    from qiskit_fedqml.results.result import RunResult
     from qiskit_fedqml.simulation.estimator import SweepEstimator
     from qiskit_fedqml.simulation.noise import noise_from_model
 
 __version__ = "0.1.0"
 
 _MODULE_OF = {
-    "AerBackend": "backends.aer",
-    "BackendRegistry": "backends.registry",
-    "BroadcastEstimatorQNN": "qnn",
+    "AerBackend": "backends.simulated.aer",
+    "BackendRegistry": "backends.array.registry",
+    "BroadcastEstimatorQNN": "model.qnn",
     "CircuitSpec": "circuits.spec",
-    "Experiment": "experiment",
+    "Experiment": "config.experiment",
     "FedQMLError": "errors",
-    "QuantumLayer": "layer",
-    "RunResult": "results",
+    "QuantumLayer": "model.layer",
+    "RunResult": "results.result",
     "SweepEstimator": "simulation.estimator",
-    "load_experiment": "experiment",
-    "load_model": "inference",
+    "load_experiment": "config.loading",
+    "load_model": "results.evaluation",
     "noise_from_model": "simulation.noise",
     "paper_circuit": "circuits.paper",
     "qcnn_circuit": "circuits.qcnn",
-    "quantum_layer": "layer",
-    "resume_federation": "federation",
+    "quantum_layer": "model.layer",
+    "resume_federation": "federation.runs.run",
     "reuploading_circuit": "circuits.reuploading",
-    "run_federation": "federation",
+    "run_federation": "federation.runs.run",
     "tree_circuit": "circuits.tree",
 }
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError
-from qiskit_fedqml.terminal import parse_budget, print_table, resumable
+from qiskit_fedqml.terminal.output import print_table
+from qiskit_fedqml.terminal.resuming import parse_budget, resumable
 
 if TYPE_CHECKING:
-    from qiskit_fedqml.experiment import Experiment
-    from qiskit_fedqml.results import RunResult
+    from qiskit_fedqml.config.experiment import Experiment
+    from qiskit_fedqml.results.result import RunResult
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,8 +75,8 @@ def resume(
     ] = None,
 ) -> None:
     """Go on with a stopped run. An interrupted round is replayed from its start, so the end is the same to the bit."""
-    from qiskit_fedqml.federation import resume_federation
-    from qiskit_fedqml.progress import ProgressBars
+    from qiskit_fedqml.federation.runs.run import resume_federation
+    from qiskit_fedqml.terminal.progress import ProgressBars
 
     changed = dict(parse_budget(text) for text in budgets or ())
     with resumable(directory), ProgressBars(directory.name) as bars:
@@ -101,9 +102,9 @@ def plan(
     """
     import json
 
-    from qiskit_fedqml import plan_tables
     from qiskit_fedqml.files import write_text
-    from qiskit_fedqml.planning import plan_experiment
+    from qiskit_fedqml.planning import tables as plan_tables
+    from qiskit_fedqml.planning.planner import plan_experiment
 
     made = plan_experiment(_load(file, backends, set_))
     for title, rows in (
@@ -137,8 +138,8 @@ def jobs(
     ] = False,
 ) -> None:
     """Show the jobs that a run sent to devices, and what they cost: planned, and reported by the service."""
-    from qiskit_fedqml.jobs import ask_for_charges, cancel_jobs, job_rows, job_sentence
-    from qiskit_fedqml.results import RunFolder
+    from qiskit_fedqml.planning.jobs import ask_for_charges, cancel_jobs, job_rows, job_sentence
+    from qiskit_fedqml.results.folder import RunFolder
 
     folder = RunFolder(directory)
     if cancel:
@@ -172,7 +173,8 @@ def compare(
     from qiskit_fedqml.report.curves import learning_curves
     from qiskit_fedqml.report.drawing import save_figure
     from qiskit_fedqml.report.table import table_rows
-    from qiskit_fedqml.results import RunFolder, RunResult
+    from qiskit_fedqml.results.folder import RunFolder
+    from qiskit_fedqml.results.result import RunResult
     from qiskit_fedqml.tables import markdown_table
 
     names = [path.name if path.is_dir() else path.stem for path in files]
@@ -230,9 +232,9 @@ def evaluate(
     ] = None,
 ) -> None:
     """Test a trained model on a backend, and save the outputs of every test example."""
-    from qiskit_fedqml.backends.registry import BackendRegistry
-    from qiskit_fedqml.inference import evaluate_model, unfinished_evaluation
-    from qiskit_fedqml.results import RunResult
+    from qiskit_fedqml.backends.array.registry import BackendRegistry
+    from qiskit_fedqml.results.evaluation import evaluate_model, unfinished_evaluation
+    from qiskit_fedqml.results.result import RunResult
 
     registry = BackendRegistry(RunResult.load(directory).experiment.backends, Path())
     here = Path("backends.yaml")
@@ -264,8 +266,8 @@ def citation(
 
     A result folder is taken as it is; --backends and --set are for the experiment files.
     """
-    from qiskit_fedqml.citations import bibtex
-    from qiskit_fedqml.results import RunFolder
+    from qiskit_fedqml.report.citations import bibtex
+    from qiskit_fedqml.results.folder import RunFolder
 
     if (backends or set_) and all(path.is_dir() for path in files):
         raise ConfigurationError("--backends and --set are for experiment files, but only result folders are given.")
@@ -293,7 +295,8 @@ def backends(
     ] = None,
 ) -> None:
     """Show the machines of a backends file, check their noise, or save a calibration."""
-    from qiskit_fedqml.backends.registry import BackendRegistry, find_calibration
+    from qiskit_fedqml.backends.array import overview
+    from qiskit_fedqml.backends.array.registry import BackendRegistry, find_calibration
 
     if save_calibration is not None:
         name, target = save_calibration
@@ -303,9 +306,9 @@ def backends(
         return
     registry = BackendRegistry.from_yaml(file)
     if not check:
-        print_table([{"Backend": name, **registry.summary(name)} for name in registry])
+        print_table([{"Backend": name, **overview.summary(registry, name)} for name in registry])
         return
-    checks = registry.check()
+    checks = overview.check(registry)
     print_table([c.row() for c in checks])
     if not all(c.passed for c in checks):
         raise typer.Exit(1)
@@ -321,7 +324,7 @@ def main() -> None:
 
 
 def _load(file: Path, backends: Path | None, overrides: Sequence[str] | None) -> "Experiment":
-    from qiskit_fedqml.experiment import load_experiment, parse_override
+    from qiskit_fedqml.config.loading import load_experiment, parse_override
 
     values = dict(parse_override(text) for text in overrides or ())
     if backends is not None:
@@ -330,8 +333,8 @@ def _load(file: Path, backends: Path | None, overrides: Sequence[str] | None) ->
 
 
 def _run(experiment: "Experiment", name: str, out: Path, overwrite: bool) -> "RunResult":
-    from qiskit_fedqml.federation import run_federation
-    from qiskit_fedqml.progress import ProgressBars
+    from qiskit_fedqml.federation.runs.run import run_federation
+    from qiskit_fedqml.terminal.progress import ProgressBars
 
     with resumable(out), ProgressBars(name) as bars:
         return run_federation(experiment, out, overwrite=overwrite, observer=bars)

@@ -13,8 +13,8 @@
     └── ResultError          a result folder that is missing, in the way, or damaged
 
 Foreign errors (Qiskit's, Aer's, torchvision's) are mapped to these once, where the foreign call is made. Only
-:class:`~qiskit_fedqml.qnn.BroadcastEstimatorQNN` keeps qiskit-machine-learning's own errors for arguments of the wrong
-shape, because it stands in for ``EstimatorQNN``.
+:class:`~qiskit_fedqml.model.qnn.BroadcastEstimatorQNN` keeps qiskit-machine-learning's own errors for arguments of the
+wrong shape, because it stands in for ``EstimatorQNN``.
 """
 
 

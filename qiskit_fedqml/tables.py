@@ -1,6 +1,8 @@
 """Tables of text."""
 
+import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
@@ -29,3 +31,14 @@ def duration(seconds: float) -> str:
 def gibibytes(count: int) -> str:
     """Return memory in words: ``"2.9 GiB"``; "–" where it is not known."""
     return f"{count / 2**30:.1f} GiB" if count else "–"
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested values by dotted key, as text; what is no text is written as JSON."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return flat

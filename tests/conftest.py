@@ -6,7 +6,7 @@ import matplotlib
 import pytest
 import torch
 
-from qiskit_fedqml.experiment import Experiment
+from qiskit_fedqml.config.experiment import Experiment
 
 matplotlib.use("Agg")
 # Tests run in as many processes as there are cores (pytest-xdist; `-n 0` for one). Each takes its share of threads, and

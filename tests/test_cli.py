@@ -7,7 +7,8 @@ import time
 import pytest
 import yaml
 
-from qiskit_fedqml import RunResult, cli, terminal
+from qiskit_fedqml import RunResult, cli
+from qiskit_fedqml.terminal import output as terminal
 from tests.conftest import ROOT, TINY
 
 
@@ -142,7 +143,7 @@ def test_interrupted_by_the_user(files, monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("qiskit_fedqml.rounds.run_clients", interrupt)
+    monkeypatch.setattr("qiskit_fedqml.federation.algorithms.synchronous.run_clients", interrupt)
     code, _, err = fedqml(monkeypatch, capsys, "run", "tiny.yaml", "--out", "mine")
     assert code == 130
     assert "`fedqml resume mine` goes on" in err
@@ -168,7 +169,7 @@ def test_progress_bars_on_a_terminal(files):
     from rich.console import Console
 
     from qiskit_fedqml import load_experiment, run_federation
-    from qiskit_fedqml.progress import ProgressBars
+    from qiskit_fedqml.terminal.progress import ProgressBars
 
     screen = StringIO()
     with ProgressBars("tiny", Console(file=screen, force_terminal=True, width=160)) as bars:

@@ -12,7 +12,7 @@ from typing import Any
 from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
 
-from qiskit_fedqml.configuration import nearest
+from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.errors import BackendError
 
 

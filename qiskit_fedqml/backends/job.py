@@ -41,3 +41,32 @@ class JobReceipt:
     job_id: str
     planned_seconds: float
     reported_seconds: float | None
+
+
+@dataclass
+class Usage:
+    """What a network has asked of its backend so far.
+
+    Args:
+        jobs: Evaluations, each one job, or several where a device's job would be too long.
+        circuits: Bound circuits.
+        executions: Circuits times shots.
+        receipts: The jobs that a device ran.
+    """
+
+    jobs: int = 0
+    circuits: int = 0
+    executions: int = 0
+    receipts: tuple[JobReceipt, ...] = ()
+
+    def __sub__(self, earlier: "Usage") -> "Usage":
+        return Usage(
+            self.jobs - earlier.jobs,
+            self.circuits - earlier.circuits,
+            self.executions - earlier.executions,
+            self.receipts[len(earlier.receipts) :],
+        )
+
+    def copy(self) -> "Usage":
+        """Return the counts as they are now."""
+        return Usage(self.jobs, self.circuits, self.executions, self.receipts)

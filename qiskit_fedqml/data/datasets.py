@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_fedqml.data.images import ArrayImages, FileImages, Images
+from qiskit_fedqml.data.vision import import_torchvision
 from qiskit_fedqml.errors import DataError
-from qiskit_fedqml.vision import import_torchvision
 
 Labels = NDArray[np.int64]
 

@@ -3,8 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_fedqml.data import datasets, partition
-from qiskit_fedqml.data.config import (
+from qiskit_fedqml.config.data import (
     Cifar10Data,
     DataConfig,
     DigitsData,
@@ -15,6 +14,7 @@ from qiskit_fedqml.data.config import (
     Partition,
     QuantitySkew,
 )
+from qiskit_fedqml.data import datasets, partition
 from qiskit_fedqml.errors import DataError
 from qiskit_fedqml.seeds import derive_seed, numpy_generator
 

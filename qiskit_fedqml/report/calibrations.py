@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qiskit_fedqml.angles import GateAngles
-from qiskit_fedqml.backends.aer import AerBackend
-from qiskit_fedqml.backends.base import Program, compile_program
-from qiskit_fedqml.backends.entries import AerEntry
+from qiskit_fedqml.backends.array.registry import BackendRegistry, find_calibration
+from qiskit_fedqml.backends.base import compile_program
 from qiskit_fedqml.backends.figures import figures_of
-from qiskit_fedqml.backends.registry import BackendRegistry, find_calibration
+from qiskit_fedqml.backends.program import Program
+from qiskit_fedqml.backends.simulated.aer import AerBackend
+from qiskit_fedqml.circuits.angles import GateAngles
+from qiskit_fedqml.config.backends import AerEntry
 from qiskit_fedqml.errors import FedQMLError
-from qiskit_fedqml.models import circuit_for
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.model.building import circuit_for
+from qiskit_fedqml.results.result import RunResult
 
 Row = dict[str, str]
 Figures = Mapping[str, Any]

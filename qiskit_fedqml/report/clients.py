@@ -6,11 +6,11 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from qiskit_fedqml.records import ClientRecord, RoundRecord
 from qiskit_fedqml.report.drawing import MOST_MARKS, Mark, Panel, count_rounds, new_figure
 from qiskit_fedqml.report.naming import NO_CIRCUIT, machine_name
 from qiskit_fedqml.report.shares import share_of_average
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.results.records import ClientRecord, RoundRecord
+from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration
 
 Row = dict[str, str]

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from qiskit_fedqml.backends.entries import IBMEntry
-from qiskit_fedqml.backends.submission import Submission
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.backends.devices.submission import Submission
+from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration, gibibytes
 
 Row = dict[str, str]

@@ -8,10 +8,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qiskit_fedqml.records import RoundRecord
 from qiskit_fedqml.report.drawing import Mark, Panel, colours, count_rounds, dashes, new_figure
 from qiskit_fedqml.report.table import has_validation, validation_columns
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.results.records import RoundRecord
+from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration
 
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qiskit_fedqml.backends.aer import AerBackend
-from qiskit_fedqml.backends.entries import AerEntry, BackendEntry, CalibrationFile, IBMEntry, StatedNoise
-from qiskit_fedqml.backends.registry import BackendRegistry
+from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.backends.simulated.aer import AerBackend
+from qiskit_fedqml.config.backends import AerEntry, BackendEntry, CalibrationFile, IBMEntry, StatedNoise
 from qiskit_fedqml.errors import FedQMLError
-from qiskit_fedqml.records import ClientRecord
 from qiskit_fedqml.report.calibrations import Calibration, compiled
 from qiskit_fedqml.report.shares import share_of_average
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.results.records import ClientRecord
+from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration
 
 Row = dict[str, str]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qiskit_fedqml.errors import ConfigurationError
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.results.result import RunResult
 
 NO_CIRCUIT = "no circuit"
 """Where clients of a classical model work: each has a backend by the configuration, but uses none."""

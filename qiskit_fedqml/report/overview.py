@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qiskit_fedqml.experiment import Experiment
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.results.result import RunResult
 
 Row = dict[str, str]
 

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.files import write_text
-from qiskit_fedqml.jobs import job_sentence
+from qiskit_fedqml.planning.jobs import job_sentence
 from qiskit_fedqml.report import overview
 from qiskit_fedqml.report.calibrations import calibrations, merged
 from qiskit_fedqml.report.clients import client_panels, client_rows
@@ -27,7 +27,8 @@ from qiskit_fedqml.report.machines import machine_rows, rate_tables
 from qiskit_fedqml.report.naming import file_names, machine_name, run_names
 from qiskit_fedqml.report.table import table_rows
 from qiskit_fedqml.report.timeline import timeline_panel
-from qiskit_fedqml.results import RunFolder, RunResult
+from qiskit_fedqml.results.folder import RunFolder
+from qiskit_fedqml.results.result import RunResult
 
 _FIGURE = re.compile(r'<a href="figures/([^"/]+)">(?:PNG|SVG)</a>')
 _NUMBER = re.compile(r"(US\$ )?[+-]?\d[\d,.]*( ?[%µA-Za-z].*)?")

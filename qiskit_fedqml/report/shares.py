@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from qiskit_fedqml.records import ClientRecord
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.results.records import ClientRecord
+from qiskit_fedqml.results.result import RunResult
 
 
 def share_of_average(run: RunResult, is_counted: Callable[[ClientRecord], bool]) -> str:

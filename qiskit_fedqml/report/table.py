@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from qiskit_fedqml.records import RoundRecord
 from qiskit_fedqml.report.naming import machine_name
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.results.records import RoundRecord
+from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration, gibibytes
 
 

@@ -8,11 +8,11 @@ from itertools import accumulate
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
-from qiskit_fedqml.backends.entries import IBMEntry
-from qiskit_fedqml.records import ClientRecord, RoundRecord
+from qiskit_fedqml.config.backends import IBMEntry
 from qiskit_fedqml.report.drawing import INK, MOST_MARKS, Mark, Panel, new_figure
 from qiskit_fedqml.report.naming import machine_name
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.results.records import ClientRecord, RoundRecord
+from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration
 
 CENTRE = "centre"

@@ -8,18 +8,10 @@ from numpy.typing import NDArray
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 
+from qiskit_fedqml.circuits.arrays import Array
+from qiskit_fedqml.circuits.expressions import Expressions
 from qiskit_fedqml.errors import BackendError
-from qiskit_fedqml.expressions import Expressions
-from qiskit_fedqml.simulation.lowering import (
-    Channel,
-    Lowered,
-    Operation,
-    Rotation,
-    UnsupportedError,
-    within_light_cone,
-)
-
-Array = NDArray[np.float64]
+from qiskit_fedqml.simulation.lowering import Channel, Lowered, Operation, Rotation, UnsupportedError, within_light_cone
 
 MOST_STATE_QUBITS = 20
 """Qubits up to which state vectors are swept."""

@@ -6,183 +6,28 @@ distribution.
 """
 
 import logging
-from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from threading import Lock
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
-from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
-from qiskit.primitives.containers import EstimatorPubLike
-from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparsePauliOp
 
-from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.simulation.exact import ExactProgram
 from qiskit_fedqml.simulation.lowering import UnsupportedError
-from qiskit_fedqml.simulation.measurement import Basis, measured_groups
+from qiskit_fedqml.simulation.machine_estimator import Estimate, MachineEstimator, Run, estimate_by_outcomes, once
+from qiskit_fedqml.simulation.measurement import Basis
 from qiskit_fedqml.simulation.noise import Noise
-from qiskit_fedqml.simulation.sampled import MOST_PROBABILITIES, OutcomeProgram
-from qiskit_fedqml.simulation.shots import frequencies
-
-Array = NDArray[np.float64]
-Estimate = tuple[Array, Array]
-"""Means, and variances of a single shot: shape (operators, points) each."""
+from qiskit_fedqml.simulation.sampled import OutcomeProgram
 
 logger = logging.getLogger(__name__)
-
-_next_generator = Lock()
-"""Held while a call of ``run`` takes its generator; not an estimator's own, which could then not be copied."""
-
-
-@dataclass
-class Run:
-    """What belongs to one call of ``run``, so that calls at the same time share nothing.
-
-    Args:
-        rng: Draws its shots.
-        compiled: Circuits compiled for it; a circuit may be changed before the next call.
-    """
-
-    rng: np.random.Generator
-    compiled: dict[tuple[object, ...], Any] = field(default_factory=dict)
-
-
-def checked_shots(shots: int | None) -> int | None:
-    """Return a number of shots, or None for exact values.
-
-    Raises:
-        BackendError: It is not a whole number from 1.
-    """
-    if shots is None:
-        return None
-    if isinstance(shots, bool) or not isinstance(shots, (int, np.integer)) or shots < 1:
-        raise BackendError(
-            f"Argument `shots` must be a whole number from 1, or None for exact values, but got {shots!r}."
-        )
-    return int(shots)
-
-
-class MachineEstimator(BaseEstimatorV2):
-    """Expectation values of transpiled circuits on one machine, exact or with shots, with all of its noise.
-
-    Args:
-        noise: The machine's noise, or None for an ideal machine.
-        shots: Shots of each circuit where ``run`` is given no precision; None is exact.
-        seed: Seed of the shots; None takes one from the system. Each call of ``run`` goes on drawing.
-    """
-
-    def __init__(self, noise: Noise | None = None, shots: int | None = None, seed: int | None = None) -> None:
-        self._noise = noise
-        self._shots = checked_shots(shots)
-        self._rng = np.random.default_rng(seed)
-
-    def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> PrimitiveJob:
-        """Estimate PUBs.
-
-        Args:
-            pubs: Circuits in the machine's gates, with observables and parameter values that broadcast.
-            precision: Standard error that sets the shots, ⌈1/precision²⌉; 0 is exact; None takes the estimator's shots.
-
-        Returns:
-            A job whose result holds ``evs`` and ``stds`` of each PUB.
-
-        Raises:
-            BackendError: A parameter's value is not finite, or a precision is negative or NaN.
-        """
-        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
-        for number, pub in enumerate(coerced):
-            if not all(np.isfinite(values).all() for values in pub.parameter_values.data.values()):
-                raise BackendError(f"Parameter values must be finite, but some of PUB {number} are NaN or infinite.")
-            if pub.precision is not None and not pub.precision >= 0:
-                raise BackendError(f"The precision of PUB {number} must be at least 0, but is {pub.precision}.")
-        with _next_generator:
-            rng, self._rng = self._rng, self._rng.spawn(1)[0]
-        job = PrimitiveJob(self._run_all, coerced, Run(rng))
-        job._submit()
-        return job
-
-    def _run_all(self, pubs: list[EstimatorPub], run: Run) -> PrimitiveResult:
-        return PrimitiveResult([self._run_pub(pub, run) for pub in pubs], metadata={"version": 2})
-
-    def _run_pub(self, pub: EstimatorPub, run: Run) -> PubResult:
-        shots = self._shots
-        if pub.precision is not None:
-            shots = int(np.ceil(1 / pub.precision**2)) if pub.precision > 0 else None
-        points = pub.parameter_values.as_array(pub.circuit.parameters)
-        points = points.reshape(pub.parameter_values.size, pub.circuit.num_parameters)
-        operators = [SparsePauliOp.from_list(list(terms.items())) for terms in pub.observables.ravel().tolist()]
-        of_operator, of_point = np.broadcast_arrays(
-            np.arange(len(operators)).reshape(pub.observables.shape),
-            np.arange(pub.parameter_values.size).reshape(pub.parameter_values.shape),
-        )
-        means = variances = np.zeros((len(operators), len(points)))
-        if means.size:
-            means, variances = self.estimate(pub.circuit, operators, points, shots, run)
-        evs = means[of_operator, of_point]
-        stds = np.sqrt(variances[of_operator, of_point] / shots) if shots else np.zeros_like(evs)
-        data = DataBin(evs=evs, stds=stds, shape=evs.shape)
-        return PubResult(data, metadata={"shots": shots, "target_precision": pub.precision})
-
-    @abstractmethod
-    def estimate(
-        self,
-        circuit: QuantumCircuit,
-        operators: Sequence[SparsePauliOp],
-        points: Array,
-        shots: int | None,
-        run: Run,
-    ) -> Estimate:
-        """Return each operator's mean and single-shot variance at each point, shape (operators, points) each.
-
-        Args:
-            circuit: A circuit in the machine's gates.
-            operators: At least one, on the circuit's qubits.
-            points: Values of ``circuit.parameters``, shape (points, parameters), at least one point.
-            shots: Shots of each circuit, or None for exact means.
-            run: The call of ``run`` that asks.
-        """
-
-
-def estimate_by_outcomes(
-    operators: Sequence[SparsePauliOp],
-    points: Array,
-    outcomes_at: Callable[[Basis, Array], Array],
-    run: Run,
-    shots: int | None,
-) -> Estimate:
-    """Estimate operators basis by basis, with as many points at once as their outcomes fit in memory.
-
-    Args:
-        operators: What is measured.
-        points: Values of the circuit's parameters, shape (points, parameters).
-        outcomes_at: Gives outcome probabilities, shape (points, 2**measured), in a basis at some points.
-        run: Draws the shots.
-        shots: Shots of each circuit, or None for exact means.
-    """
-    bases, weights, constants = measured_groups(operators)
-    means = np.repeat(constants[:, None], len(points), axis=1)
-    variances = np.zeros_like(means)
-    for basis, worth in zip(bases, weights, strict=True):
-        at_once = max(1, MOST_PROBABILITIES >> len(basis.qubits))
-        for start in range(0, len(points), at_once):
-            some = slice(start, start + at_once)
-            outcomes = outcomes_at(basis, points[some])
-            outcomes = outcomes if shots is None else frequencies(outcomes, shots, run.rng)
-            mean = (outcomes @ worth).T
-            means[:, some] += mean
-            variances[:, some] += np.maximum((outcomes @ worth**2).T - mean**2, 0)
-    return means, variances
 
 
 class SweepEstimator(MachineEstimator):
     """An ``EstimatorV2`` without Aer, for circuits with up to 20 qubits in use, or 10 with noise.
 
     It serves any circuit, also in qiskit-machine-learning's ``EstimatorQNN``. For values and derivatives together,
-    :class:`~qiskit_fedqml.backends.aer.AerBackend` is faster by far.
+    :class:`~qiskit_fedqml.backends.simulated.aer.AerBackend` is faster by far.
 
     Args:
         noise: The machine's noise, or None for an ideal machine.
@@ -219,14 +64,14 @@ class SweepEstimator(MachineEstimator):
         try:
             if shots is None:
                 terms = tuple(str(operator.to_list()) for operator in operators)
-                exact: ExactProgram = _once(
+                exact: ExactProgram = once(
                     run, (id(circuit), *terms), lambda: ExactProgram(circuit, parameters, operators, self._noise)
                 )
                 means = exact.evaluate(points, jacobian=False)[0].T
                 return means, np.zeros_like(means)
 
             def outcomes_at(basis: Basis, some: Array) -> Array:
-                program: OutcomeProgram = _once(
+                program: OutcomeProgram = once(
                     run, (id(circuit), basis), lambda: OutcomeProgram(circuit, parameters, basis, self._noise)
                 )
                 return program.probabilities(some)
@@ -239,10 +84,3 @@ class SweepEstimator(MachineEstimator):
                 self._said.add(str(error))
                 logger.warning("Aer estimates a circuit, because %s.", error)
             return self._otherwise.estimate(circuit, operators, points, shots, run)
-
-
-def _once(run: Run, key: tuple[object, ...], compile_program: Callable[[], Any]) -> Any:
-    """Return what was compiled in this run, or compile it; the run's PUBs keep its circuits alive."""
-    if key not in run.compiled:
-        run.compiled[key] = compile_program()
-    return run.compiled[key]

@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qiskit_fedqml.observables import checked_observables
+from qiskit_fedqml.circuits.arrays import Array
+from qiskit_fedqml.circuits.observables import checked_observables
 from qiskit_fedqml.simulation.active import ActiveCircuit, Shifts, on_qubits
 from qiskit_fedqml.simulation.lowering import lower
 from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.simulation.readout import observables_as_read
 from qiskit_fedqml.simulation.sweep import PauliSweep, StateSweep, Sweep
-
-Array = NDArray[np.float64]
 
 
 class ExactProgram:

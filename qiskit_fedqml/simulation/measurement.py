@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
-from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import PauliList, SparsePauliOp
 from qiskit.transpiler import generate_preset_pass_manager
 
-from qiskit_fedqml.observables import commuting_groups, weight_of_outcomes
+from qiskit_fedqml.circuits.arrays import Array
+from qiskit_fedqml.circuits.observables import commuting_groups, weight_of_outcomes
 from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.simulation.shots import frequencies
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
+from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.simulation import kernels
 from qiskit_fedqml.simulation.lowering import lower, within_light_cone
 from qiskit_fedqml.simulation.measurement import Basis, confusions, measured_groups, outcomes_of_z_strings
 from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.simulation.schedule import schedule
-from qiskit_fedqml.simulation.spaces import PauliVectors, fuse
-from qiskit_fedqml.simulation.sweep import z_strings
-
-Array = NDArray[np.float64]
+from qiskit_fedqml.simulation.spaces import PauliVectors, fuse, z_strings
 
 
 def observables_as_read(

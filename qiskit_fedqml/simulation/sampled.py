@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from qiskit_fedqml.observables import checked_observables
-from qiskit_fedqml.parameter_shift import derivatives, shifted_points
+from qiskit_fedqml.circuits.arrays import Array
+from qiskit_fedqml.circuits.observables import checked_observables
+from qiskit_fedqml.circuits.parameter_shift import derivatives, shifted_points
 from qiskit_fedqml.simulation.active import ActiveCircuit, Shifts
 from qiskit_fedqml.simulation.lowering import UnsupportedError, lower
 from qiskit_fedqml.simulation.measurement import (
@@ -22,9 +22,8 @@ from qiskit_fedqml.simulation.measurement import (
 from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.simulation.readout import before_rotations
 from qiskit_fedqml.simulation.shots import frequencies
-from qiskit_fedqml.simulation.sweep import OutcomeSweep, PauliSweep, z_strings
-
-Array = NDArray[np.float64]
+from qiskit_fedqml.simulation.spaces import z_strings
+from qiskit_fedqml.simulation.sweep import OutcomeSweep, PauliSweep
 
 MOST_SAMPLED_QUBITS = 4
 """Qubits measured together up to which shots are drawn from the sweeps: each Z-string is one more observable."""

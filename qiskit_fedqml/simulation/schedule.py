@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qiskit_fedqml.simulation import kernels
 from qiskit_fedqml.simulation.lowering import Rotation
-from qiskit_fedqml.simulation.spaces import Fixed, Space, significant
+from qiskit_fedqml.simulation.spaces import Fixed, Space, deposit, significant
 
 Tables = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
@@ -138,11 +138,3 @@ class _Layout:
         self._entries.append((deposit(outputs, bits), deposit(inputs, bits), factors))
         self._num_entries += len(factors)
         return start, len(factors)
-
-
-def deposit(indices: NDArray[np.intp], bits: Sequence[int]) -> NDArray[np.int64]:
-    """Put bit k of each index at position ``bits[k]``."""
-    result = np.zeros(len(indices), dtype=np.int64)
-    for k, bit in enumerate(bits):
-        result |= (np.asarray(indices, dtype=np.int64) >> k & 1) << bit
-    return result

@@ -5,7 +5,7 @@ strings, on which channels act as linearly as gates. In both a rotation exp(−i
 each amplitude with its image under −iP, and by θ each two Pauli strings that P takes to each other.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -191,3 +191,17 @@ def _embed(fixed: Fixed, qubits: tuple[int, ...], base: int) -> NDArray:
         identity = np.eye(base)
         return np.kron(identity, fixed.matrix) if fixed.qubits[0] == qubits[0] else np.kron(fixed.matrix, identity)
     return fixed.matrix.reshape((base,) * 4).transpose(1, 0, 3, 2).reshape(base**2, base**2)  # qubits exchanged
+
+
+def z_strings(qubits: Sequence[int]) -> NDArray[np.int64]:
+    """Return the rows of a Pauli vector that hold the products of Z on all subsets of qubits; bit k is qubit k's."""
+    subsets = np.arange(1 << len(qubits))
+    return 3 * deposit(subsets, [2 * q for q in qubits])
+
+
+def deposit(indices: NDArray[np.intp], bits: Sequence[int]) -> NDArray[np.int64]:
+    """Put bit k of each index at position ``bits[k]``."""
+    result = np.zeros(len(indices), dtype=np.int64)
+    for k, bit in enumerate(bits):
+        result |= (np.asarray(indices, dtype=np.int64) >> k & 1) << bit
+    return result

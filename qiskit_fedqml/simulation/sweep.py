@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
+from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.simulation import kernels
 from qiskit_fedqml.simulation.active import MOST_NUMBERS
 from qiskit_fedqml.simulation.lowering import Operation
 from qiskit_fedqml.simulation.measurement import outcomes_of_z_strings
-from qiskit_fedqml.simulation.schedule import Schedule, deposit, schedule
-from qiskit_fedqml.simulation.spaces import PauliVectors, Space, StateVectors, fuse
-
-Array = NDArray[np.float64]
+from qiskit_fedqml.simulation.schedule import Schedule, schedule
+from qiskit_fedqml.simulation.spaces import PauliVectors, Space, StateVectors, fuse, z_strings
 
 _CHUNK_NUMBERS = 1 << 13
 """Numbers in a state that fit into a processor core's nearest cache, 64 KB."""
@@ -272,12 +271,6 @@ def initial_state(space: Space) -> Array:
     state = np.zeros((space.num_rows, 1, 1))
     state[z_strings(range(space.num_qubits)) if isinstance(space, PauliVectors) else 0] = 1.0
     return state
-
-
-def z_strings(qubits: Sequence[int]) -> NDArray[np.int64]:
-    """Return the rows of a Pauli vector that hold the products of Z on all subsets of qubits; bit k is qubit k's."""
-    subsets = np.arange(1 << len(qubits))
-    return 3 * deposit(subsets, [2 * q for q in qubits])
 
 
 def _masks(bits: NDArray[np.bool_], positions: Sequence[int]) -> NDArray[np.int64]:

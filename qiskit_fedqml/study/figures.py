@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from qiskit_fedqml.records import RoundRecord
 from qiskit_fedqml.report.drawing import COLOURS
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.results.records import RoundRecord
+from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.study.statistics import Interval
 
 Runs = Mapping[int, RunResult]

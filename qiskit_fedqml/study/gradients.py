@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from qiskit_fedqml.backends.aer import AerBackend
-from qiskit_fedqml.layer import QuantumLayer, quantum_layer
-from qiskit_fedqml.models import HybridClassifier, circuit_for
-from qiskit_fedqml.preparation import Examples
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.backends.simulated.aer import AerBackend
+from qiskit_fedqml.data.examples import Examples
+from qiskit_fedqml.model.building import circuit_for
+from qiskit_fedqml.model.classifier import HybridClassifier
+from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer
+from qiskit_fedqml.results.result import RunResult
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qiskit_fedqml.records import RoundRecord
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.results.records import RoundRecord
+from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.study.statistics import Interval, in_decimals, mean_interval, paired_difference
-from qiskit_fedqml.study.trials import Study
+from qiskit_fedqml.study.study import Study
 
 _SETTLED = 10
 """So many last rounds' mean is taken beside the last one, because single rounds swing; of short runs, a quarter."""

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qiskit_fedqml.aggregation.config import AggregationConfig
-from qiskit_fedqml.backends.entries import AerEntry
-from qiskit_fedqml.circuits.ansatz import PaperAnsatz
+from qiskit_fedqml.config.aggregation import AggregationConfig
+from qiskit_fedqml.config.backends import AerEntry
+from qiskit_fedqml.config.circuit import PaperAnsatz
+from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ConfigurationError
-from qiskit_fedqml.experiment import Experiment
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.results.result import RunResult
 
 
 @dataclass(frozen=True)

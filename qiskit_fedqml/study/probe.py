@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.loading import cut_validation
-from qiskit_fedqml.experiment import Experiment
+from qiskit_fedqml.data.preparation import prepare_data
 from qiskit_fedqml.files import write_text
-from qiskit_fedqml.preparation import prepare_data
-from qiskit_fedqml.provenance import peak_memory_bytes
-from qiskit_fedqml.training import loss_and_accuracy
+from qiskit_fedqml.model.prediction import loss_and_accuracy
+from qiskit_fedqml.results.provenance import peak_memory_bytes
 
 _PENALTIES = tuple(10.0**k for k in range(-5, 1))
 _HELD_OUT = 0.1

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from qiskit_fedqml.circuits.ansatz import PaperAnsatz
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.config.circuit import PaperAnsatz
+from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.study.outcomes import ACCURACY, final_accuracy
 from qiskit_fedqml.study.paper import Reported, choices, departures
 from qiskit_fedqml.study.probe import LinearProbe
 from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval
-from qiskit_fedqml.study.trials import Study
+from qiskit_fedqml.study.study import Study
 from qiskit_fedqml.tables import duration
 
 NON_FEDERATED = "Non-federated"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from qiskit_fedqml.files import write_text
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.study.outcomes import settled_accuracy
-from qiskit_fedqml.study.trials import Study
+from qiskit_fedqml.study.study import Study
 
 
 def run_line(scheme: str, run: RunResult) -> dict[str, Any]:

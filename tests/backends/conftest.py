@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from qiskit_fedqml import paper_circuit, quantum_layer
-from qiskit_fedqml.backends.dispatch import Dispatcher
-from qiskit_fedqml.backends.entries import BackendsFile
+from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.backends.devices.dispatch import Dispatcher
+from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.job import JobKey
-from qiskit_fedqml.backends.journal import Journal
-from qiskit_fedqml.backends.registry import BackendRegistry
+from qiskit_fedqml.config.backends import BackendsFile
 
 FAST = {"poll_seconds": 0.1, "outage_seconds": 20, "request_seconds": 20}
 

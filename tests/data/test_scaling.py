@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from qiskit_fedqml.data.preparation import prepare_data
 from qiskit_fedqml.data.scaling import feature_sums, mean_and_deviation
 from qiskit_fedqml.errors import DataError
-from qiskit_fedqml.preparation import prepare_data
 
 
 def test_sums_of_clients_give_mean_and_deviation_of_all():

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from qiskit_fedqml import load_experiment
-from qiskit_fedqml.models import circuit_for
+from qiskit_fedqml.model.building import circuit_for
 from tests.conftest import ROOT
 
 

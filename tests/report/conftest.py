@@ -1,7 +1,7 @@
 import pytest
 
 from qiskit_fedqml import RunResult, run_federation
-from qiskit_fedqml.experiment import Experiment
+from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.report.page import write_report
 from tests.conftest import TINY
 

@@ -5,10 +5,10 @@ import pytest
 
 from qiskit_fedqml import RunResult, run_federation
 from qiskit_fedqml.backends.calibration import fake_calibration
+from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.backends.job import JobKey
-from qiskit_fedqml.backends.submission import Submission
-from qiskit_fedqml.experiment import Experiment
-from qiskit_fedqml.jobs import job_sentence
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.planning.jobs import job_sentence
 from qiskit_fedqml.report.calibrations import calibrations, merged
 from qiskit_fedqml.report.clients import client_rows
 from qiskit_fedqml.report.cost import cost_rows, device_rows

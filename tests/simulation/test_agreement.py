@@ -23,11 +23,12 @@ from qiskit_aer.noise import (
 from qiskit_ibm_runtime.fake_provider import FakeProviderForBackendV2
 
 from qiskit_fedqml import paper_circuit
-from qiskit_fedqml.angles import GateAngles
-from qiskit_fedqml.backends.aer import AerBackend
-from qiskit_fedqml.backends.base import Program, compile_program
+from qiskit_fedqml.backends.base import compile_program
 from qiskit_fedqml.backends.calibration import fake_calibration
 from qiskit_fedqml.backends.noise import noise_from_calibration, noise_from_rates
+from qiskit_fedqml.backends.program import Program
+from qiskit_fedqml.backends.simulated.aer import AerBackend
+from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.simulation.noise import noise_from_model
 from tests.strategies import circuit_specs, values
 

@@ -10,9 +10,9 @@ from qiskit.circuit.library import PauliEvolutionGate, RXGate, RXXGate
 from qiskit.quantum_info import SparsePauliOp, SuperOp
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError, depolarizing_error
 
-from qiskit_fedqml.backends.aer import AerBackend
-from qiskit_fedqml.backends.base import Program
 from qiskit_fedqml.backends.noise import noise_from_rates
+from qiskit_fedqml.backends.program import Program
+from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.errors import BackendError, CircuitError
 from qiskit_fedqml.simulation.exact import ExactProgram
 from qiskit_fedqml.simulation.noise import Noise, noise_from_model

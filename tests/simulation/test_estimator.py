@@ -10,8 +10,8 @@ from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from qiskit_fedqml import paper_circuit
-from qiskit_fedqml.backends.aer_estimator import AerEstimator
 from qiskit_fedqml.backends.noise import noise_from_rates
+from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.estimator import SweepEstimator
 from qiskit_fedqml.simulation.lowering import UnsupportedError

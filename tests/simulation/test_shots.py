@@ -7,9 +7,10 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from scipy import stats
 
-from qiskit_fedqml.backends.aer import AerBackend
-from qiskit_fedqml.backends.base import Program, compile_program
+from qiskit_fedqml.backends.base import compile_program
 from qiskit_fedqml.backends.noise import noise_from_rates
+from qiskit_fedqml.backends.program import Program
+from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.circuits.paper import paper_circuit
 from qiskit_fedqml.simulation import sampled
 from qiskit_fedqml.simulation.sampled import PointwiseProgram, SampledProgram

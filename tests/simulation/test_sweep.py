@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from qiskit.quantum_info import SparsePauliOp
 
-from qiskit_fedqml.angles import GateAngles
-from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.base import compile_program
 from qiskit_fedqml.backends.noise import noise_from_rates
+from qiskit_fedqml.backends.simulated.aer import AerBackend
+from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.paper import paper_circuit
 from qiskit_fedqml.simulation import sweep
 from qiskit_fedqml.simulation.active import ActiveCircuit

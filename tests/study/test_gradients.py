@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from qiskit_fedqml import load_model, run_federation
-from qiskit_fedqml.backends.aer import AerBackend
 from qiskit_fedqml.backends.noise import noise_from_rates
-from qiskit_fedqml.preparation import Examples, prepare_data
+from qiskit_fedqml.backends.simulated.aer import AerBackend
+from qiskit_fedqml.data.examples import Examples
+from qiskit_fedqml.data.preparation import prepare_data
 from qiskit_fedqml.study.gradients import gradient_quality
 from tests.conftest import make_tiny
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from qiskit_fedqml.study.outcomes import ACCURACY, LOSS, final_accuracy, settled_accuracy, settled_loss
-from qiskit_fedqml.study.trials import Study
+from qiskit_fedqml.study.study import Study
 
 
 def _run(accuracies, losses):

@@ -5,11 +5,12 @@ import pytest
 
 from qiskit_fedqml import load_experiment
 from qiskit_fedqml.errors import ConfigurationError
-from qiskit_fedqml.results import RunResult
+from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.study.paper import REPORTED, choices, departures, reported_for
 from qiskit_fedqml.study.probe import LinearProbe
 from qiskit_fedqml.study.reproduction import CONTROLS, NON_FEDERATED, SCHEMES, Reproduction
-from qiskit_fedqml.study.trials import Study, Trial, run_trials
+from qiskit_fedqml.study.study import Study, Trial
+from qiskit_fedqml.study.trials import run_trials
 from qiskit_fedqml.tables import markdown_table
 from tests.conftest import ROOT
 

@@ -7,9 +7,10 @@ from qiskit_fedqml import run_federation
 from qiskit_fedqml.backends.calibration import fake_calibration
 from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError
 from qiskit_fedqml.study.outcomes import settled_accuracy
+from qiskit_fedqml.study.study import Trial
 from qiskit_fedqml.study.summary import write_study
-from qiskit_fedqml.study.trials import Trial, run_trials
-from tests.test_federation import Interrupt, StopAfter, same
+from qiskit_fedqml.study.trials import run_trials
+from tests.federation.test_federation import Interrupt, StopAfter, same
 
 
 def trials(tiny, seeds=(1, 2), **options):

@@ -3,10 +3,10 @@
 This package alone imports the library's service and primitives, when a device is first used.
 """
 
-from qiskit_fedqml.backends.entries import IBMEntry
+from qiskit_fedqml.backends.devices.machine import Machine
 from qiskit_fedqml.backends.ibm.rehearsal import RehearsalMachine
 from qiskit_fedqml.backends.ibm.service import Memory, ServiceMachine
-from qiskit_fedqml.backends.machine import Machine
+from qiskit_fedqml.config.backends import IBMEntry
 
 
 def open_machine(name: str, entry: IBMEntry, memory: Memory) -> Machine:

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from json import JSONDecodeError
 from typing import TypeVar
 
-from qiskit_fedqml.backends.machine import BatchClosedError, MissingError, RateLimitedError, UnreachableError
-from qiskit_fedqml.backends.watchdog import NoAnswerError
+from qiskit_fedqml.backends.devices.machine import BatchClosedError, MissingError, RateLimitedError, UnreachableError
+from qiskit_fedqml.backends.devices.watchdog import NoAnswerError
 from qiskit_fedqml.errors import BackendError, BudgetError, FedQMLError
 
 Answer = TypeVar("Answer")

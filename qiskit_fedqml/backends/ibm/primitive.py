@@ -7,8 +7,8 @@ from typing import Any
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.providers import BackendV2
 
-from qiskit_fedqml.backends.entries import IBMEntry
 from qiskit_fedqml.backends.ibm.errors import translated
+from qiskit_fedqml.config.backends import IBMEntry
 from qiskit_fedqml.errors import BackendError
 
 

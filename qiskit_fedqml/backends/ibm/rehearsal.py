@@ -20,12 +20,12 @@ from qiskit.providers import BackendV2
 from qiskit.quantum_info import PauliList, SparsePauliOp
 from qiskit_aer import AerSimulator
 
-from qiskit_fedqml.backends.base import expectations_of
+from qiskit_fedqml.backends.broadcast import expectations_of
 from qiskit_fedqml.backends.calibration import Calibration, calibration_of, fake_device
-from qiskit_fedqml.backends.entries import IBMEntry
+from qiskit_fedqml.backends.devices.machine import JobStatus, Primitive
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
-from qiskit_fedqml.backends.machine import JobStatus, Primitive
 from qiskit_fedqml.backends.noise import noise_from_calibration
+from qiskit_fedqml.config.backends import IBMEntry
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.noise import Noise
 

@@ -10,12 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.providers import BackendV2
 
-from qiskit_fedqml.backends.base import expectations_of
+from qiskit_fedqml.backends.broadcast import expectations_of
 from qiskit_fedqml.backends.calibration import Calibration, calibration_of
-from qiskit_fedqml.backends.entries import IBMEntry
-from qiskit_fedqml.backends.ibm.errors import redacted, translated
-from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
-from qiskit_fedqml.backends.machine import (
+from qiskit_fedqml.backends.devices.machine import (
     BatchClosedError,
     JobStatus,
     MissingError,
@@ -23,7 +20,10 @@ from qiskit_fedqml.backends.machine import (
     RateLimitedError,
     UnreachableError,
 )
-from qiskit_fedqml.backends.watchdog import NoAnswerError, call_within
+from qiskit_fedqml.backends.devices.watchdog import NoAnswerError, call_within
+from qiskit_fedqml.backends.ibm.errors import redacted, translated
+from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
+from qiskit_fedqml.config.backends import IBMEntry
 from qiskit_fedqml.errors import BackendError
 
 Answer = TypeVar("Answer")

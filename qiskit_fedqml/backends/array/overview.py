@@ -1,0 +1,57 @@
+"""The array at a glance: each machine in words, and the proof that its noise acts."""
+
+from qiskit_fedqml.backends.array.check import BackendCheck, check_backend
+from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.backends.base import Backend, compile_program
+from qiskit_fedqml.backends.simulated.aer import AerBackend
+from qiskit_fedqml.circuits.angles import GateAngles
+from qiskit_fedqml.circuits.paper import paper_circuit
+from qiskit_fedqml.config.backends import AerEntry, IBMEntry
+from qiskit_fedqml.errors import BackendError
+
+
+def summary(registry: BackendRegistry, name: str) -> dict[str, str]:
+    """Describe a backend in words, for a table; an IBM Quantum device is not opened for it.
+
+    What simulates it, and why, is told for the paper's circuit.
+    """
+    entry = registry.file.backends[name]
+    if isinstance(entry, IBMEntry):
+        return {
+            "Type": entry.type,
+            "Noise": entry.device if isinstance(entry.device, str) else "least busy device",
+            "Qubits": "" if isinstance(entry.device, str) else f"from {entry.device.least_busy.min_qubits}",
+            "Shots": str(entry.shots),
+            "Simulator": "rehearsal" if entry.is_rehearsal else "none",
+            "How or why": f"{entry.mode} mode; `fedqml plan` says what a run costs",
+        }
+    backend = registry[name]
+    facts = backend.describe()
+    date = f" ({facts['calibration_date'][:10]})" if facts["calibration_date"] else ""
+    simulator, reason = _simulation_of_paper_circuit(backend)
+    return {
+        "Type": entry.type,
+        "Noise": f"{facts['noise']}{date}" if facts["noise"] else "none",
+        "Qubits": str(facts["num_qubits"] or "any"),
+        "Shots": str(facts["shots"] or "exact"),
+        "Simulator": simulator,
+        "How or why": reason,
+    }
+
+
+def check(registry: BackendRegistry) -> list[BackendCheck]:
+    """Prove on a small circuit that each simulated backend differs from ideal as its rates say."""
+    simulated = [name for name, entry in registry.file.backends.items() if isinstance(entry, AerEntry)]
+    return [check_backend(backend) for name in simulated if isinstance(backend := registry[name], AerBackend)]
+
+
+def _simulation_of_paper_circuit(backend: Backend) -> tuple[str, str]:
+    assert isinstance(backend, AerBackend)
+    spec = paper_circuit()
+    angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
+    try:
+        program = compile_program(backend, angles.circuit, angles.params, spec.observables)
+        simulation = backend.simulation(program)
+    except BackendError as error:
+        return "none", str(error)
+    return simulation.simulator, simulation.reason

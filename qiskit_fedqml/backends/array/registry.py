@@ -1,0 +1,197 @@
+"""The registry of machines: opens each backend at its first use, and says which client has which."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from qiskit_fedqml.backends.base import Backend
+from qiskit_fedqml.backends.calibration import Calibration, fake_calibration, load_calibration
+from qiskit_fedqml.backends.devices.device import DeviceBackend
+from qiskit_fedqml.backends.devices.dispatch import Dispatcher
+from qiskit_fedqml.backends.noise import noise_from_calibration, noise_from_rates
+from qiskit_fedqml.backends.simulated.aer import AerBackend
+from qiskit_fedqml.config.assignment import Cycle, clients_of
+from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile, IBMEntry, StatedNoise
+from qiskit_fedqml.config.strict import nearest, validate
+from qiskit_fedqml.config.yaml_files import read_yaml
+from qiskit_fedqml.errors import BackendError, ConfigurationError
+from qiskit_fedqml.seeds import derive_seed
+from qiskit_fedqml.simulation.noise import Noise
+
+
+class BackendRegistry(Mapping[str, Backend]):
+    """Backends by name, opened at first use, and their assignment to clients.
+
+    Args:
+        file: The checked content of a backends file.
+        folder: Where relative paths in it start.
+        dispatcher: Sends the jobs of devices; by default one that forgets them with the process.
+    """
+
+    def __init__(self, file: BackendsFile, folder: Path, dispatcher: Dispatcher | None = None) -> None:
+        self.file = file
+        self.folder = folder
+        self.dispatcher = dispatcher or Dispatcher(budget_seconds=file.budget_seconds)
+        self._opened: dict[str, Backend] = {}
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> "BackendRegistry":
+        """Read a backends file.
+
+        Raises:
+            ConfigurationError: The file cannot be read, or says something unknown or inconsistent.
+        """
+        path = Path(path)
+        return cls.from_mapping(read_yaml(path), source=str(path), folder=path.parent)
+
+    @classmethod
+    def from_mapping(cls, data: Any, source: str = "backends", folder: Path | None = None) -> "BackendRegistry":
+        """Take the content of a backends file.
+
+        Args:
+            data: The content, as YAML gives it.
+            source: What errors call it.
+            folder: Where relative paths in it start; the current folder by default.
+
+        Raises:
+            ConfigurationError: It says something unknown or inconsistent.
+        """
+        return cls(validate(BackendsFile, data, source), folder or Path())
+
+    def __getitem__(self, name: str) -> Backend:
+        """Return a backend, which is opened at its first use.
+
+        Raises:
+            BackendError: It cannot be opened, or there is none of this name (as KeyError too, for ``in`` and ``get``).
+        """
+        if name not in self.file.backends:
+            raise UnknownBackendError(f"There is no backend {name!r}{nearest(name, self.file.backends)}")
+        if name not in self._opened:
+            self._opened[name] = self._open(name)
+        return self._opened[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.file.backends)
+
+    def __len__(self) -> int:
+        return len(self.file.backends)
+
+    @property
+    def server(self) -> Backend:
+        """The backend on which the centre evaluates the aggregate: exactly, also where its entry has shots."""
+        backend = self[self.file.assignment.server]
+        return backend.without_shots() if isinstance(backend, AerBackend) else backend
+
+    def name_for_client(self, client_id: int) -> str:
+        """Return the name of a client's backend; client ids start at 0."""
+        if client_id < 0:
+            raise ConfigurationError(f"Argument `client_id` must be at least 0, but got {client_id}.")
+        assignment = self.file.assignment
+        for key, name in assignment.clients.items():
+            if client_id in clients_of(key):
+                return name
+        default = assignment.default
+        if isinstance(default, str):
+            return default
+        if isinstance(default, Cycle):
+            return default.cycle[client_id % len(default.cycle)]
+        draw = derive_seed(default.seed, "assignment", client=client_id)
+        return default.random[draw % len(default.random)]
+
+    def opened(self) -> list[Backend]:
+        """Return the backends that were used so far."""
+        return list(self._opened.values())
+
+    def is_queued(self, name: str) -> bool:
+        """Return whether a backend's jobs wait in a queue elsewhere; it is not opened for it."""
+        return isinstance(self.file.backends[name], IBMEntry)
+
+    def trains(self, name: str) -> bool:
+        """Return whether clients with this backend train, and not only test."""
+        entry = self.file.backends[name]
+        return not isinstance(entry, IBMEntry) or entry.task == "train"
+
+    def for_client(self, client_id: int) -> Backend:
+        """Return a client's backend; client ids start at 0."""
+        return self[self.name_for_client(client_id)]
+
+    def assign(self, num_clients: int) -> tuple[str, ...]:
+        """Return the names of the backends of clients 0 to ``num_clients`` − 1.
+
+        Raises:
+            ConfigurationError: The assignment names a client that doesn't exist.
+        """
+        for key in self.file.assignment.clients:
+            if clients_of(key)[-1] >= num_clients:
+                raise ConfigurationError(
+                    f"assignment.clients.{key} names client {clients_of(key)[-1]}, but there are {num_clients} clients "
+                    f"(0 to {num_clients - 1})."
+                )
+        return tuple(self.name_for_client(client) for client in range(num_clients))
+
+    def _open(self, name: str) -> Backend:
+        entry = self.file.backends[name]
+        if isinstance(entry, IBMEntry):
+            from qiskit_fedqml.backends.ibm import open_machine
+
+            try:
+                machine = open_machine(name, entry, self.dispatcher.journal)
+                return DeviceBackend(name, entry, machine, self.dispatcher)
+            except BackendError as error:
+                raise BackendError(f"Backend {name!r}: {error}") from error
+        try:
+            noise = self._noise(entry)
+        except BackendError as error:
+            raise BackendError(f"Backend {name!r}: {error}") from error
+        return AerBackend(name, noise, entry.shots, entry.optimization_level, entry.transpiler_seed, entry.simulator)
+
+    def _noise(self, entry: AerEntry) -> Noise | None:
+        noise = entry.noise
+        if noise is None:
+            return None
+        if isinstance(noise, str):
+            return noise_from_calibration(fake_calibration(noise), noise, entry.noise_factor)
+        if isinstance(noise, CalibrationFile):
+            calibration = load_calibration(self.folder / noise.calibration)
+            return noise_from_calibration(calibration, calibration.device, entry.noise_factor)
+        return _stated(noise, entry.noise_factor)
+
+
+def find_calibration(name: str, registry: BackendRegistry | None) -> Calibration:
+    """Return the calibration of a fake device, or of a registry's backend that has one.
+
+    Args:
+        name: A backend of the registry (a device of IBM Quantum is asked for its own), or a fake device such as
+            ``"FakeManilaV2"``.
+        registry: Where backends are looked up first; None for fake devices only.
+
+    Raises:
+        BackendError: Neither is there, or the backend has no calibration.
+    """
+    entry = registry.file.backends.get(name) if registry else None
+    if registry is None or entry is None:
+        return fake_calibration(name)
+    if isinstance(backend := registry[name] if isinstance(entry, IBMEntry) else None, DeviceBackend):
+        return backend.machine.calibration()
+    noise = entry.noise if isinstance(entry, AerEntry) else None
+    if isinstance(noise, str):
+        return fake_calibration(noise)
+    if isinstance(noise, CalibrationFile):
+        return load_calibration(registry.folder / noise.calibration)
+    raise BackendError(f"Backend {name!r} has no calibration to save.")
+
+
+class UnknownBackendError(BackendError, KeyError):
+    """There is no backend of this name."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def _stated(noise: StatedNoise, factor: float) -> Noise:
+    return noise_from_rates(
+        (noise.depolarizing.one_qubit, noise.depolarizing.two_qubit),
+        (noise.amplitude_damping.one_qubit, noise.amplitude_damping.two_qubit),
+        (noise.readout.read_1_if_0, noise.readout.read_0_if_1),
+        factor,
+    )

@@ -1,0 +1,98 @@
+"""What a job costs on a device, before it is sent.
+
+IBM charges about two seconds a job and, for each execution, the circuit's length and the repetition delay between two
+executions: usage ≈ 2 s + (repetition delay + circuit length) · executions (IBM Quantum documentation, "Estimate job run
+time"). An execution is one shot of one bound circuit in one measurement basis.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.exceptions import QiskitError
+from qiskit.transpiler import Target
+
+from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.errors import BackendError
+
+SECONDS_PER_JOB = 2.0
+"""QPU seconds of a job beside its executions."""
+DEFAULT_REP_DELAY_SECONDS = 250e-6
+"""Repetition delay of a device that does not state its own; that of Heron processors."""
+MOST_JOBS_PER_MINUTE = 5
+"""Jobs a minute that the service accepts from one account (IBM Quantum REST API, "Run a job")."""
+
+
+@dataclass(frozen=True)
+class JobCost:
+    """What a job is expected to cost.
+
+    Args:
+        circuits: Bound circuits, once for each measurement basis, randomisations included.
+        executions: Their shots.
+        seconds: QPU seconds.
+    """
+
+    circuits: int
+    executions: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long one execution takes on a device.
+
+    Args:
+        circuit_seconds: From the first gate to the end of the measurement.
+        rep_delay_seconds: Between two executions.
+    """
+
+    circuit_seconds: float
+    rep_delay_seconds: float
+
+    def cost(self, circuits: int, executions: int) -> JobCost:
+        """Return the cost of one job."""
+        each = self.circuit_seconds + self.rep_delay_seconds
+        return JobCost(circuits, executions, SECONDS_PER_JOB + each * executions)
+
+
+def rep_delay_seconds(entry: IBMEntry, device: Any) -> float:
+    """Return the time between two executions on a device: the entry's option, or the device's own.
+
+    Raises:
+        BackendError: The option is not in the device's range.
+    """
+    configuration = device.configuration()
+    asked = entry.options.get("execution", {}).get("rep_delay")
+    if asked is None:
+        own = getattr(configuration, "default_rep_delay", None)
+        return DEFAULT_REP_DELAY_SECONDS if own is None else float(own)
+    least, most = getattr(configuration, "rep_delay_range", None) or (0.0, float("inf"))
+    if not least <= asked <= most:
+        raise BackendError(
+            f"options.execution.rep_delay must be from {least:g} to {most:g} s on {device.name}, but is {asked:g} s."
+        )
+    return float(asked)
+
+
+def circuit_seconds(circuit: QuantumCircuit, measured: Iterable[int], target: Target) -> float:
+    """Return the length of a transpiled circuit with its measurement, in seconds.
+
+    Args:
+        circuit: The circuit in the device's gates.
+        measured: The qubits that are measured at its end.
+        target: The device, with its gates' durations.
+
+    Raises:
+        BackendError: The device states no duration of one of the gates.
+    """
+    qubits = list(measured)
+    timed = QuantumCircuit(circuit.num_qubits, len(qubits))
+    timed.compose(circuit, inplace=True)
+    timed.barrier()
+    timed.measure(qubits, range(len(qubits)))
+    try:
+        return float(timed.estimate_duration(target, unit="s"))
+    except QiskitError as error:
+        raise BackendError(f"The circuit's length cannot be estimated: {error.message}") from error

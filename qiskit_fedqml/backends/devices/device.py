@@ -1,0 +1,343 @@
+"""A device with a queue as a backend: layouts, points, jobs in parts, and what they cost."""
+
+import itertools
+import secrets
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
+from qiskit.exceptions import QiskitError
+from qiskit.primitives import BaseEstimatorV2
+from qiskit.transpiler import generate_preset_pass_manager
+
+from qiskit_fedqml.backends.broadcast import broadcast_pub
+from qiskit_fedqml.backends.devices.cost import JobCost, Timing, circuit_seconds, rep_delay_seconds
+from qiskit_fedqml.backends.devices.dispatch import Dispatcher, receipt
+from qiskit_fedqml.backends.devices.machine import Machine
+from qiskit_fedqml.backends.devices.request import JobRequest, Policy, TooLongError
+from qiskit_fedqml.backends.devices.submission import Submission
+from qiskit_fedqml.backends.figures import figures_of, success_probability
+from qiskit_fedqml.backends.job import JobKey
+from qiskit_fedqml.backends.program import Evaluation, Program
+from qiskit_fedqml.circuits import parameter_shift, spsa
+from qiskit_fedqml.config.backends import IBMEntry, Spsa
+from qiskit_fedqml.errors import BackendError, JobError
+
+Answer = TypeVar("Answer")
+
+_LONGEST_JOB_SECONDS = 3 * 3600
+"""QPU seconds that the service grants one job."""
+_SETTLING_TRIES = 6
+_LARGEST_JOB_BYTES = 200_000_000
+"""Angles of one job; the service takes inputs of some 300 MB."""
+
+
+@dataclass(frozen=True)
+class _Question:
+    """An evaluation that is asked for: which derivatives, where, and for what."""
+
+    program: Program
+    angles: NDArray[np.float64]
+    jacobian: bool
+    seed: int | None
+    key: JobKey
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows ``start`` to ``stop`` of a question, named by the halves that were taken."""
+
+    name: str
+    start: int
+    stop: int
+
+    def halves(self) -> "tuple[_Part, _Part]":
+        middle = (self.start + self.stop + 1) // 2
+        return _Part(f"{self.name}0", self.start, middle), _Part(f"{self.name}1", middle, self.stop)
+
+
+class DeviceBackend:
+    """A device of IBM Quantum, or a rehearsal of one.
+
+    Args:
+        name: The backend's name in the registry.
+        entry: Its entry.
+        machine: The device and its service.
+        dispatcher: Sends its jobs.
+    """
+
+    def __init__(self, name: str, entry: IBMEntry, machine: Machine, dispatcher: Dispatcher) -> None:
+        self._name, self.entry, self.machine, self.dispatcher = name, entry, machine, dispatcher
+        self._policy = Policy(entry.waiting, entry.budget_seconds, entry.on_cancellation == "resubmit")
+        self._timings: WeakKeyDictionary[Program, Timing] = WeakKeyDictionary()
+        self._rep_delay_seconds = rep_delay_seconds(entry, machine.qiskit_backend)
+        self._loose_keys = itertools.count()
+
+    @property
+    def name(self) -> str:
+        """The backend's name."""
+        return self._name
+
+    @property
+    def simulator(self) -> str:
+        """``"rehearsal"`` on a fake device, else ``"ibm"``."""
+        return "rehearsal" if self.entry.is_rehearsal else "ibm"
+
+    @property
+    def shots(self) -> int:
+        """Shots of each circuit."""
+        return self.entry.shots
+
+    def describe(self) -> dict[str, Any]:
+        """Return device, calibration's date, number of qubits and shots."""
+        return {
+            "type": "ibm",
+            "device": self.machine.device,
+            "calibration_date": self.calibration_date,
+            "num_qubits": self.machine.qiskit_backend.num_qubits,
+            "shots": self.shots,
+        }
+
+    def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """Return the circuit in the device's gates, in the layout that promises the fewest errors.
+
+        Raises:
+            BackendError: The circuit doesn't fit the device.
+        """
+        return self.candidates(circuit)[0]
+
+    def candidates(self, circuit: QuantumCircuit) -> Sequence[QuantumCircuit]:
+        """Return the circuit in several layouts, the one with the highest estimated success probability first.
+
+        Raises:
+            BackendError: The circuit doesn't fit the device.
+        """
+        entry, device = self.entry, self.machine.qiskit_backend
+        options: dict[str, Any] = {"backend": device, "optimization_level": entry.optimization_level}
+        if entry.initial_layout is not None:
+            options["initial_layout"] = list(entry.initial_layout)
+        trials = 1 if entry.initial_layout is not None else entry.layout_trials
+        try:
+            found = [
+                generate_preset_pass_manager(seed_transpiler=entry.transpiler_seed + trial, **options).run(circuit)
+                for trial in range(trials)
+            ]
+        except QiskitError as error:
+            raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error.message}") from error
+        return sorted(found, key=lambda transpiled: -success_probability(transpiled, device.target))
+
+    def success_probability(self, program: Program) -> float:
+        """Return the estimated chance that no gate and no readout of a program errs, by the device's calibration."""
+        return success_probability(program.circuit, self.machine.qiskit_backend.target, program.measured)
+
+    def estimator(self, seed: int | None = None) -> BaseEstimatorV2:
+        """Return the estimator by which jobs are made; its draws are the device's own."""
+        return self.machine.primitive.estimator(self.machine.qiskit_backend, [])
+
+    @property
+    def calibration_date(self) -> str:
+        """The date of the calibration that was read last."""
+        return self.machine.calibration().date
+
+    def refresh(self) -> None:
+        """Read the calibration again.
+
+        Raises:
+            BackendError: The service cannot be asked.
+        """
+        self._ask(self.machine.refresh)
+
+    def together(self) -> AbstractContextManager[None]:
+        """Let the jobs that are sent inside run as one batch or session, if the entry wants one."""
+        return self.machine.together()
+
+    def close_round(self, round: int, failed_clients: Collection[int]) -> None:
+        """Cancel what clients have left behind that were skipped, and ask for charges that were not known."""
+        self.dispatcher.close_round(self.machine, self.name, self._policy, round, failed_clients)
+        self.dispatcher.settle(self.machine, self.name)
+
+    def settle(self) -> None:
+        """Ask for charges that are not known yet, a few times: the service reckons them up after a job has ended."""
+        if self.entry.is_rehearsal:
+            return
+        for attempt in range(_SETTLING_TRIES):
+            if attempt:
+                self.dispatcher.patience.sleep(self.entry.waiting.poll_seconds)
+            if self.dispatcher.settle(self.machine, self.name):
+                return
+
+    def remaining_seconds(self) -> float | None:
+        """Return the QPU seconds that the account has left, or None where there is no limit.
+
+        Raises:
+            BackendError: The service cannot be asked.
+        """
+        return self._ask(self.machine.remaining_seconds)
+
+    def calibration_of(self, program: Program) -> dict[str, Any]:
+        """Return device, date and the figures of the qubits and couplings that a program uses, as plain values."""
+        figures = figures_of(program.circuit, program.measured, self.machine.qiskit_backend.target)
+        return {"device": self.machine.device, "date": self.calibration_date, **figures}
+
+    def cost(self, program: Program, num_samples: int, *, jacobian: bool) -> list[JobCost]:
+        """Return what the jobs of one evaluation are expected to cost."""
+        angles = np.zeros((num_samples, len(program.angles)))
+        question = _Question(program, angles, jacobian, 0, JobKey(0, None, 0, "plan"))
+        return self._cost_of(question, _Part("", 0, num_samples))
+
+    def payload_bytes(self, program: Program, num_samples: int, *, jacobian: bool) -> int:
+        """Return the size of one evaluation as it is sent; of random angles, since it is compressed."""
+        angles = np.random.default_rng(0).uniform(-np.pi, np.pi, (num_samples, len(program.angles)))
+        question = _Question(program, angles, jacobian, 0, JobKey(0, None, 0, "plan"))
+        pub = self._pub(question, _Part("", 0, num_samples))
+        return self.machine.primitive.payload_bytes(pub, self.machine.qiskit_backend)
+
+    def evaluate(
+        self,
+        program: Program,
+        angles: NDArray[np.float64],
+        *,
+        jacobian: bool,
+        seed: int | None = None,
+        key: JobKey | None = None,
+    ) -> Evaluation:
+        """Evaluate as one broadcast PUB in one job, or in several where one would be too long.
+
+        Args:
+            program: The program, compiled for this backend.
+            angles: Angles in radians, shape (batch, angles).
+            jacobian: Whether derivatives are wanted.
+            seed: Seed of SPSA's directions.
+            key: What it is for; the journal answers a key that was asked before.
+
+        Raises:
+            BackendError: The device takes no jobs, or the job was refused, failed, or is out of reach.
+            BudgetError: A budget of QPU seconds would be passed.
+        """
+        program.check_angles(angles)
+        key = key or JobKey(0, None, next(self._loose_keys), "loose")
+        if seed is None and jacobian and isinstance(self.entry.gradient, Spsa):
+            seed = secrets.randbits(63)  # once, so that the directions of the points are those of the derivatives
+        question = _Question(program, angles, jacobian, seed, key)
+        answers = self._answers(question, _Part("", 0, len(angles)))
+        submissions = [submission for _, _, submission in answers]
+        return Evaluation(
+            values=np.concatenate([values for values, _, _ in answers]),
+            jacobian=np.concatenate([derivatives for _, derivatives, _ in answers]) if jacobian else None,
+            circuits=sum(s.circuits for s in submissions),
+            executions=sum(s.executions for s in submissions),
+            simulator=self.simulator,
+            jobs=tuple(receipt(s) for s in submissions),
+        )
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        return self.dispatcher.patience.ask(question, self.entry.waiting.outage_seconds)
+
+    def _answers(
+        self, question: _Question, part: _Part
+    ) -> list[tuple[NDArray[np.float64], NDArray[np.float64], Submission]]:
+        """Return values, derivatives and submission of each job of a part."""
+        if self._is_split(question, part):
+            return [answer for half in part.halves() for answer in self._answers(question, half)]
+        (cost,) = self._cost_of(question, part, whole=True)
+        request = JobRequest(
+            backend=self.name,
+            key=question.key,
+            part=part.name,
+            fingerprint=self._fingerprint(question),
+            angles=question.angles[part.start : part.stop],
+            details={"shifted": list(question.program.shifted), "calibration": self.calibration_date},
+            pub=lambda: self._pub(question, part),
+            cost=cost,
+        )
+        try:
+            expectations, submission = self.dispatcher.run(self.machine, request, self._policy)
+        except TooLongError as error:
+            if part.stop - part.start < 2:
+                raise JobError(f"Backend {self.name!r}, {question.key}: one sample is too long: {error}") from error
+            return [answer for half in part.halves() for answer in self._answers(question, half)]
+        shifted = submission.request["shifted"]  # those of the layout with which the job was sent
+        return [(expectations[:, 0], self._derivatives(question, part, expectations, shifted), submission)]
+
+    def _is_split(self, question: _Question, part: _Part) -> bool:
+        """Return whether a part is to be sent in halves: as it was before, or because it would be too long."""
+        if part.stop - part.start < 2:
+            return False
+        journal = self.dispatcher.journal
+        if journal.latest(self.name, question.key, part.name) is not None:
+            return False
+        if journal.latest(self.name, question.key, part.halves()[0].name) is not None:
+            return True
+        (cost,) = self._cost_of(question, part, whole=True)
+        return self._exceeds(question, cost)
+
+    def _exceeds(self, question: _Question, cost: JobCost) -> bool:
+        longest = self.entry.max_execution_seconds or _LONGEST_JOB_SECONDS
+        num_bytes = cost.circuits * len(question.program.angles) * 8
+        return cost.seconds > longest or num_bytes > _LARGEST_JOB_BYTES
+
+    def _cost_of(self, question: _Question, part: _Part, *, whole: bool = False) -> list[JobCost]:
+        """Return the cost of each job that a part would be sent in; of one job if ``whole``."""
+        program, num_samples = question.program, part.stop - part.start
+        circuits = num_samples * self._num_points(question) * program.num_groups
+        size = circuits, circuits * self.shots
+        if not self.machine.primitive.is_plain():
+            size = self.machine.primitive.size(self._pub(question, part), self.machine.qiskit_backend)
+        cost = self._timing(program).cost(*size)
+        if whole or num_samples < 2 or not self._exceeds(question, cost):
+            return [cost]
+        return [cost for half in part.halves() for cost in self._cost_of(question, half)]
+
+    def _timing(self, program: Program) -> Timing:
+        if program not in self._timings:
+            device = self.machine.qiskit_backend
+            measured = range(device.num_qubits) if self.machine.primitive.measures_all_qubits else program.measured
+            length = circuit_seconds(program.circuit, measured, device.target)
+            self._timings[program] = Timing(length, self._rep_delay_seconds)
+        return self._timings[program]
+
+    def _num_points(self, question: _Question) -> int:
+        if not question.jacobian:
+            return 1
+        return 3 if isinstance(self.entry.gradient, Spsa) else 1 + 2 * len(question.program.shifted)
+
+    def _pub(self, question: _Question, part: _Part) -> Any:
+        program, angles = question.program, question.angles[part.start : part.stop]
+        shifted = program.shifted if question.jacobian else ()
+        if question.jacobian and isinstance(self.entry.gradient, Spsa):
+            directions = self._directions(question, part, shifted)
+            points = spsa.perturbed_points(angles, shifted, directions, self.entry.gradient.spsa.perturbation)
+        else:
+            points = parameter_shift.shifted_points(angles, shifted)
+        return broadcast_pub(program, points)
+
+    def _derivatives(
+        self, question: _Question, part: _Part, expectations: NDArray[np.float64], shifted: Sequence[int]
+    ) -> NDArray[np.float64]:
+        num_angles = question.angles.shape[1]
+        if not question.jacobian:
+            return np.zeros((len(expectations), 0, num_angles))
+        if isinstance(self.entry.gradient, Spsa):
+            directions = self._directions(question, part, shifted)
+            perturbation = self.entry.gradient.spsa.perturbation
+            return spsa.derivatives(expectations, shifted, directions, perturbation, num_angles)
+        return parameter_shift.derivatives(expectations, shifted, num_angles)
+
+    def _directions(self, question: _Question, part: _Part, moved: Sequence[int]) -> NDArray[np.float64]:
+        """Draw for all samples and angles, so that neither parts nor layouts change a draw."""
+        all_directions = spsa.directions(question.seed, *question.angles.shape)
+        return all_directions[part.start : part.stop, list(moved)]
+
+    def _fingerprint(self, question: _Question) -> str:
+        """Return a digest of how it is asked, apart from layout and calibration, which may change before a replay."""
+        asked = {"device", "shots", "primitive", "resilience_level", "options", "gradient"}
+        seed = question.seed if isinstance(self.entry.gradient, Spsa) else None
+        outputs = len(question.program.observables)
+        settings = f"{self.entry.model_dump_json(include=asked)} {question.jacobian} {seed} {outputs}"
+        return sha256(settings.encode()).hexdigest()

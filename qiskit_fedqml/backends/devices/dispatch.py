@@ -1,0 +1,330 @@
+"""Sending jobs to devices so that none is lost and none is sent twice.
+
+A :class:`Dispatcher` takes a request through the journal: intended, sent, done. What it needs of a device's service is
+a :class:`Machine`; everything foreign is behind that. A replay of an interrupted round asks for the same keys again:
+the journal answers those that are done, finds by their tags the jobs that may exist, and sends only what was never
+accepted.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qiskit_fedqml.backends.devices.budget import Budget
+from qiskit_fedqml.backends.devices.journal import Journal
+from qiskit_fedqml.backends.devices.machine import (
+    BatchClosedError,
+    JobStatus,
+    Machine,
+    MissingError,
+    RateLimitedError,
+    UnreachableError,
+)
+from qiskit_fedqml.backends.devices.patience import Patience, Pauses
+from qiskit_fedqml.backends.devices.request import JobRequest, JobWaiting, Policy, TooLongError
+from qiskit_fedqml.backends.devices.submission import CANCELLED, RAN, UNKNOWN, State, Submission
+from qiskit_fedqml.backends.job import JobReceipt
+from qiskit_fedqml.config.backends import Waiting
+from qiskit_fedqml.errors import BackendError, BudgetError, JobError
+
+logger = logging.getLogger(__name__)
+
+_LOOKUP_PAUSES = (0.0, 1.0, 2.0)
+"""Before each look for a job of unknown fate by its tag, in seconds; then it counts as never accepted. Who polls more
+often than twice a second pauses for two and four polls."""
+_SHORT_SECONDS = 20.0
+"""How long the service may give no answer to what a run can do without."""
+_NEAR = 1e-3
+"""Radians by which the angles of a replay may differ: far less than a shot's worth."""
+_PREFERENCE = ("done", "running", "queued", "too long", "failed", "cancelled")
+"""Which of several jobs of one submission is kept."""
+
+
+class Dispatcher:
+    """Sends the jobs of one run; usable by several threads.
+
+    Args:
+        journal: Where submissions are written; in memory by default.
+        budget_seconds: The most QPU seconds of the whole run, or None.
+        on_waiting: Told how far a job is, at each look; may be called by several threads.
+    """
+
+    def __init__(
+        self,
+        journal: Journal | None = None,
+        budget_seconds: float | None = None,
+        on_waiting: Callable[[JobWaiting], None] | None = None,
+    ) -> None:
+        self.journal = journal or Journal()
+        self._budget = Budget(self.journal, budget_seconds)
+        self.on_waiting = on_waiting
+        self.patience = Patience()
+
+    def run(self, machine: Machine, request: JobRequest, policy: Policy) -> tuple[NDArray[np.float64], Submission]:
+        """Return the expectation values of a request: from the journal, from a job that exists, or from a new one.
+
+        Raises:
+            TooLongError: The job is, or was, too long for one job.
+            JobError: The device takes no jobs, or the job was refused, failed, was cancelled, or is out of reach; it
+                says which, and of whom.
+            BudgetError: The job would pass a budget; nothing was sent.
+            StoppedError: The run is being stopped.
+        """
+        try:
+            submission = self._finished(machine, request, policy)
+        except JobError:
+            raise
+        except BackendError as error:
+            raise JobError(f"{self._place(request)}: {error}") from error.__cause__
+        except BudgetError as error:
+            raise BudgetError(f"{self._place(request)}: {error}") from None
+        return self.journal.result(submission.tag), submission
+
+    def cancel(self, machine: Machine, submission: Submission, waiting: Waiting) -> dict[str, str]:
+        """Cancel the jobs of a submission; return what became of each, by job id.
+
+        A job that had ended already keeps its place in the journal, so that its answer is read when the run goes on.
+
+        Raises:
+            BackendError: The service cannot be asked.
+        """
+        found = {*self._look_for(machine, waiting, submission.tag), *filter(None, [submission.job_id])}
+        outage = waiting.outage_seconds
+        cancelled = {job: self.patience.ask(partial(machine.cancel, job), outage) for job in sorted(found)}
+        if all(cancelled.values()):
+            charges = [self.patience.ask_once(partial(machine.usage, job), None) for job in cancelled]
+            known = [seconds for seconds in charges if seconds is not None]
+            charged = sum(known) if len(known) == len(charges) else None
+            self.journal.ended(submission.tag, "cancelled", "it was cancelled on request", charged)
+        return {job: "cancelled" if done else "had ended already" for job, done in cancelled.items()}
+
+    def settle(self, machine: Machine, backend: str) -> bool:
+        """Ask for charges and duplicates that were not known; return whether all charges are."""
+        for submission in self.journal.unsettled(backend):
+            found = self.patience.ask_once(partial(machine.find, submission.tag), list[str]())
+            self._drop_duplicates(machine, submission, [*found, *submission.duplicates])
+            if submission.reported_seconds is None:
+                self._reckon(machine, submission)
+        return all(s.reported_seconds is not None for s in self.journal.unsettled(backend))
+
+    def close_round(self, machine: Machine, backend: str, policy: Policy, round: int, clients: Collection[int]) -> None:
+        """Cancel what skipped clients have left behind in a round, whose answers nobody will ask for again."""
+        briefly = policy.waiting.model_copy(update={"outage_seconds": _SHORT_SECONDS})
+        for submission in self.journal.open(backend):
+            if submission.key.round == round and submission.key.client in clients:
+                self.patience.ask_once(partial(self.cancel, machine, submission, briefly), dict[str, str]())
+
+    def _finished(self, machine: Machine, request: JobRequest, policy: Policy) -> Submission:
+        """Take a request through the journal until it is done."""
+        is_resubmitted = is_new = False
+        while True:
+            submission = self.journal.latest(request.backend, request.key, request.part)
+            if submission is None or submission.state in ("failed", "cancelled"):
+                attempt = 0 if submission is None else submission.attempt + 1
+                submission, is_new = self._intend(machine, request, policy, attempt), True
+            self._check_same(submission, request)
+            if submission.state == "done":
+                return submission
+            if submission.state == "too long":
+                raise TooLongError(submission.reason)
+            if submission.state == "intended":
+                submission = self._send(machine, request, policy, submission, may_exist=not is_new)
+            status = self._wait(machine, request, policy, submission)
+            if status.state == "done":
+                self._read(machine, policy, submission)
+                continue
+            self._end(machine, submission, status)
+            may_retry = status.is_internal or (status.state == "cancelled" and policy.resubmit_cancelled)
+            if status.state != "too long":
+                if is_resubmitted or not may_retry:
+                    raise JobError(f"{_place(request, submission)} {status.state}: {status.reason}")
+                logger.warning("%s %s: %s; sent again", _place(request, submission), status.state, status.reason)
+                is_resubmitted = True
+
+    def _check_same(self, submission: Submission, request: JobRequest) -> None:
+        """Check that the journal holds this question; angles may differ by the rounding of another environment."""
+        angles = self.journal.angles(submission.tag)
+        is_near = angles.shape == request.angles.shape and np.allclose(angles, request.angles, rtol=0, atol=_NEAR)
+        if submission.fingerprint != request.fingerprint or not is_near:
+            raise BackendError(
+                "the journal holds another question under this key, so that the run is not replayed as it was; start a "
+                "new run"
+            )
+
+    def _intend(self, machine: Machine, request: JobRequest, policy: Policy, attempt: int) -> Submission:
+        """Check that the device takes jobs and that no budget is passed, and write the intent."""
+        tag = self.journal.tag(request.backend, request.key, request.part, attempt)
+        submission = Submission(
+            tag=tag,
+            key=request.key,
+            part=request.part,
+            attempt=attempt,
+            backend=request.backend,
+            device=machine.device,
+            account=machine.account,
+            fingerprint=request.fingerprint,
+            request=request.details,
+            circuits=request.cost.circuits,
+            executions=request.cost.executions,
+            planned_seconds=request.cost.seconds,
+            state="intended",
+        )
+        remaining = self._ready(machine, policy)
+        with self.journal.transaction():
+            self._budget.check(request, policy, submission, remaining)
+            self.journal.intend(submission, request.angles)
+        return submission
+
+    def _ready(self, machine: Machine, policy: Policy) -> float | None:
+        """Check that the device takes jobs; return what the account has left."""
+        self.patience.ask(machine.check_ready, policy.waiting.outage_seconds)
+        return self.patience.ask(machine.remaining_seconds, policy.waiting.outage_seconds)
+
+    def _send(
+        self, machine: Machine, request: JobRequest, policy: Policy, submission: Submission, *, may_exist: bool
+    ) -> Submission:
+        """Send a job, unless it exists already; return its submission with the job's id."""
+        pauses, is_reopened = Pauses(policy.waiting.outage_seconds), False
+        while True:
+            self.patience.check()
+            if may_exist:
+                if found := self._look_for(machine, policy.waiting, submission.tag):
+                    return self._adopt(machine, policy, submission, found)
+                submission = self._revised(machine, request, policy, submission)
+            try:
+                job_id = machine.submit(request.pub(), submission.tag)
+                break
+            except BatchClosedError as error:
+                if is_reopened:
+                    raise BackendError(f"a new batch was closed at once: {error}") from error
+                is_reopened = True
+            except (RateLimitedError, UnreachableError) as error:
+                if isinstance(error, UnreachableError):
+                    self.journal.doubt(submission.tag)
+                self.patience.pause(pauses, error)
+            except (BackendError, BudgetError) as error:
+                # The library may have sent it before without a word, and have been refused only when it sent it again.
+                if found := self._look_for(machine, policy.waiting, submission.tag):
+                    return self._adopt(machine, policy, submission, found)
+                self.journal.ended(submission.tag, "failed", str(error), 0.0)
+                raise
+            may_exist = True
+        self.journal.sent(submission.tag, job_id)
+        found = self.patience.ask_once(partial(machine.find, submission.tag), list[str]())
+        return self._adopt(machine, policy, submission, [job_id, *(j for j in found if j != job_id)])
+
+    def _revised(self, machine: Machine, request: JobRequest, policy: Policy, submission: Submission) -> Submission:
+        """Check again what may have changed since the intent, and write how the job is sent now."""
+        remaining = self._ready(machine, policy)
+        revised = replace(
+            submission,
+            device=machine.device,
+            request=request.details,
+            circuits=request.cost.circuits,
+            executions=request.cost.executions,
+            planned_seconds=request.cost.seconds,
+        )
+        with self.journal.transaction():
+            self._budget.check(request, policy, revised, remaining)
+            self.journal.revise(revised)
+        return revised
+
+    def _look_for(self, machine: Machine, waiting: Waiting, tag: str) -> list[str]:
+        """Return the jobs with a tag; an accepted one may take a moment until it is listed."""
+        for pause in _LOOKUP_PAUSES:
+            self.patience.sleep(min(pause, 2 * pause * waiting.poll_seconds))
+            if found := self.patience.ask(partial(machine.find, tag), waiting.outage_seconds):
+                return found
+        return []
+
+    def _adopt(self, machine: Machine, policy: Policy, submission: Submission, job_ids: list[str]) -> Submission:
+        """Keep one of the jobs of a submission, write its id down, and cancel the others."""
+        kept, outage = job_ids[0], policy.waiting.outage_seconds
+        if len(job_ids) > 1:
+            states = {job: self.patience.ask(partial(machine.status, job), outage).state for job in job_ids}
+            kept = min(job_ids, key=lambda job: _PREFERENCE.index(states[job]))
+        self.journal.sent(submission.tag, kept)
+        submission = replace(submission, state="sent", job_id=kept)
+        self._drop_duplicates(machine, submission, job_ids)
+        return submission
+
+    def _drop_duplicates(self, machine: Machine, submission: Submission, job_ids: Iterable[str]) -> None:
+        """Cancel the other jobs of a submission, and write down what became of each."""
+        fates = dict(submission.duplicates)
+        for job in job_ids:
+            if job != submission.job_id and fates.get(job, UNKNOWN) == UNKNOWN:
+                question = partial(self.patience.ask, partial(_fate, machine, job), _SHORT_SECONDS)
+                fates[job] = self.patience.ask_once(question, UNKNOWN)
+        if fates != submission.duplicates:
+            logger.warning(
+                "Backend %r, %s, job %s: the service took the same submission again: %s",
+                *(submission.backend, submission.key, submission.job_id, fates),
+            )
+            self.journal.duplicated(submission.tag, fates)
+
+    def _wait(self, machine: Machine, request: JobRequest, policy: Policy, submission: Submission) -> JobStatus:
+        started, job_id = time.monotonic(), str(submission.job_id)
+        longest = policy.waiting.queue_seconds
+        while True:
+            status = self.patience.ask(partial(machine.status, job_id), policy.waiting.outage_seconds)
+            waited = time.monotonic() - started
+            if self.on_waiting:
+                self.on_waiting(JobWaiting(request.key, request.backend, machine.device, job_id, status, waited))
+            if status.state not in ("queued", "running"):
+                return status
+            if status.state == "queued" and longest is not None and waited > longest:
+                raise BackendError(
+                    f"it still waits in the queue after {waited:.0f} s; it lives, and can be taken up again"
+                )
+            self.patience.sleep(policy.waiting.poll_seconds)
+            self.patience.check()
+
+    def _read(self, machine: Machine, policy: Policy, submission: Submission) -> None:
+        """Read and write down the answer; then what it cost, and duplicates, which may have been listed late."""
+        try:
+            values = self.patience.ask(partial(machine.result, str(submission.job_id)), policy.waiting.outage_seconds)
+        except MissingError as error:  # it cannot be read any more; a resumed run sends it again
+            charged = self.patience.ask_once(partial(machine.usage, str(submission.job_id)), None)
+            self.journal.ended(submission.tag, "failed", f"its results are gone: {error}", charged)
+            raise
+        self.journal.done(submission.tag, values)
+        self._reckon(machine, submission)
+        found = self.patience.ask_once(partial(machine.find, submission.tag), list[str]())
+        written = self.journal.latest(submission.backend, submission.key, submission.part)
+        self._drop_duplicates(machine, written or submission, found)
+
+    def _reckon(self, machine: Machine, submission: Submission) -> None:
+        charged = self.patience.ask_once(partial(machine.usage, str(submission.job_id)), None)
+        if charged is not None:
+            self.journal.reported(submission.tag, charged)
+
+    def _end(self, machine: Machine, submission: Submission, status: JobStatus) -> None:
+        states: dict[str, State] = {"cancelled": "cancelled", "too long": "too long"}
+        charged = status.charged_seconds
+        if charged is None:
+            charged = self.patience.ask_once(partial(machine.usage, str(submission.job_id)), None)
+        self.journal.ended(submission.tag, states.get(status.state, "failed"), status.reason, charged)
+
+    def _place(self, request: JobRequest) -> str:
+        submission = self.journal.latest(request.backend, request.key, request.part)
+        return _place(request, submission)
+
+
+def receipt(submission: Submission) -> JobReceipt:
+    """Return what a run's record tells of a submission."""
+    return JobReceipt(str(submission.job_id), submission.planned_seconds, submission.reported_seconds)
+
+
+def _place(request: JobRequest, submission: Submission | None) -> str:
+    job = f", job {submission.job_id}" if submission is not None and submission.job_id else ""
+    return f"Backend {request.backend!r}, {request.key}{job}"
+
+
+def _fate(machine: Machine, job_id: str) -> str:
+    """Cancel a job; return what became of it."""
+    return CANCELLED if machine.cancel(job_id) or machine.status(job_id).state == "cancelled" else RAN

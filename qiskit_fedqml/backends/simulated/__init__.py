@@ -1,0 +1,1 @@
+"""Machines simulated on this computer: by the sweeps, or by Aer."""

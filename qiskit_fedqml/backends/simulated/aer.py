@@ -1,0 +1,236 @@
+"""Simulated machines: ideal or with noise, exact or with shots, by the sweeps or by Aer."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
+from qiskit.exceptions import QiskitError
+from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.transpiler.passmanager import PassManager
+from qiskit_aer import AerSimulator
+
+from qiskit_fedqml.backends.broadcast import evaluate_broadcast
+from qiskit_fedqml.backends.figures import success_probability
+from qiskit_fedqml.backends.job import JobKey
+from qiskit_fedqml.backends.program import Evaluation, Program
+from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator, simulation_method
+from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.simulation.estimator import SweepEstimator
+from qiskit_fedqml.simulation.exact import ExactProgram
+from qiskit_fedqml.simulation.lowering import UnsupportedError
+from qiskit_fedqml.simulation.machine_estimator import MachineEstimator, checked_shots
+from qiskit_fedqml.simulation.noise import Noise
+from qiskit_fedqml.simulation.sampled import PointwiseProgram, SampledProgram
+
+SimulatorChoice = Literal["auto", "sweep", "aer"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """How a program is simulated.
+
+    Args:
+        simulator: ``"sweep"`` or ``"aer"``.
+        reason: Why, or by what method, in words.
+        program: What the sweeps evaluate; None for Aer.
+    """
+
+    simulator: Literal["sweep", "aer"]
+    reason: str
+    program: ExactProgram | SampledProgram | PointwiseProgram | None = None
+
+
+class AerBackend:
+    """A machine simulated on this computer.
+
+    Args:
+        name: Its name.
+        noise: Its noise, or None for an ideal machine.
+        shots: Shots of each circuit; None gives exact expectation values.
+        optimization_level: The transpiler's effort, 0 to 3.
+        transpiler_seed: The transpiler's seed: the same one finds the same layout.
+        simulator: ``"sweep"`` evaluates values and derivatives in two sweeps and refuses what these cannot express;
+            ``"aer"`` runs every shifted circuit by Aer; ``"auto"`` takes the sweeps where they apply, and else Aer,
+            with a line in the log that says why.
+
+    Raises:
+        BackendError: ``shots`` is not a number from 1, or there is no such simulator.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        noise: Noise | None = None,
+        shots: int | None = None,
+        optimization_level: int = 3,
+        transpiler_seed: int = 0,
+        simulator: SimulatorChoice = "auto",
+    ) -> None:
+        if simulator not in get_args(SimulatorChoice):
+            raise BackendError(
+                f"Argument `simulator` must be one of {get_args(SimulatorChoice)}, but got {simulator!r}."
+            )
+        self._name = name
+        self.noise = noise
+        self._shots = checked_shots(shots)
+        self._optimization_level = optimization_level
+        self._transpiler_seed = transpiler_seed
+        self._choice = simulator
+        self._simulations: WeakKeyDictionary[Program, Simulation] = WeakKeyDictionary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_simulations": None}  # programs are compiled anew in another process
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _simulations=WeakKeyDictionary())
+
+    @property
+    def name(self) -> str:
+        """The backend's name."""
+        return self._name
+
+    @property
+    def simulator(self) -> str:
+        """The simulator that is tried first."""
+        return "aer" if self._choice == "aer" else "sweep"
+
+    @property
+    def shots(self) -> int | None:
+        """Shots of each circuit; None is exact."""
+        return self._shots
+
+    def without_shots(self) -> "AerBackend":
+        """Return the same machine with exact expectation values."""
+        return AerBackend(self.name, self.noise, None, self._optimization_level, self._transpiler_seed, self._choice)
+
+    def describe(self) -> dict[str, Any]:
+        """Return simulator, noise, its calibration's date, number of qubits (None: any) and shots (None: exact)."""
+        target = self.noise.target if self.noise else None
+        return {
+            "type": "aer",
+            "simulator": self._choice,
+            "noise": self.noise.source if self.noise else None,
+            "calibration_date": self.noise.date if self.noise else None,
+            "num_qubits": target.num_qubits if target else None,
+            "shots": self.shots,
+        }
+
+    def _pass_manager(self, circuit: QuantumCircuit) -> PassManager:
+        options: dict[str, Any] = {"seed_transpiler": self._transpiler_seed}
+        if self.noise is None:
+            simulator = AerSimulator(method=simulation_method(circuit, None))
+            return generate_preset_pass_manager(self._optimization_level, backend=simulator, **options)
+        if self.noise.target is None:
+            return generate_preset_pass_manager(self._optimization_level, basis_gates=list(self.noise.basis), **options)
+        return generate_preset_pass_manager(self._optimization_level, target=self.noise.target, **options)
+
+    def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """Return the circuit in the machine's gates, on its best qubits as the transpiler finds them.
+
+        Raises:
+            BackendError: The circuit doesn't fit the machine.
+        """
+        try:
+            return self._pass_manager(circuit).run(circuit)
+        except QiskitError as error:
+            raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error.message}") from error
+
+    def success_probability(self, program: Program) -> float:
+        """Return the estimated chance that no gate and no readout of a program errs; 1 on an ideal machine.
+
+        As for a device it is by the published error rates where the noise is that of a calibration (where relaxation
+        alone exceeds them, the simulated gates err more), and else by the channels' infidelities.
+        """
+        if self.noise is None:
+            return 1.0
+        if self.noise.rates is not None:
+            return success_probability(program.circuit, self.noise.rates, program.measured)
+        return self.noise.success_probability(program.circuit, program.measured)
+
+    def estimator(self, seed: int | None = None) -> MachineEstimator:
+        """Return an estimator for transpiled circuits with the machine's noise and shots."""
+        if self._choice == "aer":
+            return AerEstimator(self.noise, self.shots, seed)
+        otherwise = AerEstimator(self.noise, self.shots, seed) if self._choice == "auto" else None
+        return SweepEstimator(self.noise, self.shots, seed, otherwise)
+
+    def simulation(self, program: Program) -> Simulation:
+        """Return how a program is simulated; it is compiled at the first time.
+
+        Raises:
+            BackendError: A channel is not physical, or the sweeps cannot express it and the simulator is ``"sweep"``.
+        """
+        if program not in self._simulations:
+            self._simulations[program] = self._simulation(program)
+        return self._simulations[program]
+
+    def _simulation(self, program: Program) -> Simulation:
+        if self._choice == "aer":
+            return Simulation("aer", "asked for")
+        arguments = program.circuit, program.angles, program.observables, self.noise, program.shifted
+        try:
+            if self.shots is None:
+                exact = ExactProgram(*arguments)
+                return Simulation("sweep", f"two sweeps of {exact.method}", exact)
+            try:
+                sampled = SampledProgram(*arguments)
+            except UnsupportedError as error:
+                pointwise = PointwiseProgram(*arguments)
+                return Simulation("sweep", f"{pointwise.method} for each shift, because {error}", pointwise)
+            return Simulation("sweep", f"two sweeps of {sampled.method}, for shots", sampled)
+        except UnsupportedError as error:
+            if self._choice == "sweep":
+                raise BackendError(f"Backend {self.name!r} must simulate by sweeps, but {error}.") from error
+            logger.warning("Backend %r: Aer simulates every shifted circuit, because %s.", self.name, error)
+            return Simulation("aer", str(error))
+
+    def evaluate(
+        self,
+        program: Program,
+        angles: NDArray[np.float64],
+        *,
+        jacobian: bool,
+        seed: int | None = None,
+        key: JobKey | None = None,
+    ) -> Evaluation:
+        """Evaluate a program by the sweeps, or as one broadcast PUB in one job of Aer.
+
+        Args:
+            program: The program, compiled for this backend.
+            angles: Angles in radians, shape (batch, angles).
+            jacobian: Whether derivatives are wanted.
+            seed: Seed of the shots; None takes one from the system.
+            key: What it is for; not used, since a simulation can be repeated.
+
+        Raises:
+            BackendError: The angles are not finite or of another shape, or the simulation failed.
+        """
+        try:
+            program.check_angles(angles)
+            simulation = self.simulation(program)
+            if simulation.program is None:
+                return evaluate_broadcast(
+                    program,
+                    angles,
+                    jacobian=jacobian,
+                    estimator=AerEstimator(self.noise, self.shots, seed),
+                    precision=None,
+                    shots=self.shots,
+                    simulator="aer",
+                )
+        except BackendError as error:
+            if str(error).startswith(f"Backend {self.name!r}"):
+                raise
+            raise BackendError(f"Backend {self.name!r}: {error}") from error
+        if isinstance(simulation.program, ExactProgram):
+            values, derivatives = simulation.program.evaluate(angles, jacobian=jacobian)
+        else:
+            rng = np.random.default_rng(seed)
+            values, derivatives = simulation.program.estimate(angles, self.shots or 0, rng, jacobian=jacobian)
+        return program.evaluation(values, derivatives, shots=self.shots, simulator="sweep")

@@ -1,0 +1,47 @@
+"""The `aggregation` section of an experiment file."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from qiskit_fedqml.config.strict import Number, PositiveNumber, StrictModel
+
+
+class FedAvgMConfig(StrictModel):
+    """FedAvgM (arXiv:1909.06335): momentum at the centre; momentum 0 and learning rate 1 is FedAvg."""
+
+    method: Literal["fedavgm"]
+    momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.9
+    learning_rate: PositiveNumber = 1.0
+
+    @model_validator(mode="after")
+    def _is_not_fedavg(self) -> "FedAvgMConfig":
+        if not self.momentum and self.learning_rate == 1.0:
+            raise ValueError("momentum 0 and learning_rate 1 have no effect: that is FedAvg")
+        return self
+
+
+class FedAdamConfig(StrictModel):
+    """FedAdam (arXiv:2003.00295): Adam at the centre; a small ``tau`` adapts more."""
+
+    method: Literal["fedadam"]
+    learning_rate: PositiveNumber = 1e-2
+    beta_1: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.9
+    beta_2: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.99
+    tau: PositiveNumber = 1e-3
+
+
+ServerOptimizer = Annotated[FedAvgMConfig | FedAdamConfig, Field(discriminator="method")]
+
+
+class AggregationConfig(StrictModel):
+    """How the centre makes one model of the clients'; as it stands, federated averaging.
+
+    ``success_exponent`` is γ: an update counts by its examples times the γ-th power of its machine's estimated success
+    probability (Q-RAIL, arXiv:2605.25783). ``angles: circular`` averages the circuit's weights as directions
+    (FEDCOMPASS, arXiv:2602.03052). ``server_optimizer`` steps towards the average.
+    """
+
+    success_exponent: Annotated[Number, Field(ge=0.0, le=20.0)] = 0.0
+    angles: Literal["arithmetic", "circular"] = "arithmetic"
+    server_optimizer: ServerOptimizer | None = None

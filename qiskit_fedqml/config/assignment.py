@@ -1,0 +1,90 @@
+"""Which backend each client has: the section `assignment` of a backends file."""
+
+from itertools import pairwise
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag, field_validator
+
+from qiskit_fedqml.config.strict import (
+    Integer,
+    StrictModel,
+)
+
+
+class Cycle(StrictModel):
+    """Client i has the backend i modulo the length."""
+
+    cycle: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Random(StrictModel):
+    """Each client has one of the backends, drawn with equal chances from ``seed`` and the client's id."""
+
+    random: Annotated[tuple[str, ...], Field(min_length=1)]
+    seed: Integer = 0
+
+
+def _kind_of_default(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "name"
+    if isinstance(value, Cycle) or (isinstance(value, dict) and "cycle" in value):
+        return "cycle"
+    return "random" if isinstance(value, Random) or (isinstance(value, dict) and "random" in value) else None
+
+
+class Assignment(StrictModel):
+    """Which backend each client has.
+
+    ``server`` evaluates the aggregate, ``clients`` names ids (from 0) or inclusive ranges such as ``"1-49"``, and
+    ``default`` serves all other clients.
+    """
+
+    server: str = "ideal"
+    default: Annotated[
+        Annotated[str, Tag("name")] | Annotated[Cycle, Tag("cycle")] | Annotated[Random, Tag("random")],
+        Discriminator(
+            _kind_of_default,
+            custom_error_type="default",
+            custom_error_message="must be a backend's name, {cycle: [NAME, …]}, or {random: [NAME, …], seed: N}",
+        ),
+    ] = "ideal"
+    clients: dict[int | str, str] = Field(default_factory=dict)
+
+    @field_validator("clients")
+    @classmethod
+    def _ranges_are_disjoint(cls, value: dict[int | str, str]) -> dict[int | str, str]:
+        by_first = sorted(value, key=lambda key: clients_of(key).start)
+        for key, following in pairwise(by_first):
+            first = clients_of(following).start
+            if first in clients_of(key):
+                raise ValueError(f"client {first} is named by both {key!r} and {following!r}")
+        # JSON has no numbers as keys: "0" is client 0 again.
+        return {int(key) if str(key).isdecimal() else key: name for key, name in value.items()}
+
+    @property
+    def machines(self) -> set[str]:
+        """The backends that clients may have."""
+        return {name for key, name in self.names() if key != "server"}
+
+    def names(self) -> list[tuple[str, str]]:
+        """Return each backend name that is used, with the key that uses it."""
+        default = self.default
+        several = default.cycle if isinstance(default, Cycle) else default.random if isinstance(default, Random) else ()
+        defaults = (default,) if isinstance(default, str) else several
+        named = [("server", self.server), *(("default", n) for n in defaults)]
+        return [*named, *((f"clients.{key}", name) for key, name in self.clients.items())]
+
+
+def clients_of(key: int | str) -> range:
+    """Return the client ids that a key of ``assignment.clients`` names.
+
+    Raises:
+        ValueError: The key is neither an id from 0 nor an inclusive range "FIRST-LAST".
+    """
+    first, _, last = str(key).partition("-")
+    if not first.isdecimal() or not (last or first).isdecimal():
+        raise ValueError(f"{key!r} must be a client's id from 0 or an inclusive range such as '1-49'")
+    ids = range(int(first), int(last or first) + 1)
+    if not ids:
+        raise ValueError(f"range {key!r} is empty")
+    return ids

@@ -1,0 +1,259 @@
+"""The schema of `backends.yaml`: what an entry and the assignment may say."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from qiskit_fedqml.config.assignment import Assignment
+from qiskit_fedqml.config.strict import (
+    Integer,
+    NaturalNumber,
+    Number,
+    PositiveInteger,
+    PositiveNumber,
+    StrictModel,
+    nearest,
+)
+
+Probability = Annotated[Number, Field(ge=0.0, le=1.0)]
+Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]
+"""A backend's name, which also names files."""
+
+
+class GateRates(StrictModel):
+    """A rate after one-qubit gates (SX and X; RZ is virtual) and one after CX, each from 0 to 1."""
+
+    one_qubit: Probability = 0.0
+    two_qubit: Probability = 0.0
+
+
+class ReadoutRates(StrictModel):
+    """Probabilities to read 1 where the qubit was 0, and 0 where it was 1."""
+
+    read_1_if_0: Probability = 0.0
+    read_0_if_1: Probability = 0.0
+
+
+class StatedNoise(StrictModel):
+    """Noise by stated rates, the same on every qubit; a single readout number stands for both errors."""
+
+    depolarizing: GateRates = GateRates()
+    amplitude_damping: GateRates = GateRates()
+    readout: ReadoutRates = ReadoutRates()
+
+    @field_validator("readout", mode="before")
+    @classmethod
+    def _both_readout_errors(cls, value: Any) -> Any:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return {"read_1_if_0": value, "read_0_if_1": value} if is_number else value
+
+
+class CalibrationFile(StrictModel):
+    """Noise of a saved calibration; a relative path starts at the folder of the backends file."""
+
+    calibration: str
+
+
+def _kind_of_noise(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "a fake device's name"
+    if isinstance(value, CalibrationFile) or (isinstance(value, dict) and "calibration" in value):
+        return "calibration file"
+    return "stated rates" if isinstance(value, (dict, StatedNoise)) else None
+
+
+NoiseEntry = Annotated[
+    Annotated[str, Tag("a fake device's name")]
+    | Annotated[CalibrationFile, Tag("calibration file")]
+    | Annotated[StatedNoise, Tag("stated rates")],
+    Discriminator(
+        _kind_of_noise,
+        custom_error_type="noise",
+        custom_error_message="must be a fake device's name, {calibration: FILE}, or stated rates",
+    ),
+]
+
+
+class AerEntry(StrictModel):
+    """A machine simulated on this computer.
+
+    ``noise`` is None for an ideal machine; ``shots`` is None for exact expectation values. ``simulator`` is ``"sweep"``
+    (values and derivatives in two sweeps), ``"aer"`` (every shifted circuit by Aer) or ``"auto"`` (the sweeps where
+    they apply, else Aer). ``noise_factor`` multiplies every error rate of the noise: 2 is a machine twice as noisy.
+    """
+
+    type: Literal["aer"]
+    noise: NoiseEntry | None = None
+    noise_factor: PositiveNumber = 1.0
+    shots: PositiveInteger | None = None
+    optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
+    transpiler_seed: NaturalNumber = 0
+    simulator: Literal["auto", "sweep", "aer"] = "auto"
+
+    @model_validator(mode="after")
+    def _factor_has_noise(self) -> "AerEntry":
+        if self.noise is None and self.noise_factor != 1.0:
+            raise ValueError("noise_factor has no effect without noise")
+        return self
+
+
+class Conditions(StrictModel):
+    """What the least busy device must have; ``processor`` is a family such as ``"Heron"``."""
+
+    min_qubits: PositiveInteger = 4
+    processor: str | None = None
+
+
+class LeastBusy(StrictModel):
+    """The device with the fewest waiting jobs, of at least ``min_qubits`` qubits; a run keeps the one that it found."""
+
+    least_busy: Conditions
+
+
+class SpsaOptions(StrictModel):
+    """``perturbation`` is how far each angle goes up or down at random, in radians."""
+
+    perturbation: Annotated[Number, Field(gt=0.0)] = 0.2
+
+
+class Spsa(StrictModel):
+    """SPSA in place of parameter shifts: two evaluations a sample, however many weights there are."""
+
+    spsa: SpsaOptions
+
+
+class Waiting(StrictModel):
+    """How long to wait for what, in seconds.
+
+    ``poll_seconds`` lie between two questions about a job; ``request_seconds`` is the longest that one request to the
+    service may take; ``outage_seconds`` the longest that the service may be out of reach; ``queue_seconds`` the longest
+    that a job may wait (None: for ever) before the run stops, to be resumed, or, with ``on_client_failure: skip``,
+    before the client is left out and its job cancelled.
+    """
+
+    poll_seconds: PositiveNumber = 5.0
+    request_seconds: PositiveNumber = 120.0
+    outage_seconds: PositiveNumber = 900.0
+    queue_seconds: PositiveNumber | None = None
+
+
+def _kind_of_device(value: Any) -> str | None:
+    if isinstance(value, str) and value:
+        return "name"
+    return "least busy device" if isinstance(value, (dict, LeastBusy)) else None
+
+
+def _kind_of_gradient(value: Any) -> str | None:
+    if value == "parameter_shift":
+        return "name"
+    return "SPSA" if isinstance(value, (dict, Spsa)) else None
+
+
+_OWN_OPTIONS = {
+    "default_shots": "shots",
+    "default_precision": "shots",
+    "resilience_level": "resilience_level",
+    "max_execution_time": "max_execution_seconds",
+    "environment": None,
+    "simulator": None,
+}
+"""Options of the primitive that are keys of the entry, or the package's own business."""
+
+
+class IBMEntry(StrictModel):
+    """An IBM Quantum device, or (``device: FakeTorino``) one of qiskit-ibm-runtime's fake devices, as a rehearsal.
+
+    ``account`` names a saved account; without it the default one is taken, or the environment's. ``primitive`` is
+    qiskit-ibm-runtime's ``executor_estimator.Estimator`` (``"executor"``) or its ``EstimatorV2`` (``"estimator"``);
+    ``"auto"`` takes the first where it is installed. ``options`` are the primitive's own. ``task: evaluate`` lets the
+    clients of this device test the global model on their data, and train nothing.
+    """
+
+    type: Literal["ibm"]
+    device: Annotated[
+        Annotated[str, Tag("name")] | Annotated[LeastBusy, Tag("least busy device")],
+        Discriminator(
+            _kind_of_device,
+            custom_error_type="device",
+            custom_error_message="must be a device's name or {least_busy: {min_qubits: N}}",
+        ),
+    ]
+    account: str | None = None
+    instance: str | None = None
+    channel: Literal["ibm_quantum_platform", "ibm_cloud"] | None = None
+    mode: Literal["job", "batch", "session"] = "batch"
+    shots: PositiveInteger = 1024
+    primitive: Literal["auto", "executor", "estimator"] = "auto"
+    resilience_level: Annotated[Integer, Field(ge=0, le=2)] = 0
+    options: dict[str, Any] = Field(default_factory=dict)
+    optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
+    initial_layout: tuple[NaturalNumber, ...] | None = None
+    layout_trials: PositiveInteger = 4
+    transpiler_seed: NaturalNumber = 0
+    gradient: Annotated[
+        Annotated[Literal["parameter_shift"], Tag("name")] | Annotated[Spsa, Tag("SPSA")],
+        Discriminator(
+            _kind_of_gradient,
+            custom_error_type="gradient",
+            custom_error_message="must be parameter_shift or {spsa: {perturbation: RAD}}",
+        ),
+    ] = "parameter_shift"
+    task: Literal["train", "evaluate"] = "train"
+    max_execution_seconds: PositiveInteger | None = None
+    budget_seconds: PositiveNumber | None = None
+    price_per_minute: PositiveNumber | None = None
+    on_cancellation: Literal["stop", "resubmit"] = "stop"
+    waiting: Waiting = Waiting()
+
+    @field_validator("options")
+    @classmethod
+    def _options_are_the_primitives_own(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for key in value:
+            if key in _OWN_OPTIONS:
+                own = _OWN_OPTIONS[key]
+                where = f"the entry's key {own!r} says it" if own else "it is set by the package"
+                raise ValueError(f"must not hold {key!r}: {where}")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "IBMEntry":
+        if self.is_rehearsal:
+            useless = [k for k in ("account", "instance", "channel") if getattr(self, k) is not None]
+            if useless:
+                raise ValueError(f"a fake device such as {self.device!r} has no use for {', '.join(useless)}")
+        if self.mode == "session" and self.budget_seconds is not None:
+            raise ValueError("budget_seconds cannot be kept in mode: session, which is charged by the clock; use batch")
+        if self.initial_layout is not None and "layout_trials" in self.model_fields_set:
+            raise ValueError("layout_trials has no effect with an initial_layout")
+        return self
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether the device is one of qiskit-ibm-runtime's fake devices, run on this computer."""
+        return isinstance(self.device, str) and self.device.startswith("Fake")
+
+
+BackendEntry = Annotated[AerEntry | IBMEntry, Field(discriminator="type")]
+
+
+class BackendsFile(StrictModel):
+    """The whole of `backends.yaml`; ``budget_seconds`` of QPU time are the most that a run may take on all devices."""
+
+    backends: Annotated[dict[Name, BackendEntry], Field(min_length=1)]
+    assignment: Assignment = Assignment()
+    budget_seconds: PositiveNumber | None = None
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "BackendsFile":
+        for key, name in self.assignment.names():
+            if name not in self.backends:
+                raise ValueError(f"assignment.{key} names the backend {name!r}{nearest(name, self.backends)}")
+        if self.budget_seconds is not None and not any(isinstance(e, IBMEntry) for e in self.backends.values()):
+            raise ValueError("budget_seconds has no effect without a backend of type ibm")
+        sessions = [n for n, e in self.backends.items() if isinstance(e, IBMEntry) and e.mode == "session"]
+        if self.budget_seconds is not None and sessions:
+            raise ValueError(
+                f"budget_seconds cannot be kept with mode: session (of {', '.join(sessions)}), which is charged by the "
+                "clock; use batch"
+            )
+        return self

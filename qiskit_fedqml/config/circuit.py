@@ -1,0 +1,52 @@
+"""The `model.circuit` section of an experiment: which ansatz, and its size."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from qiskit_fedqml.config.strict import PositiveInteger, StrictModel
+
+
+class PaperAnsatz(StrictModel):
+    """The circuit of Chen and Yoo, also where no ansatz is named; its outputs are as many as there are classes."""
+
+    ansatz: Literal["paper"] = "paper"
+    num_qubits: PositiveInteger = 4
+    num_layers: PositiveInteger = 2
+    entanglement: Literal["ring", "linear"] = "ring"
+
+
+class ReuploadingAnsatz(StrictModel):
+    """Data re-uploading: every layer encodes the inputs again."""
+
+    ansatz: Literal["reuploading"]
+    num_qubits: PositiveInteger = 4
+    num_layers: PositiveInteger = 2
+    entanglement: Literal["ring", "linear"] = "ring"
+
+
+class QcnnAnsatz(StrictModel):
+    """A quantum convolutional network; its layers follow from the numbers of qubits and classes."""
+
+    ansatz: Literal["qcnn"]
+    num_qubits: PositiveInteger = 4
+
+
+class TreeAnsatz(StrictModel):
+    """A tree tensor network; its levels follow from the numbers of qubits and classes."""
+
+    ansatz: Literal["tree"]
+    num_qubits: PositiveInteger = 4
+
+
+def _paper_unless_named(section: Any) -> Any:
+    """Name the paper's ansatz where none is named, as in files from before there were others."""
+    return {"ansatz": "paper", **section} if isinstance(section, Mapping) else section
+
+
+CircuitConfig = Annotated[
+    PaperAnsatz | ReuploadingAnsatz | QcnnAnsatz | TreeAnsatz,
+    Field(discriminator="ansatz"),
+    BeforeValidator(_paper_unless_named),
+]

@@ -1,0 +1,167 @@
+"""Experiment files: one strict, frozen description of a whole run."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from qiskit_fedqml.config.aggregation import AggregationConfig
+from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile, IBMEntry
+from qiskit_fedqml.config.circuit import CircuitConfig, PaperAnsatz
+from qiskit_fedqml.config.data import DataConfig, FeaturesConfig
+from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, PositiveNumber, StrictModel, nearest, validate
+from qiskit_fedqml.config.tracking import TrackingConfig
+from qiskit_fedqml.errors import ConfigurationError
+
+
+class ModelConfig(StrictModel):
+    """The trainable head (Table I's widths are 4096 and 4096) and what follows it.
+
+    ``quantum: trainable`` is the paper's; ``frozen`` leaves the circuit's weights as they start; ``classical`` puts a
+    classical layer with as many parameters in the circuit's place.
+    """
+
+    hidden: tuple[PositiveInteger, ...] = (4096, 4096)
+    dropout: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.5
+    quantum: Literal["trainable", "frozen", "classical"] = "trainable"
+    circuit: CircuitConfig = PaperAnsatz()
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    @model_validator(mode="after")
+    def _all_has_an_effect(self) -> "ModelConfig":
+        if self.dropout and not self.hidden:
+            raise ValueError(f"dropout {self.dropout} has no effect without hidden layers; it must be 0 there")
+        if self.quantum == "classical" and getattr(self.circuit, "entanglement", "ring") != "ring":
+            raise ValueError("circuit.entanglement has no effect with quantum: classical")
+        if self.quantum == "classical" and self.circuit.ansatz == "reuploading":
+            raise ValueError(
+                "circuit.ansatz: reuploading has no effect with quantum: classical, which takes only the number of "
+                "weights from the circuit: paper has as many"
+            )
+        return self
+
+
+class FederationConfig(StrictModel):
+    """The federation: who trains, how long, and by which optimiser.
+
+    ``learning_rate_decay`` multiplies the learning rate after each round. ``proximal_mu`` is FedProx's μ: clients
+    minimise their loss + μ/2 · ‖w − w_global‖² (arXiv:1812.06127). ``client_optimizer_state: keep`` lets a
+    client's optimiser go on where its last round ended, as non-federated training does. ``on_client_failure: skip``
+    records a client whose backend failed and goes on with the others.
+    """
+
+    clients: PositiveInteger
+    clients_per_round: PositiveInteger
+    rounds: PositiveInteger
+    local_epochs: PositiveInteger = 1
+    batch_size: PositiveInteger = 32
+    optimizer: Literal["sgd", "adam", "rmsprop"] = "adam"
+    learning_rate: PositiveNumber = 1e-4
+    learning_rate_decay: Annotated[Number, Field(gt=0.0, le=1.0)] = 1.0
+    momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
+    weight_decay: Annotated[Number, Field(ge=0.0)] = 0.0
+    proximal_mu: Annotated[Number, Field(ge=0.0)] = 0.0
+    client_optimizer_state: Literal["reset", "keep"] = "reset"
+    on_client_failure: Literal["stop", "skip"] = "stop"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "FederationConfig":
+        if self.optimizer == "sgd" and not self.momentum and self.client_optimizer_state == "keep":
+            raise ValueError("client_optimizer_state: keep has no effect with sgd without momentum, which has no state")
+        if self.clients_per_round > self.clients:
+            raise ValueError(f"clients_per_round ({self.clients_per_round}) must be at most clients ({self.clients})")
+        if self.momentum and self.optimizer == "adam":
+            raise ValueError("momentum is for the optimizers sgd and rmsprop; adam has its own")
+        return self
+
+
+class EvaluationConfig(StrictModel):
+    """Further backends on which the aggregate is tested after each round, with their own noise and shots."""
+
+    backends: tuple[str, ...] = ()
+
+
+_IDEAL = BackendsFile(backends={"ideal": AerEntry(type="aer")})
+
+
+class Experiment(StrictModel):
+    """A whole run. Every key changes the run, or where it is shown, or is refused."""
+
+    seed: Integer = 0
+    data: DataConfig
+    features: FeaturesConfig = FeaturesConfig()
+    model: ModelConfig = ModelConfig()
+    federation: FederationConfig
+    aggregation: AggregationConfig = AggregationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    backends: BackendsFile = _IDEAL
+    tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _evaluation_backends_exist(self) -> "Experiment":
+        for name in self.evaluation.backends:
+            if name not in self.backends.backends:
+                raise ValueError(
+                    f"evaluation.backends names the backend {name!r}{nearest(name, self.backends.backends)}"
+                )
+        if len(set(self.evaluation.backends)) != len(self.evaluation.backends):
+            raise ValueError(f"evaluation.backends must differ, but are {list(self.evaluation.backends)}")
+        if self.model.quantum == "classical" and (self.evaluation.backends or self.backends != _IDEAL):
+            raise ValueError("backends have no effect with model.quantum: classical, which runs no circuit")
+        return self
+
+    @model_validator(mode="after")
+    def _aggregation_has_an_effect(self) -> "Experiment":
+        if self.aggregation.angles == "circular" and self.model.quantum != "trainable":
+            raise ValueError(
+                f"aggregation.angles: circular has no effect with model.quantum: {self.model.quantum}, which trains no "
+                "angles"
+            )
+        for key, asked in (
+            ("success_exponent", self.aggregation.success_exponent > 0),
+            ("angles: circular", self.aggregation.angles == "circular"),
+        ):
+            if asked and self.federation.clients_per_round == 1:
+                raise ValueError(f"aggregation.{key} has no effect with clients_per_round: 1, which averages nothing")
+        if self.aggregation.success_exponent and len(self.backends.assignment.machines) == 1:
+            raise ValueError("aggregation.success_exponent has no effect where all clients have the same machine")
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the whole configuration, defaults included, as YAML's values."""
+        plain: dict[str, Any] = self.model_dump(mode="json")
+        return plain
+
+    def with_calibrations(self, change: Callable[[str, str], str]) -> "Experiment":
+        """Return the experiment with other paths of saved calibrations.
+
+        Args:
+            change: Gives the new path for a backend's name and its path.
+        """
+        entries = {
+            name: entry.model_copy(update={"noise": CalibrationFile(calibration=change(name, entry.noise.calibration))})
+            if isinstance(entry, AerEntry) and isinstance(entry.noise, CalibrationFile)
+            else entry
+            for name, entry in self.backends.backends.items()
+        }
+        return self.model_copy(update={"backends": self.backends.model_copy(update={"backends": entries})})
+
+    def with_budgets(self, seconds: Mapping[str | None, float]) -> "Experiment":
+        """Return the experiment with other budgets of QPU seconds.
+
+        Args:
+            seconds: By backend; None stands for the run.
+
+        Raises:
+            ConfigurationError: There is no such device, or the budget is no positive number.
+        """
+        data = self.resolved()
+        for name, value in seconds.items():
+            if name is None:
+                data["backends"]["budget_seconds"] = value
+            elif not isinstance(self.backends.backends.get(name), IBMEntry):
+                known = [n for n, entry in self.backends.backends.items() if isinstance(entry, IBMEntry)]
+                raise ConfigurationError(f"There is no device {name!r} to have a budget{nearest(name, known)}")
+            else:
+                data["backends"]["backends"][name]["budget_seconds"] = value
+        return validate(Experiment, data, "the run's configuration")

@@ -1,0 +1,65 @@
+"""An experiment file, read and checked, with the values that a command puts in place of the file's."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.strict import validate
+from qiskit_fedqml.config.yaml_files import parse_yaml, read_yaml
+from qiskit_fedqml.errors import ConfigurationError
+
+
+def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """Read an experiment file.
+
+    Args:
+        path: The YAML file. Its key ``backends`` holds a backends file's content, or its path from the folder of the
+            experiment file.
+        overrides: Values to put in place of the file's, by dotted key, such as ``{"federation.rounds": 3}``. A path
+            given for ``backends`` starts at the current folder.
+
+    Raises:
+        ConfigurationError: A file cannot be read, or a key or value is wrong.
+    """
+    path = Path(path)
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"{path}: must be a mapping of keys to values, but got {type(data).__name__}.")
+    data = deepcopy(data)
+    overrides = dict(overrides or {})
+    folder = path.parent
+    if "backends" in overrides:
+        data["backends"], folder = overrides.pop("backends"), Path()
+    if isinstance(data.get("backends"), (str, Path)):
+        backends_path = folder / data["backends"]
+        data["backends"], folder = read_yaml(backends_path), backends_path.parent
+    for key, value in overrides.items():
+        _put(data, key, value)
+    # With absolute paths the experiment stands alone, whatever file it came from.
+    experiment = validate(Experiment, data, str(path))
+    return experiment.with_calibrations(lambda _, calibration: str((folder / calibration).absolute()))
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split ``KEY=VALUE`` into a dotted key and a YAML value.
+
+    Raises:
+        ConfigurationError: There is no ``=``, no key, or the value is not YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigurationError(f"--set must be KEY=VALUE, such as federation.rounds=3, but got {text!r}.")
+    return key.strip(), parse_yaml(value, f"--set {key}")
+
+
+def _put(data: dict[str, Any], key: str, value: Any) -> None:
+    parts = key.split(".")
+    for depth, part in enumerate(parts[:-1]):
+        if data.get(part) is None:
+            data[part] = {}
+        if not isinstance(data[part], dict):
+            raise ConfigurationError(f"--set {key}: {'.'.join(parts[: depth + 1])!r} is a value and has no keys.")
+        data = data[part]
+    data[parts[-1]] = value

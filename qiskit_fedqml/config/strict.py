@@ -1,0 +1,129 @@
+"""Strict configuration: frozen models, YAML without surprises, and errors that a user can act on."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeVar, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qiskit_fedqml.errors import ConfigurationError
+
+Integer = Annotated[int, Field(strict=True)]
+"""A whole number; unlike pydantic's own, neither ``true`` nor "1" stands for one."""
+NaturalNumber = Annotated[int, Field(strict=True, ge=0)]
+PositiveInteger = Annotated[int, Field(strict=True, gt=0)]
+Number = Annotated[float, Field(strict=True)]
+"""A number, whole or not."""
+PositiveNumber = Annotated[Number, Field(gt=0.0)]
+
+
+class StrictModel(BaseModel):
+    """A frozen model that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], data: Any, source: str) -> Model:
+    """Check data against a model.
+
+    Raises:
+        ConfigurationError: The data does not fit; each wrong key is named, with what was expected there.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigurationError(f"{source}: must be a mapping of keys to values, but got {type(data).__name__}.")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_explain(model, data, error, source))) from None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence: "; did you mean 'x'?", or the known names if none is near."""
+    names = [str(k) for k in known]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(names))}."
+
+
+_EXPECTED = {
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
+    "tuple_type": "must be a list",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "string_type": "must be text",
+    "bool_parsing": "must be true or false",
+}
+"""Pydantic's words for a wrong type, in those of a YAML file."""
+
+
+def _explain(model: type[BaseModel], data: Any, error: ValidationError, source: str) -> list[str]:
+    lines = []
+    for item in error.errors(include_url=False):
+        location = tuple(item["loc"])
+        key = _path_in_file(data, location, names_a_key=item["type"] in {"extra_forbidden", "missing"})
+        if item["type"] == "extra_forbidden":
+            text = f"unknown key {key!r}{nearest(str(location[-1]), _known_keys(model, location[:-1]))}"
+        elif item["type"] == "missing":
+            text = f"key {key!r} is missing"
+        elif item["type"] == "union_tag_invalid":
+            context = item["ctx"]
+            got = repr(context["tag"])
+            text = (
+                f"key '{key}.{context['discriminator'].strip(chr(39))}': must be {context['expected_tags']}, got {got}"
+            )
+        elif item["type"] == "union_tag_not_found":
+            text = f"key '{key}.{item['ctx']['discriminator'].strip(chr(39))}' is missing"
+        else:
+            got = "" if isinstance(item["input"], Mapping) else f", but got {_shown(item['input'])}"
+            where = f"key {key!r}: " if key else ""
+            text = f"{where}{_EXPECTED.get(item['type']) or item['msg'].removeprefix('Value error, ')}{got}"
+        lines.append(f"{source}: {text}")
+    return lines
+
+
+def _path_in_file(data: Any, location: tuple[int | str, ...], *, names_a_key: bool) -> str:
+    """Return the dotted path of a location, without the names that pydantic gives to a union's members."""
+    parts = []
+    for position, part in enumerate(location):
+        inside = isinstance(data, Mapping) and part in data
+        if inside or isinstance(data, (list, tuple)) or (names_a_key and position == len(location) - 1):
+            parts.append(str(part))
+            data = data[part] if inside or (isinstance(part, int) and isinstance(data, (list, tuple))) else None
+    return ".".join(parts)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the field names at a location, as far as the annotations tell."""
+    models = [model]
+    for part in location:
+        step: list[type[BaseModel]] = []
+        for candidate in models:
+            if isinstance(part, str) and part in candidate.model_fields:
+                step += _models_in(candidate.model_fields[part].annotation)
+            else:  # a key of a mapping, or the tag of a union, which chooses one of its models
+                step.append(candidate)
+        named = [
+            m for m in step if any(part in _values_of_literal(field.annotation) for field in m.model_fields.values())
+        ]
+        models = named or step or models
+    return sorted({name for candidate in models for name in candidate.model_fields})
+
+
+def _values_of_literal(annotation: Any) -> tuple[Any, ...]:
+    """Return the values of a ``Literal``."""
+    return tuple(getattr(annotation, "__args__", ())) if get_origin(annotation) is Literal else ()
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for argument in getattr(annotation, "__args__", ()) for m in _models_in(argument)]

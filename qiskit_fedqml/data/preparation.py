@@ -1,0 +1,106 @@
+"""What stands before the first round: features, each client's shard, the test set, and the scaling of features."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qiskit_fedqml.config.data import ConstantScaling
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.data.datasets import Dataset
+from qiskit_fedqml.data.examples import Examples
+from qiskit_fedqml.data.features import Progress, extract_features
+from qiskit_fedqml.data.loading import cut_validation, load_dataset, partition_examples
+from qiskit_fedqml.data.scaling import feature_sums, mean_and_deviation
+
+
+@dataclass(frozen=True)
+class FederatedData:
+    """An experiment's data, shared out.
+
+    Args:
+        classes: Names of the classes.
+        train: The training data of all clients; only :attr:`shards` says what a client sees of them.
+        shards: For each client the sorted rows of ``train`` that it holds.
+        validation: Rows of ``train`` that no client holds, for tuning; may be empty.
+        test: The centre's test data.
+        mean: Subtracted from features, shape (features,) or (1,).
+        deviation: Divides features, shape (features,) or (1,).
+    """
+
+    classes: tuple[str, ...]
+    train: Examples
+    shards: tuple[NDArray[np.intp], ...]
+    validation: NDArray[np.intp]
+    test: Examples
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    @property
+    def num_features(self) -> int:
+        """Number of features of an example."""
+        return int(self.train.features.shape[1])
+
+
+def prepare_data(experiment: Experiment, progress: Progress | None = None) -> FederatedData:
+    """Load, extract, share out and scale.
+
+    Args:
+        experiment: The experiment.
+        progress: Told how far the extraction of features is.
+
+    Raises:
+        DataError: Data, weights or features are missing or do not fit together.
+    """
+    dataset = load_dataset(experiment.data, experiment.seed)
+    train = Examples(extract_features(dataset.train, experiment.features, progress), dataset.train.labels)
+    shards, validation = share_out(experiment, dataset)
+    mean, deviation = _scaling(experiment, train, shards)
+    return FederatedData(
+        classes=dataset.classes,
+        train=train,
+        shards=shards,
+        validation=validation,
+        test=prepare_test_data(experiment, dataset, progress),
+        mean=mean,
+        deviation=deviation,
+    )
+
+
+def share_out(experiment: Experiment, dataset: Dataset) -> tuple[tuple[NDArray[np.intp], ...], NDArray[np.intp]]:
+    """Return each client's rows of the training data, sorted, and the rows that are kept for tuning.
+
+    Raises:
+        DataError: There are too few examples for so many clients.
+    """
+    kept, validation = cut_validation(len(dataset.train), experiment.data.validation_fraction, experiment.seed)
+    parts = partition_examples(
+        dataset.train.labels[kept], experiment.federation.clients, experiment.data.partition, experiment.seed
+    )
+    return tuple(kept[part] for part in parts), validation
+
+
+def prepare_test_data(
+    experiment: Experiment, dataset: Dataset | None = None, progress: Progress | None = None
+) -> Examples:
+    """Load the test data and extract its features.
+
+    Args:
+        experiment: The experiment.
+        dataset: Its dataset, if it is loaded already.
+        progress: Told how far the extraction of features is.
+    """
+    dataset = dataset or load_dataset(experiment.data, experiment.seed)
+    return Examples(extract_features(dataset.test, experiment.features, progress), dataset.test.labels)
+
+
+def _scaling(
+    experiment: Experiment, train: Examples, shards: tuple[NDArray[np.intp], ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    scaling = experiment.features.scaling
+    if scaling is None:
+        return np.zeros(1), np.ones(1)
+    if isinstance(scaling, ConstantScaling):
+        return np.zeros(1), np.array([scaling.divisor])
+    mean, deviation = mean_and_deviation((feature_sums(train.features, s) for s in shards), scaling.per_feature)
+    return (mean if scaling.center else np.zeros_like(mean)), deviation

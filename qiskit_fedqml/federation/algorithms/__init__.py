@@ -1,0 +1,1 @@
+"""Algorithms: who gets which task next, and what becomes of the updates."""

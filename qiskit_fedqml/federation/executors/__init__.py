@@ -1,0 +1,1 @@
+"""Executors: tasks in, updates out. None of them decides what is aggregated."""

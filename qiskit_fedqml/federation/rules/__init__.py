@@ -1,0 +1,1 @@
+"""Aggregation rules, one file each, named as their papers name them. None of them reaches Qiskit."""

@@ -1,0 +1,18 @@
+"""Weights by how well a client's machine runs the circuit (in the spirit of Q-RAIL, arXiv:2605.25783)."""
+
+from qiskit_fedqml.federation.messages import ClientUpdate
+
+
+def noise_aware_weight(update: ClientUpdate, exponent: float) -> float:
+    """Return an update's weight in the average: its examples times (Π(1−ε_gate) · Π(1−ε_readout)) to the power γ.
+
+    The product is the machine's estimated success probability for the transpiled circuit, over its gates and measured
+    qubits. A client without a circuit counts by its examples alone.
+
+    Args:
+        update: The client's update.
+        exponent: γ, from 0; 0 is FedAvg's weight.
+    """
+    if not exponent or update.success_probability is None:
+        return update.num_examples
+    return float(update.num_examples * update.success_probability**exponent)

@@ -1,0 +1,1 @@
+"""A run put together, begun, resumed and ended."""

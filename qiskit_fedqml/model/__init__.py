@@ -1,0 +1,1 @@
+"""The hybrid classifier: the quantum layer, the head, and what they predict."""

@@ -1,0 +1,214 @@
+"""The quantum network: an ``EstimatorQNN`` that asks for values and Jacobian in one PUB."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
+from qiskit.quantum_info import SparseObservable, SparsePauliOp
+from qiskit.quantum_info.operators.base_operator import BaseOperator
+from qiskit.transpiler.basepasses import BasePass
+from qiskit.transpiler.passmanager import PassManager
+from qiskit_machine_learning.exceptions import QiskitMachineLearningError
+from qiskit_machine_learning.gradients import BaseEstimatorGradient
+from qiskit_machine_learning.neural_networks import EstimatorQNN
+
+from qiskit_fedqml.backends.base import Backend, QueuedBackend, compile_program
+from qiskit_fedqml.backends.broadcast import EstimatorBackend
+from qiskit_fedqml.backends.job import JobKey, Usage
+from qiskit_fedqml.backends.program import Program
+from qiskit_fedqml.circuits.angles import GateAngles
+from qiskit_fedqml.circuits.arrays import Array
+from qiskit_fedqml.errors import TrainingError
+from qiskit_fedqml.seeds import derive_seed
+
+
+class NotFiniteError(QiskitMachineLearningError, TrainingError):
+    """An input, a weight or an angle is NaN or infinite."""
+
+
+class BroadcastEstimatorQNN(EstimatorQNN):
+    """``EstimatorQNN`` with parameter-shift gradients as one broadcast PUB in one job.
+
+    It gives what ``EstimatorQNN`` gives, with four differences: the circuit is transpiled once; values and gradients
+    have the same precision (the stock network's ``default_precision`` reaches the values only); gates that cannot reach
+    a measured qubit are not shifted, because their derivative is zero; and an empty batch is answered without a job.
+
+    Args:
+        circuit: The parameterised circuit.
+        estimator: An ``EstimatorV2``; ``StatevectorEstimator`` if neither it nor ``backend`` is given.
+        observables: One for each output; Z on all qubits if None.
+        input_params: The circuit's parameters that carry the inputs.
+        weight_params: The circuit's trainable parameters.
+        gradient: If given, the backward pass is left to it, as in ``EstimatorQNN``.
+        input_gradients: Whether derivatives with respect to inputs are wanted.
+        default_precision: Precision of every evaluation through ``estimator``; not used with ``backend``, whose shots
+            say it.
+        pass_manager: Transpiles the circuit once, for ``estimator``.
+        backend: Evaluates the circuit, in place of ``estimator`` and ``pass_manager``.
+
+    Attributes:
+        program: The circuit as the backend runs it.
+        program_of_inputs: The same where only derivatives of inputs are wanted.
+        usage: Jobs, circuits and executions so far.
+        simulator: What computed the last evaluation; before the first, what the backend tries first.
+
+    Raises:
+        ValueError: ``backend`` comes with ``estimator``, ``pass_manager`` or ``gradient``, or the parameters do not
+            match the circuit's.
+        CircuitError: A parameterised gate has no two-term shift rule.
+    """
+
+    def __init__(
+        self,
+        *,
+        circuit: QuantumCircuit,
+        estimator: BaseEstimatorV2 | None = None,
+        observables: Sequence[BaseOperator] | BaseOperator | None = None,
+        input_params: Sequence[Parameter] | None = None,
+        weight_params: Sequence[Parameter] | None = None,
+        gradient: BaseEstimatorGradient | None = None,
+        input_gradients: bool = False,
+        default_precision: float = 0.015625,
+        pass_manager: PassManager | BasePass | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        if backend is not None and (estimator is not None or pass_manager is not None or gradient is not None):
+            raise ValueError("Argument `backend` must come without `estimator`, `pass_manager` and `gradient`.")
+        if backend is not None:
+            estimator = backend.estimator()
+        elif estimator is None:
+            estimator = StatevectorEstimator()
+        super().__init__(
+            circuit=circuit,
+            estimator=estimator,
+            observables=observables,
+            input_params=input_params,
+            weight_params=weight_params,
+            gradient=gradient,
+            input_gradients=input_gradients,
+            default_precision=default_precision,
+            pass_manager=pass_manager,
+        )
+        self.backend: Backend = backend if backend is not None else EstimatorBackend(estimator, default_precision)
+        self.usage = Usage()
+        self.simulator = self.backend.simulator
+        self._own_gradient = gradient is None
+        self._seed: int | None = None
+        self._key: JobKey | None = None
+        self._step = 0
+        # After super().__init__, self._circuit has the parameters inputs[i], then weights[i], in this order.
+        self._angles = GateAngles(self._circuit, list(self._circuit.parameters))
+        self.program = self._compiled()
+
+    def reseed(self, seed: int, key: JobKey | None = None) -> None:
+        """Let the shots of the next evaluations derive from ``seed``, each evaluation's in its own way.
+
+        Args:
+            seed: The seed.
+            key: What the next evaluation is for; the following ones are its next steps.
+        """
+        self._seed, self._key, self._step = seed, key, 0
+
+    def refresh(self) -> None:
+        """Transpile the circuit again if the backend is a device whose calibration has changed.
+
+        Raises:
+            BackendError: The device cannot be asked.
+        """
+        if isinstance(self.backend, QueuedBackend):
+            self.backend.refresh()
+            if self.backend.calibration_date != self._compiled_for:
+                self.program = self._compiled()
+
+    def success_probability(self) -> float | None:
+        """Return the estimated chance that no gate and no readout of the circuit errs, or None if it is unknown."""
+        return self.backend.success_probability(self.program)
+
+    def calibration(self) -> dict[str, Any] | None:
+        """Return a device's name, date and the figures of the qubits that the circuit uses; None without a device."""
+        return self.backend.calibration_of(self.program) if isinstance(self.backend, QueuedBackend) else None
+
+    def _compiled(self) -> Program:
+        self._compiled_for = self.backend.calibration_date if isinstance(self.backend, QueuedBackend) else None
+        observables = [_as_paulis(o) for o in self._observables]
+        program = compile_program(self.backend, self._angles.circuit, self._angles.params, observables)
+        inputs = self._angles.driven_by(list(self._circuit.parameters)[: self.num_inputs])
+        self.program_of_inputs = program.shifting(inputs)
+        return program
+
+    def evaluate(
+        self, inputs: Array, weights: Array, *, jacobian: bool, of_weights: bool = True
+    ) -> tuple[Array, Array | None]:
+        """Evaluate the outputs and, on request, their derivatives, in one job.
+
+        Args:
+            inputs: Shape (batch, inputs).
+            weights: Shape (weights,).
+            jacobian: Whether derivatives are wanted.
+            of_weights: Whether those of the weights are wanted too; otherwise gates of weights alone are not shifted.
+
+        Returns:
+            Outputs of shape (batch, outputs), and derivatives of shape (batch, outputs, inputs + weights) or None.
+
+        Raises:
+            NotFiniteError: An input, a weight or an angle is not finite.
+            BackendError: The backend failed.
+        """
+        parameters = np.empty((len(inputs), self.num_inputs + self.num_weights))
+        parameters[:, : self.num_inputs] = inputs
+        parameters[:, self.num_inputs :] = weights
+        if not np.isfinite(parameters).all():
+            raise NotFiniteError("Inputs and weights must be finite, but some are NaN or infinite.")
+        if not len(inputs):
+            shape = (0, *self.output_shape)
+            return np.zeros(shape), np.zeros((*shape, parameters.shape[1])) if jacobian else None
+        angles = self._angles.values(parameters)
+        if not np.isfinite(angles).all():
+            raise NotFiniteError("Angles must be finite, but some are NaN or infinite at these inputs and weights.")
+        seed = None if self._seed is None else derive_seed(self._seed, "evaluation", step=self._step)
+        key = None if self._key is None else self._key.at(self._step)
+        self._step += 1
+        program = self.program if of_weights else self.program_of_inputs
+        evaluation = self.backend.evaluate(program, angles, jacobian=jacobian, seed=seed, key=key)
+        self.usage.jobs += len(evaluation.jobs) or 1
+        self.usage.receipts += evaluation.jobs
+        self.usage.circuits += evaluation.circuits
+        self.usage.executions += evaluation.executions
+        self.simulator = evaluation.simulator
+        if evaluation.jacobian is None:
+            return evaluation.values, None
+        return evaluation.values, self._angles.chain_rule(evaluation.jacobian, parameters)
+
+    def _forward(self, input_data: Array | None, weights: Array | None) -> Array:
+        return self.evaluate(*self._batch(input_data, weights), jacobian=False)[0]
+
+    def _backward(self, input_data: Array | None, weights: Array | None) -> tuple[Array | None, Array | None]:
+        if not self._own_gradient:
+            return cast(tuple[Array | None, Array | None], super()._backward(input_data, weights))
+        inputs, weights = self._batch(input_data, weights)
+        wanted = inputs.size + weights.size if self._input_gradients else weights.size
+        if not wanted and len(inputs):
+            return None, None
+        _, jacobian = self.evaluate(inputs, weights, jacobian=True)
+        jacobian = cast(Array, jacobian)
+        input_grad = jacobian[:, :, : self.num_inputs] if self._input_gradients else None
+        return input_grad, jacobian[:, :, self.num_inputs :]
+
+    def _batch(self, input_data: Array | None, weights: Array | None) -> tuple[Array, Array]:
+        """Return inputs (batch, inputs) and weights (weights,), both present, as the stock network pairs them."""
+        inputs = np.zeros((1, 0)) if input_data is None else input_data
+        weights = np.zeros(0) if weights is None else weights
+        if inputs.shape[1] + len(weights) != self.num_inputs + self.num_weights:
+            raise ValueError(
+                f"The network needs {self.num_inputs} inputs and {self.num_weights} weights, "
+                f"but got {inputs.shape[1]} and {len(weights)}."
+            )
+        return inputs, weights
+
+
+def _as_paulis(observable: BaseOperator | SparseObservable) -> SparsePauliOp:
+    if isinstance(observable, SparseObservable):
+        return SparsePauliOp.from_sparse_observable(observable)
+    return SparsePauliOp(observable)

@@ -1,0 +1,1 @@
+"""What a run on devices will cost, and what was sent."""

@@ -1,0 +1,120 @@
+"""The jobs that a run sent to devices: shown, and cancelled."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.backends.devices.device import DeviceBackend
+from qiskit_fedqml.backends.devices.dispatch import Dispatcher
+from qiskit_fedqml.backends.devices.journal import Journal
+from qiskit_fedqml.backends.devices.submission import Submission
+from qiskit_fedqml.results.folder import RunFolder
+from qiskit_fedqml.tables import duration
+
+
+def job_rows(submissions: Sequence[Submission]) -> list[dict[str, str]]:
+    """Return a row for each job: what it was for, how far it is, and what it cost."""
+    return [
+        {
+            "Round": str(s.key.round),
+            "Client": "centre" if s.key.client is None else str(s.key.client),
+            "Step": f"{s.key.kind} {s.key.step}{f', part {s.part}' if s.part else ''}",
+            "Backend": s.backend,
+            "Job": s.job_id or "–",
+            "State": s.state,
+            "Executions": f"{s.executions:,}",
+            "Planned": f"{s.planned_seconds:.1f} s",
+            "Reported": "–" if s.reported_seconds is None else f"{s.reported_seconds:.1f} s",
+            "Difference": _difference([s]),
+            "Duplicates": ", ".join(f"{job_id} ({fate})" for job_id, fate in s.duplicates.items()) or "–",
+        }
+        for s in submissions
+    ]
+
+
+def job_sentence(submissions: Sequence[Submission]) -> str:
+    """Return all jobs in one sentence."""
+    if not submissions:
+        return "This run sent no job to a device."
+    alive = sum(s.is_open for s in submissions)
+    duplicates = sum(len(s.duplicates) for s in submissions)
+    planned = duration(sum(s.planned_seconds for s in submissions))
+    told = (
+        f"{_count(len(submissions), 'job')}, {alive} of them still open, {_count(duplicates, 'duplicate')}; "
+        f"{planned} of QPU time planned."
+    )
+    reported = [s for s in submissions if s.reported_seconds is not None]
+    if all(s.account is None for s in submissions):
+        return f"{told} A rehearsal: nobody charges for it."
+    if not reported:
+        return told
+    charged = duration(sum(s.reported_seconds or 0.0 for s in reported))
+    count = _count(len(reported), "job")
+    return f"{told} The service reported {charged} for {count}, {_difference(reported)} of the plan."
+
+
+def ask_for_charges(folder: RunFolder) -> None:
+    """Ask the service what jobs were charged whose charge is not known yet, and write it into journal and rounds.
+
+    Args:
+        folder: The run's.
+
+    Raises:
+        ResultError: It is no result folder, or another process is going on with the run.
+        BackendError: A device cannot be opened.
+    """
+    with _journal_of(folder) as registry:
+        journal = registry.dispatcher.journal
+        for name in {s.backend for s in journal.all() if s.account is not None and s.reported_seconds is None}:
+            backend = registry[name]
+            assert isinstance(backend, DeviceBackend)
+            backend.dispatcher.settle(backend.machine, name)
+        submissions = journal.all()
+        folder.keep_rounds(tuple(record.with_charges(submissions) for record in folder.read()[2]))
+
+
+def cancel_jobs(folder: RunFolder) -> Iterator[str]:
+    """Cancel the jobs of a run that may still wait or run, and say what became of each.
+
+    Args:
+        folder: The run's.
+
+    Raises:
+        ResultError: It is no result folder, or another process is going on with the run.
+        BackendError: A device cannot be opened or asked.
+    """
+    with _journal_of(folder) as registry:
+        dispatcher = registry.dispatcher
+        found = dispatcher.journal.open()
+        if not found:
+            yield "No job is open."
+        for submission in found:
+            backend = registry[submission.backend]
+            assert isinstance(backend, DeviceBackend)
+            fates = dispatcher.cancel(backend.machine, submission, backend.entry.waiting)
+            who = f"{submission.key} on {submission.backend}"
+            yield f"{who}: {', '.join(f'job {job} {fate}' for job, fate in fates.items()) or 'no job was accepted'}"
+
+
+@contextmanager
+def _journal_of(folder: RunFolder) -> Iterator[BackendRegistry]:
+    """Open the run's backends over its journal, which no other process may use meanwhile."""
+    experiment = folder.load_experiment()
+    folder.lock()
+    try:
+        with closing(Journal(folder.journal if folder.journal.exists() else None)) as journal:
+            yield BackendRegistry(experiment.backends, Path(), Dispatcher(journal))
+    finally:
+        folder.release()
+
+
+def _count(number: int, thing: str) -> str:
+    return f"1 {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _difference(submissions: Sequence[Submission]) -> str:
+    planned = sum(s.planned_seconds for s in submissions)
+    if not submissions or any(s.reported_seconds is None for s in submissions) or not planned:
+        return "–"
+    return f"{sum(s.reported_seconds or 0.0 for s in submissions) / planned - 1:+.1%}"

@@ -1,0 +1,106 @@
+"""A plan as tables and sentences."""
+
+from collections.abc import Sequence
+
+from qiskit_fedqml.planning.plan import Plan, Work
+from qiskit_fedqml.tables import duration
+
+Row = dict[str, str]
+
+_MOST_ROWS = 20
+
+
+def backend_rows(plan: Plan) -> list[Row]:
+    """Return a row for each backend, and one for all."""
+    rows = []
+    for name, facts in plan.devices.items():
+        of_backend = [item for item in plan.items if item.backend == name]
+        work = sum((item.work for item in of_backend), Work())
+        clients = {item.client for item in of_backend if item.client is not None}
+        rows.append({"Backend": name, "Device": facts.device, "Clients": str(len(clients)), **_columns(work)})
+    clients = {item.client for item in plan.items if item.client is not None}
+    rows.append({"Backend": "all", "Device": "", "Clients": str(len(clients)), **_columns(plan.total())})
+    return rows
+
+
+def client_rows(plan: Plan) -> list[Row]:
+    """Return a row for each client on a device, and for the centre's tests: all its rounds together."""
+    keys = sorted({(item.client is None, item.client or 0, item.backend) for item in plan.items})
+    rows = []
+    for is_centre, client, backend in keys:
+        chosen = [i for i in plan.items if i.backend == backend and i.client == (None if is_centre else client)]
+        who = "centre" if is_centre else str(client)
+        work = sum((item.work for item in chosen), Work())
+        rows.append(
+            {"Client": who, "Backend": backend, "Rounds": str(len({item.round for item in chosen})), **_columns(work)}
+        )
+    return _shortened(rows, "Client")
+
+
+def round_rows(plan: Plan) -> list[Row]:
+    """Return a row for each round."""
+    rows = []
+    for round in plan.rounds():
+        of_round = [item for item in plan.items if item.round == round]
+        clients = ", ".join(str(item.client) for item in of_round if item.client is not None)
+        work = sum((item.work for item in of_round), Work())
+        rows.append({"Round": str(round), "Clients": clients, **_columns(work)})
+    return _shortened(rows, "Round")
+
+
+def saving_rows(plan: Plan) -> list[Row]:
+    """Return a row for each change that would cost less."""
+    total = plan.total().qpu_seconds
+    return [
+        {"Change": s.change, "QPU time saved": duration(s.seconds), "Share": f"{s.seconds / total:.0%}"}
+        for s in plan.savings
+    ]
+
+
+def sentences(plan: Plan, queue_seconds: float) -> list[str]:
+    """Return what the plan means: time, money, and what is lacking."""
+    total, price = plan.total(), plan.price()
+    array, one = plan.array_seconds(queue_seconds), plan.one_machine_seconds(queue_seconds)
+    waiting = f", each job waiting {duration(queue_seconds)} in its queue" if queue_seconds else ", queues left out"
+    if not total.jobs:
+        return ["No client on a device is drawn in any round, so that nothing will be sent."]
+    told = [
+        f"On its array of machines the run takes {duration(array)}, on one machine {duration(one)}: {one / array:.2f} "
+        f"times as long (QPU time{waiting}).",
+    ]
+    if plan.submission_seconds() > array:
+        told.append(
+            f"The service takes 5 jobs a minute from one account, so that {total.jobs} jobs take at least "
+            f"{duration(plan.submission_seconds())}."
+        )
+    if price is not None:
+        free = [name for name, facts in plan.devices.items() if facts.price_per_minute is None]
+        without = f", without {', '.join(free)}, which state none" if free else ""
+        told.append(f"At the prices of the backends file: US$ {price:,.2f}{without}.")
+    if stock := plan.stock_circuits():
+        trained = plan.total(lambda item: item.trains).circuits
+        told.append(f"Training runs {trained:,} circuits; the stock EstimatorQNN would run {stock:,} for the same.")
+    for name, facts in plan.devices.items():
+        if facts.is_lower_bound:
+            told.append(f"{name}: EstimatorV2 mitigates on the server, which adds executions that are not known here.")
+        if facts.is_session:
+            told.append(f"{name}: a session is charged by the clock, until it is closed; here its jobs count.")
+    return [*told, *plan.lacking()]
+
+
+def _columns(work: Work) -> Row:
+    return {
+        "Jobs": f"{work.jobs:,}",
+        "Circuits": f"{work.circuits:,}",
+        "Executions": f"{work.executions:,}",
+        "QPU time": duration(work.qpu_seconds),
+        "Upload": f"{work.payload_bytes / 1e6:,.1f} MB",
+    }
+
+
+def _shortened(rows: Sequence[Row], first: str) -> list[Row]:
+    """Return the rows, or so many that they fit on a screen, and how many more there are."""
+    if len(rows) <= _MOST_ROWS:
+        return list(rows)
+    rest = dict.fromkeys(rows[0], "") | {first: f"… {len(rows) - _MOST_ROWS} more"}
+    return [*rows[:_MOST_ROWS], rest]

@@ -1,0 +1,172 @@
+"""A trained model, taken back from its result folder and tested on any backend."""
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.backends.base import Backend
+from qiskit_fedqml.backends.devices.dispatch import Dispatcher
+from qiskit_fedqml.backends.devices.journal import Journal
+from qiskit_fedqml.backends.job import JobKey, Usage
+from qiskit_fedqml.data.preparation import prepare_test_data
+from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.files import write_text
+from qiskit_fedqml.model.building import build_model, circuit_for
+from qiskit_fedqml.model.classifier import FeatureScaling, HybridClassifier
+from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer
+from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
+from qiskit_fedqml.results.lock import FolderLock
+from qiskit_fedqml.results.result import RunResult
+from qiskit_fedqml.seeds import derive_seed
+
+
+def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClassifier:
+    """Build the trained model of a finished run.
+
+    Args:
+        folder: The result folder.
+        backend: Evaluates its circuit; the server's backend of the run by default. A model without a quantum layer
+            has no use for it.
+
+    Returns:
+        The model in evaluation mode on the CPU; it takes features of shape (batch, features), scales them itself, and
+        gives logits of shape (batch, classes).
+
+    Raises:
+        ResultError: The folder is no finished result, or does not fit together.
+        BackendError: The run's server backend cannot be opened.
+    """
+    result = RunResult.load(folder)
+    config = result.experiment.model.model_copy(update={"device": "cpu"})
+    spec = circuit_for(config, len(result.run["classes"]))
+    layer: QuantumLayer | None = None
+    if config.quantum != "classical":
+        backend = backend or BackendRegistry(result.experiment.backends, Path()).server
+        layer = quantum_layer(spec, backend, initial_weights=np.zeros(spec.num_weights))
+    state = result.state
+    try:
+        scaling = FeatureScaling(np.zeros(state["scaling.mean"].shape), np.ones(state["scaling.deviation"].shape))
+        model = build_model(result.experiment.seed, config, scaling, int(result.run["num_features"]), spec, layer)
+        model.load_state_dict(state)
+    except (KeyError, RuntimeError) as error:
+        raise ResultError(f"{folder}: model.safetensors does not fit config.yaml: {error}") from error
+    return model.eval()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A trained model's test on one backend.
+
+    Args:
+        backend: The backend's name.
+        loss: Mean cross-entropy.
+        accuracy: From 0 to 1.
+        logits: Outputs, shape (examples, classes).
+        labels: Class indices, shape (examples,).
+        classes: Names of the classes.
+        described: What the backend says of itself: device, calibration's date, shots.
+        usage: Circuits, executions, and the jobs that a device ran.
+    """
+
+    backend: str
+    loss: float
+    accuracy: float
+    logits: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    described: dict[str, Any]
+    usage: Usage
+
+    def save(self, folder: Path) -> Path:
+        """Write ``NAME.json`` (loss and accuracy) and ``NAME.csv`` (a line for each example); return the latter."""
+        folder.mkdir(parents=True, exist_ok=True)
+        summary = {
+            "backend": self.backend,
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "examples": len(self.labels),
+            "machine": self.described,
+            **asdict(self.usage),
+        }
+        table = folder / f"{self.backend}.csv"
+        lines = io.StringIO()
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(["example", "class", "predicted", *(f"output {name}" for name in self.classes)])
+        for example, (label, outputs) in enumerate(zip(self.labels, self.logits, strict=True)):
+            predicted = self.classes[int(outputs.argmax())]
+            writer.writerow([example, self.classes[label], predicted, *(f"{value:.9g}" for value in outputs)])
+        write_text(table, lines.getvalue())
+        write_text(folder / f"{self.backend}.json", json.dumps(summary, indent=2) + "\n")
+        return table
+
+
+def evaluate_model(folder: str | Path, backend: Backend, seed: int | None = None) -> Evaluation:
+    """Test a finished run's model on a backend, with the run's test data.
+
+    Args:
+        folder: The result folder.
+        backend: Evaluates the circuit; a model without one can only be tested on the run's server backend.
+        seed: Seed of the shots; by default it derives from the run's seed.
+
+    Raises:
+        ResultError: The folder is no finished result.
+        DataError: The test data are not to be had.
+        BackendError: The backend failed.
+    """
+    result = RunResult.load(folder)
+    server = result.experiment.backends.assignment.server
+    if result.experiment.model.quantum == "classical" and backend.name != server:
+        raise ResultError(f"{folder}: this model runs no circuit, so it cannot be tested on {backend.name!r}.")
+    model = load_model(folder, backend)
+    examples = prepare_test_data(result.experiment)
+    if isinstance(model.quantum, QuantumLayer):
+        default = derive_seed(result.experiment.seed, f"shots of the evaluation on {backend.name}")
+        model.quantum.neural_network.reseed(default if seed is None else seed, JobKey(0, None, 0, "evaluation"))
+    with torch.no_grad():
+        logits = predict(model, examples)
+    loss, accuracy = loss_and_accuracy(logits, examples.labels)
+    usage = model.quantum.neural_network.usage if isinstance(model.quantum, QuantumLayer) else Usage()
+    classes = tuple(result.run["classes"])
+    return Evaluation(backend.name, loss, accuracy, logits, examples.labels, classes, backend.describe(), usage)
+
+
+@contextmanager
+def unfinished_evaluation(folder: Path, registry: BackendRegistry, name: str) -> Iterator[None]:
+    """Let jobs of an evaluation on a device outlive the process: until it is finished they are kept in a journal.
+
+    Args:
+        folder: The result folder.
+        registry: Where the backend stands; it is not opened yet.
+        name: The backend's name.
+
+    Raises:
+        ResultError: The journal cannot be written, or another process is at it.
+    """
+    if name not in registry.file.backends or not registry.is_queued(name):
+        yield
+        return
+    # Another entry under the same name asks another question.
+    digest = sha256(registry.file.backends[name].model_dump_json().encode()).hexdigest()[:8]
+    path = folder / "evaluations" / f"{name}-{digest}.journal" / "journal.sqlite"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(path.parent)
+    lock.acquire()
+    try:
+        with closing(Journal(path)) as journal:
+            registry.dispatcher = Dispatcher(journal, registry.file.budget_seconds)
+            yield
+    finally:
+        lock.release()
+    shutil.rmtree(path.parent)

@@ -1,0 +1,87 @@
+"""Where a result comes from: versions, commit, seed, threads, and the memory that the run took."""
+
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from qiskit_fedqml.config.experiment import Experiment
+
+_PACKAGES = (
+    "qiskit-fedqml",
+    "qiskit",
+    "qiskit-aer",
+    "qiskit-machine-learning",
+    "qiskit-ibm-runtime",
+    "torch",
+    "torchvision",
+    "numpy",
+    "numba",
+    "scipy",
+)
+
+
+def describe_run(
+    experiment: Experiment,
+    classes: tuple[str, ...],
+    examples: Mapping[str, int],
+    num_features: int,
+    num_trained: int,
+) -> dict[str, Any]:
+    """Describe a run: versions, seed, threads, and the sizes that a model needs to be built again."""
+    return {
+        "seed": experiment.seed,
+        "classes": list(classes),
+        "examples": dict(examples),
+        "num_features": num_features,
+        "num_trained_parameters": num_trained,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "git_commit": git_commit(),
+    }
+
+
+def changes_since(run: Mapping[str, Any]) -> list[str]:
+    """Return what decides a run's bits and is not as it was when the run began: versions and the number of threads."""
+    before = {**run.get("versions", {}), "threads": run.get("threads")}
+    now = {**versions(), "threads": torch.get_num_threads()}
+    return [f"{name} was {before.get(name)}, is {value}" for name, value in now.items() if before.get(name) != value]
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the most memory that this process has held so far; None where the system doesn't tell."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of the packages that compute."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def git_commit() -> str | None:
+    """Return the commit of the checkout that this package is imported from, with "-dirty" if changed, or None."""
+    package = Path(__file__).resolve().parent.parent
+    if not (package.parent / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(package), "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

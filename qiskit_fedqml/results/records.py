@@ -1,0 +1,134 @@
+"""What is recorded of each round and of each client in it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from qiskit_fedqml.backends.devices.submission import Submission
+
+
+@dataclass(frozen=True)
+class ClientRecord:
+    """A client in a round.
+
+    Args:
+        id: The client, from 0.
+        backend: Name of its backend.
+        simulator: What computed its circuits.
+        examples: Examples that it holds.
+        train_loss: Its training loss (of a client that only tests, the global model's loss there); None if it failed.
+        seconds: Time that it took.
+        started_seconds: When it started, after the round's start; None in records of old.
+        status: ``"ok"``, ``"tested"``, or why its update was not aggregated.
+        share: Its part of the round's average, from 0 to 1.
+        success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None
+            without a circuit.
+        accuracy: The global model's on its data, if it only tests.
+        jobs: Ids of the jobs that its device ran.
+        planned_seconds: QPU seconds that these were estimated to take.
+        qpu_seconds: QPU seconds that the service charged; None where it had not said so when the round ended.
+    """
+
+    id: int
+    backend: str
+    simulator: str
+    examples: int
+    train_loss: float | None
+    seconds: float
+    status: str
+    accuracy: float | None = None
+    started_seconds: float | None = None
+    share: float = 0.0
+    success_probability: float | None = None
+    jobs: tuple[str, ...] = ()
+    planned_seconds: float = 0.0
+    qpu_seconds: float | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "ClientRecord":
+        """Read a record from a line's values."""
+        return cls(**{**values, "jobs": tuple(values.get("jobs", ()))})
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """A round.
+
+    Args:
+        round: From 1.
+        train_loss: Mean over the clients that were aggregated, each with equal weight; None if there was none.
+        test_loss: Of the aggregate on the server's backend.
+        test_accuracy: Of the aggregate on the server's backend, from 0 to 1.
+        validation_loss: The same on the tuning set; None without one.
+        validation_accuracy: The same on the tuning set; None without one.
+        evaluations: ``test_loss`` and ``test_accuracy`` on further backends, by name.
+        examples: Examples processed in training, each as often as it was used.
+        circuits: Bound circuits that the clients' training ran.
+        executions: Their shots; a circuit evaluated exactly counts once.
+        bytes_up: Bytes of trained tensors that clients sent.
+        bytes_down: Bytes of trained tensors that clients received.
+        seconds: Time of the round.
+        evaluation_seconds: Time of it that tests of the aggregate took.
+        peak_memory_bytes: Most memory that the process has held so far; None where the system doesn't tell.
+        clients: The clients.
+        server_jobs: Ids of the jobs by which the centre tested the aggregate on devices.
+        planned_seconds: QPU seconds that all jobs of the round were estimated to take.
+        qpu_seconds: QPU seconds that the service charged for them; None where it had not said so of each.
+        devices: Calibrations by backend: device, date, and the figures of the qubits and couplings used.
+    """
+
+    round: int
+    train_loss: float | None
+    test_loss: float
+    test_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    evaluations: dict[str, dict[str, float]]
+    examples: int
+    circuits: int
+    executions: int
+    bytes_up: int
+    bytes_down: int
+    seconds: float
+    evaluation_seconds: float
+    peak_memory_bytes: int | None
+    clients: tuple[ClientRecord, ...]
+    server_jobs: tuple[str, ...] = ()
+    planned_seconds: float = 0.0
+    qpu_seconds: float | None = None
+    devices: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "RoundRecord":
+        """Read a record from a line's values."""
+        clients = tuple(ClientRecord.from_json(client) for client in values["clients"])
+        return cls(**{**values, "clients": clients, "server_jobs": tuple(values.get("server_jobs", ()))})
+
+    def with_charges(self, submissions: Sequence[Submission]) -> "RoundRecord":
+        """Return the record with all QPU seconds of its round: of failed, split and duplicate jobs too.
+
+        Args:
+            submissions: The run's journal.
+        """
+        of_round = [s for s in submissions if s.key.round == self.round and s.job_id is not None]
+        clients = tuple(
+            replace(client, **_seconds([s for s in of_round if s.key.client == client.id])) for client in self.clients
+        )
+        return replace(self, clients=clients, **_seconds(of_round))
+
+    def without_times(self) -> "RoundRecord":
+        """Return the record without times, memory, job ids and charges: what a rerun must repeat to the bit."""
+        clients = tuple(
+            replace(client, seconds=0.0, started_seconds=None, jobs=(), qpu_seconds=None) for client in self.clients
+        )
+        times: dict[str, Any] = {"seconds": 0.0, "evaluation_seconds": 0.0, "peak_memory_bytes": None}
+        return replace(self, **times, clients=clients, server_jobs=(), qpu_seconds=None)
+
+
+def _seconds(submissions: Sequence[Submission]) -> dict[str, Any]:
+    """Return planned and charged QPU seconds; the latter are None without a job, or while one's are not known."""
+    is_known = bool(submissions) and all(s.reported_seconds is not None for s in submissions)
+    return {
+        "planned_seconds": sum(s.planned_seconds for s in submissions),
+        "qpu_seconds": sum(s.charged_seconds for s in submissions) if is_known else None,
+    }

@@ -1,0 +1,60 @@
+"""A run as a value: its configuration, records and model."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.results.folder import RunFolder
+from qiskit_fedqml.results.records import RoundRecord
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished (or, loaded from its folder, perhaps unfinished) run.
+
+    Args:
+        experiment: The resolved configuration.
+        run: Versions, seed, threads, classes, and what else describes the run.
+        rounds: The rounds, in order.
+        folder: Where it is stored, or None.
+        final_state: The model's tensors by name if they are in memory.
+    """
+
+    experiment: Experiment
+    run: dict[str, Any]
+    rounds: tuple[RoundRecord, ...]
+    folder: Path | None = None
+    final_state: dict[str, torch.Tensor] | None = field(default=None, compare=False)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "RunResult":
+        """Read a result folder.
+
+        Raises:
+            ResultError: It is no result folder, or a file of it is damaged.
+        """
+        path = Path(folder)
+        return cls(*RunFolder(path).read(), path)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all rounds are there."""
+        return len(self.rounds) == self.experiment.federation.rounds
+
+    @cached_property
+    def state(self) -> dict[str, torch.Tensor]:
+        """The final model's tensors by name.
+
+        Raises:
+            ResultError: The run is not finished.
+        """
+        if self.final_state is not None:
+            return self.final_state
+        if self.folder is None:
+            raise ResultError("This run keeps no model.")
+        return RunFolder(self.folder).load_model_state()

@@ -1,0 +1,1 @@
+"""What a terminal shows: progress, tables, and how a stopped run is resumed."""

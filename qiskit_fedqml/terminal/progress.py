@@ -1,0 +1,93 @@
+"""Progress in the terminal: bars for features, rounds and clients, with loss and accuracy."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from qiskit_fedqml.backends.devices.request import JobWaiting
+from qiskit_fedqml.federation.messages import ClientUpdate
+from qiskit_fedqml.results.records import RoundRecord
+from qiskit_fedqml.tables import duration
+
+
+class ProgressBars:
+    """Shows a run as it goes; a context manager.
+
+    Where the output is no terminal, a line is printed for each round instead of bars.
+
+    Args:
+        title: What the run is called.
+        console: Where to show it; the standard error by default.
+    """
+
+    def __init__(self, title: str, console: Console | None = None) -> None:
+        self._title = title
+        self._console = console or Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[info]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._features: dict[str, TaskID] = {}
+        self._rounds: TaskID | None = None
+        self._clients: TaskID | None = None
+        self._told: dict[str, str] = {}
+
+    def __enter__(self) -> "ProgressBars":
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def features_extracted(self, what: str, done: int, total: int) -> None:
+        """Move the bar of the features."""
+        key = f"{what}/{total}"
+        if key not in self._features:
+            self._features[key] = self._bars.add_task(what, total=total, info="")
+        self._bars.update(self._features[key], completed=done)
+
+    def round_started(self, round: int, num_rounds: int, num_clients: int) -> None:
+        """Start the bar of the round's clients."""
+        if self._rounds is None:
+            self._rounds = self._bars.add_task(f"{self._title}: rounds", total=num_rounds, info="")
+            self._clients = self._bars.add_task("clients", total=num_clients, info="")
+        self._bars.update(self._rounds, completed=round - 1)
+        if self._clients is not None:
+            self._bars.reset(self._clients, total=num_clients)
+
+    def client_finished(self, client: ClientUpdate) -> None:
+        """Move the bar of the clients."""
+        if self._clients is not None:
+            loss = f"loss {client.train_loss:.3f}" if client.train_loss is not None else client.status
+            loss += f", accuracy {client.accuracy:.1%}" if client.accuracy is not None else ""
+            self._bars.update(self._clients, advance=1, info=f"client {client.client_id} on {client.backend}: {loss}")
+        if client.status not in ("ok", "tested"):
+            self._console.print(f"client {client.client_id} on {client.backend}: {client.status}", highlight=False)
+
+    def job_waiting(self, job: JobWaiting) -> None:
+        """Show how far a job is; without a terminal, a line where that has changed."""
+        ahead = "" if job.status.pending is None else f", {job.status.pending} waiting on the device"
+        text = f"{job.key} on {job.backend}: job {job.job_id} {job.status.state}{ahead}"
+        if self._console.is_terminal:
+            if self._clients is not None:
+                self._bars.update(self._clients, info=f"{text}, {duration(job.seconds)}")
+        elif job.status.state in ("queued", "running") and self._told.get(job.job_id) != text:
+            self._told[job.job_id] = text
+            self._console.print(f"{self._title}: {text}, {duration(job.seconds)}", highlight=False, soft_wrap=True)
+
+    def round_finished(self, record: RoundRecord) -> None:
+        """Move the bar of the rounds, or print the round's line."""
+        train = "–" if record.train_loss is None else f"{record.train_loss:.3f}"
+        text = f"train {train}, test {record.test_loss:.3f}, accuracy {record.test_accuracy:.1%}"
+        if self._rounds is not None:
+            self._bars.update(self._rounds, completed=record.round, info=text)
+        if not self._console.is_terminal:
+            self._console.print(f"{self._title}: round {record.round}: {text}", highlight=False)

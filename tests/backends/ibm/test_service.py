@@ -1,0 +1,234 @@
+"""The adapter over HTTP: one job a step, modes, options, devices, calibrations."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from qiskit.transpiler import generate_preset_pass_manager
+from qiskit_machine_learning.connectors import TorchConnector
+from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
+from qiskit_machine_learning.neural_networks import EstimatorQNN
+
+from qiskit_fedqml import paper_circuit, quantum_layer
+from qiskit_fedqml.backends.array import overview
+from qiskit_fedqml.backends.array.registry import BackendRegistry, find_calibration
+from qiskit_fedqml.backends.calibration import load_calibration
+from qiskit_fedqml.errors import BackendError
+from tests.backends.conftest import FAST, Client
+
+
+def has_executor():
+    try:
+        import qiskit_ibm_runtime.executor_estimator  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def step(layer, batch):
+    inputs = torch.linspace(-2, 2, 4 * batch).reshape(batch, 4).requires_grad_()
+    torch.nn.functional.cross_entropy(layer(inputs), torch.arange(batch) % 2).backward()
+
+
+@pytest.mark.parametrize("primitive", ["executor", "estimator"])
+def test_a_training_step_is_one_pub_in_one_job(server, primitive):
+    if primitive == "executor" and not has_executor():
+        pytest.skip("this qiskit-ibm-runtime has no executor")
+    entry = {"type": "ibm", "device": "ibm_manila", "shots": 16, "primitive": primitive, "waiting": FAST}
+    registry = BackendRegistry.from_mapping({"backends": {"ideal": {"type": "aer"}, "manila": entry}})
+    step(quantum_layer(paper_circuit(), registry["manila"]), 2)
+    (job,) = server.jobs
+    assert job.program_id == primitive
+    assert job.pubs == 1
+    assert job.circuits == 53 * 2
+    assert job.executions / (130 * 2 * 16) <= 0.41, "of what the stock network takes"
+
+
+@pytest.mark.slow
+def test_step_beside_the_stock_network(server, outcome):
+    """Batch 32, the paper's circuit, counted at the server."""
+    from qiskit_ibm_runtime import EstimatorV2, QiskitRuntimeService
+
+    batch, shots = 32, 2
+    entry = {"type": "ibm", "device": "ibm_manila", "shots": shots, "waiting": FAST}
+    registry = BackendRegistry.from_mapping({"backends": {"ideal": {"type": "aer"}, "manila": entry}})
+    step(quantum_layer(paper_circuit(), registry["manila"]), batch)
+    (ours,) = server.jobs
+    device = QiskitRuntimeService().backend("ibm_manila")
+    transpiler = generate_preset_pass_manager(1, backend=device, seed_transpiler=1)
+    estimator = EstimatorV2(mode=device, options={"default_shots": shots, "resilience_level": 0})
+    spec = paper_circuit()
+    circuit = transpiler.run(spec.circuit)
+    network = EstimatorQNN(
+        circuit=circuit,
+        estimator=estimator,
+        observables=[observable.apply_layout(circuit.layout) for observable in spec.observables],
+        input_params=spec.input_params,
+        weight_params=spec.weight_params,
+        gradient=ParamShiftEstimatorGradient(estimator),
+        input_gradients=True,
+        default_precision=shots**-0.5,
+    )
+    step(TorchConnector(network), batch)
+    stock = server.jobs[1:]
+    assert (ours.pubs, len(stock), sum(job.pubs for job in stock)) == (1, 2, 4098)
+    share = ours.executions / sum(job.executions for job in stock)
+    assert share <= 0.41
+    for who, jobs in (("stock EstimatorQNN", stock), ("this package", [ours])):
+        outcome(
+            f"a step of batch 32, {who}",
+            f"{len(jobs)} jobs, {sum(j.pubs for j in jobs):,} PUBs, {sum(j.circuits for j in jobs):,} circuits, "
+            f"{sum(j.executions for j in jobs):,} executions, {sum(j.payload_bytes for j in jobs):,} bytes",
+        )
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("job", None), ("batch", "batch"), ("session", "dedicated")])
+def test_modes(server, mode, kind):
+    client = Client(mode=mode)
+    with client.backend.together():
+        client.ask(round=1)
+        client.ask(round=2)
+    client.ask(round=3)
+    sessions = [job.session_id for job in server.jobs]
+    assert sessions[0] == sessions[1]
+    assert sessions[2] is None, "outside of a group jobs are sent alone"
+    assert [session.mode for session in server.sessions] == ([kind] if kind else [])
+    assert (sessions[0] is None) == (kind is None)
+
+
+def test_options_reach_the_service(server):
+    client = Client(max_execution_seconds=50, options={"execution": {"rep_delay": 0.0004}})
+    client.ask()
+    (job,) = server.jobs
+    assert job.params["options"]["rep_delay"] == pytest.approx(0.0004)
+    (submission,) = client.journal.all()
+    assert submission.planned_seconds == pytest.approx(job.quantum_seconds, rel=0.01)
+    assert submission.planned_seconds > 2 + 0.0004 * submission.executions
+
+
+@pytest.mark.parametrize("rep_delay", [-1.0, 5.0])
+def test_repetition_delay_outside_the_device_s_range(rep_delay):
+    with pytest.raises(BackendError, match=r"'mine': options.execution.rep_delay must be from 0 to 0.0005 s"):
+        Client(device="FakeManilaV2", options={"execution": {"rep_delay": rep_delay}})
+
+
+@pytest.mark.skipif(not has_executor(), reason="EstimatorV2 mitigates on the server")
+def test_mitigated_jobs_are_counted_with_their_randomisations(server):
+    client = Client(resilience_level=1, shots=128)
+    client.ask()
+    (job,) = server.jobs
+    (submission,) = client.journal.all()
+    assert job.circuits > 2 * 21
+    assert (submission.circuits, submission.executions) == (job.circuits, job.executions)
+    assert submission.planned_seconds == pytest.approx(job.quantum_seconds, rel=0.1)
+
+
+def test_evaluation_is_split_where_a_job_would_be_too_long(server):
+    client = Client(shots=640, max_execution_seconds=6)
+    whole = Client(shots=640).ask()
+    assert server.jobs.pop().quantum_seconds > 6
+    assert len(client.ask()) == len(whole)
+    assert [job.state for job in server.jobs] == ["Completed"] * 2
+    assert all(job.quantum_seconds < 6 for job in server.jobs)
+    with pytest.raises(BackendError, match="client 4, train step 0: one sample is too long"):
+        Client(shots=640, max_execution_seconds=5).ask(rows=1)
+
+
+@pytest.mark.slow
+def test_least_busy_device(server):
+    server.devices["ibm_manila"].queue_length = 30
+    server.devices["ibm_quito"].queue_length = 3
+    assert Client(device={"least_busy": {"min_qubits": 5}}).backend.machine.device == "ibm_quito"
+    with pytest.raises(BackendError, match="no device .*min_qubits"):
+        Client(device={"least_busy": {"min_qubits": 6}})
+    family = server.devices["ibm_quito"].fake.configuration().to_dict()["processor_type"]["family"]
+    assert Client(device={"least_busy": {"processor": family}}).backend.machine.device == "ibm_quito"
+    with pytest.raises(BackendError, match="no device"):
+        Client(device={"least_busy": {"processor": "Heron"}})
+
+
+def test_saved_account(server, monkeypatch, tmp_path):
+    from qiskit_ibm_runtime import QiskitRuntimeService
+
+    accounts = tmp_path / "accounts.json"
+    monkeypatch.setattr("qiskit_ibm_runtime.accounts.management._DEFAULT_ACCOUNT_CONFIG_JSON_FILE", str(accounts))
+    QiskitRuntimeService.save_account(
+        channel="ibm_quantum_platform", token=server.token, url=server.url, instance=server.crn, name="lab"
+    )
+    for name in ("TOKEN", "URL", "INSTANCE", "CHANNEL"):
+        monkeypatch.delenv(f"QISKIT_IBM_{name}")
+    assert Client(account="lab").backend.machine.device == "ibm_manila"
+    with pytest.raises(BackendError, match="There is no IBM Quantum account.*nobody"):
+        Client(account="nobody")
+
+
+def test_charge_that_is_known_later(server):
+    server.metrics_pending = True
+    client = Client()
+    client.ask()
+    (submission,) = client.journal.all()
+    assert submission.reported_seconds is None
+    assert client.journal.spent_seconds() == submission.planned_seconds
+    server.metrics_pending = False
+    client.backend.settle()
+    (submission,) = client.journal.all()
+    assert submission.reported_seconds == pytest.approx(server.jobs[0].quantum_seconds)
+
+
+def test_saved_calibration_of_a_device_is_noise_for_a_simulator(server, tmp_path):
+    registry = Client().registry
+    find_calibration("mine", registry).save(tmp_path / "mine.json")
+    calibration = load_calibration(tmp_path / "mine.json")
+    assert (calibration.device, calibration.num_qubits) == ("ibm_manila", 5)
+    noise = {"calibration": "mine.json"}
+    simulated = BackendRegistry.from_mapping(
+        {"backends": {"ideal": {"type": "aer"}, "copy": {"type": "aer", "noise": noise}}}, folder=tmp_path
+    )
+    assert overview.check(simulated)[1].passed
+    assert json.loads(Path(tmp_path / "mine.json").read_text())["configuration"]["backend_name"] == "ibm_manila"
+
+
+@pytest.mark.slow
+def test_rehearsal_is_near_the_exact_values_of_the_same_noise():
+    """Against our own simulation of the same device: within six standard errors."""
+    shots = 4000
+    device = Client(device="FakeManilaV2", shots=shots, layout_trials=1)
+    entry = {"backends": {"ideal": {"type": "aer"}, "same": {"type": "aer", "noise": "FakeManilaV2"}}}
+    exact = quantum_layer(Client.spec, BackendRegistry.from_mapping(entry)["same"], initial_weights=Client.weights)
+    values, jacobian = exact.neural_network.evaluate(Client.inputs, Client.weights, jacobian=True)
+    device.network.reseed(1)
+    sampled, derivatives = device.network.evaluate(Client.inputs, Client.weights, jacobian=True)
+    # Aer's noise from a device has one readout error for both outcomes, their mean; ours has each.
+    assert np.abs(sampled - values).max() < 6 / shots**0.5 + 0.05
+    assert np.abs(derivatives - jacobian).max() < 6 / shots**0.5 + 0.05
+    assert np.array_equal(sampled, device.network.evaluate(Client.inputs, Client.weights, jacobian=True)[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("primitive", ["auto", "estimator"])
+def test_rehearsal_on_a_device_too_large_to_be_simulated_whole(primitive):
+    small = Client(device="FakeKolkataV2", shots=2000, primitive=primitive)
+    answer = small.ask()
+    entry = {"backends": {"ideal": {"type": "aer"}, "same": {"type": "aer", "noise": "FakeKolkataV2"}}}
+    exact = quantum_layer(Client.spec, BackendRegistry.from_mapping(entry)["same"], initial_weights=Client.weights)
+    parts = exact.neural_network.evaluate(Client.inputs, Client.weights, jacobian=True)
+    assert np.abs(answer - np.concatenate([part.ravel() for part in parts])).max() < 6 / 2000**0.5 + 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_executor(), reason="EstimatorV2 measures only what is asked for")
+def test_rehearsal_on_a_large_device_and_the_same_over_http(monkeypatch):
+    """Where the executor's 133 measured qubits cannot be simulated, the used ones are."""
+    from tests.ibm_server import IBMServer
+
+    shots = 2000
+    rehearsed = Client(device="FakeTorino", shots=shots).ask()
+    with IBMServer({"ibm_torino": "FakeTorino"}) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        over_http = Client(device="ibm_torino", shots=shots).ask()
+        (job,) = server.jobs
+    assert np.abs(rehearsed - over_http).max() < 6 * (2 / shots) ** 0.5 + 0.05
+    assert job.circuits == 42

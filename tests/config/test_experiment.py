@@ -1,0 +1,407 @@
+"""Experiment files: strictness, overrides, and that every key changes a run or is refused."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from pydantic import BaseModel
+
+from qiskit_fedqml import load_experiment, run_federation
+from qiskit_fedqml.backends.calibration import fake_calibration
+from qiskit_fedqml.config import backends as entries
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.loading import parse_override
+from qiskit_fedqml.config.strict import validate
+from qiskit_fedqml.errors import ConfigurationError, FedQMLError
+from tests.conftest import ROOT, TINY
+
+
+def put(data, key, value):
+    parts = key.split(".")
+    for part in parts[:-1]:
+        data[part] = dict(data.get(part) or {})
+        data = data[part]
+    data[parts[-1]] = value
+
+
+def outcome(changes):
+    """Return what a tiny run gives, or why it is refused."""
+    data = {key: dict(value) if isinstance(value, dict) else value for key, value in TINY.items()}
+    for key, value in changes.items():
+        put(data, key, value)
+    try:
+        result = run_federation(validate(Experiment, data, "tiny"))
+    except FedQMLError as error:
+        return f"{type(error).__name__}: {error}"
+    return [record.without_times() for record in result.rounds]
+
+
+RATES = {"depolarizing": {"one_qubit": 0.01, "two_qubit": 0.02}, "amplitude_damping": {}, "readout": {}}
+STATED = {"backends.backends.ideal.type": "aer", "backends.backends.ideal.noise": RATES}
+MANILA = {"backends.backends.ideal.type": "aer", "backends.backends.ideal.noise": "FakeManilaV2"}
+RING_OF_FOUR = {
+    "model.circuit": {"num_qubits": 4, "num_layers": 1},
+    "federation.rounds": 1,
+    "federation.clients_per_round": 1,
+}
+TWO = {
+    "backends.backends": {"ideal": {"type": "aer"}, "noisy": {"type": "aer", "noise": {"readout": 0.1}}},
+}
+SGD = {"federation.optimizer": "sgd"}
+KEEP = {"federation.clients_per_round": 4}
+SKEW = {"data.partition": {"scheme": "dirichlet", "alpha": 1.0}}
+NPZ = {"data": {"dataset": "npz", "path": "features.npz"}}
+IMAGES = {
+    "data": {"dataset": "npz", "path": "images.npz"},
+    "features": {
+        "backbone": "squeezenet1_1",
+        "layer": "features.2",
+        "weights": "weights.pth",
+        "image_size": 16,
+        "pooling": "average",
+    },
+}
+FOLDER = {"data": {"dataset": "image_folder", "path": "pictures", "test_fraction": 0.5}, "features": IMAGES["features"]}
+CIFAR = {"data": {"dataset": "cifar10", "path": "cifar"}, "features": IMAGES["features"]}
+SUMS = {"features.scaling": {"method": "client_sums"}}
+IDEAL = "backends.backends.ideal"
+NOISE = f"{IDEAL}.noise"
+REHEARSAL = {
+    "federation": {"clients": 20, "clients_per_round": 1, "rounds": 1, "learning_rate": 0.1},
+    "backends.backends": {"exact": {"type": "aer"}, "ideal": {"type": "ibm", "device": "FakeManilaV2", "shots": 16}},
+    "backends.assignment.server": "exact",
+}
+
+# For each key: what the run has, and the value that must make a difference.
+FEDAVGM = {"aggregation.server_optimizer": {"method": "fedavgm"}}
+FEDADAM = {"aggregation.server_optimizer": {"method": "fedadam"}}
+PERTURBED = {
+    "seed": ({}, 6),
+    "data.dataset": (NPZ, "digits"),
+    "data.classes": ({}, [0, 2]),
+    "data.test_fraction": ({}, 0.7),
+    "data.validation_fraction": ({}, 0.1),
+    "data.path": (NPZ, "other.npz"),
+    "data.download": (CIFAR | {"data": {"dataset": "cifar10", "path": "nowhere"}}, True),
+    "data.partition.scheme": (SKEW, "quantity_skew"),
+    "data.partition.alpha": (SKEW, 0.2),
+    "data.partition.shards_per_client": ({"data.partition": {"scheme": "label_shards", "shards_per_client": 1}}, 2),
+    "features.backbone": (IMAGES, "vgg11"),
+    "features.layer": (IMAGES, "features.0"),
+    "features.weights": (IMAGES, "other.pth"),
+    "features.image_size": (IMAGES, 20),
+    "features.pooling": (IMAGES, "flatten"),
+    "features.scaling.method": (SUMS, "constant"),
+    "features.scaling.divisor": ({"features.scaling": {"method": "constant", "divisor": 1.0}}, 2.0),
+    "features.scaling.per_feature": (SUMS, True),
+    "features.scaling.center": (SUMS, True),
+    "model.hidden": ({}, [5]),
+    "model.dropout": ({}, 0.5),
+    "model.quantum": ({}, "frozen"),
+    "model.device": ({}, "cuda"),
+    "model.circuit.ansatz": ({}, "reuploading"),
+    "model.circuit.num_qubits": ({}, 3),
+    "model.circuit.num_layers": ({}, 2),
+    "model.circuit.entanglement": ({}, "linear"),
+    "federation.clients": ({}, 5),
+    "federation.clients_per_round": ({}, 3),
+    "federation.rounds": ({}, 1),
+    "federation.local_epochs": ({}, 2),
+    "federation.batch_size": ({}, 16),
+    "federation.optimizer": ({}, "rmsprop"),
+    "federation.learning_rate": ({}, 0.01),
+    "federation.learning_rate_decay": ({}, 0.5),
+    "federation.momentum": (SGD, 0.9),
+    "federation.weight_decay": ({}, 0.1),
+    "federation.proximal_mu": ({}, 1.0),
+    "federation.client_optimizer_state": (KEEP, "keep"),
+    "federation.on_client_failure": (
+        TWO
+        | {
+            "backends.backends.bad": {"type": "aer", "noise": "FakeNone"},
+            "backends.assignment": {"clients": {0: "bad"}},
+        },
+        "skip",
+    ),
+    "aggregation.success_exponent": (
+        {**TWO, "backends.assignment.default": {"cycle": ["ideal", "noisy"]}, "federation.clients_per_round": 4},
+        2.0,
+    ),
+    "aggregation.angles": ({"federation.learning_rate": 1.0}, "circular"),
+    "aggregation.server_optimizer.method": (FEDAVGM, "fedadam"),
+    "aggregation.server_optimizer.momentum": (FEDAVGM, 0.5),
+    "aggregation.server_optimizer.learning_rate": (FEDAVGM, 0.5),
+    "aggregation.server_optimizer.beta_1": (FEDADAM, 0.5),
+    "aggregation.server_optimizer.beta_2": (FEDADAM, 0.5),
+    "aggregation.server_optimizer.tau": (FEDADAM, 0.5),
+    "evaluation.backends": (TWO, ["noisy"]),
+    "backends.assignment.server": (TWO, "noisy"),
+    "backends.assignment.default": (TWO, "noisy"),
+    "backends.assignment.default.cycle": (
+        TWO | {"backends.assignment.default": {"cycle": ["ideal"]}},
+        ["ideal", "noisy"],
+    ),
+    "backends.assignment.default.random": (
+        TWO | {"backends.assignment.default": {"random": ["ideal"], "seed": 1}},
+        ["ideal", "noisy"],
+    ),
+    "backends.assignment.default.seed": (TWO | {"backends.assignment.default": {"random": ["ideal", "noisy"]}}, 4),
+    "backends.assignment.clients": (TWO, {"0-3": "noisy"}),
+    "backends.backends.ideal.type": ({"backends.backends.ideal": {"type": "aer"}}, "ibm"),
+    "backends.backends.ideal.noise_factor": (STATED, 2.0),
+    NOISE: (STATED, "FakeManilaV2"),
+    "backends.backends.ideal.shots": (STATED, 64),
+    "backends.backends.ideal.optimization_level": (MANILA, 0),
+    "backends.backends.ideal.simulator": ({"backends.backends.ideal": {"type": "aer"}}, "aer"),
+    "backends.backends.ideal.transpiler_seed": (
+        MANILA | RING_OF_FOUR | {"backends.backends.ideal.optimization_level": 1},
+        None,
+    ),
+    f"{NOISE}.calibration": (
+        {f"{NOISE}": {"calibration": "manila.json"}, "backends.backends.ideal.type": "aer"},
+        "quito.json",
+    ),
+    f"{NOISE}.depolarizing.one_qubit": (STATED, 0.1),
+    f"{NOISE}.depolarizing.two_qubit": (STATED, 0.1),
+    f"{NOISE}.amplitude_damping.one_qubit": (STATED, 0.1),
+    f"{NOISE}.amplitude_damping.two_qubit": (STATED, 0.1),
+    f"{NOISE}.readout.read_1_if_0": (STATED, 0.1),
+    f"{NOISE}.readout.read_0_if_1": (STATED, 0.1),
+    f"{IDEAL}.device": (REHEARSAL, "FakeQuitoV2"),
+    f"{IDEAL}.account": (REHEARSAL, "mine"),
+    f"{IDEAL}.instance": (REHEARSAL, "mine"),
+    f"{IDEAL}.channel": (REHEARSAL, "ibm_cloud"),
+    f"{IDEAL}.primitive": (REHEARSAL, "estimator"),
+    f"{IDEAL}.resilience_level": (REHEARSAL, 1),
+    f"{IDEAL}.options": (REHEARSAL, {"twirling": {"enable_measure": True, "num_randomizations": 2}}),
+    f"{IDEAL}.initial_layout": (REHEARSAL, [0, 1]),
+    f"{IDEAL}.layout_trials": (REHEARSAL | {f"{IDEAL}.transpiler_seed": 2}, None),
+    f"{IDEAL}.gradient": (REHEARSAL, {"spsa": {}}),
+    f"{IDEAL}.gradient.spsa.perturbation": (REHEARSAL | {f"{IDEAL}.gradient": {"spsa": {"perturbation": 0.2}}}, 0.9),
+    f"{IDEAL}.task": (REHEARSAL, "evaluate"),
+    f"{IDEAL}.max_execution_seconds": (REHEARSAL, 2),
+    f"{IDEAL}.budget_seconds": (REHEARSAL, 1.5),
+    "backends.budget_seconds": (REHEARSAL, 1.5),
+}
+
+OF_THE_EXECUTOR = {f"{IDEAL}.{key}" for key in ("primitive", "resilience_level", "options")}
+# What only a service or a plan shows: held by tests/backends/ and tests/test_plan.py.
+OF_A_SERVICE = {
+    f"{IDEAL}.{key}"
+    for key in (
+        *("device.least_busy.min_qubits", "device.least_busy.processor", "mode", "price_per_minute", "on_cancellation"),
+        *("waiting.poll_seconds", "waiting.request_seconds", "waiting.outage_seconds", "waiting.queue_seconds"),
+    )
+}
+# What changes where a run is shown, and never its result: held by tests/test_tracking.py.
+OF_A_TRACKER = {f"tracking.{key}" for key in ("tensorboard", "mlflow.uri", "mlflow.experiment")}
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """A folder with small data of every kind, which runs find."""
+    folder = tmp_path_factory.mktemp("perturbed")
+    rng = np.random.default_rng(0)
+    labels = {"y_train": np.arange(40) % 2, "y_test": np.arange(20) % 2}
+    for name in ("features", "other"):
+        np.savez(folder / f"{name}.npz", x_train=rng.normal(size=(40, 3)), x_test=rng.normal(size=(20, 3)), **labels)
+    pixels = {f"x_{part}": rng.integers(0, 256, (n, 16, 16, 3), np.uint8) for part, n in (("train", 40), ("test", 20))}
+    np.savez(folder / "images.npz", **pixels, **labels)
+    for name in ("manila", "quito"):
+        fake_calibration(f"Fake{name.title()}V2").save(folder / f"{name}.json")
+    try:
+        import torchvision
+    except (ImportError, RuntimeError):
+        return folder
+    torch.manual_seed(0)
+    for name in ("weights", "other"):
+        torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), folder / f"{name}.pth")
+    return folder
+
+
+OUTCOMES = {}
+"""What the runs that keys are perturbed from gave: many keys have the same."""
+
+
+@pytest.mark.parametrize("key", PERTURBED)
+def test_every_key_changes_the_run_or_is_refused(key, here, monkeypatch, cache):
+    base, value = PERTURBED[key]
+    if key in OF_THE_EXECUTOR and find_spec("qiskit_ibm_runtime.executor_estimator") is None:
+        pytest.skip("EstimatorV2 has no choice of primitive, and mitigates on the server alone")
+    if base.get("features") is IMAGES["features"]:
+        pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("FEDQML_DATA", str(here))
+    if key.endswith("transpiler_seed"):
+        # Seeds may find the same layout: some of a few must find another.
+        outcomes = [str(outcome({**base, key: seed})) for seed in range(4)]
+        assert len(set(outcomes)) > 1
+        return
+    if (asked := str(base)) not in OUTCOMES:
+        OUTCOMES[asked] = outcome(base)
+    assert outcome({**base, key: value}) != OUTCOMES[asked]
+
+
+def leaves(model: type[BaseModel], prefix: str = "") -> set[str]:
+    """Return the dotted names of all values that a model takes, whatever its unions choose."""
+    found = set()
+    for name, info in model.model_fields.items():
+        inner = list(models_in(info.annotation))
+        key = f"{prefix}{name}"
+        if not inner or name in {"default"}:
+            found.add(key)
+        for sub in inner:
+            step = "ideal." if sub in {entries.AerEntry, entries.IBMEntry} else ""
+            found |= leaves(sub, f"{key}.{step}")
+    return found
+
+
+def models_in(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from models_in(argument)
+
+
+def test_no_key_is_left_out():
+    assert leaves(Experiment) - set(PERTURBED) - OF_A_SERVICE - OF_A_TRACKER == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fedration.rounds": 3}, "unknown key 'fedration'; did you mean 'federation'"),
+        ({"federation.round": 3}, "unknown key 'federation.round'; did you mean 'rounds'"),
+        ({"data.clases": [0, 1]}, "unknown key 'data.clases'; did you mean 'classes'"),
+        (
+            {"data.dataset": "digit"},
+            "key 'data.dataset': must be 'digits', 'npz', 'cifar10', 'image_folder', got 'digit'",
+        ),
+        ({"data.path": "x"}, "unknown key 'data.path'; known are classes"),
+        ({"data.partition": "iid"}, "key 'data.partition': must be a mapping of keys to values, but got 'iid'"),
+        ({"model.hidden": 16}, "key 'model.hidden': must be a list, but got 16"),
+        ({"seed": "abc"}, "key 'seed': must be a whole number, but got 'abc'"),
+        ({"data.classes": [1]}, "at least 2"),
+        ({"data.classes": [1, 1]}, "classes must differ"),
+        ({"data.partition": {"scheme": "dirichlet"}}, "'data.partition.alpha' is missing"),
+        ({"data.partition": {"scheme": "dirichlet", "alpha": 0}}, "'data.partition.alpha'.*greater than 0, but got 0"),
+        ({"federation.rounds": 0}, "'federation.rounds'.*but got 0"),
+        ({"federation.rounds": "many"}, "'federation.rounds'.*but got 'many'"),
+        ({"federation.clients_per_round": 9}, r"clients_per_round \(9\) must be at most clients \(4\)"),
+        ({"federation.momentum": 0.9}, "momentum is for the optimizers sgd and rmsprop"),
+        ({"federation.learning_rate": float("nan")}, "'federation.learning_rate'"),
+        ({"features.backbone": "vgg16"}, "come together; missing"),
+        ({"model.dropout": 1.0}, "'model.dropout'"),
+        ({"model.quantum": "classical", "evaluation.backends": ["ideal"]}, "have no effect"),
+        ({"model.quantum": "classical", "model.circuit.entanglement": "linear"}, "entanglement has no effect"),
+        (
+            {"model.quantum": "classical", "model.circuit": {"ansatz": "reuploading"}},
+            "reuploading has no effect with quantum: classical",
+        ),
+        (
+            {"model.circuit.ansatz": "qnn"},
+            "key 'model.circuit.ansatz': must be 'paper', 'reuploading', 'qcnn', 'tree', got 'qnn'",
+        ),
+        ({"model.circuit.num_qubit": 3}, "unknown key 'model.circuit.num_qubit'; did you mean 'num_qubits'"),
+        ({"model.circuit.ansatz": "tree"}, "unknown key 'model.circuit.num_layers'; known are ansatz, num_qubits"),
+        (
+            {"model.circuit": {"ansatz": "qcnn", "entanglement": "ring"}},
+            "unknown key 'model.circuit.entanglement'; known are ansatz, num_qubits",
+        ),
+        ({"model.circuit": "tree"}, "key 'model.circuit': must be a mapping of keys to values, but got 'tree'"),
+        ({"model.hidden": [], "model.dropout": 0.5}, "dropout 0.5 has no effect"),
+        ({"federation.optimizer": "sgd", "federation.client_optimizer_state": "keep"}, "keep has no effect"),
+        ({"evaluation.backends": ["ideal", "ideal"]}, "must differ"),
+        ({"federation.rounds": True}, "'federation.rounds'.*but got True"),
+        ({"federation.rounds": "1"}, "'federation.rounds'.*but got '1'"),
+        ({"federation.learning_rate": True}, "'federation.learning_rate'.*but got True"),
+        ({"evaluation.backends": ["manila"]}, "evaluation.backends names the backend 'manila'"),
+    ],
+)
+def test_wrong_experiments_are_refused_with_the_key(changes, message, tmp_path):
+    path = tmp_path / "e.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    with pytest.raises(ConfigurationError, match=message):
+        load_experiment(path, changes)
+
+
+@pytest.mark.parametrize("ansatz", ["reuploading", "qcnn", "tree"])
+def test_every_ansatz_has_keys_that_change_the_run(ansatz):
+    small = {"model.circuit": {"ansatz": ansatz, "num_qubits": 4}, "federation.rounds": 1}
+    changes = {"num_qubits": 8, **({"num_layers": 1, "entanglement": "linear"} if ansatz == "reuploading" else {})}
+    before = outcome(small)
+    assert isinstance(before, list)
+    assert all(
+        outcome({**small, "model.circuit": {**small["model.circuit"], key: value}}) != before
+        for key, value in changes.items()
+    )
+
+
+def test_an_experiment_without_an_ansatz_has_the_papers():
+    assert "ansatz" not in TINY["model"]["circuit"]
+    experiment = validate(Experiment, TINY, "tiny")
+    assert experiment.resolved()["model"]["circuit"]["ansatz"] == "paper"
+
+
+def test_overrides_reach_into_defaults_and_backends(tmp_path):
+    path = tmp_path / "e.yaml"
+    path.write_text(yaml.safe_dump({**TINY, "backends": "array.yaml"}))
+    (tmp_path / "array.yaml").write_text("backends: {ideal: {type: aer}, other: {type: aer, shots: 5}}")
+    experiment = load_experiment(
+        path,
+        {"federation.rounds": 7, "features.scaling": {"method": "client_sums"}, "backends.assignment.default": "other"},
+    )
+    assert experiment.federation.rounds == 7
+    assert experiment.backends.assignment.default == "other"
+    with pytest.raises(ConfigurationError, match="'seed' is a value and has no keys"):
+        load_experiment(path, {"seed.x": 1})
+
+
+def test_backends_of_another_file(tmp_path):
+    experiment = load_experiment(ROOT / "experiments" / "digits.yaml", {"backends": ROOT / "backends.yaml"})
+    assert "manila" in experiment.backends.backends
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "seed: 1\nseed: 2"])
+def test_files_that_are_no_experiment(tmp_path, text):
+    path = tmp_path / "e.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"e\.yaml"):
+        load_experiment(path)
+
+
+def test_overrides_on_the_command_line():
+    assert parse_override("federation.rounds=3") == ("federation.rounds", 3)
+    assert parse_override("federation.learning_rate=1e-4") == ("federation.learning_rate", 1e-4)
+    assert parse_override("model.hidden=[5, 6]") == ("model.hidden", [5, 6])
+    for text in ("rounds", "=3", "a=["):
+        with pytest.raises(ConfigurationError):
+            parse_override(text)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.name)
+def test_shipped_experiments_are_valid_and_name_no_place(path):
+    experiment = load_experiment(path)
+    assert validate(Experiment, experiment.resolved(), "resolved") == experiment
+    assert not Path(getattr(experiment.data, "path", "x")).is_absolute()
+
+
+def test_resolved_configuration_keeps_its_calibration(tmp_path):
+    fake_calibration("FakeManilaV2").save(tmp_path / "manila.json")
+    (tmp_path / "array.yaml").write_text(
+        "backends: {ideal: {type: aer}, m: {type: aer, noise: {calibration: manila.json}}}\nassignment: {default: m}"
+    )
+    (tmp_path / "e.yaml").write_text(yaml.safe_dump({**TINY, "backends": "array.yaml"}))
+    result = run_federation(load_experiment(tmp_path / "e.yaml", {"federation.rounds": 1}), tmp_path / "out")
+    stored = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())
+    assert stored["backends"]["backends"]["m"]["noise"] == {"calibration": "calibrations/m.json"}
+    (tmp_path / "manila.json").unlink()
+    from qiskit_fedqml import RunResult
+
+    again = run_federation(RunResult.load(tmp_path / "out").experiment)
+    assert [r.without_times() for r in again.rounds] == [r.without_times() for r in result.rounds]
+    run_federation(RunResult.load(tmp_path / "out").experiment, tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "calibrations" / "m.json").exists()

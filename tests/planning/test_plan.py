@@ -1,0 +1,153 @@
+"""Plans in closed form, on fake devices; against what a service counts: tests/test_devices.py."""
+
+import json
+
+import numpy as np
+import pytest
+
+from qiskit_fedqml import cli
+from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.planning.planner import plan_experiment
+from qiskit_fedqml.planning.tables import backend_rows, client_rows, round_rows, saving_rows, sentences
+
+DEVICE = {"type": "ibm", "device": "FakeManilaV2", "shots": 100}
+
+
+@pytest.fixture
+def planned(tiny, tmp_path):
+    """Return a function that plans four clients of 10 examples each on two devices, a round of two clients."""
+
+    def make(first=None, second=None, file=None, **overrides):
+        rng = np.random.default_rng(0)
+        labels = {"y_train": np.arange(40) % 2, "y_test": np.arange(6) % 2}
+        np.savez(tmp_path / "d.npz", x_train=rng.normal(size=(40, 3)), x_test=rng.normal(size=(6, 3)), **labels)
+        backends = {
+            "backends": {
+                "ideal": {"type": "aer"},
+                "a": DEVICE | (first or {}),
+                "b": DEVICE | {"device": "FakeQuitoV2"} | (second or {}),
+            },
+            "assignment": {"default": {"cycle": ["a", "b"]}},
+        }
+        data = {"dataset": "npz", "path": str(tmp_path / "d.npz")}
+        return plan_experiment(tiny(data=data, backends=backends | (file or {}), **overrides))
+
+    return make
+
+
+def test_counts_in_closed_form(planned):
+    plan = planned(federation__clients_per_round=4, federation__rounds=3)
+    facts = plan.devices["a"]
+    total = plan.total()
+    examples = 4 * 10 * 3
+    assert total.jobs == 4 * 2 * 3, "batches of 8 and 2"
+    assert total.circuits == examples * (1 + 2 * 10), "both qubits are measured, so that all ten angles are shifted"
+    assert total.executions == 100 * total.circuits
+    assert plan.stock_circuits() == examples * 2 * (1 + 2 * facts.angles)
+    each = (total.qpu_seconds - 2 * total.jobs) / total.executions
+    assert 250e-6 < each < 270e-6
+    assert plan.one_machine_seconds() == pytest.approx(total.qpu_seconds)
+    by_backend = [plan.total(lambda i, n=n: i.backend == n).qpu_seconds for n in "ab"]
+    assert plan.array_seconds() == pytest.approx(max(by_backend)), "the slower device of each round"
+    assert plan.one_machine_seconds(60) == pytest.approx(total.qpu_seconds + 60 * total.jobs)
+    assert plan.submission_seconds() == 12 * total.jobs
+    assert plan.price() is None
+    assert plan.lacking() == []
+
+
+def test_price_and_budgets(planned):
+    plan = planned(
+        {"price_per_minute": 96.0, "budget_seconds": 1.0}, {"price_per_minute": 48.0}, {"budget_seconds": 2.0}
+    )
+    of_a, of_b = (plan.total(lambda i, n=n: i.backend == n).qpu_seconds for n in "ab")
+    assert plan.price() == pytest.approx(of_a / 60 * 96 + of_b / 60 * 48)
+    assert [sentence.split(" is ")[0] for sentence in plan.lacking()] == ["The run's budget", "The budget of a"]
+    assert f"{of_a - 1:.0f} s too little" in plan.lacking()[1]
+
+
+def test_savings_are_what_the_changed_plan_takes_less(planned):
+    before = planned(federation__local_epochs=2)
+    saved = {saving.change.split(" (")[0]: saving.seconds for saving in before.savings}
+    seconds = before.total().qpu_seconds
+    spsa = {"gradient": {"spsa": {}}}
+    changed = {
+        "half the shots": planned({"shots": 50}, {"shots": 50}, federation__local_epochs=2),
+        "gradient: {spsa: {}}": planned(spsa, spsa, federation__local_epochs=2),
+        "federation.local_epochs: 1": planned(federation__local_epochs=1),
+        "task: evaluate on all devices": planned(
+            {"task": "evaluate"}, {"task": "evaluate"}, federation__local_epochs=2
+        ),
+    }
+    for change, plan in changed.items():
+        assert saved[change] == pytest.approx(seconds - plan.total().qpu_seconds, rel=1e-6), change
+
+
+def test_savings_that_there_are_not(planned):
+    """Shards of 10 are one batch already; there are no tests of the centre and one epoch."""
+    changes = {saving.change.split(" (")[0] for saving in planned(federation__batch_size=16).savings}
+    assert changes == {"half the shots", "gradient: {spsa: {}}", "task: evaluate on all devices"}
+
+
+def test_two_entries_of_one_device_are_one_machine(planned):
+    plan = planned(second={"device": "FakeManilaV2"}, federation__clients_per_round=4)
+    assert plan.array_seconds() == pytest.approx(plan.one_machine_seconds())
+
+
+def test_no_client_on_a_device_is_drawn(planned):
+    plan = planned(
+        file={"assignment": {"clients": {3: "a"}}}, federation__clients_per_round=1, federation__rounds=1, seed=1
+    )
+    assert sentences(plan, 0.0) == ["No client on a device is drawn in any round, so that nothing will be sent."]
+    assert saving_rows(plan) == client_rows(plan) == []
+
+
+def test_what_the_plan_does_not_know_is_told(planned):
+    mitigated = {"primitive": "estimator", "resilience_level": 1}
+    told = " ".join(sentences(planned(mitigated, {"mode": "session"}), 0.0))
+    assert "a: EstimatorV2 mitigates on the server" in told
+    assert "b: a session is charged by the clock" in told
+
+
+def test_tests_of_the_centre_are_planned(planned):
+    plan = planned(evaluation__backends=["b"])
+    centre = [item for item in plan.items if item.client is None]
+    assert [item.round for item in centre] == [1, 2]
+    assert centre[0].work.circuits == 6
+    rows = client_rows(plan)
+    assert rows[-1]["Client"] == "centre"
+
+
+def test_tables(planned):
+    plan = planned({"price_per_minute": 96.0})
+    assert [row["Backend"] for row in backend_rows(plan)] == ["a", "b", "all"]
+    assert [row["Round"] for row in round_rows(plan)] == ["1", "2"]
+    assert {row["Change"] for row in saving_rows(plan)} >= {"half the shots"}
+    told = " ".join(sentences(plan, 0.0))
+    assert "On its array of machines the run takes" in told
+    assert "US$" in told
+    assert "The service takes 5 jobs a minute" in told
+
+
+def test_nothing_to_plan(tiny):
+    with pytest.raises(ConfigurationError, match="nothing to plan"):
+        plan_experiment(tiny())
+
+
+def test_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "e.yaml").write_text(
+        "data: {dataset: digits, classes: [0, 1]}\nmodel: {hidden: [], dropout: 0, circuit: {num_qubits: 2}}\n"
+        "federation: {clients: 30, clients_per_round: 3, rounds: 2}\n"
+        "backends: {backends: {ideal: {type: aer}, a: {type: ibm, device: FakeManilaV2, budget_seconds: 1}}, "
+        "assignment: {default: a}}\n"
+    )
+    monkeypatch.setattr("sys.argv", ["fedqml", "plan", "e.yaml", "--json", "plan.json"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1, "the budget does not suffice"
+    out = capsys.readouterr().out
+    assert "By client" in out
+    assert "s too little." in out
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert len(plan["items"]) == 6
+    assert plan["total"]["jobs"] == sum(item["work"]["jobs"] for item in plan["items"])
