@@ -1,6 +1,6 @@
 """Digests of eight runs: two versions of the package that print the same lines compute the same bits.
 
-A line holds a run's name, the SHA-256 of its final model, and that of its records without times::
+A line holds a run's name, the SHA-256 of its final model, and that of its records without times, memory and job ids::
 
     python experiments/same_bits.py > before.txt      # at one commit
     python experiments/same_bits.py > after.txt       # at another, with the same packages, threads and processor
@@ -12,9 +12,10 @@ The run on images needs the data and weights in ``$FEDQML_DATA``; without them i
 import argparse
 import json
 import os
-from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from qiskit_fedqml import RunResult, load_experiment, run_federation
 
@@ -49,14 +50,27 @@ RUNS = {
 }
 
 
-def digests(run: RunResult) -> tuple[str, str]:
-    """Return the SHA-256 of a run's final tensors, and of its records without times."""
+OF_THE_MOMENT = {
+    *("seconds", "started_seconds", "evaluation_seconds", "peak_memory_bytes", "jobs", "server_jobs", "qpu_seconds"),
+}
+"""Keys of ``rounds.jsonl`` that differ from run to run."""
+
+
+def digests(run: RunResult, folder: Path) -> tuple[str, str]:
+    """Return the SHA-256 of a run's final tensors, and of its records as they are stored."""
     tensors = sha256()
     for name, tensor in sorted(run.state.items()):
         tensors.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         tensors.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    records = json.dumps([asdict(record.without_times()) for record in run.rounds], sort_keys=True)
+    lines = (folder / "rounds.jsonl").read_text(encoding="utf-8").splitlines()
+    records = json.dumps([_lasting(json.loads(line)) for line in lines], sort_keys=True)
     return tensors.hexdigest(), sha256(records.encode()).hexdigest()
+
+
+def _lasting(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lasting(inner) for key, inner in value.items() if key not in OF_THE_MOMENT}
+    return [_lasting(inner) for inner in value] if isinstance(value, list) else value
 
 
 def main() -> None:
@@ -74,7 +88,9 @@ def main() -> None:
         if "planes" in name and not (Path(os.environ.get("FEDQML_DATA", "")) / "data/planes_vs_cars.npz").exists():
             print(f"{name}: left out, $FEDQML_DATA has no data/planes_vs_cars.npz", flush=True)
             continue
-        model, records = digests(run_federation(load_experiment(path, overrides)))
+        with TemporaryDirectory() as folder:
+            out = Path(folder) / "run"
+            model, records = digests(run_federation(load_experiment(path, overrides), out), out)
         print(f"{name}: model {model} records {records}", flush=True)
 
 

@@ -85,6 +85,20 @@ def resume(
 
 
 @app.command()
+def extend(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of the run.")],
+    rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="The number of rounds in all.")],
+) -> None:
+    """Give a run another number of rounds and resume it; the end is that of a run that had so many from the start."""
+    from qiskit_fedqml.federation.runs.run import extend_federation
+    from qiskit_fedqml.terminal.progress import ProgressBars
+
+    with resumable(directory), ProgressBars(directory.name) as bars:
+        result = extend_federation(directory, rounds, observer=bars)
+    _show({directory.name: result})
+
+
+@app.command()
 def plan(
     file: ExperimentFile,
     backends: BackendsOption = None,

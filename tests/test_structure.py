@@ -78,8 +78,15 @@ def folder(name):
 # From the bottom to the top: a folder imports from itself and from those before it.
 FLOORS = (
     *("errors", "seeds", "files", "tables", "config", "circuits", "simulation", "backends", "backends.simulated"),
-    *("backends.devices", "backends.ibm", "backends.array", "data", "model", "results", "tracking", "federation"),
-    *("federation.rules", "federation.clients", "federation.executors", "federation.algorithms", "federation.runs"),
+    *("backends.devices", "backends.ibm", "backends.array", "data", "model", "federation", "results", "tracking"),
+    *(
+        "federation.rules",
+        "federation.steps",
+        "federation.clients",
+        "federation.executors",
+        "federation.algorithms",
+        "federation.runs",
+    ),
     *("terminal", "planning", "report", "study", "cli", "qiskit_fedqml"),
 )
 
@@ -100,7 +107,9 @@ def test_root_holds_few_modules():
     assert len(list(PACKAGE.glob("*.py"))) <= 6
 
 
-@pytest.mark.parametrize(("place", "only"), [("config", {"config", "errors"}), ("federation.rules", None)])
+@pytest.mark.parametrize(
+    ("place", "only"), [("config", {"config", "errors"}), ("federation.rules", None), ("federation.steps", None)]
+)
 def test_what_a_folder_reaches(place, only):
     for name in GRAPH:
         if folder(name) != place:
@@ -121,7 +130,7 @@ IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("errors", "primitive", 
         ("qiskit_ibm_runtime", {"qiskit_fedqml.backends.calibration", *IBM}),
         ("sqlite3", {"qiskit_fedqml.backends.devices.journal", "qiskit_fedqml.results.lock"}),
         ("torchvision", {"qiskit_fedqml.data.vision", "qiskit_fedqml.data.features", "qiskit_fedqml.data.datasets"}),
-        ("yaml", {"qiskit_fedqml.config.yaml_files", "qiskit_fedqml.results.folder"}),
+        ("yaml", {"qiskit_fedqml.config.yaml_files", "qiskit_fedqml.results.writer"}),
         ("pickle", set()),
         ("tensorboard", set()),  # optional: opened by name, when a run asks for them
         ("mlflow", set()),

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, Tag, model_validator
 
+from qiskit_fedqml.config.extension import PythonReference, name_or_python
 from qiskit_fedqml.config.strict import Number, PositiveNumber, StrictModel
 
 
 class FedAvgMConfig(StrictModel):
-    """FedAvgM (arXiv:1909.06335): momentum at the centre; momentum 0 and learning rate 1 is FedAvg."""
+    """FedAvgM (arXiv:1909.06335): momentum at the server; momentum 0 and learning rate 1 is FedAvg."""
 
     method: Literal["fedavgm"]
     momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.9
@@ -22,7 +23,7 @@ class FedAvgMConfig(StrictModel):
 
 
 class FedAdamConfig(StrictModel):
-    """FedAdam (arXiv:2003.00295): Adam at the centre; a small ``tau`` adapts more."""
+    """FedAdam (arXiv:2003.00295): Adam at the server; a small ``tau`` adapts more."""
 
     method: Literal["fedadam"]
     learning_rate: PositiveNumber = 1e-2
@@ -34,14 +35,18 @@ class FedAdamConfig(StrictModel):
 ServerOptimizer = Annotated[FedAvgMConfig | FedAdamConfig, Field(discriminator="method")]
 
 
-class AggregationConfig(StrictModel):
-    """How the centre makes one model of the clients'; as it stands, federated averaging.
+Rule = Annotated[Annotated[Literal["fedavg"], Tag("name")] | Annotated[PythonReference, Tag("python")], name_or_python]
 
-    ``success_exponent`` is γ: an update counts by its examples times the γ-th power of its machine's estimated success
-    probability (Q-RAIL, arXiv:2605.25783). ``angles: circular`` averages the circuit's weights as directions
-    (FEDCOMPASS, arXiv:2602.03052). ``server_optimizer`` steps towards the average.
+
+class AggregationConfig(StrictModel):
+    """How the server makes one model of the clients'; by default, federated averaging.
+
+    ``rule`` makes one state of the clients'. ``success_exponent`` is γ: an update counts by its examples times the γ-th
+    power of its machine's estimated success probability (Q-RAIL, arXiv:2605.25783). ``angles: circular`` averages the
+    circuit's weights as directions (FEDCOMPASS, arXiv:2602.03052). ``server_optimizer`` steps towards the aggregate.
     """
 
+    rule: Rule = "fedavg"
     success_exponent: Annotated[Number, Field(ge=0.0, le=20.0)] = 0.0
     angles: Literal["arithmetic", "circular"] = "arithmetic"
     server_optimizer: ServerOptimizer | None = None

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, Tag, model_validator
 
 from qiskit_fedqml.config.aggregation import AggregationConfig
 from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile, IBMEntry
 from qiskit_fedqml.config.circuit import CircuitConfig, PaperAnsatz
 from qiskit_fedqml.config.data import DataConfig, FeaturesConfig
+from qiskit_fedqml.config.extension import PythonReference, name_or_python
 from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, PositiveNumber, StrictModel, nearest, validate
 from qiskit_fedqml.config.tracking import TrackingConfig
 from qiskit_fedqml.errors import ConfigurationError
@@ -41,13 +42,22 @@ class ModelConfig(StrictModel):
         return self
 
 
+Algorithm = Annotated[
+    Annotated[Literal["synchronous"], Tag("name")] | Annotated[PythonReference, Tag("python")], name_or_python
+]
+ClientStep = Annotated[
+    Annotated[Literal["minibatch"], Tag("name")] | Annotated[PythonReference, Tag("python")], name_or_python
+]
+
+
 class FederationConfig(StrictModel):
     """The federation: who trains, how long, and by which optimiser.
 
     ``learning_rate_decay`` multiplies the learning rate after each round. ``proximal_mu`` is FedProx's μ: clients
     minimise their loss + μ/2 · ‖w − w_global‖² (arXiv:1812.06127). ``client_optimizer_state: keep`` lets a
-    client's optimiser go on where its last round ended, as non-federated training does. ``on_client_failure: skip``
-    records a client whose backend failed and goes on with the others.
+    client's optimiser continue from where its last round ended, as non-federated training does.
+    ``on_client_failure: skip`` records a client whose backend failed and continues with the others. ``algorithm`` says
+    who gets which task and what becomes of the updates; ``client_step`` how a batch changes a client's model.
     """
 
     clients: PositiveInteger
@@ -63,6 +73,8 @@ class FederationConfig(StrictModel):
     proximal_mu: Annotated[Number, Field(ge=0.0)] = 0.0
     client_optimizer_state: Literal["reset", "keep"] = "reset"
     on_client_failure: Literal["stop", "skip"] = "stop"
+    algorithm: Algorithm = "synchronous"
+    client_step: ClientStep = "minibatch"
 
     @model_validator(mode="after")
     def _fits_together(self) -> "FederationConfig":
@@ -145,6 +157,16 @@ class Experiment(StrictModel):
             for name, entry in self.backends.backends.items()
         }
         return self.model_copy(update={"backends": self.backends.model_copy(update={"backends": entries})})
+
+    def with_rounds(self, rounds: int) -> "Experiment":
+        """Return the experiment with another number of rounds.
+
+        Raises:
+            ConfigurationError: It is no number from 1.
+        """
+        data = self.resolved()
+        data["federation"]["rounds"] = rounds
+        return validate(Experiment, data, "the run's configuration")
 
     def with_budgets(self, seconds: Mapping[str | None, float]) -> "Experiment":
         """Return the experiment with other budgets of QPU seconds.

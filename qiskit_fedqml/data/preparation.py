@@ -1,14 +1,16 @@
 """What stands before the first round: features, each client's shard, the test set, and the scaling of features."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_fedqml.config.data import ConstantScaling
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.data.datasets import Dataset
-from qiskit_fedqml.data.examples import Examples
+from qiskit_fedqml.data.datasets import Dataset, Split
+from qiskit_fedqml.data.examples import Examples, Shard, SharedOut
 from qiskit_fedqml.data.features import Progress, extract_features
 from qiskit_fedqml.data.loading import cut_validation, load_dataset, partition_examples
 from qiskit_fedqml.data.scaling import feature_sums, mean_and_deviation
@@ -26,6 +28,7 @@ class FederatedData:
         test: The centre's test data.
         mean: Subtracted from features, shape (features,) or (1,).
         deviation: Divides features, shape (features,) or (1,).
+        digests: Of the images or features and labels, ``"train"`` and ``"test"``.
     """
 
     classes: tuple[str, ...]
@@ -35,6 +38,17 @@ class FederatedData:
     test: Examples
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
+    digests: Mapping[str, str]
+
+    @property
+    def clients(self) -> SharedOut:
+        """The clients' data, opened by id."""
+        return SharedOut(self.train, self.shards)
+
+    @property
+    def held_out(self) -> Shard:
+        """The tuning set."""
+        return Shard(self.train, self.validation)
 
     @property
     def num_features(self) -> int:
@@ -64,6 +78,7 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Fe
         test=prepare_test_data(experiment, dataset, progress),
         mean=mean,
         deviation=deviation,
+        digests={"train": digest_of(dataset.train), "test": digest_of(dataset.test)},
     )
 
 
@@ -92,6 +107,17 @@ def prepare_test_data(
     """
     dataset = dataset or load_dataset(experiment.data, experiment.seed)
     return Examples(extract_features(dataset.test, experiment.features, progress), dataset.test.labels)
+
+
+def digest_of(split: Split) -> str:
+    """Return the SHA-256 of a split's images or ready features, and of its labels."""
+    digest = sha256(np.ascontiguousarray(split.labels, dtype=np.int64).data)
+    if isinstance(split.inputs, np.ndarray):
+        digest.update(f"{split.inputs.dtype} {split.inputs.shape}".encode())
+        digest.update(np.ascontiguousarray(split.inputs).data)
+    else:
+        digest.update(split.inputs.fingerprint.encode())
+    return digest.hexdigest()
 
 
 def _scaling(

@@ -1,42 +1,58 @@
-"""What server and clients send each other. It imports neither Qiskit nor the network."""
+"""What the server and its clients send each other. Nothing here reaches Qiskit or the network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from qiskit_fedqml.backends.job import Usage
 
 State = dict[str, torch.Tensor]
-"""The trained tensors by name."""
+"""Tensors by name; a model's are those that are trained."""
+
+States = dict[str, State]
+"""Several states by name, such as the moments of an optimiser."""
+
+
+class Status(StrEnum):
+    """What came of a client's task."""
+
+    OK = "ok"
+    """It trained, and its update can be aggregated."""
+    TESTED = "tested"
+    """It tested the global model on its data, as its backend's entry says, and trained nothing."""
+    FAILED = "failed"
+    """Its backend failed."""
+    REFUSED = "refused"
+    """It trained, but its update must not be aggregated, such as one that is not finite."""
 
 
 @dataclass(frozen=True)
 class ClientTask:
-    """One client's work in one round.
+    """One client's work in one server step.
 
     Args:
-        round: The round, from 1.
+        server_step: The server step, from 1; in synchronous federations the round.
         client_id: The client, from 0.
         backend: Name of the client's backend.
-        rows: Rows of the training data that the client holds.
-        state: The global model, of which the client starts.
+        state: The global model from which the client starts; clients do not change it.
         trains: Whether it trains; otherwise it tests the global model on its data.
+        client_states: What the client itself keeps from task to task, such as its optimiser's moments; so any worker
+            can train any client.
     """
 
-    round: int
+    server_step: int
     client_id: int
     backend: str
-    rows: NDArray[np.intp]
     state: State
     trains: bool = True
+    client_states: States = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ClientUpdate:
-    """What a client returns.
+    """What a client returns; its tensors are its own, so updates can be kept.
 
     Args:
         client_id: The client.
@@ -47,14 +63,16 @@ class ClientUpdate:
             global model's loss on its data. None if it failed.
         seconds: Time that it took.
         usage: What it asked of its backend.
-        status: ``"ok"``, ``"tested"``, or why there is nothing to aggregate.
-        state: Its trained tensors, or None. They are the worker's own: use them before the next client runs.
+        status: What came of its task.
+        reason: Why there is nothing to aggregate, in words; empty otherwise.
+        state: Its trained tensors, or None where there is nothing to aggregate.
+        client_states: What the client keeps for its next task.
         accuracy: The global model's on its data, if it only tests.
         calibration: Of its device: name, date, and the figures of the qubits used; None without one.
-        started: When it started, on the clock of ``time.perf_counter``.
+        waited_seconds: Time between the hand-out of the tasks and its start; the executor fills it in.
         success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None
             without a circuit, or where the backend could not be opened.
-        share: Its part of the round's average, from 0 to 1; the centre fills it in.
+        share: Its part of the aggregate, from 0 to 1; the algorithm fills it in.
     """
 
     client_id: int
@@ -64,10 +82,17 @@ class ClientUpdate:
     train_loss: float | None
     seconds: float
     usage: Usage
-    status: str
-    state: State | None
+    status: Status
+    reason: str = ""
+    state: State | None = None
+    client_states: States = field(default_factory=dict)
     accuracy: float | None = None
     calibration: dict[str, Any] | None = None
-    started: float = 0.0
+    waited_seconds: float = 0.0
     success_probability: float | None = None
     share: float = 0.0
+
+    @property
+    def outcome(self) -> str:
+        """Status and reason in words, such as ``"failed: the device is offline"``."""
+        return f"{self.status}: {self.reason}" if self.reason else str(self.status)

@@ -1,11 +1,15 @@
 """A configuration's model, built with its initial weights."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.circuits.paper import paper_circuit
 from qiskit_fedqml.circuits.qcnn import qcnn_circuit
 from qiskit_fedqml.circuits.reuploading import reuploading_circuit
@@ -21,7 +25,7 @@ from qiskit_fedqml.model.classifier import (
     SeededDropout,
     uniform,
 )
-from qiskit_fedqml.model.layer import QuantumLayer, uniform_angles
+from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer, uniform_angles
 from qiskit_fedqml.model.linear import OneDnnLinear
 from qiskit_fedqml.seeds import derive_seed, torch_generator
 
@@ -57,12 +61,64 @@ def initial_circuit_weights(spec: CircuitSpec, seed: int) -> torch.Tensor:
     return uniform_angles(spec.num_weights, torch_generator(derive_seed(seed, "initial circuit weights")))
 
 
-def build_head(num_features: int, config: ModelConfig, seed: int) -> nn.Sequential:
+@dataclass(frozen=True)
+class Blueprint:
+    """All that a model is built from but the backend that evaluates its circuit; plain values, so they can travel.
+
+    Args:
+        seed: The run's seed.
+        config: The `model` section.
+        spec: The circuit, from :func:`circuit_for`.
+        num_features: Number of features of an example.
+        mean: Subtracted from features, shape (features,) or (1,).
+        deviation: Divides features, shape (features,) or (1,).
+    """
+
+    seed: int
+    config: ModelConfig
+    spec: CircuitSpec
+    num_features: int
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    @property
+    def has_circuit(self) -> bool:
+        """Whether a circuit is evaluated, and not its classical control."""
+        return self.config.quantum != "classical"
+
+    def layer_on(self, backend: Backend) -> QuantumLayer:
+        """Return the quantum layer on a backend, with the circuit's initial weights.
+
+        Raises:
+            BackendError: The circuit does not fit the backend.
+        """
+        layer = quantum_layer(self.spec, backend, initial_weights=initial_circuit_weights(self.spec, self.seed))
+        return layer.to(self.config.device).requires_grad_(self.config.quantum == "trainable")
+
+    def build(self, layer: QuantumLayer | None, *, initial_head: bool = False) -> HybridClassifier:
+        """Build the model.
+
+        Args:
+            layer: Evaluates the circuit; None with ``quantum: classical``.
+            initial_head: Whether the head has its initial weights. Otherwise they are whatever the memory holds, since
+                drawing them takes seconds with Table I's widths.
+
+        Raises:
+            ConfigurationError: No classical layer has as many parameters as the circuit.
+        """
+        last = build_classical_layer(self.spec, self.seed) if layer is None else layer
+        head = build_head(self.num_features, self.config, self.seed if initial_head else None)
+        model = HybridClassifier(FeatureScaling(self.mean, self.deviation), head, last)
+        return model.to(self.config.device)
+
+
+def build_head(num_features: int, config: ModelConfig, seed: int | None) -> nn.Sequential:
     """Build the trainable head of Table I: Linear–ReLU–Dropout for each hidden width, then Linear to the qubits.
 
-    Weights and biases start as in torch's ``Linear``, but draw from a seeded generator.
+    Weights and biases start as in torch's ``Linear``, but draw from a seeded generator; without a seed they are left
+    as the memory holds them.
     """
-    generator = torch_generator(derive_seed(seed, "initial head"))
+    generator = None if seed is None else torch_generator(derive_seed(seed, "initial head"))
     widths = [num_features, *config.hidden]
     modules: list[nn.Module] = []
     for width, following in pairwise(widths):
@@ -75,37 +131,10 @@ def build_classical_layer(spec: CircuitSpec, seed: int) -> MatchedClassicalLayer
     return MatchedClassicalLayer(spec, torch_generator(derive_seed(seed, "initial classical layer")))
 
 
-def _linear(num_inputs: int, num_outputs: int, generator: torch.Generator) -> OneDnnLinear:
+def _linear(num_inputs: int, num_outputs: int, generator: torch.Generator | None) -> OneDnnLinear:
     linear = cast(OneDnnLinear, nn.utils.skip_init(OneDnnLinear, num_inputs, num_outputs))
-    with torch.no_grad():
-        linear.weight.copy_(uniform((num_outputs, num_inputs), num_inputs, generator))
-        linear.bias.copy_(uniform((num_outputs,), num_inputs, generator))
-    return linear
-
-
-def build_model(
-    experiment_seed: int,
-    config: ModelConfig,
-    scaling: FeatureScaling,
-    num_features: int,
-    spec: CircuitSpec,
-    layer: QuantumLayer | None,
-) -> HybridClassifier:
-    """Build a model with its initial weights.
-
-    Args:
-        experiment_seed: The run's seed.
-        config: The `model` section.
-        scaling: Scales the features.
-        num_features: Number of features of an example.
-        spec: The circuit, from :func:`circuit_for`.
-        layer: The quantum layer that evaluates the circuit; None with ``quantum: classical``.
-    """
-    if layer is None:
-        last: nn.Module = build_classical_layer(spec, experiment_seed)
-    else:
-        last = layer
+    if generator is not None:
         with torch.no_grad():
-            layer.weight.copy_(initial_circuit_weights(spec, experiment_seed))
-    model = HybridClassifier(scaling, build_head(num_features, config, experiment_seed), last)
-    return model.to(config.device)
+            linear.weight.copy_(uniform((num_outputs, num_inputs), num_inputs, generator))
+            linear.bias.copy_(uniform((num_outputs,), num_inputs, generator))
+    return linear

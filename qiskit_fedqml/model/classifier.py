@@ -10,6 +10,7 @@ from torch import nn
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.model.layer import QuantumLayer
+from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 
 
 class FeatureScaling(nn.Module):
@@ -123,6 +124,11 @@ class HybridClassifier(nn.Module):
         """Return logits, shape (batch, classes), for features of shape (batch, features)."""
         return cast(torch.Tensor, self.quantum(self.head(self.scaling(features))))
 
+    @property
+    def network(self) -> BroadcastEstimatorQNN | None:
+        """What evaluates the circuit; None without one."""
+        return self.quantum.neural_network if isinstance(self.quantum, QuantumLayer) else None
+
     def use_quantum_layer(self, layer: QuantumLayer) -> None:
         """Let another backend's layer evaluate the circuit, with the weights that this model has now."""
         current = self.quantum
@@ -138,7 +144,7 @@ class HybridClassifier(nn.Module):
                 module.generator = generator
 
     def trainable_state(self) -> dict[str, torch.Tensor]:
-        """Return the tensors that are trained, and so travel between centre and clients, by name; not copies."""
+        """Return the tensors that are trained, and so travel between server and clients, by name; not copies."""
         return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
 
     def load_trainable_state(self, state: dict[str, torch.Tensor]) -> None:
@@ -146,6 +152,12 @@ class HybridClassifier(nn.Module):
         own = self.trainable_state()
         for name, tensor in state.items():
             own[name].copy_(tensor)
+
+    def adopt_trainable_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Make trained tensors the model's own, without a copy; for a model that is never trained."""
+        parameters = dict(self.named_parameters())
+        for name, tensor in state.items():
+            parameters[name].data = tensor
 
 
 def uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> torch.Tensor:

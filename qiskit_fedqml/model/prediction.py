@@ -3,24 +3,23 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from torch.nn.functional import cross_entropy
 
-from qiskit_fedqml.data.examples import Examples
-from qiskit_fedqml.model.classifier import HybridClassifier
+from qiskit_fedqml.data.examples import ExampleSource
 
 TEST_BATCH = 500
 """Examples that are tested together, in one evaluation of the circuit."""
 
 
-def predict(model: HybridClassifier, examples: Examples, rows: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
-    """Return the model's logits, shape (examples, classes), for all examples or some rows, with dropout off."""
+def predict(model: nn.Module, examples: ExampleSource) -> NDArray[np.float64]:
+    """Return a model's logits, shape (examples, classes), with dropout off."""
     model.eval()
     device = next(model.parameters()).device
-    rows = np.arange(len(examples.labels)) if rows is None else rows
     with torch.no_grad():
         batches = [
-            model(torch.from_numpy(examples.features[rows[start : start + TEST_BATCH]]).to(device)).double().cpu()
-            for start in range(0, len(rows), TEST_BATCH)
+            model(torch.from_numpy(examples.take(positions).features).to(device)).double().cpu()
+            for positions in np.split(np.arange(len(examples)), range(TEST_BATCH, len(examples), TEST_BATCH))
         ]
     return torch.cat(batches).numpy()
 

@@ -27,6 +27,9 @@ from qiskit_fedqml.seeds import derive_seed
 class NotFiniteError(QiskitMachineLearningError, TrainingError):
     """An input, a weight or an angle is NaN or infinite."""
 
+    def __str__(self) -> str:
+        return str(self.message)  # Qiskit's errors show it in quotes
+
 
 class BroadcastEstimatorQNN(EstimatorQNN):
     """``EstimatorQNN`` with parameter-shift gradients as one broadcast PUB in one job.

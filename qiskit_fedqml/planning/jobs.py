@@ -10,6 +10,7 @@ from qiskit_fedqml.backends.devices.dispatch import Dispatcher
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.results.folder import RunFolder
+from qiskit_fedqml.results.writer import RunWriter
 from qiskit_fedqml.tables import duration
 
 
@@ -18,7 +19,7 @@ def job_rows(submissions: Sequence[Submission]) -> list[dict[str, str]]:
     return [
         {
             "Round": str(s.key.round),
-            "Client": "centre" if s.key.client is None else str(s.key.client),
+            "Client": "server" if s.key.client is None else str(s.key.client),
             "Step": f"{s.key.kind} {s.key.step}{f', part {s.part}' if s.part else ''}",
             "Backend": s.backend,
             "Job": s.job_id or "–",
@@ -61,17 +62,17 @@ def ask_for_charges(folder: RunFolder) -> None:
         folder: The run's.
 
     Raises:
-        ResultError: It is no result folder, or another process is going on with the run.
+        ResultError: It is no result folder, or another process works on the run.
         BackendError: A device cannot be opened.
     """
-    with _journal_of(folder) as registry:
+    with _journal_of(folder) as (registry, writer):
         journal = registry.dispatcher.journal
         for name in {s.backend for s in journal.all() if s.account is not None and s.reported_seconds is None}:
             backend = registry[name]
             assert isinstance(backend, DeviceBackend)
             backend.dispatcher.settle(backend.machine, name)
         submissions = journal.all()
-        folder.keep_rounds(tuple(record.with_charges(submissions) for record in folder.read()[2]))
+        writer.rewrite_records(tuple(record.with_charges(submissions) for record in folder.read()[2]))
 
 
 def cancel_jobs(folder: RunFolder) -> Iterator[str]:
@@ -81,10 +82,10 @@ def cancel_jobs(folder: RunFolder) -> Iterator[str]:
         folder: The run's.
 
     Raises:
-        ResultError: It is no result folder, or another process is going on with the run.
+        ResultError: It is no result folder, or another process works on the run.
         BackendError: A device cannot be opened or asked.
     """
-    with _journal_of(folder) as registry:
+    with _journal_of(folder) as (registry, _):
         dispatcher = registry.dispatcher
         found = dispatcher.journal.open()
         if not found:
@@ -98,15 +99,16 @@ def cancel_jobs(folder: RunFolder) -> Iterator[str]:
 
 
 @contextmanager
-def _journal_of(folder: RunFolder) -> Iterator[BackendRegistry]:
+def _journal_of(folder: RunFolder) -> Iterator[tuple[BackendRegistry, RunWriter]]:
     """Open the run's backends over its journal, which no other process may use meanwhile."""
     experiment = folder.load_experiment()
-    folder.lock()
+    writer = RunWriter(folder)
+    writer.lock()
     try:
         with closing(Journal(folder.journal if folder.journal.exists() else None)) as journal:
-            yield BackendRegistry(experiment.backends, Path(), Dispatcher(journal))
+            yield BackendRegistry(experiment.backends, Path(), Dispatcher(journal)), writer
     finally:
-        folder.release()
+        writer.release()
 
 
 def _count(number: int, thing: str) -> str:

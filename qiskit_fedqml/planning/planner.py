@@ -21,6 +21,7 @@ from qiskit_fedqml.config.experiment import Experiment, FederationConfig
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.preparation import share_out
 from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.federation.runs.assembly import used_backends
 from qiskit_fedqml.federation.sampling import sample_clients
 from qiskit_fedqml.model.building import circuit_for
 from qiskit_fedqml.model.prediction import TEST_BATCH
@@ -98,10 +99,8 @@ class _Planner:
 
 def _planner(experiment: Experiment) -> _Planner:
     registry = BackendRegistry(experiment.backends, Path())
-    assignment = registry.assign(experiment.federation.clients)
+    assignment, names = used_backends(experiment, registry)
     server = experiment.backends.assignment.server
-    used = {*assignment, server, *experiment.evaluation.backends}
-    names = sorted(name for name in used if registry.is_queued(name))
     if not names:
         raise ConfigurationError("There is nothing to plan: no client and no test uses a backend of type ibm.")
     dataset = load_dataset(experiment.data, experiment.seed)

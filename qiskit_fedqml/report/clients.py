@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
+from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.report.drawing import MOST_MARKS, Mark, Panel, count_rounds, new_figure
 from qiskit_fedqml.report.naming import NO_CIRCUIT, machine_name
 from qiskit_fedqml.report.shares import share_of_average
@@ -61,7 +62,7 @@ def _id(client: ClientRecord) -> float:
 def _row(name: str, run: RunResult, times: list[ClientRecord]) -> Row:
     first, last = times[0], times[-1]
     losses = [client.train_loss for client in times if client.train_loss is not None]
-    lost = [client.status for client in times if client.status not in {"ok", "tested"}]
+    lost = [client.outcome for client in times if client.status not in (Status.OK, Status.TESTED)]
     return {
         "Run": name,
         "Client": str(last.id),
@@ -73,7 +74,9 @@ def _row(name: str, run: RunResult, times: list[ClientRecord]) -> Row:
         "Accuracy there": "–" if last.accuracy is None else f"{last.accuracy:.2%}",
         "Share of average": share_of_average(run, lambda client: client.id == last.id),
         "Time": duration(sum(client.seconds for client in times)),
-        "Not averaged": f"{len(lost)}: {lost[-1]}" if lost else ("only tests" if first.status == "tested" else "–"),
+        "Not averaged": f"{len(lost)}: {lost[-1]}"
+        if lost
+        else ("only tests" if first.status is Status.TESTED else "–"),
     }
 
 
@@ -113,7 +116,7 @@ def _thinned(rounds: Sequence[RoundRecord]) -> tuple[Sequence[RoundRecord], int]
 
 
 def _outcome(client: ClientRecord) -> str:
-    return client.status if client.status in {"ok", "tested"} else "lost"
+    return str(client.status) if client.status in (Status.OK, Status.TESTED) else "lost"
 
 
 def _note(outcomes: Collection[str], step: int, *, is_loss: bool) -> str:
@@ -128,7 +131,7 @@ def _note(outcomes: Collection[str], step: int, *, is_loss: bool) -> str:
 
 def _text(run: RunResult, record: RoundRecord, client: ClientRecord) -> str:
     loss = "no loss" if client.train_loss is None else f"loss {client.train_loss:.4f}"
-    outcome = "" if client.status == "ok" else f", {client.status}"
+    outcome = "" if client.status is Status.OK else f", {client.outcome}"
     machine = machine_name(run, client.backend)
     where = "" if machine == NO_CIRCUIT else f" on {machine}"
     return f"Round {record.round}, client {client.id}{where}: {loss}{outcome}"

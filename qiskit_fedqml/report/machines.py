@@ -8,6 +8,7 @@ from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.config.backends import AerEntry, BackendEntry, CalibrationFile, IBMEntry, StatedNoise
 from qiskit_fedqml.errors import FedQMLError
+from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.report.calibrations import Calibration, compiled
 from qiskit_fedqml.report.shares import share_of_average
 from qiskit_fedqml.results.records import ClientRecord
@@ -130,7 +131,7 @@ def _success(
 
 
 def _work(done: list[ClientRecord], total_seconds: float, local_epochs: int) -> Row:
-    trained = [client for client in done if not client.status.startswith("failed") and client.status != "tested"]
+    trained = [client for client in done if client.status in (Status.OK, Status.REFUSED)]
     seconds = sum(client.seconds for client in done)
     return {
         "Trainings": f"{len(trained):,}",

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
 from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.report.drawing import INK, MOST_MARKS, Mark, Panel, new_figure
 from qiskit_fedqml.report.naming import machine_name
 from qiskit_fedqml.results.records import ClientRecord, RoundRecord
@@ -160,9 +161,9 @@ def _starts(run: RunResult, record: RoundRecord) -> Iterator[tuple[ClientRecord,
 
 def _bar(run: RunResult, record: RoundRecord, client: ClientRecord, start: float) -> Bar:
     lane = machine_name(run, client.backend)
-    outcome = "" if client.status == "ok" else f", {client.status}"
+    outcome = "" if client.status is Status.OK else f", {client.outcome}"
     text = f"Round {record.round}, client {client.id} on {lane}: {duration(client.seconds)}{outcome}"
-    return Bar(record.round, lane, start, client.seconds, text, client.status in {"ok", "tested"})
+    return Bar(record.round, lane, start, client.seconds, text, client.status in (Status.OK, Status.TESTED))
 
 
 def _draw_rounds(axis: Axes, run: RunResult, scale: float) -> None:

@@ -1,33 +1,52 @@
-"""The state of a run after a round, as one file of tensors; nothing is pickled."""
+"""The state of a run after a server step, as one file of tensors that proves itself whole; nothing is pickled.
 
-from dataclasses import dataclass, field
+Whoever has state names it (:meth:`~qiskit_fedqml.federation.server_state.ServerState.named`). The file's metadata
+list the names, the tensors of each and their digest, so nothing is read out of names.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.federation.messages import State, States
 from qiskit_fedqml.files import save_tensors
+from qiskit_fedqml.results.record_log import Proof
 
-State = dict[str, torch.Tensor]
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says without its tensors.
+
+    Args:
+        run_id: The run that it belongs to.
+        values: Plain values of the state, JSON's.
+        records: What proves the records of the rounds up to it.
+    """
+
+    run_id: str
+    values: dict[str, Any]
+    records: Proof
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after a round.
+    """A state with its header.
 
     Args:
-        round: The last finished round.
-        state: The global model's trained tensors.
-        optimizers: Kept optimiser states by client: for each parameter its tensors by name.
-        centre: The state of the centre's optimiser: for each of its names its tensors.
+        header: Run, plain values, and proof of the records.
+        states: Tensors by the state's name and their own.
     """
 
-    round: int
-    state: State
-    optimizers: dict[int, dict[int, State]] = field(default_factory=dict)
-    centre: dict[str, State] = field(default_factory=dict)
+    header: Header
+    states: States
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all.
@@ -35,40 +54,66 @@ class Checkpoint:
         Raises:
             ResultError: It cannot be written.
         """
-        tensors = {f"model/{name}": tensor for name, tensor in self.state.items()}
-        for client, parameters in self.optimizers.items():
-            for index, values in parameters.items():
-                tensors |= {f"optimizer/{client}/{index}/{name}": tensor for name, tensor in values.items()}
-        for of, values in self.centre.items():
-            tensors |= {f"centre/{of}/{name}": tensor for name, tensor in values.items()}
-        save_tensors(path, tensors, {"round": str(self.round)})
+        index = {name: {"tensors": list(state), "sha256": digest_of(state)} for name, state in self.states.items()}
+        body = {
+            "run_id": self.header.run_id,
+            "values": self.header.values,
+            "records": self.header.records.as_json(),
+            "states": index,
+        }
+        tensors = {f"{name}/{key}": tensor for name, state in self.states.items() for key, tensor in state.items()}
+        text = json.dumps(body)
+        save_tensors(path, tensors, {"checkpoint": text, "sha256": sha256(text.encode()).hexdigest()})
+
+
+def load_header(path: Path) -> Header:
+    """Read what a checkpoint says without its tensors.
+
+    Raises:
+        ResultError: It is damaged, or of version 0.1, which proved nothing.
+    """
+    header, _ = _load_index(path)
+    return header
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint.
+    """Read a checkpoint, and check each of its states against its digest.
 
     Raises:
-        ResultError: It is damaged.
+        ResultError: It is damaged, or of version 0.1, which proved nothing.
     """
+    header, index = _load_index(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            round = int(file.metadata()["round"])
         tensors = load_file(path)
-        return _from_tensors(round, tensors)
+        states = {name: {key: tensors[f"{name}/{key}"] for key in entry["tensors"]} for name, entry in index.items()}
     except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
         raise ResultError(f"{path} is damaged: {error}.") from error
+    for name, state in states.items():
+        if digest_of(state) != index[name]["sha256"]:
+            raise ResultError(f"{path} is damaged: the digest of {name!r} is another one.")
+    return Checkpoint(header, states)
 
 
-def _from_tensors(round: int, tensors: State) -> Checkpoint:
-    found = Checkpoint(round, {})
-    for key, tensor in tensors.items():
-        kind, _, rest = key.partition("/")
-        if kind == "model":
-            found.state[rest] = tensor
-        elif kind == "centre":
-            of, _, name = rest.partition("/")
-            found.centre.setdefault(of, {})[name] = tensor
-        else:
-            client, index, name = rest.split("/")
-            found.optimizers.setdefault(int(client), {}).setdefault(int(index), {})[name] = tensor
-    return found
+def _load_index(path: Path) -> tuple[Header, Mapping[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ResultError(f"{path} is damaged: {error}.") from error
+    text = metadata.get("checkpoint")
+    if text is None:
+        raise ResultError(f"{path} is no checkpoint of this version; one of version 0.1 can only be resumed with that.")
+    if sha256(text.encode()).hexdigest() != metadata.get("sha256"):
+        raise ResultError(f"{path} is damaged: the digest of its header is another one.")
+    body = json.loads(text)
+    return Header(body["run_id"], body["values"], Proof(**body["records"])), body["states"]
+
+
+def digest_of(state: State) -> str:
+    """Return the SHA-256 of a state: names, types, shapes and bytes of its tensors."""
+    digest = sha256()
+    for name, tensor in state.items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        if tensor.numel():
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

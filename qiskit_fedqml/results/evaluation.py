@@ -20,14 +20,16 @@ from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.job import JobKey, Usage
-from qiskit_fedqml.data.preparation import prepare_test_data
-from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.data.loading import load_dataset
+from qiskit_fedqml.data.preparation import digest_of, prepare_test_data
+from qiskit_fedqml.errors import FedQMLError, ResultError
 from qiskit_fedqml.files import write_text
-from qiskit_fedqml.model.building import build_model, circuit_for
-from qiskit_fedqml.model.classifier import FeatureScaling, HybridClassifier
-from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer
+from qiskit_fedqml.model.building import Blueprint, circuit_for
+from qiskit_fedqml.model.classifier import HybridClassifier
+from qiskit_fedqml.model.layer import QuantumLayer
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
 from qiskit_fedqml.results.lock import FolderLock
+from qiskit_fedqml.results.provenance import check_data
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.seeds import derive_seed
 
@@ -50,17 +52,24 @@ def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClas
     """
     result = RunResult.load(folder)
     config = result.experiment.model.model_copy(update={"device": "cpu"})
-    spec = circuit_for(config, len(result.run["classes"]))
-    layer: QuantumLayer | None = None
-    if config.quantum != "classical":
-        backend = backend or BackendRegistry(result.experiment.backends, Path()).server
-        layer = quantum_layer(spec, backend, initial_weights=np.zeros(spec.num_weights))
     state = result.state
     try:
-        scaling = FeatureScaling(np.zeros(state["scaling.mean"].shape), np.ones(state["scaling.deviation"].shape))
-        model = build_model(result.experiment.seed, config, scaling, int(result.run["num_features"]), spec, layer)
+        blueprint = Blueprint(
+            seed=result.experiment.seed,
+            config=config,
+            spec=circuit_for(config, len(result.run["classes"])),
+            num_features=int(result.run["num_features"]),
+            mean=state["scaling.mean"].double().numpy(),
+            deviation=state["scaling.deviation"].double().numpy(),
+        )
+        layer: QuantumLayer | None = None
+        if blueprint.has_circuit:
+            layer = blueprint.layer_on(backend or BackendRegistry(result.experiment.backends, Path()).server)
+        model = blueprint.build(layer)
         model.load_state_dict(state)
     except (KeyError, RuntimeError) as error:
+        if isinstance(error, FedQMLError):
+            raise
         raise ResultError(f"{folder}: model.safetensors does not fit config.yaml: {error}") from error
     return model.eval()
 
@@ -130,7 +139,9 @@ def evaluate_model(folder: str | Path, backend: Backend, seed: int | None = None
     if result.experiment.model.quantum == "classical" and backend.name != server:
         raise ResultError(f"{folder}: this model runs no circuit, so it cannot be tested on {backend.name!r}.")
     model = load_model(folder, backend)
-    examples = prepare_test_data(result.experiment)
+    dataset = load_dataset(result.experiment.data, result.experiment.seed)
+    check_data(result.run, dataset.classes, {"test": digest_of(dataset.test)}, Path(folder))
+    examples = prepare_test_data(result.experiment, dataset)
     if isinstance(model.quantum, QuantumLayer):
         default = derive_seed(result.experiment.seed, f"shots of the evaluation on {backend.name}")
         model.quantum.neural_network.reseed(default if seed is None else seed, JobKey(0, None, 0, "evaluation"))

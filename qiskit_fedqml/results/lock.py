@@ -38,6 +38,9 @@ class FolderLock:
             reason = "another process works on it" if "locked" in str(error) else str(error)
             raise ResultError(f"{self._folder} cannot be used now: {reason}.") from error
         self._held = connection
+        if not (self._folder / LOCK).exists():  # it was removed with its folder, which had stayed empty
+            self.release()
+            raise ResultError(f"{self._folder} cannot be used now: another process has just left it.")
 
     def release(self) -> None:
         """Let go of the lock."""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.errors import ResultError
 
 _PACKAGES = (
     "qiskit-fedqml",
@@ -44,6 +45,27 @@ def describe_run(
         "versions": versions(),
         "git_commit": git_commit(),
     }
+
+
+def check_data(run: Mapping[str, Any], classes: tuple[str, ...], digests: Mapping[str, str], folder: Path) -> None:
+    """Check that data are those with which a run began; runs of version 0.1 do not tell.
+
+    Args:
+        run: The run's description.
+        classes: Names of the classes, as they are now.
+        digests: Digests of the data, as they are now, by what they are of: ``"train"``, ``"test"``.
+        folder: The result folder, for the error.
+
+    Raises:
+        ResultError: They are others.
+    """
+    if list(run["classes"]) != list(classes):
+        raise ResultError(
+            f"{folder}: the classes were {list(run['classes'])[:10]} when the run began, but are {list(classes)[:10]}."
+        )
+    for part, digest in digests.items():
+        if run.get("data", {}).get(part, digest) != digest:
+            raise ResultError(f"{folder}: the {part} data are not those with which the run began.")
 
 
 def changes_since(run: Mapping[str, Any]) -> list[str]:

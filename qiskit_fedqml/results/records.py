@@ -1,10 +1,11 @@
 """What is recorded of each round and of each client in it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from qiskit_fedqml.backends.devices.submission import Submission
+from qiskit_fedqml.federation.messages import Status
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,12 @@ class ClientRecord:
         train_loss: Its training loss (of a client that only tests, the global model's loss there); None if it failed.
         seconds: Time that it took.
         started_seconds: When it started, after the round's start; None in records of old.
-        status: ``"ok"``, ``"tested"``, or why its update was not aggregated.
+        status: What came of its task.
         share: Its part of the round's average, from 0 to 1.
         success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None
             without a circuit.
         accuracy: The global model's on its data, if it only tests.
+        reason: Why its update was not aggregated, in words; empty otherwise.
         jobs: Ids of the jobs that its device ran.
         planned_seconds: QPU seconds that these were estimated to take.
         qpu_seconds: QPU seconds that the service charged; None where it had not said so when the round ended.
@@ -35,27 +37,45 @@ class ClientRecord:
     examples: int
     train_loss: float | None
     seconds: float
-    status: str
+    status: Status
     accuracy: float | None = None
     started_seconds: float | None = None
     share: float = 0.0
     success_probability: float | None = None
+    reason: str = ""
     jobs: tuple[str, ...] = ()
     planned_seconds: float = 0.0
     qpu_seconds: float | None = None
 
+    @property
+    def outcome(self) -> str:
+        """Status and reason in words, such as ``"failed: the device is offline"``."""
+        return f"{self.status}: {self.reason}" if self.reason else str(self.status)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as plain values; status and reason are one text there."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "reason"}
+        return {**values, "status": self.outcome, "jobs": list(self.jobs)}
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ClientRecord":
-        """Read a record from a line's values."""
-        return cls(**{**values, "jobs": tuple(values.get("jobs", ()))})
+        """Read a record from a line's values.
+
+        Raises:
+            KeyError: A value is missing.
+            TypeError: There is an unknown one.
+            ValueError: The status is unknown.
+        """
+        status, _, reason = str(values["status"]).partition(": ")
+        return cls(**{**values, "status": Status(status), "reason": reason, "jobs": tuple(values.get("jobs", ()))})
 
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """A round.
+    """A server step; in synchronous federations, a round.
 
     Args:
-        round: From 1.
+        round: The server step, from 1.
         train_loss: Mean over the clients that were aggregated, each with equal weight; None if there was none.
         test_loss: Of the aggregate on the server's backend.
         test_accuracy: Of the aggregate on the server's backend, from 0 to 1.
@@ -71,7 +91,7 @@ class RoundRecord:
         evaluation_seconds: Time of it that tests of the aggregate took.
         peak_memory_bytes: Most memory that the process has held so far; None where the system doesn't tell.
         clients: The clients.
-        server_jobs: Ids of the jobs by which the centre tested the aggregate on devices.
+        server_jobs: Ids of the jobs by which the server tested the aggregate on devices.
         planned_seconds: QPU seconds that all jobs of the round were estimated to take.
         qpu_seconds: QPU seconds that the service charged for them; None where it had not said so of each.
         devices: Calibrations by backend: device, date, and the figures of the qubits and couplings used.
@@ -98,9 +118,21 @@ class RoundRecord:
     qpu_seconds: float | None = None
     devices: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as plain values, as a line of ``rounds.jsonl`` has them."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        clients = [client.as_json() for client in self.clients]
+        return {**values, "clients": clients, "server_jobs": list(self.server_jobs)}
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "RoundRecord":
-        """Read a record from a line's values."""
+        """Read a record from a line's values.
+
+        Raises:
+            KeyError: A value is missing.
+            TypeError: There is an unknown one.
+            ValueError: A status is unknown.
+        """
         clients = tuple(ClientRecord.from_json(client) for client in values["clients"])
         return cls(**{**values, "clients": clients, "server_jobs": tuple(values.get("server_jobs", ()))})
 

@@ -15,9 +15,8 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.errors import BackendError
-from qiskit_fedqml.simulation.measurement import Basis, measured_groups
+from qiskit_fedqml.simulation.measurement import MOST_PROBABILITIES, Basis, measured_groups
 from qiskit_fedqml.simulation.noise import Noise
-from qiskit_fedqml.simulation.sampled import MOST_PROBABILITIES
 from qiskit_fedqml.simulation.shots import frequencies
 
 Estimate = tuple[Array, Array]

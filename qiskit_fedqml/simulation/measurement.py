@@ -14,6 +14,9 @@ from qiskit_fedqml.circuits.observables import commuting_groups, weight_of_outco
 from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.simulation.shots import frequencies
 
+MOST_PROBABILITIES = 1 << 22
+"""Outcome probabilities of shifted circuits that are in memory at once, 32 MB."""
+
 
 @dataclass(frozen=True)
 class Basis:

@@ -12,6 +12,7 @@ from qiskit_fedqml.circuits.parameter_shift import derivatives, shifted_points
 from qiskit_fedqml.simulation.active import ActiveCircuit, Shifts
 from qiskit_fedqml.simulation.lowering import UnsupportedError, lower
 from qiskit_fedqml.simulation.measurement import (
+    MOST_PROBABILITIES,
     Basis,
     confusions,
     draw,
@@ -27,9 +28,6 @@ from qiskit_fedqml.simulation.sweep import OutcomeSweep, PauliSweep
 
 MOST_SAMPLED_QUBITS = 4
 """Qubits measured together up to which shots are drawn from the sweeps: each Z-string is one more observable."""
-
-MOST_PROBABILITIES = 1 << 22
-"""Outcome probabilities of shifted circuits that are in memory at once, 32 MB."""
 
 
 class SampledProgram:

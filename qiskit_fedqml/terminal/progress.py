@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from qiskit_fedqml.backends.devices.request import JobWaiting
-from qiskit_fedqml.federation.messages import ClientUpdate
+from qiskit_fedqml.federation.messages import ClientUpdate, Status
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.tables import duration
 
@@ -66,11 +66,11 @@ class ProgressBars:
     def client_finished(self, client: ClientUpdate) -> None:
         """Move the bar of the clients."""
         if self._clients is not None:
-            loss = f"loss {client.train_loss:.3f}" if client.train_loss is not None else client.status
+            loss = f"loss {client.train_loss:.3f}" if client.train_loss is not None else client.outcome
             loss += f", accuracy {client.accuracy:.1%}" if client.accuracy is not None else ""
             self._bars.update(self._clients, advance=1, info=f"client {client.client_id} on {client.backend}: {loss}")
-        if client.status not in ("ok", "tested"):
-            self._console.print(f"client {client.client_id} on {client.backend}: {client.status}", highlight=False)
+        if client.status not in (Status.OK, Status.TESTED):
+            self._console.print(f"client {client.client_id} on {client.backend}: {client.outcome}", highlight=False)
 
     def job_waiting(self, job: JobWaiting) -> None:
         """Show how far a job is; without a terminal, a line where that has changed."""

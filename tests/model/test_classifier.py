@@ -7,8 +7,8 @@ from qiskit_fedqml import paper_circuit, qcnn_circuit, quantum_layer, reuploadin
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.config.experiment import ModelConfig
 from qiskit_fedqml.errors import ConfigurationError
-from qiskit_fedqml.model.building import build_head, build_model, circuit_for, initial_circuit_weights
-from qiskit_fedqml.model.classifier import FeatureScaling, MatchedClassicalLayer, SeededDropout
+from qiskit_fedqml.model.building import Blueprint, build_head, circuit_for, initial_circuit_weights
+from qiskit_fedqml.model.classifier import MatchedClassicalLayer, SeededDropout
 from qiskit_fedqml.model.linear import OneDnnLinear
 from qiskit_fedqml.seeds import derive_seed, torch_generator
 
@@ -17,9 +17,9 @@ SPEC = paper_circuit()
 
 def model(**options):
     config = ModelConfig(hidden=(6,), **options)
-    scaling = FeatureScaling(np.array([1.0]), np.array([2.0]))
-    layer = None if config.quantum == "classical" else quantum_layer(SPEC, AerBackend("ideal"))
-    return build_model(3, config, scaling, 5, SPEC, layer)
+    blueprint = Blueprint(3, config, SPEC, 5, np.array([1.0]), np.array([2.0]))
+    layer = blueprint.layer_on(AerBackend("ideal")) if blueprint.has_circuit else None
+    return blueprint.build(layer, initial_head=True)
 
 
 def test_head_is_table_1():

@@ -4,6 +4,7 @@ from qiskit_fedqml import RunResult, run_federation
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.report.page import write_report
 from tests.conftest import TINY
+from tests.stopping import Interrupt, StopAfter
 
 EVIL = "<script>alert(1)</script>"
 ARRAY = {
@@ -28,10 +29,8 @@ def folders(tmp_path_factory):
         ),
         finished,
     )
-    run_federation(Experiment.model_validate(TINY), unfinished)
-    lines = (unfinished / "rounds.jsonl").read_text().splitlines()
-    (unfinished / "rounds.jsonl").write_text(lines[0] + "\n")
-    (unfinished / "model.safetensors").unlink()
+    with pytest.raises(Interrupt):
+        run_federation(Experiment.model_validate(TINY), unfinished, observer=StopAfter(2, 1))
     return [finished, unfinished]
 
 

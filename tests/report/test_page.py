@@ -3,9 +3,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from qiskit_fedqml import cli
+from qiskit_fedqml import cli, run_federation
+from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.report.page import write_report
+from tests.conftest import TINY
+from tests.stopping import Interrupt, StopAfter
 
 
 class Outline(HTMLParser):
@@ -92,8 +95,7 @@ def test_mistakes_end_in_one_sentence(folders, tmp_path):
         write_report([folders[0], folders[0]], tmp_path)
     with pytest.raises(ResultError, match="not a result folder"):
         write_report([tmp_path], tmp_path)
-    for name in ("config.yaml", "run.json"):
-        (tmp_path / name).write_bytes((folders[1] / name).read_bytes())
-    (tmp_path / "rounds.jsonl").touch()
+    with pytest.raises(Interrupt):
+        run_federation(Experiment.model_validate(TINY), tmp_path / "begun", observer=StopAfter(1, 1))
     with pytest.raises(ResultError, match="no finished round yet"):
-        write_report([tmp_path], tmp_path / "report")
+        write_report([tmp_path / "begun"], tmp_path / "report")

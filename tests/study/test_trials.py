@@ -10,7 +10,8 @@ from qiskit_fedqml.study.outcomes import settled_accuracy
 from qiskit_fedqml.study.study import Trial
 from qiskit_fedqml.study.summary import write_study
 from qiskit_fedqml.study.trials import run_trials
-from tests.federation.test_federation import Interrupt, StopAfter, same
+from tests.federation.test_federation import same
+from tests.stopping import Interrupt, StopAfter
 
 
 def trials(tiny, seeds=(1, 2), **options):

@@ -16,10 +16,12 @@ from qiskit_fedqml.config.strict import validate
 from qiskit_fedqml.config.tracking import MlflowConfig, without_secrets
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.results.folder import RunFolder
+from qiskit_fedqml.results.writer import RunWriter
 from qiskit_fedqml.tables import flattened
 from qiskit_fedqml.tracking.trackers import Point, TensorBoardTracker
 from qiskit_fedqml.tracking.tracking import Tracking, metrics_of, tracked_configuration
 from tests.conftest import TINY
+from tests.stopping import Interrupt, StopAfter
 
 NOISY = {"backends": {"ideal": {"type": "aer"}, "noisy": {"type": "aer", "noise": {"readout": 0.1}}}}
 NAMES = {
@@ -28,23 +30,19 @@ NAMES = {
 }
 
 
-class Interrupt(Exception):
-    pass
-
-
 @pytest.fixture
 def stop_after(monkeypatch):
     """Return a function by which runs end after a round was shown, but before its checkpoint: it is trained again."""
 
     def stop(round):
-        def save(folder, checkpoint):
-            if checkpoint.round == round:
+        def save(writer, values, states):
+            if values["step"] == round:
                 raise Interrupt
-            real(folder, checkpoint)
+            real(writer, values, states)
 
-        real = RunFolder.save_checkpoint
-        monkeypatch.setattr(RunFolder, "save_checkpoint", save)
-        return lambda: monkeypatch.setattr(RunFolder, "save_checkpoint", real)
+        real = RunWriter.save_checkpoint
+        monkeypatch.setattr(RunWriter, "save_checkpoint", save)
+        return lambda: monkeypatch.setattr(RunWriter, "save_checkpoint", real)
 
     return stop
 
@@ -262,15 +260,16 @@ def test_mlflow_without_a_folder_and_in_other_places(tiny, tmp_path, mlflow):
     ],
 )
 def test_a_missing_extra_is_told_before_anything_runs(tiny, tmp_path, monkeypatch, tracking, module, extra):
-    run_federation(tiny(federation__rounds=1), tmp_path / "run")
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigurationError, match=rf"pip install 'qiskit-fedqml\[{extra}\]'"):
         run_federation(tiny(tracking=tracking), tmp_path / "new")
     assert not (tmp_path / "new").exists()
-    folder = RunFolder(tmp_path / "run")
-    folder.replace_experiment(tiny(federation__rounds=2, tracking=tracking))
+    with pytest.raises(Interrupt):
+        run_federation(tiny(), tmp_path / "stopped", observer=StopAfter(2, 1))
+    writer = RunWriter(RunFolder(tmp_path / "stopped"))
+    writer.replace_experiment(tiny(tracking=tracking), "a test")
     with pytest.raises(ConfigurationError, match="pip install"):
-        resume_federation(tmp_path / "run")
+        resume_federation(tmp_path / "stopped")
 
 
 def test_tensorboard_needs_a_folder(tiny):

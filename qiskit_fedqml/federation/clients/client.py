@@ -1,181 +1,162 @@
-"""What happens at a client in one round, and how a model is tested. Nothing here knows of other clients."""
+"""What happens at a client in one server step. Nothing here knows of other clients."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
 from qiskit_fedqml.backends.job import JobKey, Usage
-from qiskit_fedqml.config.experiment import FederationConfig
-from qiskit_fedqml.data.examples import Examples
+from qiskit_fedqml.data.examples import ExampleSource
 from qiskit_fedqml.errors import BackendError, JobError, TrainingError
-from qiskit_fedqml.federation.clients.optimizers import make_optimizer
-from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State
+from qiskit_fedqml.federation.clients.optimizers import make_optimizer, optimizer_states
+from qiskit_fedqml.federation.clients.worker import Worker
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, States, Status
 from qiskit_fedqml.model.classifier import HybridClassifier
-from qiskit_fedqml.model.layer import QuantumLayer
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
+from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 from qiskit_fedqml.seeds import derive_seed, numpy_generator, torch_generator
 
 
 @dataclass
-class Worker:
-    """Where clients run one after another: one model in memory, and a quantum layer for each backend.
+class _Outcome:
+    """What a task gives, filled in as far as the client gets.
 
     Args:
-        model: The model that is trained in place.
-        layer_for: Gives the quantum layer of a backend by its name; None without a quantum layer.
-        train: The training data of all clients.
-        config: The `federation` section.
-        seed: The run's seed.
-        optimizers: Optimisers that are kept from round to round, by client.
+        num_examples: Examples that the client holds.
+        network: What evaluates the circuit; None without one, or where the backend could not be opened.
+        usage_before: What the network was asked before.
+        status: What came of the task.
+        reason: Why there is nothing to aggregate.
+        loss: Training loss, or that of the client's test.
+        accuracy: That of the client's test.
+        state: The trained tensors.
+        client_states: What the client keeps.
     """
 
-    model: HybridClassifier
-    layer_for: Callable[[str], QuantumLayer] | None
-    train: Examples
-    config: FederationConfig
-    seed: int
-    optimizers: dict[int, torch.optim.Optimizer] = field(default_factory=dict)
-
-    def use_backend(self, name: str) -> QuantumLayer | None:
-        """Let a backend evaluate the model's circuit."""
-        if self.layer_for is None:
-            return None
-        layer = self.layer_for(name)
-        self.model.use_quantum_layer(layer)
-        return layer
-
-    def optimizer_for(self, client_id: int, round: int) -> torch.optim.Optimizer:
-        """Return a client's optimiser at the round's learning rate: a new one, or the kept one."""
-        keep = self.config.client_optimizer_state == "keep"
-        optimizer = self.optimizers.get(client_id) if keep else None
-        if optimizer is None:
-            optimizer = make_optimizer(self.config, [p for p in self.model.parameters() if p.requires_grad])
-        if keep:
-            self.optimizers[client_id] = optimizer
-        for group in optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * self.config.learning_rate_decay ** (round - 1)
-        return optimizer
+    num_examples: int = 0
+    network: BroadcastEstimatorQNN | None = None
+    usage_before: Usage = field(default_factory=Usage)
+    status: Status = Status.OK
+    reason: str = ""
+    loss: float = float("nan")
+    accuracy: float | None = None
+    state: State | None = None
+    client_states: States = field(default_factory=dict)
 
 
 def train_client(worker: Worker, task: ClientTask) -> ClientUpdate:
     """Train the global model on one client's data and backend, or test it there if the client only tests.
 
-    Each local epoch goes once through the client's examples in a new random order, in minibatches of which the last may
-    be smaller. An update that is not finite is refused.
+    An update that is not finite is refused. What went wrong is not kept for the client's next task.
 
     Raises:
         BackendError: The backend failed, and ``on_client_failure`` is ``"stop"``.
         BudgetError: The backend's next job would pass a budget of QPU seconds.
+        DataError: The client's examples cannot be read.
     """
     started = time.perf_counter()
-    layer: QuantumLayer | None = None
-    before, loss, accuracy, status = Usage(), float("nan"), None, "ok"
+    outcome = _Outcome()
     try:
-        layer = worker.use_backend(task.backend)
-        before = layer.neural_network.usage.copy() if layer else before
-        worker.model.load_trainable_state(task.state)
-        if layer:
-            layer.neural_network.refresh()
-        if task.trains:
-            loss = _train(worker, task, layer)
-        else:
-            (loss, accuracy), status = _test_on_client(worker, task, layer), "tested"
+        _run(worker, task, outcome)
     except BackendError as error:
         if worker.config.on_client_failure == "stop":
             raise _placed(error, task) from error
-        status = f"failed: {error}"
+        outcome.status, outcome.reason = Status.FAILED, str(error)
     except TrainingError as error:
-        status = f"refused: {error}"
-    state = worker.model.trainable_state()
-    if status == "ok" and not (np.isfinite(loss) and all(bool(t.isfinite().all()) for t in state.values())):
-        status = "refused: the update is not finite"
-    if status not in ("ok", "tested"):
-        worker.optimizers.pop(task.client_id, None)  # what went wrong must not go on in the next round
-    network = layer.neural_network if layer else None
+        outcome.status, outcome.reason = Status.REFUSED, str(error)
+    if outcome.status is Status.OK and not _is_finite(outcome):
+        outcome.status, outcome.reason = Status.REFUSED, "the update is not finite"
+    is_ok, network = outcome.status is Status.OK, outcome.network
     return ClientUpdate(
         client_id=task.client_id,
         backend=task.backend,
         simulator=network.simulator if network else "none",
-        num_examples=len(task.rows),
-        train_loss=loss if np.isfinite(loss) else None,
+        num_examples=outcome.num_examples,
+        train_loss=outcome.loss if np.isfinite(outcome.loss) else None,
         seconds=time.perf_counter() - started,
-        usage=(network.usage - before) if network else Usage(),
-        status=status,
-        state=state if status == "ok" else None,
-        accuracy=accuracy,
+        usage=(network.usage - outcome.usage_before) if network else Usage(),
+        status=outcome.status,
+        reason=outcome.reason,
+        state=outcome.state if is_ok else None,
+        client_states=outcome.client_states if is_ok else {},
+        accuracy=outcome.accuracy,
         calibration=network.calibration() if network else None,
-        started=started,
         success_probability=network.success_probability() if network else None,
     )
 
 
-def _train(worker: Worker, task: ClientTask, layer: QuantumLayer | None) -> float:
-    """Train all local epochs; return the mean loss over the examples of the last one."""
-    worker.model.train()
-    _seed_client(worker, task, layer)
-    optimizer = worker.optimizer_for(task.client_id, task.round)
-    proximal = _Proximal(worker.model, task.state, worker.config.proximal_mu)
-    return [_train_epoch(worker, task, epoch, optimizer, proximal) for epoch in range(worker.config.local_epochs)][-1]
+def _run(worker: Worker, task: ClientTask, outcome: _Outcome) -> None:
+    examples = worker.data.open(task.client_id)
+    outcome.num_examples = len(examples)
+    model = worker.model_on(task.backend)
+    outcome.network = model.network
+    outcome.usage_before = outcome.network.usage.copy() if outcome.network else Usage()
+    model.load_trainable_state(task.state)
+    if outcome.network:
+        outcome.network.refresh()
+    if task.trains:
+        _train(worker, task, model, examples, outcome)
+    else:
+        outcome.status = Status.TESTED
+        _reseed(worker, task, model, "shots of the client's test", "test")
+        outcome.loss, outcome.accuracy = loss_and_accuracy(predict(model, examples), examples.labels)
 
 
-def _test_on_client(worker: Worker, task: ClientTask, layer: QuantumLayer | None) -> tuple[float, float]:
-    if layer:
-        seed = derive_seed(worker.seed, "shots of the client's test", task.round, task.client_id)
-        layer.neural_network.reseed(seed, JobKey(task.round, task.client_id, 0, "test"))
-    return loss_and_accuracy(predict(worker.model, worker.train, task.rows), worker.train.labels[task.rows])
+def _train(
+    worker: Worker, task: ClientTask, model: HybridClassifier, examples: ExampleSource, outcome: _Outcome
+) -> None:
+    """Train all local epochs."""
+    model.train()
+    device = next(model.parameters()).device
+    dropout = derive_seed(worker.seed, "dropout", task.server_step, task.client_id)
+    model.use_dropout_generator(torch_generator(dropout, device))
+    _reseed(worker, task, model, "shots", "train")
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = make_optimizer(worker.config, parameters, task.server_step, task.client_states)
+    for epoch in range(worker.config.local_epochs):
+        outcome.loss = _train_epoch(worker, task, model, examples, optimizer, epoch)
+    outcome.state = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    if worker.config.client_optimizer_state == "keep":
+        outcome.client_states = optimizer_states(optimizer, parameters)
+
+
+def _train_epoch(
+    worker: Worker,
+    task: ClientTask,
+    model: HybridClassifier,
+    examples: ExampleSource,
+    optimizer: torch.optim.Optimizer,
+    epoch: int,
+) -> float:
+    """Train one epoch; return the mean loss over its examples."""
+    device = next(model.parameters()).device
+    rng = numpy_generator(derive_seed(worker.seed, "order of examples", task.server_step, task.client_id, epoch))
+    total, count = 0.0, 0
+    for positions in worker.step.batches(len(examples), worker.config.batch_size, rng):
+        batch = examples.take(positions)
+        optimizer.zero_grad()
+        features, labels = torch.from_numpy(batch.features).to(device), torch.from_numpy(batch.labels).to(device)
+        total += worker.step.add_gradients(model, task.state, features, labels) * len(positions)
+        count += len(positions)
+        optimizer.step()
+    return total / count if count else float("nan")
+
+
+def _reseed(worker: Worker, task: ClientTask, model: HybridClassifier, purpose: str, kind: str) -> None:
+    """Let the shots of what follows derive from the client's seed."""
+    if model.network:
+        seed = derive_seed(worker.seed, purpose, task.server_step, task.client_id)
+        model.network.reseed(seed, JobKey(task.server_step, task.client_id, 0, kind))
+
+
+def _is_finite(outcome: _Outcome) -> bool:
+    state: dict[str, Any] = outcome.state or {}
+    return bool(np.isfinite(outcome.loss)) and all(bool(tensor.isfinite().all()) for tensor in state.values())
 
 
 def _placed(error: BackendError, task: ClientTask) -> BackendError:
     if isinstance(error, JobError):  # it says where already
         return error
-    return BackendError(f"Round {task.round}, client {task.client_id}, backend {task.backend!r}: {error}")
-
-
-def _seed_client(worker: Worker, task: ClientTask, layer: QuantumLayer | None) -> None:
-    device = next(worker.model.parameters()).device
-    dropout = derive_seed(worker.seed, "dropout", task.round, task.client_id)
-    worker.model.use_dropout_generator(torch_generator(dropout, device))
-    if layer:
-        key = JobKey(task.round, task.client_id, 0, "train")
-        layer.neural_network.reseed(derive_seed(worker.seed, "shots", task.round, task.client_id), key)
-
-
-class _Proximal:
-    """FedProx's term, μ/2 · ‖w − w_global‖² over the trained tensors (Li et al., 2020, arXiv:1812.06127, Eq. 2)."""
-
-    def __init__(self, model: HybridClassifier, state: State, mu: float) -> None:
-        self.mu = mu
-        self.pairs = [(p, state[name]) for name, p in model.named_parameters() if p.requires_grad] if mu else []
-
-    def add_gradient(self) -> None:
-        """Add μ (w − w_global) to the gradients."""
-        with torch.no_grad():
-            for parameter, start in self.pairs:
-                assert parameter.grad is not None
-                parameter.grad.add_(parameter - start, alpha=self.mu)
-
-
-def _train_epoch(
-    worker: Worker, task: ClientTask, epoch: int, optimizer: torch.optim.Optimizer, proximal: _Proximal
-) -> float:
-    """Train one epoch; return the mean loss over its examples, without FedProx's term."""
-    model, size = worker.model, worker.config.batch_size
-    device = next(model.parameters()).device
-    rng = numpy_generator(derive_seed(worker.seed, "order of examples", task.round, task.client_id, epoch))
-    order = task.rows[rng.permutation(len(task.rows))]
-    total = 0.0
-    for start in range(0, len(order), size):
-        rows = order[start : start + size]
-        features = torch.from_numpy(worker.train.features[rows]).to(device)
-        labels = torch.from_numpy(worker.train.labels[rows]).to(device)
-        optimizer.zero_grad()
-        loss = cross_entropy(model(features), labels)
-        loss.backward()
-        proximal.add_gradient()
-        optimizer.step()
-        total += float(loss.detach()) * len(rows)
-    return total / len(order)
+    return BackendError(f"Round {task.server_step}, client {task.client_id}, backend {task.backend!r}: {error}")

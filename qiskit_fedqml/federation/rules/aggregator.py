@@ -1,75 +1,79 @@
-"""The centre's part of a round: weights, averages, and the step from the old global model to the new one."""
+"""What an aggregation rule is."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from qiskit_fedqml.config.aggregation import AggregationConfig, FedAdamConfig, FedAvgMConfig
 from qiskit_fedqml.federation.messages import ClientUpdate, State
-from qiskit_fedqml.federation.rules.circular import CircularMean
-from qiskit_fedqml.federation.rules.fedadam import FedAdam
-from qiskit_fedqml.federation.rules.fedavg import FedAvg
-from qiskit_fedqml.federation.rules.fedavgm import FedAvgM
-from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
+
+
+class Aggregator(Protocol):
+    """Makes one state of the clients' updates, in each server step anew.
+
+    A rule that can stream, as a mean can, keeps one state in memory; another one keeps the updates, whose tensors are
+    its own to keep.
+
+    Attributes:
+        takes_weights: Whether weights matter. A rule for which they do not, such as a median, is refused together with
+            ``aggregation.success_exponent``.
+    """
+
+    takes_weights: bool
+
+    def start(self, model: State) -> None:
+        """Begin a server step at a global model."""
+        ...
+
+    def add(self, update: ClientUpdate, weight: float) -> None:
+        """Take a client's update, whose state is not None; updates come in the order of the tasks.
+
+        Args:
+            update: The update.
+            weight: Above 0; by default its number of examples.
+        """
+        ...
+
+    def finish(self) -> State:
+        """Return the aggregate of the updates since the start, of which there is at least one."""
+        ...
 
 
 @dataclass
-class Centre:
-    """Makes the new global model of the old one and the clients' updates.
+class ByTensor:
+    """One rule for some tensors, and another one for all others.
 
     Args:
-        config: The `aggregation` section.
-        angles: Names of the tensors that are rotation angles.
-        optimizer: Steps to the average; None takes the average itself.
+        names: Tensors of the first rule.
+        some: The first rule.
+        others: The other rule.
     """
 
-    config: AggregationConfig
-    angles: frozenset[str]
-    optimizer: FedAvgM | FedAdam | None = None
+    names: frozenset[str]
+    some: Aggregator
+    others: Aggregator
+    takes_weights: bool = field(init=False)
 
-    def aggregate(self, state: State, updates: Iterable[ClientUpdate]) -> tuple[State | None, list[ClientUpdate]]:
-        """Aggregate the updates of a round.
+    def __post_init__(self) -> None:
+        self.takes_weights = self.some.takes_weights or self.others.takes_weights
 
-        Updates without a state (failed or refused), and those of weight 0, are not averaged.
+    def start(self, model: State) -> None:
+        """Begin a server step with both rules."""
+        self._order = list(model)
+        self.some.start(self._of(model, self.names))
+        self.others.start(self._of(model, model.keys() - self.names))
 
-        Args:
-            state: The global model's trained tensors.
-            updates: The clients' updates in the order of client ids; each one's tensors are used before the next is
-                taken.
+    def add(self, update: ClientUpdate, weight: float) -> None:
+        """Give each rule its tensors of an update."""
+        assert update.state is not None
+        self.some.add(replace(update, state=self._of(update.state, self.names)), weight)
+        self.others.add(replace(update, state=self._of(update.state, update.state.keys() - self.names)), weight)
 
-        Returns:
-            The new global model (None if there was nothing to average), and the updates without their tensors but with
-            their shares of the average.
-        """
-        circular_names = self.angles if self.config.angles == "circular" else frozenset[str]()
-        plain = FedAvg()
-        circular = CircularMean({name: tensor for name, tensor in state.items() if name in circular_names})
-        seen: list[tuple[ClientUpdate, float]] = []
-        for update in updates:
-            weight = noise_aware_weight(update, self.config.success_exponent) if update.state is not None else 0.0
-            seen.append((replace(update, state=None), weight))
-            if update.state is not None and weight:
-                plain.add({n: t for n, t in update.state.items() if n not in circular_names}, weight)
-                circular.add({n: t for n, t in update.state.items() if n in circular_names}, weight)
-        total = plain.total_weight
-        clients = [replace(update, share=weight / total if total else 0.0) for update, weight in seen]
-        if not total:
-            return None, clients
-        found = plain.average | circular.average
-        average = {name: found[name] for name in state}
-        return (self.optimizer.step(state, average) if self.optimizer else average), clients
+    def finish(self) -> State:
+        """Return both rules' tensors, in the model's order."""
+        found = self.some.finish() | self.others.finish()
+        return {name: found[name] for name in self._order}
 
-
-def open_centre(config: AggregationConfig, angles: Iterable[str]) -> Centre:
-    """Return the centre that a configuration describes, before the first round.
-
-    Args:
-        config: The `aggregation` section.
-        angles: Names of the tensors that are rotation angles.
-    """
-    optimizer: FedAvgM | FedAdam | None = None
-    match config.server_optimizer:
-        case FedAvgMConfig() as of:
-            optimizer = FedAvgM(of.momentum, of.learning_rate)
-        case FedAdamConfig() as of:
-            optimizer = FedAdam(of.learning_rate, of.beta_1, of.beta_2, of.tau)
-    return Centre(config, frozenset(angles), optimizer)
+    @staticmethod
+    def _of(state: State, names: Iterable[str]) -> State:
+        chosen = set(names)
+        return {name: tensor for name, tensor in state.items() if name in chosen}

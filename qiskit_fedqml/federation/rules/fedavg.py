@@ -6,12 +6,12 @@ Tensors are averaged as plain real numbers, angles too unless they are given to
 
 from dataclasses import dataclass, field
 
-from qiskit_fedqml.federation.messages import State
+from qiskit_fedqml.federation.messages import ClientUpdate, State
 
 
 @dataclass
 class FedAvg:
-    """A running weighted mean, one update in memory at a time.
+    """A running weighted mean, one state in memory.
 
     Args:
         average: The mean so far.
@@ -20,17 +20,27 @@ class FedAvg:
 
     average: State = field(default_factory=dict)
     total_weight: float = 0
+    takes_weights: bool = True
 
-    def add(self, state: State, weight: float) -> None:
-        """Add a client's tensors; they are copied.
+    def start(self, model: State) -> None:
+        """Forget the last server step."""
+        self.average, self.total_weight = {}, 0
+
+    def add(self, update: ClientUpdate, weight: float) -> None:
+        """Take a client's update into the mean.
 
         Args:
-            state: The client's trained tensors.
+            update: The update; its state is not None.
             weight: Above 0; by FedAvg its number of examples.
         """
+        assert update.state is not None
         self.total_weight += weight
-        for name, tensor in state.items():
+        for name, tensor in update.state.items():
             if name in self.average:  # a running mean, so that equal updates average to themselves, to the bit
                 self.average[name].lerp_(tensor, weight / self.total_weight)
             else:
                 self.average[name] = tensor.clone()
+
+    def finish(self) -> State:
+        """Return the mean."""
+        return self.average

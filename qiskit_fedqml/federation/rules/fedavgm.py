@@ -1,38 +1,28 @@
-"""FedAvgM: momentum at the centre (Hsu, Qi and Brown, 2019, arXiv:1909.06335, Sec. 4)."""
+"""FedAvgM: momentum at the server (Hsu, Qi and Brown, 2019, arXiv:1909.06335, Sec. 4)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from qiskit_fedqml.federation.messages import State
+from qiskit_fedqml.federation.messages import State, States
 
 
-@dataclass
+@dataclass(frozen=True)
 class FedAvgM:
-    """v ← β v + Δ, w ← w + η v, with Δ the clients' average less the global model.
+    """v ← β v + Δ, w ← w + η v, with Δ the aggregate less the global model.
 
     Args:
         momentum: β, from 0 and below 1.
         learning_rate: η, above 0; 1 with β = 0 is FedAvg.
-        velocity: v by tensor; it grows with the first step.
     """
 
     momentum: float
     learning_rate: float
-    velocity: State = field(default_factory=dict)
 
-    def step(self, state: State, average: State) -> State:
-        """Return the new global model."""
-        for name, tensor in state.items():
-            velocity = average[name] - tensor  # a new tensor, for the last checkpoint may still be being written
-            if name in self.velocity:
-                velocity.add_(self.velocity[name], alpha=self.momentum)
-            self.velocity[name] = velocity
-        return {name: tensor.add(self.velocity[name], alpha=self.learning_rate) for name, tensor in state.items()}
-
-    @property
-    def state(self) -> dict[str, State]:
-        """What the next step needs of the last."""
-        return {"velocity": self.velocity}
-
-    def load(self, state: dict[str, State]) -> None:
-        """Take up a state."""
-        self.velocity = state["velocity"]
+    def step(self, model: State, aggregate: State, memory: States) -> tuple[State, States]:
+        """Return the new global model, and the velocity v; before the first step it is 0."""
+        before = memory.get("velocity")
+        velocity = {name: aggregate[name] - tensor for name, tensor in model.items()}
+        if before is not None:
+            for name, tensor in velocity.items():
+                tensor.add_(before[name], alpha=self.momentum)
+        new = {name: tensor.add(velocity[name], alpha=self.learning_rate) for name, tensor in model.items()}
+        return new, {"velocity": velocity}

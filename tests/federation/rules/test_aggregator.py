@@ -8,43 +8,72 @@ from hypothesis import strategies as st
 from qiskit_fedqml import resume_federation, run_federation
 from qiskit_fedqml.backends.job import Usage
 from qiskit_fedqml.config.aggregation import AggregationConfig
-from qiskit_fedqml.federation.messages import ClientUpdate
-from qiskit_fedqml.federation.rules.aggregator import open_centre
-from tests.federation.test_federation import NOISY, Interrupt, StopAfter, same
+from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.federation.algorithms.algorithm import Setting
+from qiskit_fedqml.federation.algorithms.synchronous import Synchronous
+from qiskit_fedqml.federation.messages import ClientUpdate, Status
+from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
+from qiskit_fedqml.federation.rules.opening import open_rule, open_server_optimizer
+from qiskit_fedqml.federation.server_state import ServerState
+from tests.federation.test_federation import NOISY, same
+from tests.stopping import Interrupt, StopAfter
 
 ZERO = {"w": torch.zeros(2), "angles": torch.zeros(1)}
 
 
-def update(client, examples, w, angle=0.0, status="ok", success=1.0):
+def update(client, examples, w, angle=0.0, status=Status.OK, success=1.0):
     state = None if w is None else {"w": torch.tensor(w), "angles": torch.tensor([angle])}
-    return ClientUpdate(client, "ideal", "aer", examples, 1.0, 0.0, Usage(), status, state, success_probability=success)
+    return ClientUpdate(
+        client, "ideal", "aer", examples, 1.0, 0.0, Usage(), status, state=state, success_probability=success
+    )
 
 
-def centre(**config):
-    return open_centre(AggregationConfig(**config), ["angles"])
+class Server:
+    """A server with an aggregation of some kind, which remembers its own state."""
+
+    def __init__(self, **config):
+        aggregation = AggregationConfig(**config)
+        self.algorithm = Synchronous(
+            Setting(
+                seed=0,
+                config=FederationConfig(clients=4, clients_per_round=2, rounds=1),
+                backends=("ideal",) * 4,
+                trains=lambda name: True,
+                weight_of=lambda update: noise_aware_weight(update, aggregation.success_exponent),
+                rule=open_rule(aggregation, ["angles"]),
+                server_optimizer=open_server_optimizer(aggregation),
+            )
+        )
+        self.memory = {}
+
+    def aggregate(self, state, updates):
+        """Return the new model and the updates with their shares."""
+        server, seen = self.algorithm.apply(ServerState(0, state, self.memory), updates)
+        self.memory = server.optimizer
+        return server.model, seen
 
 
 def test_fedavg_by_hand():
-    updates = [update(0, 1, [1.0, 2.0]), update(1, 3, [5.0, -2.0], 4.0), update(2, 9, None, status="failed")]
-    average, seen = centre().aggregate(ZERO, iter(updates))
+    updates = [update(0, 1, [1.0, 2.0]), update(1, 3, [5.0, -2.0], 4.0), update(2, 9, None, status=Status.FAILED)]
+    average, seen = Server().aggregate(ZERO, iter(updates))
     torch.testing.assert_close(average["w"], torch.tensor([(1 + 15) / 4, (2 - 6) / 4]))
     torch.testing.assert_close(average["angles"], torch.tensor([3.0]))
     assert [u.client_id for u in seen] == [0, 1, 2]
     assert [u.share for u in seen] == [0.25, 0.75, 0.0]
     assert all(u.state is None for u in seen)
-    assert centre().aggregate(ZERO, [update(0, 1, None)])[0] is None
+    assert Server().aggregate(ZERO, [update(0, 1, None)])[0] is ZERO  # nothing came back: the model stays
     assert torch.equal(updates[0].state["w"], torch.tensor([1.0, 2.0]))  # the client's own tensors are left alone
 
 
 def test_fedavg_of_equal_updates_is_the_identity():
     values = torch.randn(1000, generator=torch.Generator().manual_seed(0)).tolist()
-    average, _ = centre().aggregate(ZERO, (update(c, n, values) for c, n in enumerate((3, 7, 57, 58, 1))))
+    average, _ = Server().aggregate(ZERO, (update(c, n, values) for c, n in enumerate((3, 7, 57, 58, 1))))
     assert torch.equal(average["w"], torch.tensor(values))
 
 
 def test_weight_is_examples_times_success_probability_to_a_power():
     updates = [update(0, 10, [1.0, 0.0], success=0.9), update(1, 30, [0.0, 1.0], success=0.3)]
-    average, seen = centre(success_exponent=2.0).aggregate(ZERO, updates)
+    average, seen = Server(success_exponent=2.0).aggregate(ZERO, updates)
     share = 10 * 0.81 / (10 * 0.81 + 30 * 0.09)
     torch.testing.assert_close(average["w"], torch.tensor([share, 1 - share]))
     assert seen[0].share == pytest.approx(share)
@@ -52,10 +81,10 @@ def test_weight_is_examples_times_success_probability_to_a_power():
 
 def test_machine_that_never_succeeds_counts_for_nothing():
     updates = [update(0, 10, [1.0, 0.0], success=0.5), update(1, 10, [math.nan, 1.0], success=0.0)]
-    average, seen = centre(success_exponent=1.0).aggregate(ZERO, updates)
+    average, seen = Server(success_exponent=1.0).aggregate(ZERO, updates)
     assert average["w"].tolist() == [1.0, 0.0]
     assert seen[1].share == 0.0
-    assert centre(success_exponent=1.0).aggregate(ZERO, updates[1:])[0] is None
+    assert Server(success_exponent=1.0).aggregate(ZERO, updates[1:])[0] is ZERO
 
 
 angle = st.floats(-10, 10, allow_nan=False)
@@ -66,12 +95,14 @@ def test_circular_mean_has_the_direction_of_the_formula(angles, reference, turn)
     state = {"w": torch.zeros(1), "angles": torch.tensor([reference], dtype=torch.float64)}
     weights = range(1, len(angles) + 1)
     updates = [
-        ClientUpdate(c, "", "", n, 1.0, 0.0, Usage(), "ok", {"w": torch.zeros(1), "angles": torch.tensor([a]).double()})
+        ClientUpdate(
+            c, "", "", n, 1.0, 0.0, Usage(), Status.OK, "", {"w": torch.zeros(1), "angles": torch.tensor([a]).double()}
+        )
         for c, (n, a) in enumerate(zip(weights, angles))
     ]
     sines = sum(n * math.sin(a) for n, a in zip(weights, angles))
     cosines = sum(n * math.cos(a) for n, a in zip(weights, angles))
-    average, _ = centre(angles="circular").aggregate(state, updates)
+    average, _ = Server(angles="circular").aggregate(state, updates)
     found = average["angles"].item()
     assert abs(found - reference) <= math.pi + 1e-6
     if math.hypot(sines, cosines) > 1e-3:
@@ -82,15 +113,15 @@ def test_circular_mean_has_the_direction_of_the_formula(angles, reference, turn)
 def test_circular_mean_leaves_other_tensors_to_fedavg_and_knows_no_seam():
     updates = [update(0, 1, [1.0, 0.0], math.pi - 0.1), update(1, 1, [0.0, 1.0], -math.pi + 0.1)]
     state = ZERO | {"angles": torch.tensor([3.0])}
-    average, _ = centre(angles="circular").aggregate(state, updates)
+    average, _ = Server(angles="circular").aggregate(state, updates)
     torch.testing.assert_close(average["angles"], torch.tensor([math.pi]))
     torch.testing.assert_close(average["w"], torch.tensor([0.5, 0.5]))
     opposite = [update(0, 1, [0.0, 0.0], 0.0), update(1, 1, [0.0, 0.0], 2 * math.pi)]
-    torch.testing.assert_close(centre(angles="circular").aggregate(ZERO, opposite)[0]["angles"], torch.zeros(1))
+    torch.testing.assert_close(Server(angles="circular").aggregate(ZERO, opposite)[0]["angles"], torch.zeros(1))
 
 
 def test_fedavgm_by_hand():
-    of = centre(server_optimizer={"method": "fedavgm", "momentum": 0.5, "learning_rate": 2.0})
+    of = Server(server_optimizer={"method": "fedavgm", "momentum": 0.5, "learning_rate": 2.0})
     first, _ = of.aggregate(ZERO, [update(0, 1, [1.0, -1.0])])
     torch.testing.assert_close(first["w"], torch.tensor([2.0, -2.0]))
     second, _ = of.aggregate(first, [update(0, 1, [1.0, -1.0])])  # v = −1 + 0.5 · 1
@@ -98,7 +129,7 @@ def test_fedavgm_by_hand():
 
 
 def test_fedadam_by_hand():
-    of = centre(server_optimizer={"method": "fedadam", "learning_rate": 0.1, "beta_1": 0.9, "beta_2": 0.99, "tau": 0.5})
+    of = Server(server_optimizer={"method": "fedadam", "learning_rate": 0.1, "beta_1": 0.9, "beta_2": 0.99, "tau": 0.5})
     new, _ = of.aggregate(ZERO, [update(0, 1, [1.0, -2.0])])
     for value, change in zip(new["w"].tolist(), (1.0, -2.0)):
         second = 0.99 * 0.25 + 0.01 * change**2
@@ -106,7 +137,7 @@ def test_fedadam_by_hand():
 
 
 @pytest.mark.parametrize("method", ["fedavgm", "fedadam"])
-def test_centres_optimiser_goes_on_after_an_interruption(tiny, tmp_path, method):
+def test_servers_optimiser_continues_after_an_interruption(tiny, tmp_path, method):
     experiment = tiny(aggregation__server_optimizer={"method": method}, federation__rounds=4)
     whole = run_federation(experiment)
     with pytest.raises(Interrupt):

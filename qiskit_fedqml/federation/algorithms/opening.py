@@ -1,0 +1,19 @@
+"""The algorithm that a configuration names."""
+
+from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting
+from qiskit_fedqml.federation.algorithms.synchronous import Synchronous
+from qiskit_fedqml.federation.extensions import make_part
+
+
+def open_algorithm(setting: Setting) -> Algorithm:
+    """Return the algorithm of a configuration.
+
+    Raises:
+        ConfigurationError: One of the user's own cannot be found or made.
+    """
+    named = setting.config.algorithm
+    if isinstance(named, PythonReference):
+        made: Algorithm = make_part(named, "federation.algorithm", setting)
+        return made
+    return Synchronous(setting)

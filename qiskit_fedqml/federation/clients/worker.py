@@ -1,0 +1,52 @@
+"""Where clients train: one model in memory, and the circuit compiled for each backend that was used."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from qiskit_fedqml.backends.base import Backend
+from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.data.examples import ClientData
+from qiskit_fedqml.federation.steps.step import ClientStep
+from qiskit_fedqml.model.building import Blueprint
+from qiskit_fedqml.model.classifier import HybridClassifier
+from qiskit_fedqml.model.layer import QuantumLayer
+
+
+@dataclass
+class Worker:
+    """Trains clients one after another; a client's own state comes with its task, so any worker can train any client.
+
+    Args:
+        blueprint: What the model is built from.
+        backends: The backends by name.
+        data: How clients open their examples.
+        config: The `federation` section.
+        step: How a batch changes the model.
+        seed: The run's seed.
+    """
+
+    blueprint: Blueprint
+    backends: Mapping[str, Backend]
+    data: ClientData
+    config: FederationConfig
+    step: ClientStep
+    seed: int
+    _model: HybridClassifier | None = field(default=None, init=False)
+    _layers: dict[str, QuantumLayer] = field(default_factory=dict, init=False)
+
+    def model_on(self, backend: str) -> HybridClassifier:
+        """Return the worker's model with its circuit evaluated by a backend; its weights are whatever they were.
+
+        Raises:
+            BackendError: The backend cannot be opened, or the circuit does not fit it.
+        """
+        layer = None
+        if self.blueprint.has_circuit:
+            if backend not in self._layers:
+                self._layers[backend] = self.blueprint.layer_on(self.backends[backend])
+            layer = self._layers[backend]
+        if self._model is None:
+            self._model = self.blueprint.build(layer)
+        elif layer is not None:
+            self._model.use_quantum_layer(layer)
+        return self._model

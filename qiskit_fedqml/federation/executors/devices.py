@@ -1,0 +1,123 @@
+"""A thread for each device, and the simulators beside them.
+
+Clients on devices wait in queues, so devices work at the same time as each other and as the simulators; the clients of
+one device follow each other, and their jobs go in one batch.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from qiskit_fedqml.backends.base import QueuedBackend
+from qiskit_fedqml.errors import FedQMLError
+from qiskit_fedqml.federation.clients.client import train_client
+from qiskit_fedqml.federation.clients.worker import Worker
+from qiskit_fedqml.federation.executors.serial import SerialExecutor
+from qiskit_fedqml.federation.interruption import check_interrupted
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
+
+logger = logging.getLogger(__name__)
+
+_GRACE_SECONDS = 5.0
+"""How long devices' threads get to notice that the run stops."""
+_LOOK_SECONDS = 0.2
+"""Longest wait for a thread in one go, so that Ctrl-C arrives."""
+
+Arrivals = queue.SimpleQueue[ClientUpdate | BaseException]
+
+
+@dataclass
+class DeviceExecutor:
+    """Runs the clients of each device in a thread of its own, and those of simulators in the calling thread.
+
+    Args:
+        simulators: Runs the clients of simulators.
+        devices: Names of the backends whose jobs wait in a queue.
+        make_worker: Makes the worker of a device.
+        let_go: Lets all threads stop waiting for jobs; the jobs live on.
+    """
+
+    simulators: SerialExecutor
+    devices: Collection[str]
+    make_worker: Callable[[], Worker]
+    let_go: Callable[[], None]
+    _workers: dict[str, Worker] = field(default_factory=dict, init=False)
+
+    def run(self, tasks: Sequence[ClientTask]) -> Iterator[ClientUpdate]:
+        """Run tasks; give their updates as they finish, and end when all devices have closed their batches."""
+        handed_out = time.perf_counter()
+        arrivals: Arrivals = queue.SimpleQueue()
+        of_devices: dict[str, list[ClientTask]] = {}
+        for task in tasks:
+            if task.backend in self.devices:
+                of_devices.setdefault(task.backend, []).append(task)
+        threads = [
+            threading.Thread(
+                target=_run_on_device, args=(self._worker_for(name), some, arrivals, handed_out), name=name, daemon=True
+            )
+            for name, some in of_devices.items()
+        ]
+        for thread in threads:
+            thread.start()
+        num_awaited = sum(map(len, of_devices.values()))
+        try:
+            for update in self.simulators.run([task for task in tasks if task.backend not in self.devices]):
+                yield update
+                while not arrivals.empty():  # what went wrong on a device must not wait for the simulators
+                    yield _next(arrivals)
+                    num_awaited -= 1
+            for _ in range(num_awaited):
+                yield _next(arrivals)
+            for thread in threads:  # a device's thread still closes its batch and asks what was charged
+                while thread.is_alive():
+                    thread.join(_LOOK_SECONDS)
+                    check_interrupted()
+        except BaseException:
+            self.stop()
+            for thread in threads:
+                thread.join(_GRACE_SECONDS)
+            raise
+
+    def stop(self) -> None:
+        """Let devices' threads stop waiting; their jobs live on."""
+        self.let_go()
+
+    def _worker_for(self, device: str) -> Worker:
+        if device not in self._workers:
+            self._workers[device] = self.make_worker()
+        return self._workers[device]
+
+
+def _run_on_device(worker: Worker, tasks: Sequence[ClientTask], arrivals: Arrivals, handed_out: float) -> None:
+    try:
+        backend = worker.backends[tasks[0].backend]
+        assert isinstance(backend, QueuedBackend)
+        failed = []
+        with backend.together():
+            for task in tasks:
+                waited = time.perf_counter() - handed_out
+                update = replace(train_client(worker, task), waited_seconds=waited)
+                failed += [update.client_id] if update.status is Status.FAILED else []
+                arrivals.put(update)
+        try:
+            backend.close_round(tasks[0].server_step, failed)
+        except FedQMLError as error:  # nothing is lost by it, so the run continues
+            logger.warning("Backend %r: the round could not be tidied up: %s", backend.name, error)
+    except BaseException as error:
+        arrivals.put(error)
+
+
+def _next(arrivals: Arrivals) -> ClientUpdate:
+    """Wait for an update."""
+    while True:
+        check_interrupted()
+        try:
+            item = arrivals.get(timeout=_LOOK_SECONDS)
+        except queue.Empty:
+            continue
+        if isinstance(item, BaseException):
+            raise item
+        return item

@@ -1,0 +1,118 @@
+"""Tests of the aggregate, with a model that no client trains in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from qiskit_fedqml.backends.base import Backend
+from qiskit_fedqml.backends.job import JobKey, Usage
+from qiskit_fedqml.data.examples import ExampleSource
+from qiskit_fedqml.errors import BackendError, JobError, TrainingError
+from qiskit_fedqml.federation.messages import State
+from qiskit_fedqml.model.building import Blueprint
+from qiskit_fedqml.model.classifier import HybridClassifier
+from qiskit_fedqml.model.layer import QuantumLayer
+from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
+from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
+from qiskit_fedqml.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test of the aggregate.
+
+    Args:
+        loss: Mean cross-entropy.
+        accuracy: From 0 to 1.
+        usage: What it asked of the backend.
+        backend: The backend's name; empty without a circuit.
+        calibration: Of a device: name, date, and the figures of the qubits used; None without one.
+    """
+
+    loss: float
+    accuracy: float
+    usage: Usage
+    backend: str
+    calibration: dict[str, Any] | None
+
+
+@dataclass
+class Evaluator:
+    """Tests the aggregate on the server's backend, and on others.
+
+    Args:
+        seed: The run's seed, from which the shots of each test derive.
+        blueprint: What the model is built from.
+        server: The server's backend, which is exact if it is a simulator.
+        backends: Further backends by name.
+        test: The test data.
+        validation: The tuning set; may be empty.
+    """
+
+    seed: int
+    blueprint: Blueprint
+    server: Backend
+    backends: Mapping[str, Backend]
+    test: ExampleSource
+    validation: ExampleSource
+    model: HybridClassifier = field(init=False)
+    _layers: dict[str | None, QuantumLayer] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        if self.blueprint.has_circuit:
+            self._layers[None] = self.blueprint.layer_on(self.server)
+        self.model = self.blueprint.build(self._layers.get(None), initial_head=True)
+
+    def test_model(self, model: State, server_step: int, backend: str | None = None) -> Test:
+        """Test a global model on the test data, on a backend or on the server's.
+
+        Raises:
+            BackendError: The backend cannot be opened, or failed.
+            TrainingError: Logits or loss are not finite.
+        """
+        return self._test(model, server_step, backend or "the server", backend, self.test)
+
+    def validate_model(self, model: State, server_step: int) -> Test:
+        """Test a global model on the tuning set, on the server's backend.
+
+        Raises:
+            BackendError: As :meth:`test_model`.
+            TrainingError: As :meth:`test_model`.
+        """
+        return self._test(model, server_step, "the server, validation", None, self.validation)
+
+    def _test(self, model: State, server_step: int, place: str, backend: str | None, examples: ExampleSource) -> Test:
+        try:
+            network, before = self._use(backend), Usage()
+            self.model.adopt_trainable_state(model)
+            if network:
+                before = network.usage.copy()
+                seed = derive_seed(self.seed, f"shots of the test on {place}", server_step)
+                network.reseed(seed, JobKey(server_step, None, 0, f"test on {place}"))
+                network.refresh()
+            logits = predict(self.model, examples)
+        except TrainingError as error:
+            raise TrainingError(f"Round {server_step}: the aggregate cannot be tested: {error}") from error
+        except BackendError as error:
+            if isinstance(error, JobError):
+                raise
+            where = backend or "the server"
+            raise BackendError(f"Round {server_step}: the aggregate cannot be tested on {where}: {error}") from error
+        loss, accuracy = loss_and_accuracy(logits, examples.labels)
+        if not np.isfinite(loss):
+            raise TrainingError(
+                f"Round {server_step}: the aggregate's loss is not finite; a lower learning rate may help."
+            )
+        if network is None:
+            return Test(loss, accuracy, Usage(), "", None)
+        return Test(loss, accuracy, network.usage - before, network.backend.name, network.calibration())
+
+    def _use(self, backend: str | None) -> BroadcastEstimatorQNN | None:
+        """Let a backend evaluate the circuit; return its network, or None without a circuit."""
+        if self.blueprint.has_circuit:
+            if backend not in self._layers:
+                self._layers[backend] = self.blueprint.layer_on(self.backends[str(backend)])
+            self.model.quantum = self._layers[backend]
+        return self.model.network

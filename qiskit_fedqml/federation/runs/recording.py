@@ -1,0 +1,108 @@
+"""A round's record, made of what its clients returned and of the tests of its aggregate."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from qiskit_fedqml.backends.job import JobReceipt
+from qiskit_fedqml.federation.messages import ClientUpdate, State, Status
+from qiskit_fedqml.federation.runs.evaluator import Evaluator, Test
+from qiskit_fedqml.federation.server_state import ServerState
+from qiskit_fedqml.results.provenance import peak_memory_bytes
+from qiskit_fedqml.results.records import ClientRecord, RoundRecord
+
+
+def record_step(
+    server: ServerState,
+    clients: Sequence[ClientUpdate],
+    evaluator: Evaluator,
+    backends: Sequence[str],
+    local_epochs: int,
+    started: float,
+) -> RoundRecord:
+    """Test the model after a server step, and make the step's record.
+
+    Args:
+        server: The state after the step.
+        clients: What the clients returned, with their shares.
+        evaluator: Tests the model.
+        backends: Further backends on which it is tested.
+        local_epochs: How often clients used their examples.
+        started: When the step started, on the clock of ``time.perf_counter``.
+
+    Raises:
+        BackendError: A backend failed.
+        TrainingError: The model's loss is not finite.
+    """
+    evaluation_started = time.perf_counter()
+    test = evaluator.test_model(server.model, server.step)
+    others = {name: evaluator.test_model(server.model, server.step, name) for name in backends}
+    tuning = evaluator.validate_model(server.model, server.step) if len(evaluator.validation) else None
+    tests = [test, *others.values(), *([tuning] if tuning else [])]
+    losses = [c.train_loss for c in clients if c.status is Status.OK and c.train_loss is not None]
+    trained = [c for c in clients if c.status in (Status.OK, Status.REFUSED)]
+    server_receipts = [receipt for t in tests for receipt in t.usage.receipts]
+    receipts = [*server_receipts, *(receipt for c in clients for receipt in c.usage.receipts)]
+    num_bytes = _num_bytes(server.model)
+    ended = time.perf_counter()
+    return RoundRecord(
+        round=server.step,
+        train_loss=float(np.mean(losses)) if losses else None,
+        test_loss=test.loss,
+        test_accuracy=test.accuracy,
+        validation_loss=tuning.loss if tuning else None,
+        validation_accuracy=tuning.accuracy if tuning else None,
+        evaluations=_columns(others),
+        examples=sum(c.num_examples for c in trained) * local_epochs,
+        circuits=sum(c.usage.circuits for c in clients),
+        executions=sum(c.usage.executions for c in clients),
+        bytes_up=num_bytes * len(trained),
+        bytes_down=num_bytes * len(clients),
+        seconds=ended - started,
+        evaluation_seconds=ended - evaluation_started,
+        peak_memory_bytes=peak_memory_bytes(),
+        clients=tuple(_client_record(c) for c in clients),
+        server_jobs=tuple(receipt.job_id for receipt in server_receipts),
+        planned_seconds=sum(receipt.planned_seconds for receipt in receipts),
+        qpu_seconds=_charged(receipts),
+        devices={
+            **{t.backend: t.calibration for t in tests if t.calibration},
+            **{c.backend: c.calibration for c in clients if c.calibration},
+        },
+    )
+
+
+def _num_bytes(model: State) -> int:
+    return sum(tensor.nbytes for tensor in model.values())
+
+
+def _columns(tests: Mapping[str, Test]) -> dict[str, dict[str, float]]:
+    return {name: {"test_loss": t.loss, "test_accuracy": t.accuracy} for name, t in tests.items()}
+
+
+def _client_record(client: ClientUpdate) -> ClientRecord:
+    receipts = client.usage.receipts
+    return ClientRecord(
+        id=client.client_id,
+        backend=client.backend,
+        simulator=client.simulator,
+        examples=client.num_examples,
+        train_loss=client.train_loss,
+        seconds=client.seconds,
+        status=client.status,
+        reason=client.reason,
+        accuracy=client.accuracy,
+        started_seconds=client.waited_seconds,
+        share=client.share,
+        success_probability=client.success_probability,
+        jobs=tuple(receipt.job_id for receipt in receipts),
+        planned_seconds=sum(receipt.planned_seconds for receipt in receipts),
+        qpu_seconds=_charged(receipts),
+    )
+
+
+def _charged(receipts: Sequence[JobReceipt]) -> float | None:
+    """Return the QPU seconds charged for jobs; None without a job, or where one's charge is not known yet."""
+    charges = [receipt.reported_seconds for receipt in receipts if receipt.reported_seconds is not None]
+    return sum(charges) if charges and len(charges) == len(receipts) else None

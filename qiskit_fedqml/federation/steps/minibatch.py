@@ -1,0 +1,27 @@
+"""Plain minibatches: the mean cross-entropy's gradient, as in federated averaging (arXiv:1602.05629, Algorithm 1)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from qiskit_fedqml.federation.messages import State
+
+
+class Minibatch:
+    """Each local epoch goes once through the client's examples in a new order; the last batch may be smaller."""
+
+    def batches(self, num_examples: int, batch_size: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
+        """Return the batches of one local epoch."""
+        order = rng.permutation(num_examples)
+        for start in range(0, num_examples, batch_size):
+            yield order[start : start + batch_size]
+
+    def add_gradients(self, model: nn.Module, start: State, features: torch.Tensor, labels: torch.Tensor) -> float:
+        """Leave the gradients of the batch's mean cross-entropy; return that."""
+        loss = cross_entropy(model(features), labels)
+        loss.backward()
+        return float(loss.detach())

@@ -1,0 +1,43 @@
+"""What a client step is."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from qiskit_fedqml.federation.messages import State
+
+
+class ClientStep(Protocol):
+    """How one batch of a client changes the model: which examples it holds, and the gradients that it gives.
+
+    The client's optimiser then takes the step. Steps compose by wrapping, as
+    :class:`~qiskit_fedqml.federation.steps.fedprox.FedProx` wraps another one.
+    """
+
+    def batches(self, num_examples: int, batch_size: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
+        """Return the batches of one local epoch, each as positions among the client's examples.
+
+        Args:
+            num_examples: Examples that the client holds.
+            batch_size: The configured size, from 1.
+            rng: Draws the order; its seed is the client's, in this round and local epoch.
+        """
+        ...
+
+    def add_gradients(self, model: nn.Module, start: State, features: torch.Tensor, labels: torch.Tensor) -> float:
+        """Leave the step's gradients in the ``grad`` of the model's parameters, which are empty before.
+
+        Args:
+            model: The model in training mode; it gives logits of shape (batch, classes).
+            start: The global model from which the client started, by parameter name.
+            features: float32 of shape (batch, features).
+            labels: Class indices, shape (batch,).
+
+        Returns:
+            The mean loss over the batch, without regularisation.
+        """
+        ...

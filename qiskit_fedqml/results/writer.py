@@ -1,0 +1,234 @@
+"""The one process that works on a result folder: it claims it, and writes it so that a kill loses at most a round."""
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.federation.messages import States
+from qiskit_fedqml.files import save_tensors, write_text
+from qiskit_fedqml.results.checkpoint import Checkpoint, Header
+from qiskit_fedqml.results.folder import RunFolder, reason_of
+from qiskit_fedqml.results.lock import LOCK, FolderLock
+from qiskit_fedqml.results.manifest import MANIFEST, Manifest, digest_of_file
+from qiskit_fedqml.results.record_log import Proof, RecordLog
+from qiskit_fedqml.results.records import RoundRecord
+
+_FILES = (
+    *("config.yaml", "run.json", "rounds.jsonl", "checkpoint.safetensors", "model.safetensors", MANIFEST),
+    *("journal.sqlite", "journal.sqlite-journal", "mlflow.json"),
+)
+_FOLDERS = ("calibrations", "evaluations", "tensorboard")
+
+
+class RunWriter:
+    """Writes a result folder.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self._lock = FolderLock(folder.path)
+        self._log = RecordLog(folder.path / "rounds.jsonl")
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+        self._made: list[Path] = []
+
+    @property
+    def path(self) -> Path:
+        """The folder's path."""
+        return self.folder.path
+
+    def claim(self, *, overwrite: bool) -> None:
+        """Make the folder if need be, keep other processes from it, and check that a run may be written here.
+
+        Args:
+            overwrite: Whether an earlier run here may be replaced.
+
+        Raises:
+            ResultError: It cannot be made or is in use, or :meth:`RunFolder.check_free` refuses it.
+        """
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            raise ResultError(f"{self.path} cannot be written: {reason_of(error)}.") from error
+        self.lock()
+        self.folder.check_free(overwrite=overwrite)
+
+    def lock(self) -> None:
+        """Keep other processes from working on the folder, if it exists.
+
+        Raises:
+            ResultError: Another process works on it.
+        """
+        self._lock.acquire()
+
+    def release(self) -> None:
+        """Let other processes work on the folder, once nothing is being written; one that stayed empty is removed."""
+        if self._writing is not None:
+            with suppress(ResultError):  # told already, or by what is being raised now
+                self.wait()
+        if self._made and self.folder.is_empty:
+            (self.path / LOCK).unlink(missing_ok=True)
+            self._lock.release()
+            for folder in self._made:
+                with suppress(OSError):  # somebody else has put something there
+                    folder.rmdir()
+        self._lock.release()
+
+    def create(self, experiment: Experiment, run: dict[str, Any]) -> dict[str, Any]:
+        """Remove the files of an earlier run, and write configuration and description.
+
+        Returns:
+            The description as it is stored, with the run's id.
+
+        Raises:
+            ResultError: The folder cannot be written.
+        """
+        calibrations: dict[str, bytes] = {}  # read before anything is removed: they may lie in this very folder
+
+        def keep(name: str, path: str) -> str:
+            try:
+                calibrations[f"calibrations/{name}.json"] = Path(path).read_bytes()
+            except (OSError, ValueError) as error:
+                raise ResultError(f"The calibration of backend {name!r} cannot be read: {reason_of(error)}.") from error
+            return f"calibrations/{name}.json"
+
+        relative = experiment.with_calibrations(keep)
+        described = {"run_id": uuid.uuid4().hex, **run}
+
+        def write() -> None:
+            for name in _FILES:
+                (self.path / name).unlink(missing_ok=True)
+                (self.path / f"{name}.part").unlink(missing_ok=True)
+            for name in _FOLDERS:
+                shutil.rmtree(self.path / name, ignore_errors=True)
+            for name, content in calibrations.items():
+                (self.path / name).parent.mkdir(exist_ok=True)
+                (self.path / name).write_bytes(content)
+            write_text(self.path / "run.json", json.dumps(described, indent=2) + "\n")
+            files = {name: digest_of_file(self.path / name) for name in (*calibrations, "run.json")}
+            Manifest(described["run_id"], relative.resolved(), files).save(self.path)
+            self._write_configuration(relative)
+            (self.path / "rounds.jsonl").touch()
+
+        self._write(write)
+        return described
+
+    def replace_experiment(self, experiment: Experiment, command: str) -> None:
+        """Write another configuration in place of the run's, and write down what changed it.
+
+        Args:
+            experiment: The other one; calibrations stay where they are.
+            command: What changes it.
+
+        Raises:
+            ResultError: It cannot be written, or nothing proves the run.
+        """
+        relative = experiment.with_calibrations(lambda name, _: f"calibrations/{name}.json")
+        manifest = self.folder.proven_manifest()
+        self._write(lambda: manifest.changed(relative.resolved(), command).save(self.path))
+        self._write_configuration(relative)
+
+    def append(self, record: RoundRecord) -> None:
+        """Write a round's line.
+
+        Raises:
+            ResultError: It cannot be written.
+        """
+        self._log.append(record)
+
+    def continue_after(self, proof: Proof) -> None:
+        """Drop the records after the last checkpoint: their rounds are run again.
+
+        Raises:
+            ResultError: They cannot be written.
+        """
+        self._log.continue_after(proof)
+
+    def rewrite_records(self, records: tuple[RoundRecord, ...]) -> None:
+        """Write records in place of the old ones, such as with QPU seconds that were charged later.
+
+        Raises:
+            ResultError: They cannot be written.
+        """
+        manifest = self.folder.proven_manifest()
+        self._log.rewrite(records, lambda p: self._write(lambda: replace(manifest, rewritten=p).save(self.path)))
+        self._write(lambda: replace(manifest, records=self._log.proof).save(self.path))
+
+    def save_checkpoint(self, values: dict[str, Any], states: States) -> None:
+        """Write a checkpoint, whole or not at all, while the next round runs.
+
+        Args:
+            values: Plain values of the state.
+            states: Its tensors, which do not change any more.
+
+        Raises:
+            ResultError: The checkpoint before this one cannot be written.
+        """
+        header = Header(self.folder.proven_manifest().run_id, values, self._log.proof)
+        self.wait()
+        self._writing = self._pool.submit(Checkpoint(header, states).save, self.folder.checkpoint)
+
+    def wait(self) -> None:
+        """Wait until the checkpoint is on disk.
+
+        Raises:
+            ResultError: It cannot be written.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def finish(self, model_state: dict[str, torch.Tensor], *, keep_checkpoint: bool) -> None:
+        """Write the final model, and the digests by which the finished run proves whole.
+
+        Args:
+            model_state: The model's tensors.
+            keep_checkpoint: Whether the checkpoint holds more than the model, so that it stays for
+                ``fedqml extend``.
+
+        Raises:
+            ResultError: Something cannot be written.
+        """
+        self.wait()
+        save_tensors(self.path / "model.safetensors", model_state, {})
+        manifest = self.folder.proven_manifest()
+        files = manifest.files | {"model.safetensors": digest_of_file(self.path / "model.safetensors")}
+        self._write(lambda: replace(manifest, files=files, records=self._log.proof).save(self.path))
+        if not keep_checkpoint:
+            self._write(lambda: self.folder.checkpoint.unlink(missing_ok=True))
+
+    def reopen(self) -> None:
+        """Let a finished run, whose checkpoint is there, have more rounds.
+
+        Raises:
+            ResultError: It cannot be written.
+        """
+        manifest = self.folder.proven_manifest()
+        files = {name: digest for name, digest in manifest.files.items() if name != "model.safetensors"}
+        self._write(lambda: replace(manifest, files=files, records=None).save(self.path))
+        self._write(lambda: (self.path / "model.safetensors").unlink(missing_ok=True))
+
+    def _write_configuration(self, experiment: Experiment) -> None:
+        text = yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True)
+        self._write(lambda: write_text(self.path / "config.yaml", text))
+
+    def _write(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except OSError as error:
+            raise ResultError(f"{self.path} cannot be written: {reason_of(error)}.") from error

@@ -1,0 +1,53 @@
+"""Parts of a user's own: a rule, a client step and an algorithm, as configurations name them."""
+
+import torch
+
+from qiskit_fedqml.federation.algorithms.synchronous import Synchronous
+from qiskit_fedqml.federation.steps.minibatch import Minibatch
+
+
+class Median:
+    """The coordinates' median, times a factor."""
+
+    takes_weights = False
+
+    def __init__(self, factor=1.0):
+        self.factor = factor
+
+    def start(self, model):
+        self.states = []
+
+    def add(self, update, weight):
+        self.states.append(update.state)
+
+    def finish(self):
+        return {
+            name: self.factor * torch.stack([state[name] for state in self.states]).median(dim=0).values
+            for name in self.states[0]
+        }
+
+
+class Clipped(Minibatch):
+    """Gradients of a bounded length."""
+
+    def __init__(self, length=0.1):
+        self.length = length
+
+    def add_gradients(self, model, start, features, labels):
+        loss = super().add_gradients(model, start, features, labels)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), self.length)
+        return loss
+
+
+class InTurn(Synchronous):
+    """Clients train in turn, from a first one on."""
+
+    def __init__(self, setting, first=0):
+        super().__init__(setting)
+        object.__setattr__(self, "first", first)
+
+    def next_tasks(self, server):
+        config = self.setting.config
+        start = self.first + server.step * config.clients_per_round
+        clients = sorted((start + k) % config.clients for k in range(config.clients_per_round))
+        return [self.setting.task(server, client) for client in clients]
