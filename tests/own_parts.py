@@ -1,5 +1,7 @@
 """Parts of a user's own: a rule, a client step and an algorithm, as configurations name them."""
 
+from dataclasses import dataclass
+
 import torch
 
 from qiskit_fedqml.federation.algorithms.synchronous import Synchronous
@@ -27,6 +29,13 @@ class Median:
         }
 
 
+class Half(Median):
+    """Half the median."""
+
+    def __init__(self):
+        super().__init__(0.5)
+
+
 class Clipped(Minibatch):
     """Gradients of a bounded length."""
 
@@ -39,12 +48,11 @@ class Clipped(Minibatch):
         return loss
 
 
+@dataclass(frozen=True)
 class InTurn(Synchronous):
     """Clients train in turn, from a first one on."""
 
-    def __init__(self, setting, first=0):
-        super().__init__(setting)
-        object.__setattr__(self, "first", first)
+    first: int = 0
 
     def next_tasks(self, server):
         config = self.setting.config

@@ -131,6 +131,21 @@ PERTURBED = {
         2.0,
     ),
     "aggregation.angles": ({"federation.learning_rate": 1.0}, "circular"),
+    "aggregation.rule.python": ({"aggregation.rule": {"python": "tests.own_parts:Median"}}, "tests.own_parts:Half"),
+    "aggregation.rule.arguments": ({"aggregation.rule": {"python": "tests.own_parts:Median"}}, {"factor": 0.5}),
+    "federation.client_step.python": (
+        {"federation.client_step": {"python": "tests.own_parts:Clipped"}},
+        "qiskit_fedqml.federation.steps.minibatch:Minibatch",
+    ),
+    "federation.client_step.arguments": (
+        {"federation.client_step": {"python": "tests.own_parts:Clipped"}},
+        {"length": 1e-6},
+    ),
+    "federation.algorithm.python": (
+        {"federation.algorithm": {"python": "tests.own_parts:InTurn"}},
+        "qiskit_fedqml.federation.algorithms.synchronous:Synchronous",
+    ),
+    "federation.algorithm.arguments": ({"federation.algorithm": {"python": "tests.own_parts:InTurn"}}, {"first": 1}),
     "aggregation.server_optimizer.method": (FEDAVGM, "fedadam"),
     "aggregation.server_optimizer.momentum": (FEDAVGM, 0.5),
     "aggregation.server_optimizer.learning_rate": (FEDAVGM, 0.5),
@@ -188,7 +203,7 @@ PERTURBED = {
 }
 
 OF_THE_EXECUTOR = {f"{IDEAL}.{key}" for key in ("primitive", "resilience_level", "options")}
-# What only a service or a plan shows: held by tests/backends/ and tests/test_plan.py.
+# What only a service or a plan shows: held by tests/backends/ and tests/planning/.
 OF_A_SERVICE = {
     f"{IDEAL}.{key}"
     for key in (
@@ -196,7 +211,7 @@ OF_A_SERVICE = {
         *("waiting.poll_seconds", "waiting.request_seconds", "waiting.outage_seconds", "waiting.queue_seconds"),
     )
 }
-# What changes where a run is shown, and never its result: held by tests/test_tracking.py.
+# What changes where a run is shown, and never its result: held by tests/tracking/.
 OF_A_TRACKER = {f"tracking.{key}" for key in ("tensorboard", "mlflow.uri", "mlflow.experiment")}
 
 

@@ -1,0 +1,143 @@
+"""Two processes, one folder: the second is refused and destroys nothing; Ctrl-C comes through and leaves no lock."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from qiskit_fedqml import RunResult, resume_federation, run_federation
+from qiskit_fedqml.errors import ConfigurationError, ResultError
+from qiskit_fedqml.federation.interruption import check_interrupted, interruptible
+from qiskit_fedqml.results.folder import RunFolder
+from qiskit_fedqml.results.writer import RunWriter
+from tests.federation.test_federation import same
+from tests.stopping import Interrupt, StopAfter
+
+
+class Meanwhile(StopAfter):
+    """Does something in the middle of a round."""
+
+    def __init__(self, action):
+        super().__init__(0, 1)
+        self.action = action
+
+    def client_finished(self, client):
+        self.action()
+
+
+def test_folder_is_locked_before_anything_else_happens(tiny, tmp_path):
+    out = tmp_path / "new" / "run"
+    first = RunWriter(RunFolder(out))
+    first.claim(overwrite=False)
+    for work in (lambda: run_federation(tiny(), out), lambda: run_federation(tiny(), out, overwrite=True)):
+        with pytest.raises(ResultError, match="another process works on it"):
+            work()
+    first.release()
+    assert not (tmp_path / "new").exists()  # nothing was written, so nothing is left
+    assert run_federation(tiny(), out).is_complete
+
+
+def test_run_that_comes_second_destroys_nothing(tiny, tmp_path):
+    refused = []
+
+    def run_too():
+        with pytest.raises(ResultError, match="another process works on it") as error:
+            run_federation(tiny(seed=99), tmp_path / "run", overwrite=True)
+        refused.append(error)
+
+    result = run_federation(tiny(), tmp_path / "run", observer=Meanwhile(run_too))
+    assert refused
+    same(result, RunResult.load(tmp_path / "run"))
+    with pytest.raises(ResultError, match="exists already"):
+        run_federation(tiny(seed=99), tmp_path / "run")
+
+
+def test_run_that_cannot_begin_leaves_no_folder(tiny, tmp_path):
+    with pytest.raises(ConfigurationError):
+        run_federation(tiny(data__classes=[0, 1, 2]), tmp_path / "a" / "run")
+    assert not (tmp_path / "a").exists()
+
+
+def test_lock_is_held_until_the_checkpoint_is_written(tiny, tmp_path, monkeypatch):
+    from qiskit_fedqml.results.checkpoint import Checkpoint
+
+    original, seen = Checkpoint.save, []
+
+    def slowly(self, path):
+        time.sleep(0.3)
+        with pytest.raises(ResultError, match="another process works on it"):
+            RunWriter(RunFolder(tmp_path / "run")).lock()
+        original(self, path)
+        seen.append(path)
+
+    monkeypatch.setattr(Checkpoint, "save", slowly)
+    with pytest.raises(Interrupt):
+        run_federation(tiny(federation__rounds=3), tmp_path / "run", observer=StopAfter(1, -1))
+    assert seen
+    assert len(RunResult.load(tmp_path / "run").rounds) == 1
+    monkeypatch.undo()
+    same(resume_federation(tmp_path / "run"), run_federation(tiny(federation__rounds=3)))
+
+
+def test_interruption_that_python_drops_comes_through(tiny):
+    """Ctrl-C in a weak reference's callback is printed and forgotten by Python; the run still stops."""
+    import weakref
+
+    class Thing:
+        pass
+
+    def press():
+        thing = Thing()
+        weakref.finalize(thing, lambda: None)
+        reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT) or time.sleep(0.01))
+        del thing
+        assert reference() is None
+
+    with pytest.warns(pytest.PytestUnraisableExceptionWarning) if False else pytest.raises(KeyboardInterrupt):
+        run_federation(tiny(federation__rounds=50), observer=Meanwhile(press))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_handlers_of_others_are_left_alone():
+    def mine(*_):
+        pass
+
+    before = signal.signal(signal.SIGINT, mine)
+    try:
+        with interruptible():
+            assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)
+    thread = threading.Thread(target=lambda: interruptible().__enter__())
+    thread.start()
+    thread.join()
+    check_interrupted()
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_on_one_new_folder(tmp_path):
+    """As two shells would: one of them runs, the other one is told."""
+    command = [
+        sys.executable,
+        "-m",
+        "qiskit_fedqml.cli",
+        "run",
+        "experiments/digits.yaml",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    command = [*command, "--set", "federation.rounds=2"]
+    command[1:3] = ["-c", "from qiskit_fedqml.cli import main; main()"]
+    processes = [
+        subprocess.Popen([*command, "--set", f"seed={seed}"], stderr=subprocess.PIPE, text=True) for seed in (1, 2)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    codes = [process.returncode for process in processes]
+    assert sorted(codes) == [0, 2], errors
+    loser = codes.index(2)
+    assert "another process works on it" in errors[loser] or "exists already" in errors[loser]
+    assert RunResult.load(tmp_path / "run").experiment.seed == 2 - loser
