@@ -14,6 +14,7 @@ from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.federation.interruption import check_interrupted, interruptible
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.writer import RunWriter
+from tests.conftest import ROOT
 from tests.federation.test_federation import same
 from tests.stopping import Interrupt, StopAfter
 
@@ -83,6 +84,7 @@ def test_lock_is_held_until_the_checkpoint_is_written(tiny, tmp_path, monkeypatc
     same(resume_federation(tmp_path / "run"), run_federation(tiny(federation__rounds=3)))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_interruption_that_python_drops_comes_through(tiny):
     """Ctrl-C in a weak reference's callback is printed and forgotten by Python; the run still stops."""
     import weakref
@@ -97,7 +99,7 @@ def test_interruption_that_python_drops_comes_through(tiny):
         del thing
         assert reference() is None
 
-    with pytest.warns(pytest.PytestUnraisableExceptionWarning) if False else pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):
         run_federation(tiny(federation__rounds=50), observer=Meanwhile(press))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -121,19 +123,16 @@ def test_handlers_of_others_are_left_alone():
 @pytest.mark.slow
 def test_two_runs_at_once_on_one_new_folder(tmp_path):
     """As two shells would: one of them runs, the other one is told."""
-    command = [
-        sys.executable,
-        "-m",
-        "qiskit_fedqml.cli",
-        "run",
-        "experiments/digits.yaml",
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    command = [*command, "--set", "federation.rounds=2"]
-    command[1:3] = ["-c", "from qiskit_fedqml.cli import main; main()"]
+    script = "from qiskit_fedqml.cli import main; main()"
+    arguments = ["run", "experiments/digits.yaml", "--out", str(tmp_path / "run"), "--set", "federation.rounds=2"]
     processes = [
-        subprocess.Popen([*command, "--set", f"seed={seed}"], stderr=subprocess.PIPE, text=True) for seed in (1, 2)
+        subprocess.Popen(
+            [sys.executable, "-c", script, *arguments, "--set", f"seed={seed}"],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        for seed in (1, 2)
     ]
     errors = [process.communicate(timeout=120)[1] for process in processes]
     codes = [process.returncode for process in processes]
