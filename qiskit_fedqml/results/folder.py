@@ -30,11 +30,13 @@ from qiskit_fedqml.results.records import RoundRecord
 
 logger = logging.getLogger(__name__)
 
-_FILES = (
+FILES = (
     *("config.yaml", "run.json", "rounds.jsonl", "checkpoint.safetensors", "model.safetensors", MANIFEST),
     *("journal.sqlite", "journal.sqlite-journal", "mlflow.json"),
 )
-_FOLDERS = ("calibrations", "evaluations", "tensorboard")
+"""Files of a run."""
+FOLDERS = ("calibrations", "evaluations", "tensorboard")
+"""Folders of a run."""
 
 
 class RunFolder:
@@ -49,8 +51,11 @@ class RunFolder:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it is a folder that holds nothing but its lock."""
-        return self.path.is_dir() and all(entry.name.startswith(LOCK) for entry in self.path.iterdir())
+        """Whether it is a folder that holds nothing, or what a run left that was stopped before it had begun."""
+        if not self.path.is_dir() or (self.path / "config.yaml").exists():
+            return False
+        names = {entry.name.removesuffix(".part") for entry in self.path.iterdir()}
+        return all(name in {*FILES, *FOLDERS} or name.startswith(LOCK) for name in names)
 
     def check_free(self, *, overwrite: bool) -> None:
         """Check that a run may be written here.

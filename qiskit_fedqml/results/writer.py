@@ -18,17 +18,11 @@ from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.messages import States
 from qiskit_fedqml.files import save_tensors, write_text
 from qiskit_fedqml.results.checkpoint import Checkpoint, Header
-from qiskit_fedqml.results.folder import RunFolder, reason_of
+from qiskit_fedqml.results.folder import FILES, FOLDERS, RunFolder, reason_of
 from qiskit_fedqml.results.lock import LOCK, FolderLock
-from qiskit_fedqml.results.manifest import MANIFEST, Manifest, digest_of_file
+from qiskit_fedqml.results.manifest import Manifest, digest_of_file
 from qiskit_fedqml.results.record_log import Proof, RecordLog
 from qiskit_fedqml.results.records import RoundRecord
-
-_FILES = (
-    *("config.yaml", "run.json", "rounds.jsonl", "checkpoint.safetensors", "model.safetensors", MANIFEST),
-    *("journal.sqlite", "journal.sqlite-journal", "mlflow.json"),
-)
-_FOLDERS = ("calibrations", "evaluations", "tensorboard")
 
 
 class RunWriter:
@@ -81,7 +75,7 @@ class RunWriter:
         if self._writing is not None:
             with suppress(ResultError):  # told already, or by what is being raised now
                 self.wait()
-        if self._made and self.folder.is_empty:
+        if self._made and self.path.is_dir() and all(e.name.startswith(LOCK) for e in self.path.iterdir()):
             (self.path / LOCK).unlink(missing_ok=True)
             self._lock.release()
             for folder in self._made:
@@ -111,19 +105,19 @@ class RunWriter:
         described = {"run_id": uuid.uuid4().hex, **run}
 
         def write() -> None:
-            for name in _FILES:
+            for name in FILES:
                 (self.path / name).unlink(missing_ok=True)
                 (self.path / f"{name}.part").unlink(missing_ok=True)
-            for name in _FOLDERS:
+            for name in FOLDERS:
                 shutil.rmtree(self.path / name, ignore_errors=True)
             for name, content in calibrations.items():
                 (self.path / name).parent.mkdir(exist_ok=True)
                 (self.path / name).write_bytes(content)
+            (self.path / "rounds.jsonl").touch()
             write_text(self.path / "run.json", json.dumps(described, indent=2) + "\n")
             files = {name: digest_of_file(self.path / name) for name in (*calibrations, "run.json")}
             Manifest(described["run_id"], relative.resolved(), files).save(self.path)
-            self._write_configuration(relative)
-            (self.path / "rounds.jsonl").touch()
+            self._write_configuration(relative)  # the last one: now it is a result folder
 
         self._write(write)
         return described

@@ -63,8 +63,8 @@ def run_trials(
 
 
 def _is_begun(folder: Path) -> bool:
-    """Whether a run has made its folder whole; ``rounds.jsonl`` is the last file that it makes."""
-    return (folder / "rounds.jsonl").exists()
+    """Whether a run has made its folder whole; ``config.yaml`` is the last file that it makes."""
+    return (folder / "config.yaml").exists()
 
 
 def _is_finished(trial: Trial, folder: Path, keep_models: bool) -> bool:

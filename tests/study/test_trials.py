@@ -45,7 +45,7 @@ def test_trial_that_was_begun_goes_on_to_the_same_bits(tiny, tmp_path):
 def test_trial_that_was_stopped_while_it_made_its_folder_is_begun_anew(tiny, tmp_path):
     trial = trials(tiny, seeds=(1,))[0]
     trial.folder(tmp_path).mkdir(parents=True)
-    (trial.folder(tmp_path) / "config.yaml").write_text("seed: [")
+    (trial.folder(tmp_path) / "run.json").write_text("{}")
     assert run_trials([trial], tmp_path).of("Trained")[1].is_complete
 
 
