@@ -9,6 +9,7 @@ import torch
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.records import RoundRecord
 
@@ -45,6 +46,12 @@ class RunResult:
     def is_complete(self) -> bool:
         """Whether all rounds are there."""
         return len(self.rounds) == self.experiment.federation.rounds
+
+    @property
+    def never_trained(self) -> str:
+        """Why no update was ever aggregated, so that the model is as it began; empty where one was."""
+        lost = [c.outcome for r in self.rounds for c in r.clients if c.status in (Status.FAILED, Status.REFUSED)]
+        return lost[-1] if lost and all(record.train_loss is None for record in self.rounds) else ""
 
     @cached_property
     def state(self) -> dict[str, torch.Tensor]:

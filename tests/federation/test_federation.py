@@ -285,8 +285,10 @@ def test_client_whose_backend_fails(tiny, policy):
     assert record.bytes_up == record.bytes_down / 2
 
 
-def test_round_without_any_update_keeps_the_global_model(tiny):
+def test_round_without_any_update_keeps_the_global_model(tiny, caplog):
     result = run_assembled(failing(tiny(federation__on_client_failure="skip"), "ideal"))
+    assert "No update was aggregated in any round" in caplog.text
+    assert "the fridge is warm" in result.never_trained
     assert result.rounds[0].train_loss is None
     assert result.rounds[0].test_loss == result.rounds[1].test_loss
 

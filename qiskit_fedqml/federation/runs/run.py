@@ -277,7 +277,12 @@ class _Run:
         if self.writer:
             self.writer.finish(final_state, keep_checkpoint=bool(server.optimizer or server.clients))
         path = self.writer.path if self.writer else None
-        return RunResult(self.federation.experiment, self.description, tuple(records), path, final_state)
+        result = RunResult(self.federation.experiment, self.description, tuple(records), path, final_state)
+        if reason := result.never_trained:
+            logger.warning(
+                "No update was aggregated in any round, so the model is as it began. The last one: %s", reason
+            )
+        return result
 
     def _with_charges(self, records: Sequence[RoundRecord]) -> list[RoundRecord]:
         """Fill in charges that the service had not reckoned up when their round ended."""
