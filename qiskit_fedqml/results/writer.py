@@ -39,6 +39,7 @@ class RunWriter:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
         self._made: list[Path] = []
+        self._run_id = ""
 
     @property
     def path(self) -> Path:
@@ -173,7 +174,8 @@ class RunWriter:
         Raises:
             ResultError: The checkpoint before this one cannot be written.
         """
-        header = Header(self.folder.proven_manifest().run_id, values, self._log.proof)
+        self._run_id = self._run_id or self.folder.proven_manifest().run_id
+        header = Header(self._run_id, values, self._log.proof)
         self.wait()
         self._writing = self._pool.submit(Checkpoint(header, states).save, self.folder.checkpoint)
 
