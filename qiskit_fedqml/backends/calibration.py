@@ -4,16 +4,24 @@ This module alone imports qiskit-ibm-runtime's fake devices, when one is first u
 """
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from qiskit.exceptions import QiskitError
 from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
 
+from qiskit_fedqml.backends.published import Published, check_configuration, published
+from qiskit_fedqml.backends.usable import gaps_of, usable_parts
 from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.simulation.gaps import Gaps
+
+_NOT_IBMS_FORMAT = (QiskitError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What qiskit-ibm-runtime raises at JSON of another form than it expects."""
 
 
 @dataclass(frozen=True)
@@ -44,41 +52,84 @@ class Calibration:
         return int(self.configuration["n_qubits"])
 
     @cached_property
-    def target(self) -> Target:
-        """The device as a transpiler target with gate errors, durations, T1 and T2.
+    def figures(self) -> Published:
+        """The figures that are published of the device's qubits and gates.
 
-        Raises what qiskit-ibm-runtime raises where configuration or properties are not IBM's format.
+        Raises:
+            BackendError: A figure is not possible, or not in IBM's format.
+        """
+        check_configuration(self.configuration)
+        return published(self.properties, self.num_qubits, self.device)
+
+    @cached_property
+    def gaps(self) -> Gaps:
+        """Qubits and gates that cannot be used: they do not work, or their errors are not published.
+
+        Raises:
+            BackendError: A figure is not possible, or not in IBM's format.
+        """
+        figures = self.figures  # checked first
+        return gaps_of(self.configuration, figures)
+
+    @cached_property
+    def target(self) -> Target:
+        """What can be used of the device, as a transpiler target with gate errors, durations, T1 and T2.
+
+        Raises:
+            BackendError: A figure is not possible, or configuration or properties are not in IBM's format.
         """
         from qiskit_ibm_runtime.models import BackendProperties, QasmBackendConfiguration
         from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
 
-        configuration = QasmBackendConfiguration.from_dict(json.loads(json.dumps(self.configuration)))
-        properties = BackendProperties.from_dict(json.loads(json.dumps(self.properties)))
-        return convert_to_target(configuration, properties, include_control_flow=False)
+        parts = usable_parts(self.configuration, self.properties, self.figures, self.gaps)
+        try:
+            configuration, properties = json.loads(json.dumps(parts))  # which from_dict changes
+            return convert_to_target(
+                QasmBackendConfiguration.from_dict(configuration),
+                BackendProperties.from_dict(properties),
+                include_control_flow=False,
+            )
+        except _NOT_IBMS_FORMAT as error:
+            raise BackendError(f"The calibration of {self.device} is not in IBM's format ({_short(error)}).") from error
 
     def readout_probabilities(self, qubit: int) -> tuple[float, float]:
-        """Return the probabilities to read 1 where the qubit was 0, and 0 where it was 1."""
-        values = {item["name"]: item["value"] for item in self.properties["qubits"][qubit]}
-        symmetric = values.get("readout_error", 0.0)
-        return float(values.get("prob_meas1_prep0", symmetric)), float(values.get("prob_meas0_prep1", symmetric))
+        """Return the probabilities to read 1 where the qubit was 0, and 0 where it was 1.
+
+        Raises:
+            BackendError: They are not published, or a figure is not possible.
+        """
+        both = self.figures.readout(qubit)
+        if both is None:
+            raise BackendError(f"The calibration of {self.device} has no readout error of qubit {qubit}.")
+        return both
 
     def scaled(self, factor: float) -> "Calibration":
         """Return the calibration of a machine whose error rates are ``factor`` times these.
 
         Gate errors and readout probabilities are multiplied, T1 and T2 divided. A gate error stays at most 1, and a
         probability to read wrongly at most one half, where a readout tells nothing.
+
+        Args:
+            factor: A finite number above 0.
+
+        Raises:
+            BackendError: The factor is none, or a figure is not possible.
         """
+        if not 0 < factor < math.inf:
+            raise BackendError(f"Argument `factor` must be a number above 0, but got {factor}.")
 
         def changed(item: dict[str, Any]) -> dict[str, Any]:
+            value = item["value"]
             match item["name"]:
-                case "T1" | "T2":
-                    return {**item, "value": item["value"] / factor}
-                case "gate_error":
-                    return {**item, "value": min(item["value"] * factor, 1.0)}
-                case "readout_error" | "prob_meas0_prep1" | "prob_meas1_prep0":
-                    return {**item, "value": min(item["value"] * factor, max(item["value"], 0.5))}
+                case "T1" | "T2" if value is not None:
+                    return {**item, "value": value / factor}
+                case "gate_error" if value is not None:
+                    return {**item, "value": min(value * factor, 1.0)}
+                case "readout_error" | "prob_meas0_prep1" | "prob_meas1_prep0" if value is not None:
+                    return {**item, "value": min(value * factor, max(value, 0.5))}
             return item
 
+        _ = self.figures  # the values are numbers
         qubits = [[changed(item) for item in qubit] for qubit in self.properties["qubits"]]
         gates = [{**gate, "parameters": list(map(changed, gate["parameters"]))} for gate in self.properties["gates"]]
         return Calibration(self.configuration, {**self.properties, "qubits": qubits, "gates": gates})
@@ -90,31 +141,36 @@ class Calibration:
             BackendError: The file cannot be written.
         """
         text = json.dumps({"configuration": self.configuration, "properties": self.properties}, indent=1)
-        part = path.with_name(path.name + ".part")
         try:
+            part = path.with_name(path.name + ".part")
             part.write_text(text + "\n", encoding="utf-8")
-            part.replace(path)
-        except OSError as error:
-            raise BackendError(f"{path} cannot be written: {error.strerror}.") from error
+            try:
+                part.replace(path)
+            except OSError:
+                part.unlink()
+                raise
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not a file's name"
+            raise BackendError(f"{path!s:.200} cannot be written: {reason}.") from error
 
 
 def load_calibration(path: Path) -> Calibration:
-    """Read a saved calibration.
+    """Read a saved calibration and check its figures.
 
     Raises:
-        BackendError: The file cannot be read or is not a calibration.
+        BackendError: The file cannot be read or is not a calibration, or one of its figures is not possible.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         calibration = Calibration(data["configuration"], data["properties"])
-        if len(calibration.properties["qubits"]) != calibration.num_qubits or not (
-            calibration.date and calibration.device
-        ):
-            raise ValueError("its properties do not cover its qubits")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        _ = calibration.device, calibration.date
+    except OSError as error:
+        raise BackendError(f"The calibration {path!s:.200} cannot be read: {error.strerror}.") from error
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise BackendError(
-            f"{path} is not a calibration (JSON with IBM's `configuration` and `properties`): {error!r}."
+            f"{path!s:.200} is not a calibration (JSON with IBM's `configuration` and `properties`): {_short(error)}."
         ) from error
+    _ = calibration.figures
     return calibration
 
 
@@ -147,13 +203,27 @@ def fake_calibration(name: str) -> Calibration:
 def calibration_of(device: Any) -> Calibration:
     """Return the calibration of a device of qiskit-ibm-runtime, real or fake, that was read last.
 
+    Marks of qubits and gates that do not work are taken off what the device object remembers, since they would make its
+    ``target`` raise a TypeError (qiskit-ibm-runtime 0.51). They stay in the calibration, whose target is without them.
+
     Raises:
         BackendError: The device publishes none.
     """
     properties = device.properties()
     if properties is None:
         raise BackendError(f"{device.name} publishes no calibration.")
-    return Calibration(_plain(device.configuration().to_dict()), _plain(properties.to_dict()))
+    calibration = Calibration(_plain(device.configuration().to_dict()), _plain(properties.to_dict()))
+    _take_marks_off(properties)
+    return calibration
+
+
+def _take_marks_off(properties: Any) -> None:
+    for qubit, items in enumerate(properties.qubits):
+        if any(item.name == "operational" for item in items):
+            properties.qubit_property(qubit).pop("operational", None)
+    for gate in properties.gates:
+        if any(item.name == "operational" for item in gate.parameters):
+            properties.gate_property(gate.gate, gate.qubits).pop("operational", None)
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
@@ -164,3 +234,10 @@ def _plain(value: dict[str, Any]) -> dict[str, Any]:
 
     result: dict[str, Any] = json.loads(json.dumps(value, default=convert))
     return result
+
+
+def _short(error: Exception) -> str:
+    """Return a foreign error's text in one short line, with its kind where the text alone says little."""
+    text = " ".join(str(error).split()).rstrip(".")
+    text = text if isinstance(error, json.JSONDecodeError) else f"{type(error).__name__}: {text}"
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from qiskit.circuit import QuantumCircuit
+from qiskit.circuit import Gate, QuantumCircuit
 from qiskit.transpiler import Target
+
+from qiskit_fedqml.backends.usable import needs_error
 
 
 def figures_of(circuit: QuantumCircuit, measured: Sequence[int], target: Target) -> dict[str, Any]:
@@ -33,20 +35,36 @@ def figures_of(circuit: QuantumCircuit, measured: Sequence[int], target: Target)
 
 
 def success_probability(circuit: QuantumCircuit, target: Target, measured: Sequence[int] = ()) -> float:
-    """Return the chance that no gate and no readout errs, Π(1 − ε), by the calibration."""
+    """Return the chance that no gate and no readout errs, Π(1 − ε), by the calibration.
+
+    Args:
+        circuit: The circuit in the device's gates.
+        target: The device with its calibration.
+        measured: The qubits that are measured at its end.
+
+    Returns:
+        From 0 to 1; 0 where an error is not published or not a probability, since nothing is promised then. Virtual
+        gates, delays and resets count as free of errors where none is published.
+    """
     probability = 1.0
     for instruction in circuit.data:
         on = tuple(circuit.find_bit(q).index for q in instruction.qubits)
-        probability *= 1 - (_gate_error(target, instruction.operation.name, on) or 0.0)
+        error = _gate_error(target, instruction.operation.name, on)
+        if error is None and isinstance(instruction.operation, Gate):
+            error = 1.0 if needs_error(instruction.operation.name) else 0.0
+        probability *= 1 - (error or 0.0)
     for qubit in measured:
-        probability *= 1 - (_gate_error(target, "measure", (qubit,)) or 0.0)
-    return max(probability, 0.0)
+        error = _gate_error(target, "measure", (qubit,))
+        probability *= 1 - (1.0 if error is None else error)
+    return probability
 
 
 def _gate_error(target: Target, name: str, on: tuple[int, ...]) -> float | None:
-    """Return the error that a calibration states of a gate; None where it states none."""
+    """Return the error that a calibration states of a gate; None where it states none, or no probability."""
     properties = target[name].get(on) if name in target.operation_names else None
-    return None if properties is None or properties.error is None else float(properties.error)
+    if properties is None or properties.error is None or not 0 <= properties.error <= 1:
+        return None
+    return float(properties.error)
 
 
 def _qubit_figures(target: Target, qubit: int, is_measured: bool) -> dict[str, float | None]:

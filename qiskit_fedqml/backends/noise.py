@@ -1,5 +1,8 @@
 """The noise of a machine, from its calibration or from stated rates."""
 
+import logging
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.exceptions import QiskitError
@@ -9,6 +12,8 @@ from qiskit_aer.noise.device.models import basic_device_gate_errors
 from qiskit_fedqml.backends.calibration import Calibration
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.noise import Noise
+
+logger = logging.getLogger(__name__)
 
 
 def confusion_matrix(read_1_if_0: float, read_0_if_1: float) -> NDArray[np.float64]:
@@ -23,35 +28,39 @@ def noise_from_calibration(calibration: Calibration, source: str, factor: float 
     depolarising error as is missing to the published gate error. Readout errors are the published probabilities of
     reading 1 for 0 and 0 for 1, each on its own (Aer's ``from_backend`` takes their mean for both).
 
+    Qubits and gates that do not work, or whose errors are not published, are left out of the machine. Without T1, T2 or
+    duration a gate has its published error with that part of the relaxation left to the depolarising error; without T2
+    alone, it is 2 T1, as is a T2 above that. What is left out, and T1 and T2 that are missing, are told in the log.
+
     Args:
         calibration: The calibration.
         source: Where it comes from, in words.
-        factor: Multiplies every error rate (:meth:`Calibration.scaled`). Circuits are still laid out by the rates as
-            published, so that the strength of the noise alone changes.
+        factor: Multiplies every error rate (:meth:`Calibration.scaled`), above 0. Circuits are still laid out by the
+            rates as published, so that the strength of the noise alone changes.
 
     Raises:
-        BackendError: The calibration's figures are missing or not physical.
+        BackendError: A figure of the calibration is not possible, or no qubit is left.
     """
+    target, gaps = calibration.target, calibration.gaps
+    usable = [qubit for qubit in range(calibration.num_qubits) if qubit not in gaps.qubits]
+    if not usable:
+        raise BackendError(f"The calibration of {source} leaves no qubit that can be used: {gaps.left_out()}.")
+    if gaps:
+        logger.warning("The calibration of %s has gaps: %s.", source, gaps)
+    scaled = calibration if factor == 1.0 else calibration.scaled(factor)
     try:
-        target, scaled = calibration.target, calibration if factor == 1.0 else calibration.scaled(factor)
         errors = basic_device_gate_errors(target=scaled.target)
-        readout = {q: confusion_matrix(*scaled.readout_probabilities(q)) for q in range(calibration.num_qubits)}
-    except (QiskitError, KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
-        raise BackendError(
-            f"The calibration of {source} has figures that are missing or not physical: {error}"
-        ) from error
-    wrong = [q for q, matrix in readout.items() if not (np.isfinite(matrix).all() and (matrix >= 0).all())]
-    if wrong:
-        raise BackendError(
-            f"The calibration of {source} has a readout probability outside 0 to 1, of qubit {wrong[0]}."
-        )
+    except (QiskitError, TypeError, ValueError, ArithmeticError) as error:
+        raise BackendError(f"The calibration of {source} gives no physical noise: {error}") from error
     return Noise(
         source=_times(source, factor),
         date=calibration.date,
         target=target,
         rates=scaled.target,
         gate_errors={(name, tuple(qubits)): error for name, qubits, error in errors},
-        readout=readout,
+        readout={qubit: confusion_matrix(*scaled.readout_probabilities(qubit)) for qubit in usable},
+        gaps=gaps,
+        relaxes_in_delays=True,
     )
 
 
@@ -76,9 +85,14 @@ def noise_from_rates(
         factor: Multiplies every rate; a readout's stay at most one half.
 
     Raises:
-        BackendError: A rate times the factor is above 1.
+        BackendError: A rate is not a number from 0 to 1, the factor none above 0, or a rate times the factor above 1.
     """
     rates = (*depolarizing, *amplitude_damping, *readout)
+    # NaN fails each of these comparisons.
+    if wrong := [rate for rate in rates if not 0 <= rate <= 1]:
+        raise BackendError(f"An error rate must be a number from 0 to 1, but got {wrong[0]}.")
+    if not 0 < factor < math.inf:
+        raise BackendError(f"Argument `factor` must be a number above 0, but got {factor}.")
     if (largest := max(rates[:4])) * factor > 1:
         raise BackendError(f"An error rate of {largest:g} times the factor {factor:g} is above 1.")
     scaled = [rate * factor for rate in rates]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import DensityMatrix, SparsePauliOp
+from qiskit.transpiler import Target
 
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.simulation.noise import Noise
@@ -31,6 +32,7 @@ class BackendCheck:
         sampled: By the backend with its shots; as ``exact`` if it has none.
         passed: Whether exact values are as predicted and sampled values within 6 standard errors of that, and the
             prediction is unlike the ideal values where the machine has noise.
+        has_noise: Whether the machine has any errors.
     """
 
     backend: str
@@ -39,16 +41,18 @@ class BackendCheck:
     exact: tuple[float, ...]
     sampled: tuple[float, ...]
     passed: bool
+    has_noise: bool
 
     def row(self) -> dict[str, str]:
         """Return the check as a table's row."""
+        verdict = "yes" if self.has_noise else "none"
         return {
             "Backend": self.backend,
             "Ideal ⟨Z⟩": _values(self.ideal),
             "By its rates": _values(self.predicted),
             "Simulated": _values(self.exact),
             "With its shots": _values(self.sampled),
-            "Noise acts": "yes" if self.passed else "NO",
+            "Noise acts": verdict if self.passed else "NO" if self.has_noise else "none, but WRONG",
         }
 
 
@@ -58,10 +62,9 @@ def _values(values: tuple[float, ...]) -> str:
 
 def check_backend(backend: AerBackend) -> BackendCheck:
     """Run the test circuit on a backend and compare with the prediction."""
-    num_qubits = 2
     noise = backend.noise
-    if noise is not None and noise.target is not None and (noise.target.num_qubits or 0) < num_qubits:
-        num_qubits = 1
+    num_qubits = 2 if noise is None or noise.target is None or _couples(noise.target) else 1
+    has_noise = noise is not None and not _is_silent(noise)
     logical = _test_circuit(num_qubits)
     observables = [SparsePauliOp.from_sparse_list([("Z", [q], 1.0)], num_qubits) for q in range(num_qubits)]
     circuit = backend.transpile(logical)
@@ -70,7 +73,7 @@ def check_backend(backend: AerBackend) -> BackendCheck:
     predicted = _predict(circuit, measured, noise)
     exact = backend.without_shots().estimator().run([(circuit, measured)]).result()[0].data.evs
     sampled_data = backend.estimator(seed=0).run([(circuit, measured)]).result()[0].data
-    differs = noise is None or _is_silent(noise) or bool(np.abs(predicted - ideal).max() > 0)
+    differs = not has_noise or bool(np.abs(predicted - ideal).max() > 0)
     error = np.sqrt(np.clip(1 - predicted**2, 0, 1) / (backend.shots or 1))
     bound = _TOLERANCE if backend.shots is None else _SIGMAS * error + 2 / backend.shots
     passed = (
@@ -79,7 +82,7 @@ def check_backend(backend: AerBackend) -> BackendCheck:
         and bool((np.abs(sampled_data.evs - predicted) <= bound).all())
     )
     values = [tuple(float(v) for v in column) for column in (ideal, predicted, exact, sampled_data.evs)]
-    return BackendCheck(backend.name, values[0], values[1], values[2], values[3], passed)
+    return BackendCheck(backend.name, values[0], values[1], values[2], values[3], passed, has_noise)
 
 
 def _test_circuit(num_qubits: int) -> QuantumCircuit:
@@ -93,6 +96,10 @@ def _test_circuit(num_qubits: int) -> QuantumCircuit:
             circuit.cx(0, 1)
             circuit.barrier()
     return circuit
+
+
+def _couples(target: Target) -> bool:
+    return any(len(on or ()) == 2 for on in target.qargs or ())
 
 
 def _is_silent(noise: Noise) -> bool:

@@ -1,4 +1,4 @@
-"""The array at a glance: each machine in words, and the proof that its noise acts."""
+"""The array at a glance: each machine in words, with what its calibration leaves out, and whether its noise acts."""
 
 from qiskit_fedqml.backends.array.check import BackendCheck, check_backend
 from qiskit_fedqml.backends.array.registry import BackendRegistry
@@ -29,13 +29,14 @@ def summary(registry: BackendRegistry, name: str) -> dict[str, str]:
     facts = backend.describe()
     date = f" ({facts['calibration_date'][:10]})" if facts["calibration_date"] else ""
     simulator, reason = _simulation_of_paper_circuit(backend)
+    gaps = f"; {facts['gaps']}" if "gaps" in facts and facts["gaps"] not in reason else ""
     return {
         "Type": entry.type,
         "Noise": f"{facts['noise']}{date}" if facts["noise"] else "none",
         "Qubits": str(facts["num_qubits"] or "any"),
         "Shots": str(facts["shots"] or "exact"),
         "Simulator": simulator,
-        "How or why": reason,
+        "How or why": f"{reason}{gaps}",
     }
 
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.transpiler import generate_preset_pass_manager
-from qiskit.transpiler.passmanager import PassManager
 from qiskit_aer import AerSimulator
 
 from qiskit_fedqml.backends.broadcast import evaluate_broadcast
 from qiskit_fedqml.backends.figures import success_probability
 from qiskit_fedqml.backends.job import JobKey
+from qiskit_fedqml.backends.layout import lay_out
 from qiskit_fedqml.backends.program import Evaluation, Program
 from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator, simulation_method
 from qiskit_fedqml.errors import BackendError
@@ -110,9 +110,14 @@ class AerBackend:
         return AerBackend(self.name, self.noise, None, self._optimization_level, self._transpiler_seed, self._choice)
 
     def describe(self) -> dict[str, Any]:
-        """Return simulator, noise, its calibration's date, number of qubits (None: any) and shots (None: exact)."""
+        """Return simulator, noise, its calibration's date, number of qubits (None: any) and shots (None: exact).
+
+        ``gaps`` tells what the calibration leaves out, where it does.
+        """
         target = self.noise.target if self.noise else None
+        gaps = {"gaps": str(self.noise.gaps)} if self.noise and self.noise.gaps else {}
         return {
+            **gaps,
             "type": "aer",
             "simulator": self._choice,
             "noise": self.noise.source if self.noise else None,
@@ -121,25 +126,30 @@ class AerBackend:
             "shots": self.shots,
         }
 
-    def _pass_manager(self, circuit: QuantumCircuit) -> PassManager:
-        options: dict[str, Any] = {"seed_transpiler": self._transpiler_seed}
-        if self.noise is None:
-            simulator = AerSimulator(method=simulation_method(circuit, None))
-            return generate_preset_pass_manager(self._optimization_level, backend=simulator, **options)
-        if self.noise.target is None:
-            return generate_preset_pass_manager(self._optimization_level, basis_gates=list(self.noise.basis), **options)
-        return generate_preset_pass_manager(self._optimization_level, target=self.noise.target, **options)
-
     def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """Return the circuit in the machine's gates, on its best qubits as the transpiler finds them.
 
         Raises:
-            BackendError: The circuit doesn't fit the machine.
+            BackendError: The circuit doesn't fit the machine, or has delays in which its qubits relax.
         """
         try:
-            return self._pass_manager(circuit).run(circuit)
-        except QiskitError as error:
-            raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error.message}") from error
+            if self.noise is not None:
+                self.noise.refuse_delays(circuit)
+            return self._transpiled(circuit)
+        except (QiskitError, BackendError) as error:
+            reason = error.message if isinstance(error, QiskitError) else str(error)
+            raise BackendError(f"Backend {self.name!r} cannot take the circuit: {reason}") from error
+
+    def _transpiled(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        level, seed = self._optimization_level, self._transpiler_seed
+        if self.noise is not None and self.noise.target is not None:
+            return lay_out(circuit, self.noise.target, self.noise.gaps, optimization_level=level, seed=seed)
+        options: dict[str, Any] = {"optimization_level": level, "seed_transpiler": seed}
+        if self.noise is None:
+            options["backend"] = AerSimulator(method=simulation_method(circuit, None))
+        else:
+            options["basis_gates"] = list(self.noise.basis)
+        return generate_preset_pass_manager(**options).run(circuit)
 
     def success_probability(self, program: Program) -> float:
         """Return the estimated chance that no gate and no readout of a program errs; 1 on an ideal machine.

@@ -42,6 +42,8 @@ class AerEstimator(MachineEstimator):
         run: Run,
     ) -> Estimate:
         """Return each operator's mean and single-shot variance at each point, shape (operators, points) each."""
+        if self._noise is not None:
+            self._noise.refuse_unknown(circuit)
         circuit = _for_aer(circuit)
 
         def outcomes_at(basis: Basis, some: NDArray[np.float64]) -> NDArray[np.float64]:

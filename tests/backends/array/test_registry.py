@@ -17,6 +17,7 @@ from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator
 from qiskit_fedqml.errors import BackendError, ConfigurationError
 from qiskit_fedqml.simulation.estimator import SweepEstimator
+from tests.backends.calibrations import Change
 from tests.conftest import ROOT
 
 IDEAL = {"ideal": {"type": "aer"}}
@@ -34,6 +35,7 @@ def test_the_example_file_works_and_its_noise_acts():
     assert checks["ideal"].exact == pytest.approx(checks["ideal"].ideal, abs=1e-9)
     noisy = [check for name, check in checks.items() if name != "ideal"]
     assert all(max(abs(a - b) for a, b in zip(c.exact, c.ideal, strict=True)) > 0.01 for c in noisy)
+    assert [check.row()["Noise acts"] for check in checks.values()] == ["none", *["yes"] * len(noisy)]
     assert isinstance(example["manila"], Backend)
 
 
@@ -51,6 +53,9 @@ def test_check_finds_noise_that_does_not_act(monkeypatch, lost, simulator):
     estimators = {"sweep": SweepEstimator, "aer": AerEstimator}
     monkeypatch.setattr(AerBackend, "estimator", lambda self, seed=None: estimators[simulator](lossy, None, seed))
     assert not check_backend(backend).passed
+    assert check_backend(backend).row()["Noise acts"] == "NO"
+    ideal = check_backend(AerBackend("b", simulator=simulator))
+    assert (ideal.passed, ideal.row()["Noise acts"]) == (False, "none, but WRONG")
 
 
 def test_backends_are_opened_at_first_use_and_kept():
@@ -287,6 +292,25 @@ def test_summary_tells_what_simulates_and_why():
     assert told["slow"] == ("aer", "asked for")
     assert told["tiny"][0] == "none"
     assert told["tiny"][1].startswith("Backend 'tiny' cannot take the circuit")
+
+
+def saved(tmp_path, change):
+    change.calibration.save(tmp_path / "c.json")
+    return registry({"c": {"type": "aer", "noise": {"calibration": str(tmp_path / "c.json")}}})
+
+
+def test_summary_tells_what_is_left_out(tmp_path):
+    told = overview.summary(saved(tmp_path, Change().break_(0)), "c")["How or why"]
+    assert told == "two sweeps of Pauli vectors; left out: qubit 0 (not operational)"
+    told = overview.summary(saved(tmp_path, Change().break_(2)), "c")["How or why"]
+    assert told.startswith("Backend 'c' cannot take the circuit")
+    assert told.count("left out: qubit 2 (not operational)") == 1
+
+
+def test_check_of_a_machine_whose_couplings_are_left_out(tmp_path):
+    array = saved(tmp_path, Change().drop_everywhere("cx", "gate_error").break_(0))
+    check = {check.backend: check for check in overview.check(array)}["c"]
+    assert (check.passed, check.row()["Noise acts"], len(check.exact)) == (True, "yes", 1)
 
 
 def with_factor(noise, factor):
