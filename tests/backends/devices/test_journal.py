@@ -43,7 +43,7 @@ def test_life_of_a_submission(tmp_path):
     assert journal.spent_seconds() == 2.0
 
 
-def test_attempts_parts_and_the_centre_are_kept_apart():
+def test_attempts_parts_and_the_server_are_kept_apart():
     journal = Journal()
     keys = [KEY, JobKey(2, None, 3, "train"), JobKey(2, 0, 3, "train"), KEY.at(4), JobKey(2, 7, 3, "test on mine")]
     for key in keys:
@@ -133,5 +133,5 @@ def test_journal_of_another_version(tmp_path):
 
 def test_file_that_is_no_journal(tmp_path):
     (tmp_path / "journal.sqlite").write_text("not a database, but long enough to be taken for one by its size" * 20)
-    with pytest.raises(ResultError, match="is not a journal of submissions"):
+    with pytest.raises(ResultError, match="is not a file of this package"):
         Journal(tmp_path / "journal.sqlite")
