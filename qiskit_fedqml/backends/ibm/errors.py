@@ -139,12 +139,14 @@ def _without_status(error: Exception, text: str, *, checks_input: bool) -> Excep
     if isinstance(error, (JSONDecodeError, IBMBackendError, IBMApiError)):
         return UnreadableError(f"the service's answer cannot be read ({type(error).__name__})")
     if isinstance(error, (OSError, RequestException, RequestsApiError, IBMRuntimeError)):
-        return UnreachableError(f"the service gives no answer: {_why_not(error)}")
+        return UnreachableError(f"the service gives no answer{_why_not(error)}")
     if checks_input and isinstance(error, ValidationError):
         wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
         return BackendError(f"the estimator refuses its options: {'; '.join(wrong)}.")
-    if isinstance(error, IBMInputValueError) or (checks_input and isinstance(error, (QiskitError, ValueError))):
+    if isinstance(error, IBMInputValueError) or (checks_input and isinstance(error, QiskitError)):
         return BackendError(f"qiskit-ibm-runtime refuses what it was given: {text.rstrip('.')}.")
+    if checks_input and isinstance(error, ValueError):
+        return BackendError(f"qiskit-ibm-runtime refuses what it was given ({type(error).__name__}).")
     return UnreadableError(f"the service's answer cannot be read ({type(error).__name__})")
 
 
@@ -166,7 +168,7 @@ def _of_login(error: Exception, text: str, token: str | None) -> Exception:
             return UnreachableError(f"the identity service is out of order ({says})")
         return RefusedError(f"the identity service refuses the account's key ({says})")
     if isinstance(cause, (OSError, RequestException)):
-        return UnreachableError(f"the identity service gives no answer: {_why_not(cause)}")
+        return UnreachableError(f"the identity service gives no answer{_why_not(cause)}")
     return UnreadableError(f"the identity service's answer cannot be read ({type(cause).__name__})")
 
 
@@ -182,7 +184,7 @@ def _what_it_says(status: int, text: str) -> str:
 
 
 def _why_not(error: BaseException) -> str:
-    """Return why there was no answer."""
+    """Return why there was no answer, as the end of a sentence."""
     from requests import exceptions
 
     kinds = (
@@ -194,8 +196,8 @@ def _why_not(error: BaseException) -> str:
     for one in _chain(error):
         for kind, why in kinds:
             if isinstance(one, kind):
-                return why
-    return type(error).__name__
+                return f", since {why}"
+    return f" ({type(error).__name__})"
 
 
 def _status(error: Exception, text: str) -> int | None:

@@ -19,6 +19,7 @@ from qiskit_fedqml.backends.devices.machine import (
     Primitive,
     RateLimitedError,
     UnreachableError,
+    UnreadableError,
 )
 from qiskit_fedqml.backends.ibm.connection import Connection, Memory
 from qiskit_fedqml.backends.ibm.errors import one_line
@@ -104,6 +105,8 @@ class ServiceMachine:
 
         def ask() -> tuple[bool, str]:
             status = self._connection.device.status()
+            if not status.status_msg:  # the library makes an offline device of an empty answer
+                raise UnreadableError("the service does not tell the device's state")
             return bool(status.operational), str(status.status_msg)
 
         is_operational, message = self._connection.ask("tell the device's status", ask)

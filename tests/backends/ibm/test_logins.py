@@ -165,7 +165,9 @@ def test_identity_service_is_down_when_a_run_begins(warm_server, value):
         Client.quick(waiting={"outage_seconds": 2})
     warm_server.faults.drop("POST /identity/token", times=1000)
     warm_server.faults._faults.pop(0)
-    with pytest.raises(BackendError, match="the identity service gives no answer: the connection fails or breaks off"):
+    with pytest.raises(
+        BackendError, match="identity service gives no answer, since the connection fails or breaks off"
+    ):
         Client.quick(waiting={"outage_seconds": 2})
 
 
