@@ -31,10 +31,14 @@ def connected(path: Path | None, *, read_only: bool = False) -> sqlite3.Connecti
         read_only: Whether the file is only looked at.
 
     Raises:
-        ResultError: The path cannot be a file's.
+        ResultError: The path cannot be a file's, or is a folder's.
         sqlite3.Error: It cannot be opened; see :func:`mapped`.
     """
     try:
+        if "\0" in str(path):
+            raise ValueError("a null character")
+        if path is not None and path.is_dir():
+            raise ResultError(f"{path} is a folder, not a file.")
         name = f"{path.absolute().as_uri()}?mode=ro" if path and read_only else str(path or ":memory:")
         db = sqlite3.connect(name, timeout=_LOCK_SECONDS, check_same_thread=False, isolation_level=None, uri=read_only)
     except (ValueError, OSError) as error:
