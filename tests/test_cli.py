@@ -176,6 +176,7 @@ def test_progress_bars_on_a_terminal(files):
         bars.features_extracted("vgg16 features", 3, 7)
         run_federation(load_experiment("tiny.yaml"), observer=bars)
     shown = screen.getvalue()
+    assert "tiny: preparing" in shown.split("tiny: rounds")[0], "a line stands there before anything is done"
     assert "tiny: rounds" in shown
     assert "accuracy" in shown
     assert "3/7" in shown

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from qiskit_fedqml.errors import AccountLimitError, BackendError, BudgetError, ConfigurationError
+from qiskit_fedqml.errors import AccountLimitError, BackendError, BudgetError, ConfigurationError, ResultError
 
 
 def parse_budget(text: str) -> tuple[str | None, float]:
@@ -64,7 +64,11 @@ def _how_to_resume(folder: Path, before: tuple[bool, float], option: str = "") -
     if not begun or (is_finished and before == (is_finished, begun)):
         return ""
     how = f"`fedqml resume {folder}{option}` continues from the last finished round."
-    alive = [s for s in RunFolder(folder).submissions() if s.state == "sent" and s.account is not None]
+    try:
+        submissions = RunFolder(folder).submissions()
+    except ResultError:  # it must not hide what has ended the run
+        submissions = []
+    alive = [s for s in submissions if s.state == "sent" and s.account is not None]
     if not alive:
         return how
     one = len(alive) == 1
