@@ -8,6 +8,7 @@
     ├── BackendError         a backend that cannot be opened, or failed while it worked
     │   └── JobError         a job on a device that failed, was cancelled, or cannot be reached
     ├── BudgetError          a job that would pass a budget of QPU seconds
+    │   └── AccountLimitError    … what the account has left, which no budget of the run can change
     ├── DataError            a dataset, a partition or a feature extractor
     ├── TrainingError        a federation that cannot go on
     └── ResultError          a result folder that is missing, in the way, or damaged
@@ -40,6 +41,10 @@ class JobError(BackendError):
 
 class BudgetError(FedQMLError, RuntimeError):
     """A job would pass a budget of QPU seconds; nothing was sent, and the run can be resumed."""
+
+
+class AccountLimitError(BudgetError):
+    """A job would pass what the account has left of QPU seconds, which no budget of the run can change."""
 
 
 class DataError(FedQMLError, ValueError):

@@ -146,7 +146,7 @@ def test_interrupted_by_the_user(files, monkeypatch, capsys):
     monkeypatch.setattr("qiskit_fedqml.federation.executors.serial.train_client", interrupt)
     code, _, err = fedqml(monkeypatch, capsys, "run", "tiny.yaml", "--out", "mine")
     assert code == 130
-    assert "`fedqml resume mine` goes on" in err
+    assert "`fedqml resume mine` continues" in err
     monkeypatch.undo()
     monkeypatch.chdir(files)
     assert fedqml(monkeypatch, capsys, "resume", "mine")[0] == 0
@@ -176,6 +176,7 @@ def test_progress_bars_on_a_terminal(files):
         bars.features_extracted("vgg16 features", 3, 7)
         run_federation(load_experiment("tiny.yaml"), observer=bars)
     shown = screen.getvalue()
+    assert "tiny: preparing" in shown.split("tiny: rounds")[0], "a line stands there before anything is done"
     assert "tiny: rounds" in shown
     assert "accuracy" in shown
     assert "3/7" in shown

@@ -121,14 +121,14 @@ def test_what_a_folder_reaches(place, only):
             assert not {i for i in foreign if i.startswith("qiskit") and i != "qiskit_fedqml"}, module
 
 
-IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("errors", "primitive", "service")}
+IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("connection", "errors", "primitive", "service")}
 
 
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
         ("qiskit_ibm_runtime", {"qiskit_fedqml.backends.calibration", *IBM}),
-        ("sqlite3", {"qiskit_fedqml.backends.devices.journal", "qiskit_fedqml.results.lock"}),
+        ("sqlite3", {"qiskit_fedqml.backends.devices.database", "qiskit_fedqml.results.lock"}),
         ("torchvision", {"qiskit_fedqml.data.vision", "qiskit_fedqml.data.features", "qiskit_fedqml.data.datasets"}),
         ("yaml", {"qiskit_fedqml.config.yaml_files", "qiskit_fedqml.results.writer"}),
         ("pickle", set()),

@@ -37,14 +37,17 @@ class ProgressBars:
         self._rounds: TaskID | None = None
         self._clients: TaskID | None = None
         self._told: dict[str, str] = {}
+        self._beginning: TaskID | None = None
 
     def __enter__(self) -> "ProgressBars":
+        self._beginning = self._bars.add_task(f"{self._title}: preparing", total=None, info="data, model and backends")
         self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end_beginning()
         self._bars.stop()
 
     def features_extracted(self, what: str, done: int, total: int) -> None:
@@ -56,6 +59,7 @@ class ProgressBars:
 
     def round_started(self, round: int, num_rounds: int, num_clients: int) -> None:
         """Start the bar of the round's clients."""
+        self._end_beginning()
         if self._rounds is None:
             self._rounds = self._bars.add_task(f"{self._title}: rounds", total=num_rounds, info="")
             self._clients = self._bars.add_task("clients", total=num_clients, info="")
@@ -74,14 +78,24 @@ class ProgressBars:
 
     def job_waiting(self, job: JobWaiting) -> None:
         """Show how far a job is; without a terminal, a line where that has changed."""
-        ahead = "" if job.status.pending is None else f", {job.status.pending} waiting on the device"
-        text = f"{job.key} on {job.backend}: job {job.job_id} {job.status.state}{ahead}"
+        text = f"{job.key} on {job.backend}: "
+        if job.status.state in ("preparing", "sending"):
+            text += f"{job.status.state} the job"
+        else:
+            ahead = "" if job.status.pending is None else f", {job.status.pending} waiting on the device"
+            text += f"job {job.job_id} {job.status.state}{ahead}"
         if self._console.is_terminal:
             if self._clients is not None:
-                self._bars.update(self._clients, info=f"{text}, {duration(job.seconds)}")
+                self._bars.update(self._clients, info=f"{text}, {duration(job.seconds)}" if job.job_id else text)
         elif job.status.state in ("queued", "running") and self._told.get(job.job_id) != text:
             self._told[job.job_id] = text
             self._console.print(f"{self._title}: {text}, {duration(job.seconds)}", highlight=False, soft_wrap=True)
+
+    def _end_beginning(self) -> None:
+        """Take away the bar that stands there until something is known of the run."""
+        if self._beginning is not None:
+            self._bars.remove_task(self._beginning)
+            self._beginning = None
 
     def round_finished(self, record: RoundRecord) -> None:
         """Move the bar of the rounds, or print the round's line."""

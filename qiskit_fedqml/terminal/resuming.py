@@ -1,5 +1,6 @@
 """How a stopped run is resumed, as its command tells it."""
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from qiskit_fedqml.errors import BackendError, BudgetError, ConfigurationError
+from qiskit_fedqml.errors import AccountLimitError, BackendError, BudgetError, ConfigurationError, ResultError
 
 
 def parse_budget(text: str) -> tuple[str | None, float]:
@@ -16,27 +17,29 @@ def parse_budget(text: str) -> tuple[str | None, float]:
     Raises:
         ConfigurationError: It is not [NAME=]SECONDS.
     """
-    name, _, seconds = text.rpartition("=")
+    name, _, number = text.rpartition("=")
     try:
-        return name or None, float(seconds)
+        seconds = float(number)
     except ValueError:
-        raise ConfigurationError(
-            f"--budget must be [NAME=]SECONDS, such as 300 or torino=60, but got {text!r}."
-        ) from None
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ConfigurationError(f"--budget must be [NAME=]SECONDS, such as 300 or kingston=60, but got {text[:80]!r}.")
+    return name or None, seconds
 
 
 @contextmanager
 def resumable(folder: Path) -> Iterator[None]:
-    """Let Ctrl-C, and what a later try may mend, end with how to go on, if there is a run in the folder."""
+    """Let Ctrl-C, and what a later try may mend, end with how to resume, if there is a run in the folder."""
     before = _age_of(folder)
     try:
         yield
     except KeyboardInterrupt:
-        _tell("stopped", _how_to_go_on(folder, before))
+        _tell("stopped", _how_to_resume(folder, before))
         raise typer.Exit(130) from None
     except (BackendError, BudgetError) as error:
-        option = " --budget [NAME=]SECONDS" if isinstance(error, BudgetError) else ""
-        _tell(str(error), _how_to_go_on(folder, before, option))
+        is_budget_of_run = isinstance(error, BudgetError) and not isinstance(error, AccountLimitError)
+        option = " --budget [NAME=]SECONDS" if is_budget_of_run else ""
+        _tell(str(error), _how_to_resume(folder, before, option))
         raise typer.Exit(2) from None
 
 
@@ -53,19 +56,23 @@ def _age_of(folder: Path) -> tuple[bool, float]:
     return is_finished, begun.stat().st_mtime if begun.exists() else 0.0
 
 
-def _how_to_go_on(folder: Path, before: tuple[bool, float], option: str = "") -> str:
-    """Return how this run goes on; nothing if it has not begun, so that the folder has none, or an earlier one."""
+def _how_to_resume(folder: Path, before: tuple[bool, float], option: str = "") -> str:
+    """Return how this run is resumed; nothing if it has not begun, so that the folder has none, or an earlier one."""
     from qiskit_fedqml.results.folder import RunFolder
 
     is_finished, begun = _age_of(folder)
     if not begun or (is_finished and before == (is_finished, begun)):
         return ""
-    how = f"`fedqml resume {folder}{option}` goes on from the last finished round."
-    alive = [s for s in RunFolder(folder).submissions() if s.state == "sent" and s.account is not None]
+    how = f"`fedqml resume {folder}{option}` continues from the last finished round."
+    try:
+        submissions = RunFolder(folder).submissions()
+    except ResultError:  # it must not hide what has ended the run
+        submissions = []
+    alive = [s for s in submissions if s.state == "sent" and s.account is not None]
     if not alive:
         return how
     one = len(alive) == 1
     return (
-        f"{how} It takes up {len(alive)} {'job' if one else 'jobs'} on devices, which {'lives' if one else 'live'} on; "
+        f"{how} {len(alive)} {'job lives' if one else 'jobs live'} on at the devices, and will be used; "
         f"`fedqml jobs {folder} --cancel` cancels {'it' if one else 'them'}."
     )

@@ -25,6 +25,25 @@ def server(monkeypatch):
         yield running
 
 
+@pytest.fixture(scope="module")
+def _kept_server():
+    pytest.importorskip("qiskit_ibm_runtime.executor_estimator", reason="the loopback server runs the executor's jobs")
+    from tests.ibm_server import IBMServer
+
+    with IBMServer({"ibm_manila": "FakeManilaV2"}) as running:
+        yield running
+
+
+@pytest.fixture
+def warm_server(_kept_server, monkeypatch):
+    """A server of one device that a module's tests share, as new, but with its simulator built."""
+    _kept_server.reset()
+    for name, value in _kept_server.environment.items():
+        monkeypatch.setenv(name, value)
+    yield _kept_server
+    _kept_server.reset()
+
+
 class Client:
     """One device's backend with its dispatcher, asking for values and derivatives of a small circuit."""
 
@@ -46,6 +65,12 @@ class Client:
         self.registry = BackendRegistry(file, None, self.dispatcher)
         self.backend = self.registry["mine"]
         self.network = quantum_layer(self.spec, self.backend, initial_weights=self.weights).neural_network
+
+    @classmethod
+    def quick(cls, journal=None, **entry):
+        """Return a client that polls often and gives up early."""
+        waiting = {"poll_seconds": 0.02, "outage_seconds": 5} | entry.pop("waiting", {})
+        return cls(journal, waiting=waiting, layout_trials=1, **entry)
 
     def ask(self, round=1, rows=2, jacobian=True):
         """Return values and derivatives as one flat array."""

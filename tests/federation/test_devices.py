@@ -414,7 +414,7 @@ def test_ctrl_c_leaves_live_jobs_which_can_be_cancelled(server, experiment, tmp_
     time.sleep(1.0)
     err = interrupt(process)
     assert process.returncode == 130, err
-    assert "goes on from the last finished round. It takes up 2 jobs on devices, which live on" in err
+    assert "continues from the last finished round. 2 jobs live on at the devices, and will be used;" in err
     assert [job.state for job in server.jobs] == ["Queued", "Queued"]
     cancelling = fedqml("jobs", tmp_path / "run", "--cancel")
     out, err = cancelling.communicate(timeout=60)

@@ -12,16 +12,21 @@ PLAN = "quantum-open-plan"
 
 
 class Account:
-    """One API key with one instance. Neither the key nor a token made from it appears in any message."""
+    """One API key with one instance. Neither the key nor a token made from it appears in any message.
+
+    Attributes:
+        token_seconds: How long an access token counts from now on; clients renew one after 80% of that.
+    """
 
     def __init__(self):
+        self.token_seconds = 3600
         self.token = secrets.token_urlsafe(33)
         self.crn = f"crn:v1:bluemix:public:quantum-computing:us-east:a/{uuid.uuid4().hex}:{uuid.uuid4()}::"
-        self._access_tokens: set[str] = set()
+        self._access_tokens: dict[str, float] = {}
 
     def revoke_tokens(self) -> None:
         """Refuse the access tokens given out so far: their holders get 401."""
-        self._access_tokens = set()
+        self._access_tokens = {}
 
     def issue_token(self, request: Request) -> Answer:
         """Answer POST /identity/token."""
@@ -29,12 +34,14 @@ class Account:
             error = {"errorCode": "BXNIM0415E", "errorMessage": "Provided API key could not be found."}
             return Answer(400, error)
         now = int(time.time())
-        claims = {"iat": now, "exp": now + 3600, "jti": secrets.token_hex(16)}
+        claims = {"iat": now, "exp": now + self.token_seconds, "jti": secrets.token_hex(16)}
         # An unsigned JSON Web Token: the client reads its two times and checks nothing else.
         token = ".".join([_base64({"alg": "none"}), _base64(claims), secrets.token_urlsafe(16)])
-        self._access_tokens.add(token)
+        self._access_tokens[token] = claims["exp"]
         body = {"access_token": token, "refresh_token": "not_supported", "token_type": "Bearer"}
-        return Answer(200, {**body, "expires_in": 3600, "expiration": claims["exp"], "scope": "ibm openid"})
+        return Answer(
+            200, {**body, "expires_in": self.token_seconds, "expiration": claims["exp"], "scope": "ibm openid"}
+        )
 
     def list_instances(self, request: Request) -> Answer:
         """Answer the global search for instances."""
@@ -61,7 +68,7 @@ class Account:
 
     def _holds_token(self, request: Request) -> bool:
         kind, _, token = (request.headers.get("Authorization") or "").partition(" ")
-        return kind == "Bearer" and token in self._access_tokens
+        return kind == "Bearer" and time.time() <= self._access_tokens.get(token, 0)
 
 
 def _base64(data: dict) -> str:

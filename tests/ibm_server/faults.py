@@ -1,6 +1,7 @@
 """Misbehaviour on request: wrong answers, lost connections, slow bodies, failing jobs."""
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
@@ -19,7 +20,9 @@ class Fault:
     body: dict | str | None = None
     seconds: float = 0.0
     part: float = 0.5
-    function: Callable[[], object] | None = None
+    function: Callable[..., object] | None = None
+    lasting: float | None = None
+    end: float | None = None
 
 
 class Faults:
@@ -52,6 +55,14 @@ class Faults:
         """Call a function before the request is carried out, or after it and before its answer."""
         self._add(route, "call", times, after, processed=processed, function=function)
 
+    def outage(self, route, seconds, status=503) -> None:
+        """Answer with this status for some seconds, from the first matching request on."""
+        self._add(route, "answer", times=1, after=0, status=status, lasting=seconds)
+
+    def edit(self, route, function, times=1, after=0) -> None:
+        """Send what a function makes of the right answer's body, a text."""
+        self._add(route, "edit", times, after, function=function)
+
     def fail_job(self, reason, reason_code=9999, times=1) -> None:
         """Let the next jobs that start end as failed."""
         with self._lock:
@@ -71,10 +82,16 @@ class Faults:
         """Return the fault that strikes this request, if any."""
         with self._lock:
             for fault in self._faults:
-                if not fault.route.fullmatch(name):
+                if fault.times <= 0 or not fault.route.fullmatch(name):
                     continue
                 if fault.after > 0:
                     fault.after -= 1
+                    continue
+                if fault.lasting is not None:
+                    fault.end = fault.end or time.monotonic() + fault.lasting
+                    if time.monotonic() < fault.end:
+                        return fault
+                    fault.times = 0
                     continue
                 fault.times -= 1
                 self._faults = [other for other in self._faults if other.times > 0]

@@ -65,11 +65,11 @@ class Handler(BaseHTTPRequestHandler):
             return refusal(501, 1000, "The test server has an error of its own: see its `errors`.")
 
     def _misbehave(self, fault: Fault, request: Request) -> None:
-        if fault.function and not fault.processed:
+        if fault.kind == "call" and not fault.processed:
             fault.function()
-        carry_out = fault.processed or fault.kind == "call"
+        carry_out = fault.processed or fault.kind in {"call", "edit"}
         answer = self._carry_out(request) if carry_out else None
-        if fault.function and fault.processed:
+        if fault.kind == "call" and fault.processed:
             fault.function()
         if fault.kind == "drop":
             self.close_connection = True
@@ -79,6 +79,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(
                 refusal(fault.status, fault.status, "As asked for.") if body is None else Answer(fault.status, body)
             )
+        elif fault.kind == "edit":
+            self._send(Answer(answer.status, fault.function(answer.content.decode())))
         else:
             self._send(answer, fault if fault.kind == "stall" else None)
 

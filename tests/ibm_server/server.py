@@ -109,6 +109,19 @@ class IBMServer:
         """Return how many such requests have arrived."""
         return self.requests.count((method, path))
 
+    def reset(self) -> None:
+        """Let jobs end, then forget them, and sessions, requests, faults and charges; logins and calibrations stay."""
+        self.faults.clear()
+        self.usage.consumed_seconds, self.account.token_seconds = 0.0, 3600
+        self.metrics_pending = False
+        for device in self.devices.values():
+            device.online, device.status, device.run_seconds, device.queue_length = True, "active", 0.0, None
+            device.release()
+        self.wait_for(lambda server: all(job.final for job in server.jobs))
+        self.requests.clear()
+        self.sessions.clear()
+        self.store.jobs.clear()
+
     def revoke_tokens(self) -> None:
         """Refuse the access tokens given out so far: their holders get 401."""
         self.account.revoke_tokens()

@@ -39,17 +39,11 @@ def shared():
 @pytest.fixture
 def server(shared, monkeypatch):
     """A server as new, with the environment pointing at it."""
-    shared.faults.clear()
-    shared.requests.clear()
-    shared.usage.consumed_seconds = 0.0
+    shared.reset()
     for name, value in shared.environment.items():
         monkeypatch.setenv(name, value)
     yield shared
-    shared.metrics_pending = False
-    for device in shared.devices.values():
-        device.online, device.status, device.run_seconds, device.queue_length = True, "active", 0.0, None
-        device.release()
-    shared.wait_for(lambda server: all(job.final for job in server.jobs))
+    shared.reset()
 
 
 @pytest.fixture

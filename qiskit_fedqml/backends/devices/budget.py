@@ -3,7 +3,7 @@
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.devices.request import JobRequest, Policy
 from qiskit_fedqml.backends.devices.submission import Submission
-from qiskit_fedqml.errors import BudgetError
+from qiskit_fedqml.errors import AccountLimitError, BudgetError
 
 
 class Budget:
@@ -29,7 +29,8 @@ class Budget:
             remaining_seconds: What the account has left, or None where there is no limit.
 
         Raises:
-            BudgetError: The job would pass a budget, or what the account has left after all that is under way.
+            BudgetError: The job would pass a budget.
+            AccountLimitError: The job would pass what the account has left after all that is under way.
         """
         journal, need = self._journal, request.cost.seconds
         budgets = [
@@ -45,7 +46,7 @@ class Budget:
                 )
         under_way = journal.uncharged_seconds(submission.account, without=submission.tag)
         if remaining_seconds is not None and under_way + need > remaining_seconds:
-            raise BudgetError(
+            raise AccountLimitError(
                 f"the next job needs {need:.1f} QPU seconds, but the account has {remaining_seconds:.1f} s left, of "
                 f"which {under_way:.1f} s are under way: {under_way + need - remaining_seconds:.1f} s are missing. "
                 "Nothing was sent."

@@ -4,7 +4,6 @@ import itertools
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -16,16 +15,15 @@ from qiskit.exceptions import QiskitError
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.transpiler import generate_preset_pass_manager
 
-from qiskit_fedqml.backends.broadcast import broadcast_pub
 from qiskit_fedqml.backends.devices.cost import JobCost, Timing, circuit_seconds, rep_delay_seconds
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher, receipt
 from qiskit_fedqml.backends.devices.machine import Machine
+from qiskit_fedqml.backends.devices.question import Part, Question
 from qiskit_fedqml.backends.devices.request import JobRequest, Policy, TooLongError
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.backends.figures import figures_of, success_probability
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.program import Evaluation, Program
-from qiskit_fedqml.circuits import parameter_shift, spsa
 from qiskit_fedqml.config.backends import IBMEntry, Spsa
 from qiskit_fedqml.errors import BackendError, JobError
 
@@ -36,30 +34,6 @@ _LONGEST_JOB_SECONDS = 3 * 3600
 _SETTLING_TRIES = 6
 _LARGEST_JOB_BYTES = 200_000_000
 """Angles of one job; the service takes inputs of some 300 MB."""
-
-
-@dataclass(frozen=True)
-class _Question:
-    """An evaluation that is asked for: which derivatives, where, and for what."""
-
-    program: Program
-    angles: NDArray[np.float64]
-    jacobian: bool
-    seed: int | None
-    key: JobKey
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Rows ``start`` to ``stop`` of a question, named by the halves that were taken."""
-
-    name: str
-    start: int
-    stop: int
-
-    def halves(self) -> "tuple[_Part, _Part]":
-        middle = (self.start + self.stop + 1) // 2
-        return _Part(f"{self.name}0", self.start, middle), _Part(f"{self.name}1", middle, self.stop)
 
 
 class DeviceBackend:
@@ -121,6 +95,7 @@ class DeviceBackend:
         entry, device = self.entry, self.machine.qiskit_backend
         options: dict[str, Any] = {"backend": device, "optimization_level": entry.optimization_level}
         if entry.initial_layout is not None:
+            self._check_layout(entry.initial_layout, circuit.num_qubits)
             options["initial_layout"] = list(entry.initial_layout)
         trials = 1 if entry.initial_layout is not None else entry.layout_trials
         try:
@@ -131,6 +106,14 @@ class DeviceBackend:
         except QiskitError as error:
             raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error.message}") from error
         return sorted(found, key=lambda transpiled: -success_probability(transpiled, device.target))
+
+    def _check_layout(self, layout: Sequence[int], num_qubits: int) -> None:
+        most = self.machine.qiskit_backend.num_qubits
+        if len(layout) != num_qubits or len(set(layout)) != num_qubits or max(layout, default=0) >= most:
+            raise BackendError(
+                f"Backend {self.name!r}: initial_layout must name {num_qubits} different qubits from 0 to {most - 1}, "
+                f"but is {list(layout[:20])}."
+            )
 
     def success_probability(self, program: Program) -> float:
         """Return the estimated chance that no gate and no readout of a program errs, by the device's calibration."""
@@ -187,15 +170,13 @@ class DeviceBackend:
 
     def cost(self, program: Program, num_samples: int, *, jacobian: bool) -> list[JobCost]:
         """Return what the jobs of one evaluation are expected to cost."""
-        angles = np.zeros((num_samples, len(program.angles)))
-        question = _Question(program, angles, jacobian, 0, JobKey(0, None, 0, "plan"))
-        return self._cost_of(question, _Part("", 0, num_samples))
+        question = self._planned(program, np.zeros((num_samples, len(program.angles))), jacobian=jacobian)
+        return self._cost_of(question, Part("", 0, num_samples))
 
     def payload_bytes(self, program: Program, num_samples: int, *, jacobian: bool) -> int:
         """Return the size of one evaluation as it is sent; of random angles, since it is compressed."""
         angles = np.random.default_rng(0).uniform(-np.pi, np.pi, (num_samples, len(program.angles)))
-        question = _Question(program, angles, jacobian, 0, JobKey(0, None, 0, "plan"))
-        pub = self._pub(question, _Part("", 0, num_samples))
+        pub = self._planned(program, angles, jacobian=jacobian).pub(Part("", 0, num_samples))
         return self.machine.primitive.payload_bytes(pub, self.machine.qiskit_backend)
 
     def evaluate(
@@ -224,8 +205,8 @@ class DeviceBackend:
         key = key or JobKey(0, None, next(self._loose_keys), "loose")
         if seed is None and jacobian and isinstance(self.entry.gradient, Spsa):
             seed = secrets.randbits(63)  # once, so that the directions of the points are those of the derivatives
-        question = _Question(program, angles, jacobian, seed, key)
-        answers = self._answers(question, _Part("", 0, len(angles)))
+        question = Question(program, angles, jacobian, seed, key, self.entry.gradient)
+        answers = self._answers(question, Part("", 0, len(angles)))
         submissions = [submission for _, _, submission in answers]
         return Evaluation(
             values=np.concatenate([values for values, _, _ in answers]),
@@ -236,11 +217,17 @@ class DeviceBackend:
             jobs=tuple(receipt(s) for s in submissions),
         )
 
+    def _planned(self, program: Program, angles: NDArray[np.float64], *, jacobian: bool) -> Question:
+        return Question(program, angles, jacobian, 0, JobKey(0, None, 0, "plan"), self.entry.gradient)
+
     def _ask(self, question: Callable[[], Answer]) -> Answer:
-        return self.dispatcher.patience.ask(question, self.entry.waiting.outage_seconds)
+        try:
+            return self.dispatcher.patience.ask(question, self.entry.waiting.outage_seconds)
+        except BackendError as error:
+            raise BackendError(f"Backend {self.name!r}: {error}") from error.__cause__
 
     def _answers(
-        self, question: _Question, part: _Part
+        self, question: Question, part: Part
     ) -> list[tuple[NDArray[np.float64], NDArray[np.float64], Submission]]:
         """Return values, derivatives and submission of each job of a part."""
         if self._is_split(question, part):
@@ -253,21 +240,22 @@ class DeviceBackend:
             fingerprint=self._fingerprint(question),
             angles=question.angles[part.start : part.stop],
             details={"shifted": list(question.program.shifted), "calibration": self.calibration_date},
-            pub=lambda: self._pub(question, part),
+            pub=lambda: question.pub(part),
             cost=cost,
+            shape=lambda details: question.shape(part, details["shifted"]),
         )
         try:
             expectations, submission = self.dispatcher.run(self.machine, request, self._policy)
         except TooLongError as error:
-            if part.stop - part.start < 2:
+            if part.num_samples < 2:
                 raise JobError(f"Backend {self.name!r}, {question.key}: one sample is too long: {error}") from error
             return [answer for half in part.halves() for answer in self._answers(question, half)]
         shifted = submission.request["shifted"]  # those of the layout with which the job was sent
-        return [(expectations[:, 0], self._derivatives(question, part, expectations, shifted), submission)]
+        return [(expectations[:, 0], question.derivatives(part, expectations, shifted), submission)]
 
-    def _is_split(self, question: _Question, part: _Part) -> bool:
+    def _is_split(self, question: Question, part: Part) -> bool:
         """Return whether a part is to be sent in halves: as it was before, or because it would be too long."""
-        if part.stop - part.start < 2:
+        if part.num_samples < 2:
             return False
         journal = self.dispatcher.journal
         if journal.latest(self.name, question.key, part.name) is not None:
@@ -277,18 +265,18 @@ class DeviceBackend:
         (cost,) = self._cost_of(question, part, whole=True)
         return self._exceeds(question, cost)
 
-    def _exceeds(self, question: _Question, cost: JobCost) -> bool:
+    def _exceeds(self, question: Question, cost: JobCost) -> bool:
         longest = self.entry.max_execution_seconds or _LONGEST_JOB_SECONDS
         num_bytes = cost.circuits * len(question.program.angles) * 8
         return cost.seconds > longest or num_bytes > _LARGEST_JOB_BYTES
 
-    def _cost_of(self, question: _Question, part: _Part, *, whole: bool = False) -> list[JobCost]:
+    def _cost_of(self, question: Question, part: Part, *, whole: bool = False) -> list[JobCost]:
         """Return the cost of each job that a part would be sent in; of one job if ``whole``."""
-        program, num_samples = question.program, part.stop - part.start
-        circuits = num_samples * self._num_points(question) * program.num_groups
+        program, num_samples = question.program, part.num_samples
+        circuits = num_samples * question.num_points(program.shifted) * program.num_groups
         size = circuits, circuits * self.shots
         if not self.machine.primitive.is_plain():
-            size = self.machine.primitive.size(self._pub(question, part), self.machine.qiskit_backend)
+            size = self.machine.primitive.size(question.pub(part), self.machine.qiskit_backend)
         cost = self._timing(program).cost(*size)
         if whole or num_samples < 2 or not self._exceeds(question, cost):
             return [cost]
@@ -302,39 +290,7 @@ class DeviceBackend:
             self._timings[program] = Timing(length, self._rep_delay_seconds)
         return self._timings[program]
 
-    def _num_points(self, question: _Question) -> int:
-        if not question.jacobian:
-            return 1
-        return 3 if isinstance(self.entry.gradient, Spsa) else 1 + 2 * len(question.program.shifted)
-
-    def _pub(self, question: _Question, part: _Part) -> Any:
-        program, angles = question.program, question.angles[part.start : part.stop]
-        shifted = program.shifted if question.jacobian else ()
-        if question.jacobian and isinstance(self.entry.gradient, Spsa):
-            directions = self._directions(question, part, shifted)
-            points = spsa.perturbed_points(angles, shifted, directions, self.entry.gradient.spsa.perturbation)
-        else:
-            points = parameter_shift.shifted_points(angles, shifted)
-        return broadcast_pub(program, points)
-
-    def _derivatives(
-        self, question: _Question, part: _Part, expectations: NDArray[np.float64], shifted: Sequence[int]
-    ) -> NDArray[np.float64]:
-        num_angles = question.angles.shape[1]
-        if not question.jacobian:
-            return np.zeros((len(expectations), 0, num_angles))
-        if isinstance(self.entry.gradient, Spsa):
-            directions = self._directions(question, part, shifted)
-            perturbation = self.entry.gradient.spsa.perturbation
-            return spsa.derivatives(expectations, shifted, directions, perturbation, num_angles)
-        return parameter_shift.derivatives(expectations, shifted, num_angles)
-
-    def _directions(self, question: _Question, part: _Part, moved: Sequence[int]) -> NDArray[np.float64]:
-        """Draw for all samples and angles, so that neither parts nor layouts change a draw."""
-        all_directions = spsa.directions(question.seed, *question.angles.shape)
-        return all_directions[part.start : part.stop, list(moved)]
-
-    def _fingerprint(self, question: _Question) -> str:
+    def _fingerprint(self, question: Question) -> str:
         """Return a digest of how it is asked, apart from layout and calibration, which may change before a replay."""
         asked = {"device", "shots", "primitive", "resilience_level", "options", "gradient"}
         seed = question.seed if isinstance(self.entry.gradient, Spsa) else None

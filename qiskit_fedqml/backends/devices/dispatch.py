@@ -8,14 +8,17 @@ accepted.
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qiskit_fedqml.backends.devices.answers import check_expectations
 from qiskit_fedqml.backends.devices.budget import Budget
+from qiskit_fedqml.backends.devices.finder import SHORT_SECONDS, Finder
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.devices.machine import (
     BatchClosedError,
@@ -24,25 +27,19 @@ from qiskit_fedqml.backends.devices.machine import (
     MissingError,
     RateLimitedError,
     UnreachableError,
+    WrongAnswerError,
 )
 from qiskit_fedqml.backends.devices.patience import Patience, Pauses
 from qiskit_fedqml.backends.devices.request import JobRequest, JobWaiting, Policy, TooLongError
-from qiskit_fedqml.backends.devices.submission import CANCELLED, RAN, UNKNOWN, State, Submission
+from qiskit_fedqml.backends.devices.submission import State, Submission
 from qiskit_fedqml.backends.job import JobReceipt
 from qiskit_fedqml.config.backends import Waiting
-from qiskit_fedqml.errors import BackendError, BudgetError, JobError
+from qiskit_fedqml.errors import BackendError, BudgetError, JobError, ResultError
 
 logger = logging.getLogger(__name__)
 
-_LOOKUP_PAUSES = (0.0, 1.0, 2.0)
-"""Before each look for a job of unknown fate by its tag, in seconds; then it counts as never accepted. Who polls more
-often than twice a second pauses for two and four polls."""
-_SHORT_SECONDS = 20.0
-"""How long the service may give no answer to what a run can do without."""
 _NEAR = 1e-3
 """Radians by which the angles of a replay may differ: far less than a shot's worth."""
-_PREFERENCE = ("done", "running", "queued", "too long", "failed", "cancelled")
-"""Which of several jobs of one submission is kept."""
 
 
 class Dispatcher:
@@ -64,6 +61,7 @@ class Dispatcher:
         self._budget = Budget(self.journal, budget_seconds)
         self.on_waiting = on_waiting
         self.patience = Patience()
+        self._finder = Finder(self.journal, self.patience)
 
     def run(self, machine: Machine, request: JobRequest, policy: Policy) -> tuple[NDArray[np.float64], Submission]:
         """Return the expectation values of a request: from the journal, from a job that exists, or from a new one.
@@ -72,7 +70,9 @@ class Dispatcher:
             TooLongError: The job is, or was, too long for one job.
             JobError: The device takes no jobs, or the job was refused, failed, was cancelled, or is out of reach; it
                 says which, and of whom.
-            BudgetError: The job would pass a budget; nothing was sent.
+            BudgetError: The job would pass a budget, or (AccountLimitError) what the account has left; nothing was
+                sent.
+            ResultError: The journal cannot be read or written, or is damaged.
             StoppedError: The run is being stopped.
         """
         try:
@@ -82,8 +82,8 @@ class Dispatcher:
         except BackendError as error:
             raise JobError(f"{self._place(request)}: {error}") from error.__cause__
         except BudgetError as error:
-            raise BudgetError(f"{self._place(request)}: {error}") from None
-        return self.journal.result(submission.tag), submission
+            raise type(error)(f"{self._place(request)}: {error}") from None
+        return self._result(request, submission), submission
 
     def cancel(self, machine: Machine, submission: Submission, waiting: Waiting) -> dict[str, str]:
         """Cancel the jobs of a submission; return what became of each, by job id.
@@ -93,9 +93,12 @@ class Dispatcher:
         Raises:
             BackendError: The service cannot be asked.
         """
-        found = {*self._look_for(machine, waiting, submission.tag), *filter(None, [submission.job_id])}
         outage = waiting.outage_seconds
-        cancelled = {job: self.patience.ask(partial(machine.cancel, job), outage) for job in sorted(found)}
+        try:
+            found = {*self._finder.look_for(machine, waiting, submission.tag), *filter(None, [submission.job_id])}
+            cancelled = {job: self.patience.ask(partial(machine.cancel, job), outage) for job in sorted(found)}
+        except BackendError as error:
+            raise BackendError(f"Backend {submission.backend!r}, {submission.key}: {error}") from error.__cause__
         if all(cancelled.values()):
             charges = [self.patience.ask_once(partial(machine.usage, job), None) for job in cancelled]
             known = [seconds for seconds in charges if seconds is not None]
@@ -107,14 +110,14 @@ class Dispatcher:
         """Ask for charges and duplicates that were not known; return whether all charges are."""
         for submission in self.journal.unsettled(backend):
             found = self.patience.ask_once(partial(machine.find, submission.tag), list[str]())
-            self._drop_duplicates(machine, submission, [*found, *submission.duplicates])
+            self._finder.drop_duplicates(machine, submission, [*found, *submission.duplicates])
             if submission.reported_seconds is None:
                 self._reckon(machine, submission)
         return all(s.reported_seconds is not None for s in self.journal.unsettled(backend))
 
     def close_round(self, machine: Machine, backend: str, policy: Policy, round: int, clients: Collection[int]) -> None:
         """Cancel what skipped clients have left behind in a round, whose answers nobody will ask for again."""
-        briefly = policy.waiting.model_copy(update={"outage_seconds": _SHORT_SECONDS})
+        briefly = policy.waiting.model_copy(update={"outage_seconds": SHORT_SECONDS})
         for submission in self.journal.open(backend):
             if submission.key.round == round and submission.key.client in clients:
                 self.patience.ask_once(partial(self.cancel, machine, submission, briefly), dict[str, str]())
@@ -124,6 +127,8 @@ class Dispatcher:
         is_resubmitted = is_new = False
         while True:
             submission = self.journal.latest(request.backend, request.key, request.part)
+            if submission is None or submission.state in ("intended", "failed", "cancelled"):
+                self._tell(machine, request, "preparing")
             if submission is None or submission.state in ("failed", "cancelled"):
                 attempt = 0 if submission is None else submission.attempt + 1
                 submission, is_new = self._intend(machine, request, policy, attempt), True
@@ -136,7 +141,7 @@ class Dispatcher:
                 submission = self._send(machine, request, policy, submission, may_exist=not is_new)
             status = self._wait(machine, request, policy, submission)
             if status.state == "done":
-                self._read(machine, policy, submission)
+                self._read(machine, request, policy, submission)
                 continue
             self._end(machine, submission, status)
             may_retry = status.is_internal or (status.state == "cancelled" and policy.resubmit_cancelled)
@@ -153,7 +158,7 @@ class Dispatcher:
         if submission.fingerprint != request.fingerprint or not is_near:
             raise BackendError(
                 "the journal holds another question under this key, so that the run is not replayed as it was; start a "
-                "new run"
+                "new run."
             )
 
     def _intend(self, machine: Machine, request: JobRequest, policy: Policy, attempt: int) -> Submission:
@@ -193,11 +198,13 @@ class Dispatcher:
         while True:
             self.patience.check()
             if may_exist:
-                if found := self._look_for(machine, policy.waiting, submission.tag):
-                    return self._adopt(machine, policy, submission, found)
+                if found := self._finder.look_for(machine, policy.waiting, submission.tag):
+                    return self._finder.adopt(machine, policy, submission, found)
                 submission = self._revised(machine, request, policy, submission)
             try:
-                job_id = machine.submit(request.pub(), submission.tag)
+                pub = request.pub()
+                self._tell(machine, request, "sending")
+                job_id = machine.submit(pub, submission.tag)
                 break
             except BatchClosedError as error:
                 if is_reopened:
@@ -209,14 +216,14 @@ class Dispatcher:
                 self.patience.pause(pauses, error)
             except (BackendError, BudgetError) as error:
                 # The library may have sent it before without a word, and have been refused only when it sent it again.
-                if found := self._look_for(machine, policy.waiting, submission.tag):
-                    return self._adopt(machine, policy, submission, found)
+                if found := self._finder.look_for(machine, policy.waiting, submission.tag):
+                    return self._finder.adopt(machine, policy, submission, found)
                 self.journal.ended(submission.tag, "failed", str(error), 0.0)
                 raise
             may_exist = True
         self.journal.sent(submission.tag, job_id)
-        found = self.patience.ask_once(partial(machine.find, submission.tag), list[str]())
-        return self._adopt(machine, policy, submission, [job_id, *(j for j in found if j != job_id)])
+        found = self._finder.listed(machine, submission)
+        return self._finder.adopt(machine, policy, submission, [job_id, *(j for j in found if j != job_id)])
 
     def _revised(self, machine: Machine, request: JobRequest, policy: Policy, submission: Submission) -> Submission:
         """Check again what may have changed since the intent, and write how the job is sent now."""
@@ -234,39 +241,6 @@ class Dispatcher:
             self.journal.revise(revised)
         return revised
 
-    def _look_for(self, machine: Machine, waiting: Waiting, tag: str) -> list[str]:
-        """Return the jobs with a tag; an accepted one may take a moment until it is listed."""
-        for pause in _LOOKUP_PAUSES:
-            self.patience.sleep(min(pause, 2 * pause * waiting.poll_seconds))
-            if found := self.patience.ask(partial(machine.find, tag), waiting.outage_seconds):
-                return found
-        return []
-
-    def _adopt(self, machine: Machine, policy: Policy, submission: Submission, job_ids: list[str]) -> Submission:
-        """Keep one of the jobs of a submission, write its id down, and cancel the others."""
-        kept, outage = job_ids[0], policy.waiting.outage_seconds
-        if len(job_ids) > 1:
-            states = {job: self.patience.ask(partial(machine.status, job), outage).state for job in job_ids}
-            kept = min(job_ids, key=lambda job: _PREFERENCE.index(states[job]))
-        self.journal.sent(submission.tag, kept)
-        submission = replace(submission, state="sent", job_id=kept)
-        self._drop_duplicates(machine, submission, job_ids)
-        return submission
-
-    def _drop_duplicates(self, machine: Machine, submission: Submission, job_ids: Iterable[str]) -> None:
-        """Cancel the other jobs of a submission, and write down what became of each."""
-        fates = dict(submission.duplicates)
-        for job in job_ids:
-            if job != submission.job_id and fates.get(job, UNKNOWN) == UNKNOWN:
-                question = partial(self.patience.ask, partial(_fate, machine, job), _SHORT_SECONDS)
-                fates[job] = self.patience.ask_once(question, UNKNOWN)
-        if fates != submission.duplicates:
-            logger.warning(
-                "Backend %r, %s, job %s: the service took the same submission again: %s",
-                *(submission.backend, submission.key, submission.job_id, fates),
-            )
-            self.journal.duplicated(submission.tag, fates)
-
     def _wait(self, machine: Machine, request: JobRequest, policy: Policy, submission: Submission) -> JobStatus:
         started, job_id = time.monotonic(), str(submission.job_id)
         longest = policy.waiting.queue_seconds
@@ -278,25 +252,29 @@ class Dispatcher:
             if status.state not in ("queued", "running"):
                 return status
             if status.state == "queued" and longest is not None and waited > longest:
-                raise BackendError(
-                    f"it still waits in the queue after {waited:.0f} s; it lives, and can be taken up again"
-                )
+                raise BackendError(f"it still waits in the queue after {waited:.0f} s; it lives on for a resumed run.")
             self.patience.sleep(policy.waiting.poll_seconds)
             self.patience.check()
 
-    def _read(self, machine: Machine, policy: Policy, submission: Submission) -> None:
+    def _read(self, machine: Machine, request: JobRequest, policy: Policy, submission: Submission) -> None:
         """Read and write down the answer; then what it cost, and duplicates, which may have been listed late."""
+        job_id, shape = str(submission.job_id), request.shape(submission.request)
         try:
-            values = self.patience.ask(partial(machine.result, str(submission.job_id)), policy.waiting.outage_seconds)
-        except MissingError as error:  # it cannot be read any more; a resumed run sends it again
-            charged = self.patience.ask_once(partial(machine.usage, str(submission.job_id)), None)
-            self.journal.ended(submission.tag, "failed", f"its results are gone: {error}", charged)
+            values = self.patience.ask(
+                lambda: check_expectations(machine.result(job_id), shape), policy.waiting.outage_seconds
+            )
+        except BackendError as error:
+            if isinstance(error, MissingError) or isinstance(error.__cause__, WrongAnswerError):
+                why = str(error).rstrip(".")
+                charged = self.patience.ask_once(partial(machine.usage, job_id), None)
+                self.journal.ended(submission.tag, "failed", f"its results cannot be used: {why}", charged)
+                raise BackendError(f"its results cannot be used: {why}; a resumed run sends it again.") from error
             raise
         self.journal.done(submission.tag, values)
         self._reckon(machine, submission)
-        found = self.patience.ask_once(partial(machine.find, submission.tag), list[str]())
+        found = self._finder.listed(machine, submission)
         written = self.journal.latest(submission.backend, submission.key, submission.part)
-        self._drop_duplicates(machine, written or submission, found)
+        self._finder.drop_duplicates(machine, written or submission, found)
 
     def _reckon(self, machine: Machine, submission: Submission) -> None:
         charged = self.patience.ask_once(partial(machine.usage, str(submission.job_id)), None)
@@ -309,6 +287,16 @@ class Dispatcher:
         if charged is None:
             charged = self.patience.ask_once(partial(machine.usage, str(submission.job_id)), None)
         self.journal.ended(submission.tag, states.get(status.state, "failed"), status.reason, charged)
+
+    def _result(self, request: JobRequest, submission: Submission) -> NDArray[np.float64]:
+        try:
+            return check_expectations(self.journal.result(submission.tag), request.shape(submission.request))
+        except WrongAnswerError as error:
+            raise ResultError(f"The journal {self.journal.name} is damaged: {error}.") from None
+
+    def _tell(self, machine: Machine, request: JobRequest, state: Literal["preparing", "sending"]) -> None:
+        if self.on_waiting:
+            self.on_waiting(JobWaiting(request.key, request.backend, machine.device, "", JobStatus(state), 0.0))
 
     def _place(self, request: JobRequest) -> str:
         submission = self.journal.latest(request.backend, request.key, request.part)
@@ -323,8 +311,3 @@ def receipt(submission: Submission) -> JobReceipt:
 def _place(request: JobRequest, submission: Submission | None) -> str:
     job = f", job {submission.job_id}" if submission is not None and submission.job_id else ""
     return f"Backend {request.backend!r}, {request.key}{job}"
-
-
-def _fate(machine: Machine, job_id: str) -> str:
-    """Cancel a job; return what became of it."""
-    return CANCELLED if machine.cancel(job_id) or machine.status(job_id).state == "cancelled" else RAN

@@ -8,7 +8,6 @@ jobs may exist; the tag, which the job carries too, finds them.
 
 import io
 import json
-import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,16 +16,17 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qiskit_fedqml.backends.devices.database import connected, mapped
 from qiskit_fedqml.backends.devices.submission import CANCELLED, OPEN, UNKNOWN, State, Submission
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.errors import ResultError
 
-_CENTRE = -1
+_SERVER = -1
 _VERSION = 1
 _SCHEMA = f"""
 PRAGMA user_version = {_VERSION};
@@ -60,14 +60,14 @@ class Journal:
         read_only: Whether the file is only looked at.
 
     Raises:
-        ResultError: The file is no journal, or one of another version, or cannot be written.
+        ResultError: The file is no journal, or one of another version, or cannot be read or written.
     """
 
     def __init__(self, path: Path | None = None, *, read_only: bool = False) -> None:
         self.path = path
         self._lock = threading.RLock()
-        try:
-            self._db = _connected(path, read_only=read_only)
+        with mapped(f"The journal {self.name} cannot be opened"):
+            self._db = connected(path, read_only=read_only)
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             (num_tables,) = self._db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
             if num_tables and version != _VERSION:
@@ -76,22 +76,22 @@ class Journal:
                 )
             if not num_tables:
                 self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise ResultError(f"{path} is not a journal of submissions: {error}.") from error
         self.run_id = self.recall("run") or self.remember("run", uuid.uuid4().hex)
 
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return "in memory" if self.path is None else str(self.path)
+
     def move_to(self, path: Path) -> None:
-        """Go on in a file, with all that was written so far.
+        """Continue in a file, with all that was written so far.
 
         Raises:
             ResultError: The file cannot be written.
         """
-        with self._lock:
-            try:
-                target = _connected(path)
-                self._db.backup(target)
-            except sqlite3.Error as error:
-                raise ResultError(f"The journal {path} cannot be written: {error}.") from error
+        with self._lock, mapped(f"The journal {path} cannot be written"):
+            target = connected(path)
+            self._db.backup(target)
             self._db.close()
             self._db, self.path = target, path
 
@@ -109,15 +109,13 @@ class Journal:
         """
         with self._lock:
             try:
-                if self._db.in_transaction:
+                with mapped(f"The journal {self.name} cannot be written"):
+                    if self._db.in_transaction:
+                        yield
+                        return
+                    self._db.execute("BEGIN IMMEDIATE")
                     yield
-                    return
-                self._db.execute("BEGIN IMMEDIATE")
-                yield
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                self._roll_back()
-                raise ResultError(f"The journal {self.path} cannot be written: {error}.") from error
+                    self._db.execute("COMMIT")
             except BaseException:
                 self._roll_back()
                 raise
@@ -235,16 +233,31 @@ class Journal:
         self._update(tag, duplicates=json.dumps(dict(fates)), duplicates_ran=ran)
 
     def result(self, tag: str) -> NDArray[np.float64]:
-        """Return the answer of a submission that is done."""
+        """Return the answer of a submission that is done.
+
+        Raises:
+            ResultError: The journal cannot be read, or is damaged there.
+        """
         return self._array("result", tag)
 
     def angles(self, tag: str) -> NDArray[np.float64]:
-        """Return what was asked for, shape (samples, angles)."""
+        """Return what was asked for, shape (samples, angles).
+
+        Raises:
+            ResultError: The journal cannot be read, or is damaged there.
+        """
         return self._array("angles", tag)
 
     def _array(self, column: str, tag: str) -> NDArray[np.float64]:
-        ((blob,),) = self._fetch(f"SELECT {column} FROM submissions WHERE tag = ?", (tag,))
-        values: NDArray[np.float64] = np.load(io.BytesIO(blob), allow_pickle=False)
+        rows = self._fetch(f"SELECT {column} FROM submissions WHERE tag = ?", (tag,))
+        try:
+            values: NDArray[np.float64] = np.load(io.BytesIO(rows[0][0]), allow_pickle=False)
+            if values.dtype != np.float64:
+                raise TypeError(values.dtype)
+        except Exception as error:  # whatever NumPy raises at bytes that are no array
+            raise ResultError(
+                f"The journal {self.name} is damaged: the {column} of submission {tag} cannot be read."
+            ) from error
         return values
 
     def _sum(self, what: str, condition: str, values: tuple[Any, ...]) -> float:
@@ -253,14 +266,14 @@ class Journal:
 
     def _select(self, condition: str, values: tuple[Any, ...]) -> list[Submission]:
         rows = self._fetch(f"SELECT {_COLUMNS} FROM submissions WHERE {condition} ORDER BY rowid", values)
-        return [_submission(row) for row in rows]
+        try:
+            return [_submission(row) for row in rows]
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise ResultError(f"The journal {self.name} is damaged: a submission cannot be read.") from error
 
     def _fetch(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        try:
-            with self._lock:
-                return self._db.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise ResultError(f"The journal {self.path} cannot be read: {error}.") from error
+        with self._lock, mapped(f"The journal {self.name} cannot be read"):
+            return self._db.execute(query, values).fetchall()
 
     def _update(self, tag: str, **values: Any) -> None:
         assignments = ", ".join(f"{name} = ?" for name in values)
@@ -268,29 +281,26 @@ class Journal:
             self._db.execute(f"UPDATE submissions SET {assignments} WHERE tag = ?", (*values.values(), tag))
 
     def _roll_back(self) -> None:
-        with suppress(sqlite3.ProgrammingError):  # it may be closed
+        with suppress(ResultError), mapped("closed"):
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
 
-def _connected(path: Path | None, *, read_only: bool = False) -> sqlite3.Connection:
-    name = f"{path.absolute().as_uri()}?mode=ro" if path and read_only else str(path or ":memory:")
-    db = sqlite3.connect(name, timeout=30, check_same_thread=False, isolation_level=None, uri=read_only)
-    db.execute("PRAGMA synchronous=FULL")  # a row must be on disk before its job is sent
-    return db
-
-
 def _key(key: JobKey) -> tuple[int, int, int, str]:
-    return key.round, _CENTRE if key.client is None else key.client, key.step, key.kind
+    return key.round, _SERVER if key.client is None else key.client, key.step, key.kind
 
 
 def _submission(row: tuple[Any, ...]) -> Submission:
     tag, round, client, step, kind, *rest = row
-    key = JobKey(round, None if client == _CENTRE else client, step, kind)
+    key = JobKey(round, None if client == _SERVER else client, step, kind)
     names = [column.name for column in fields(Submission)][2:]
     values = dict(zip(names, rest, strict=True))
-    values["request"] = json.loads(values["request"])
-    values["duplicates"] = json.loads(values["duplicates"])
+    for name in ("request", "duplicates"):
+        values[name] = json.loads(values[name])
+        if not isinstance(values[name], dict):
+            raise TypeError(name)
+    if values["state"] not in get_args(State):
+        raise ValueError(values["state"])
     values["doubtful"] = bool(values["doubtful"])
     return Submission(tag=tag, key=key, **values)
 

@@ -18,6 +18,18 @@ class UnreachableError(Exception):
     """The service did not answer; whether it did what was asked is unknown."""
 
 
+class RefusedError(UnreachableError):
+    """The service refuses the login, which may have expired, or the account itself."""
+
+
+class UnreadableError(UnreachableError):
+    """The service answered something that cannot be read as what was asked for."""
+
+
+class WrongAnswerError(UnreadableError):
+    """A job's results can be read, but are not the numbers that were asked for."""
+
+
 class RateLimitedError(Exception):
     """The service wants fewer requests; it did not do what was asked."""
 
@@ -35,14 +47,15 @@ class JobStatus:
     """How far a job is.
 
     Args:
-        state: ``"queued"``, ``"running"``, or how it ended.
+        state: ``"queued"``, ``"running"``, or how it ended; ``"preparing"`` and ``"sending"`` are told to observers
+            before the service knows the job.
         reason: Why it ended without an answer.
         is_internal: Whether the service itself is to blame, so that the same job may succeed.
         pending: Jobs that wait on the device, this one included; None where that is not known.
         charged_seconds: What it was charged, where the status tells.
     """
 
-    state: Literal["queued", "running", "done", "failed", "cancelled", "too long"]
+    state: Literal["preparing", "sending", "queued", "running", "done", "failed", "cancelled", "too long"]
     reason: str = ""
     is_internal: bool = False
     pending: int | None = None
@@ -81,8 +94,8 @@ class Primitive(Protocol):
 class Machine(Protocol):
     """A device and its service.
 
-    Calls that ask the service may raise UnreachableError or RateLimitedError, and BackendError for what trying again
-    cannot mend.
+    Calls that ask the service may raise UnreachableError (of which RefusedError and UnreadableError are kinds) or
+    RateLimitedError, and BackendError for what trying again cannot mend. A login that has expired is renewed inside.
     """
 
     primitive: Primitive
@@ -135,7 +148,7 @@ class Machine(Protocol):
         ...
 
     def result(self, job_id: str) -> NDArray[np.float64]:
-        """Return the expectation values of a job that is done."""
+        """Return the expectation values of a job that is done, shape (samples, points, outputs)."""
         ...
 
     def usage(self, job_id: str) -> float | None:

@@ -43,8 +43,9 @@ class Patience:
         """Ask until the service answers.
 
         Args:
-            question: What to ask; it raises UnreachableError or RateLimitedError where there is no answer.
-            outage_seconds: How long the service may give no answer.
+            question: What to ask; it raises UnreachableError or RateLimitedError where there is no answer, none that
+                can be read, or a refusal.
+            outage_seconds: How long that may last.
 
         Raises:
             BackendError: The service gave no answer for too long.
@@ -75,11 +76,16 @@ class Patience:
         seconds = pauses.next()
         if seconds is None:
             raise BackendError(
-                f"the service has not done what was asked for {pauses.outage_seconds:g} s ({error}); what it accepted "
-                "lives, and can be taken up again"
+                f"the service has not done what was asked for {pauses.outage_seconds:g} s ({error}); jobs that it "
+                "accepted live on, and the run can be resumed."
             ) from error
-        logger.warning("%s; tried again in %.0f s", error, seconds)
+        logger.warning("%s; it is asked again in %.1f s", _sentence(error), seconds)
         self.sleep(seconds)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]
 
 
 class Pauses:

@@ -25,9 +25,9 @@ class JobWaiting:
         key: What it is for.
         backend: The backend's name.
         device: The device's name.
-        job_id: The service's name of the job.
+        job_id: The service's name of the job; empty while it is prepared and sent.
         status: How far it is.
-        seconds: Time waited so far.
+        seconds: Time waited so far; from 0 again once it is accepted.
     """
 
     key: JobKey
@@ -51,6 +51,7 @@ class JobRequest:
         details: What is needed to read the answer, as JSON values.
         pub: Makes the PUB.
         cost: What it will cost.
+        shape: The shape of its answer, (samples, points, outputs), where it was sent with these details.
     """
 
     backend: str
@@ -61,6 +62,7 @@ class JobRequest:
     details: dict[str, Any]
     pub: Callable[[], Any]
     cost: JobCost
+    shape: Callable[[dict[str, Any]], tuple[int, int, int]]
 
 
 @dataclass(frozen=True)

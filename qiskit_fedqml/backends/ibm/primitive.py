@@ -1,15 +1,18 @@
 """The estimators of qiskit-ibm-runtime behind one adapter: how jobs are made, and how large they are."""
 
 import json
+from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar
 
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.providers import BackendV2
 
-from qiskit_fedqml.backends.ibm.errors import translated
+from qiskit_fedqml.backends.ibm.errors import translate
 from qiskit_fedqml.config.backends import IBMEntry
-from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.errors import BackendError, FedQMLError
+
+Answer = TypeVar("Answer")
 
 
 class IBMPrimitive:
@@ -28,7 +31,7 @@ class IBMPrimitive:
             raise BackendError("This qiskit-ibm-runtime has no executor_estimator; use `primitive: estimator`.")
         self._entry = entry
         self.is_executor = has_executor and entry.primitive != "estimator"
-        translated(lambda: self._options([], None))
+        _checked(lambda: self._options([], None))
 
     @property
     def measures_all_qubits(self) -> bool:
@@ -79,7 +82,7 @@ class IBMPrimitive:
     def _prepare(self, pub: Any, device: BackendV2) -> Any:
         from qiskit_ibm_runtime.executor_estimator.prepare import prepare
 
-        return prepare([pub], self._options([], None), None, add_tags=False, backend=device)
+        return _checked(lambda: prepare([pub], self._options([], None), None, add_tags=False, backend=device))
 
     def _options(self, tags: list[str], seed: int | None) -> Any:
         own: dict[str, Any] = {"default_shots": self._entry.shots}
@@ -99,3 +102,16 @@ class IBMPrimitive:
         from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
 
         return EstimatorOptions(**own, **self._entry.options)
+
+
+def _checked(function: Callable[[], Answer]) -> Answer:
+    """Return what a function returns that asks no service; what the library raises in it is about its input."""
+    try:
+        return function()
+    except FedQMLError:
+        raise
+    except Exception as error:
+        translation = translate(error, checks_input=True)
+        if not isinstance(translation, FedQMLError):
+            translation = BackendError(f"the estimator cannot prepare the job ({type(error).__name__}).")
+        raise translation from error

@@ -20,9 +20,10 @@ from qiskit.providers import BackendV2
 from qiskit.quantum_info import PauliList, SparsePauliOp
 from qiskit_aer import AerSimulator
 
-from qiskit_fedqml.backends.broadcast import expectations_of
 from qiskit_fedqml.backends.calibration import Calibration, calibration_of, fake_device
-from qiskit_fedqml.backends.devices.machine import JobStatus, Primitive
+from qiskit_fedqml.backends.devices.answers import read_expectations
+from qiskit_fedqml.backends.devices.machine import JobStatus, Primitive, UnreadableError
+from qiskit_fedqml.backends.ibm.errors import one_line
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
 from qiskit_fedqml.backends.noise import noise_from_calibration
 from qiskit_fedqml.config.backends import IBMEntry
@@ -99,8 +100,8 @@ class RehearsalMachine:
                 observables = [[[_restricted(o, qubits) for o in row] for row in of] for of in observables]
                 circuit = _on(circuit, qubits)
             job = self.primitive.estimator(mode, [tag], seed_of(values)).run([(circuit, observables, bindings)])
-        except (QiskitError, ValueError) as error:
-            raise BackendError(f"The job is refused: {error}") from error
+        except Exception as error:
+            raise BackendError(f"{self.device} cannot take the job: {_said(error)}.") from error
         self._jobs[job.job_id()] = job
         return str(job.job_id())
 
@@ -115,11 +116,14 @@ class RehearsalMachine:
         return JobStatus("failed", "its process ended", is_internal=True, charged_seconds=0.0)
 
     def result(self, job_id: str) -> NDArray[np.float64]:
-        """Return the expectation values of a job."""
+        """Return the expectation values of a job, shape (samples, points, outputs)."""
         try:
-            return expectations_of(self._jobs.pop(job_id).result()[0].data.evs)
-        except QiskitError as error:
-            raise BackendError(f"The simulation failed: {error.message}") from error
+            values = read_expectations(self._jobs.pop(job_id).result())
+        except Exception as error:
+            raise BackendError(f"the simulation of {self.device} failed: {_said(error)}.") from error
+        if not np.isfinite(values).all():
+            raise BackendError(f"the simulation of {self.device} gave values that are not finite.")
+        return values
 
     def usage(self, job_id: str) -> float | None:
         """Return None: nobody charges for a rehearsal, so what was planned counts."""
@@ -155,6 +159,13 @@ def seed_of(values: NDArray[np.float64]) -> int:
     """Return the seed of a job's outcomes: the first four bytes of the SHA-256 of its angles, without the sign bit."""
     data = np.ascontiguousarray(values, dtype="<f8").tobytes()
     return int.from_bytes(sha256(data).digest()[:4], "little") & 0x7FFFFFFF
+
+
+def _said(error: Exception) -> str:
+    """Return what Qiskit, or this package, says of an error; of others the kind alone."""
+    if isinstance(error, (QiskitError, UnreadableError)):
+        return one_line(str(getattr(error, "message", error))).rstrip(".")
+    return type(error).__name__
 
 
 def _used(circuit: QuantumCircuit, observables: Any) -> list[int]:

@@ -59,9 +59,13 @@ class Machine:
         return False
 
 
+def _shape(details):
+    return 2, 1, 1
+
+
 def request(step=0, seconds=2.0, fingerprint="same"):
     key, angles = JobKey(1, 0, step, "train"), np.zeros((2, 3))
-    return JobRequest("mine", key, "", fingerprint, angles, {}, lambda: None, JobCost(1, 1, seconds))
+    return JobRequest("mine", key, "", fingerprint, angles, {}, lambda: None, JobCost(1, 1, seconds), _shape)
 
 
 @pytest.mark.parametrize("listed_after", [0, 1, 2])

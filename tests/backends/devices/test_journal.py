@@ -1,3 +1,4 @@
+import io
 import sqlite3
 import threading
 
@@ -43,7 +44,7 @@ def test_life_of_a_submission(tmp_path):
     assert journal.spent_seconds() == 2.0
 
 
-def test_attempts_parts_and_the_centre_are_kept_apart():
+def test_attempts_parts_and_the_server_are_kept_apart():
     journal = Journal()
     keys = [KEY, JobKey(2, None, 3, "train"), JobKey(2, 0, 3, "train"), KEY.at(4), JobKey(2, 7, 3, "test on mine")]
     for key in keys:
@@ -133,5 +134,151 @@ def test_journal_of_another_version(tmp_path):
 
 def test_file_that_is_no_journal(tmp_path):
     (tmp_path / "journal.sqlite").write_text("not a database, but long enough to be taken for one by its size" * 20)
-    with pytest.raises(ResultError, match="is not a journal of submissions"):
+    with pytest.raises(ResultError, match="is not a file of this package"):
         Journal(tmp_path / "journal.sqlite")
+
+
+def filled(path):
+    """Return a journal with one submission that is done."""
+    journal = Journal(path)
+    journal.intend(written := submission(journal), ANGLES)
+    journal.sent(written.tag, "job-1")
+    journal.done(written.tag, np.zeros((2, 1, 1)))
+    return journal, written.tag
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("folder", "folder is a folder, not a file"),
+        ("missing/journal.sqlite", "there is no such file that this user may open"),
+        ("x" * 300, "cannot be the name of a file"),
+        ("a\0b", "cannot be the name of a file"),
+        ("\ud800", "cannot be the name of a file"),
+    ],
+)
+@pytest.mark.parametrize("read_only", [False, True])
+def test_path_that_can_be_no_journal_s(tmp_path, name, message, read_only):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ResultError, match=message) as error:
+        Journal(tmp_path / name, read_only=read_only)
+    str(error.value).encode()
+
+
+def test_journal_that_is_not_there_is_not_made_by_looking(tmp_path):
+    with pytest.raises(ResultError, match="cannot be opened: there is no such file"):
+        Journal(tmp_path / "journal.sqlite", read_only=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_moved_to_where_no_file_can_be(tmp_path):
+    journal, tag = filled(None)
+    with pytest.raises(ResultError, match="cannot be written: there is no such file"):
+        journal.move_to(tmp_path / "missing" / "journal.sqlite")
+    assert journal.latest("mine", KEY, "").tag == tag, "it goes on in memory"
+
+
+def test_read_only_journal_is_not_written(tmp_path):
+    filled(tmp_path / "journal.sqlite")[0].close()
+    journal = Journal(tmp_path / "journal.sqlite", read_only=True)
+    with pytest.raises(ResultError, match=r"journal.sqlite cannot be written: it is read-only\."):
+        journal.remember("a", "b")
+    assert len(journal.all()) == 1
+
+
+def test_journal_that_another_process_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr("qiskit_fedqml.backends.devices.database._LOCK_SECONDS", 0.05)
+    journal, tag = filled(tmp_path / "journal.sqlite")
+    other = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(ResultError, match=r"journal.sqlite cannot be read: another process holds it\."):
+        journal.all()
+    with pytest.raises(ResultError, match=r"journal.sqlite cannot be written: another process holds it\."):
+        journal.reported(tag, 1.0)
+    with pytest.raises(ResultError, match=r"journal.sqlite cannot be opened: another process holds it\."):
+        Journal(tmp_path / "journal.sqlite")
+    other.execute("ROLLBACK")
+    journal.reported(tag, 1.0)
+    assert journal.spent_seconds() == 1.0
+
+
+def test_disk_is_full_and_has_space_again(tmp_path):
+    """What was written before is there, what did not fit is not, and it can be written later."""
+    journal, tag = filled(tmp_path / "journal.sqlite")
+    (pages,) = journal._db.execute("PRAGMA page_count").fetchone()
+    journal._db.execute(f"PRAGMA max_page_count = {pages}")
+    big = np.zeros((200, 100))
+    with pytest.raises(ResultError, match=r"journal.sqlite cannot be written: the disk is full\."):
+        journal.intend(submission(journal, KEY.at(9)), big)
+    assert [s.tag for s in Journal(tmp_path / "journal.sqlite").all()] == [tag]
+    journal._db.execute("PRAGMA max_page_count = 100000")
+    journal.intend(submission(journal, KEY.at(9)), big)
+    assert len(journal.all()) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "look", "message"),
+    [
+        ("angles = 'no array'", Journal.angles, "the angles of submission fq"),
+        ("angles = zeroblob(0)", Journal.angles, "the angles of submission"),
+        ("result = NULL", Journal.result, "the result of submission fq"),
+        ("result = x'00'", Journal.result, "the result of submission fq"),
+        ("result = substr(result, 1, 130)", Journal.result, "the result of submission fq"),
+        ("request = 'no JSON'", lambda journal, _: journal.all(), "a submission cannot be read"),
+        ("request = '[]'", lambda journal, _: journal.all(), "a submission cannot be read"),
+        ("duplicates = '5'", lambda journal, _: journal.all(), "a submission cannot be read"),
+        ("state = 'elsewhere'", lambda journal, _: journal.all(), "a submission cannot be read"),
+    ],
+)
+def test_damaged_row(tmp_path, change, look, message):
+    journal, tag = filled(tmp_path / "journal.sqlite")
+    journal._db.execute(f"UPDATE submissions SET {change}")
+    with pytest.raises(ResultError, match=rf"journal.sqlite is damaged: .*{message}"):
+        look(journal, tag)
+
+
+def test_result_that_was_pickled_is_not_read(tmp_path):
+    journal, tag = filled(tmp_path / "journal.sqlite")
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{}]), allow_pickle=True)
+    journal._db.execute("UPDATE submissions SET result = ?", (buffer.getvalue(),))
+    with pytest.raises(ResultError, match="is damaged: the result"):
+        journal.result(tag)
+
+
+def test_flipped_bits_raise_no_foreign_error(tmp_path):
+    """Two hundred journals with one bit changed."""
+    filled(tmp_path / "whole.sqlite")[0].close()
+    whole, rng = (tmp_path / "whole.sqlite").read_bytes(), np.random.default_rng(0)
+    errors = 0
+    for place in rng.integers(0, len(whole), 200):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << int(rng.integers(8))
+        path = tmp_path / "changed.sqlite"
+        path.write_bytes(changed)
+        try:
+            looked = Journal(path, read_only=True)
+            for s in looked.all():
+                looked.angles(s.tag)
+                looked.result(s.tag)
+            looked.close()
+        except ResultError:
+            errors += 1
+    assert 5 < errors < 200
+
+
+def test_database_of_another_program(tmp_path):
+    db = sqlite3.connect(tmp_path / "journal.sqlite")
+    db.executescript("CREATE TABLE songs (name TEXT); PRAGMA user_version = 1;")
+    db.close()
+    with pytest.raises(ResultError, match="its tables are not those of this package"):
+        Journal(tmp_path / "journal.sqlite")
+
+
+def test_journal_that_is_closed():
+    journal = Journal()
+    journal.close()
+    with pytest.raises(ResultError, match=r"The journal in memory cannot be read: it is closed\."):
+        journal.all()
+    with pytest.raises(ResultError, match=r"The journal in memory cannot be written: it is closed\."):
+        journal.remember("a", "b")

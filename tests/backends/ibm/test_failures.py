@@ -30,7 +30,9 @@ def test_nothing_goes_wrong(server, undisturbed, outcome):
 
 def test_job_waits_longer_than_the_user_will(server, undisturbed, outcome, tmp_path):
     server.devices["ibm_manila"].hold()
-    with pytest.raises(JobError, match=r"'mine', round 1, client 4, train step 0, job \w+: it still waits .* it lives"):
+    with pytest.raises(
+        JobError, match=r"'mine', round 1, client 4, train step 0, job \w+: it still waits .* it lives on"
+    ):
         Client(tmp_path / "j", waiting={"queue_seconds": 0.5}).ask()
     server.devices["ibm_manila"].release()
     assert np.array_equal(Client(tmp_path / "j").ask(), undisturbed)
@@ -167,32 +169,6 @@ def test_usage_limit_reported_on_submit(server, outcome):
     outcome("409 on submit, usage exceeded", "BudgetError: stops, can be resumed")
 
 
-def test_401_is_fatal(server, outcome):
-    client = Client()
-    server.faults.answer("POST /jobs", status=401)
-    with pytest.raises(BackendError, match="refuses the account") as error:
-        client.ask()
-    assert server.token not in str(error.value)
-    assert not server.jobs
-    outcome("401 on submit", "an error at once, without the token")
-
-
-@pytest.mark.slow
-def test_refused_key_is_tried_a_few_times(server, outcome, monkeypatch):
-    monkeypatch.setenv("QISKIT_IBM_TOKEN", "wrong-but-secret")
-    with pytest.raises(BackendError, match="Backend 'mine': .*refused, or the identity service is down") as error:
-        Client()
-    assert "wrong-but-secret" not in str(error.value)
-    assert server.count("POST", "/identity/token") >= 3
-    outcome("bad key", "three logins, then an error without the key")
-
-
-def test_identity_service_is_down_for_a_moment(server, undisturbed, outcome):
-    server.faults.answer("POST /identity/token", status=503, times=1)
-    assert np.array_equal(Client().ask(), undisturbed)
-    outcome("identity service down once", "logged in again, 1 job")
-
-
 def test_no_account(monkeypatch, tmp_path):
     monkeypatch.delenv("QISKIT_IBM_TOKEN", raising=False)
     monkeypatch.setattr("qiskit_ibm_runtime.accounts.management._DEFAULT_ACCOUNT_CONFIG_JSON_FILE", str(tmp_path / "a"))
@@ -200,10 +176,9 @@ def test_no_account(monkeypatch, tmp_path):
         Client()
 
 
-@pytest.mark.slow
 def test_no_such_device(server):
     with pytest.raises(BackendError, match="Backend 'mine': .* no device 'ibm_nowhere'"):
-        Client(device="ibm_nowhere")
+        Client(device="ibm_nowhere", waiting={"outage_seconds": 2})
 
 
 def test_job_fails_for_the_service_s_own_reasons(server, undisturbed, outcome):
@@ -341,7 +316,7 @@ def test_service_stays_out_of_reach(server, outcome):
     client = Client(waiting={"outage_seconds": 1.5})
     server.devices["ibm_manila"].hold()
     server.faults.drop("GET /jobs.*", times=1000)
-    with pytest.raises(JobError, match="has not done what was asked for 1.5 s .* lives"):
+    with pytest.raises(JobError, match="has not done what was asked for 1.5 s .* live on"):
         client.ask()
     assert len(server.jobs) == 1
     outcome("service out of reach for longer than outage_seconds", "an error; the job lives, resumable")
