@@ -18,9 +18,12 @@ wrong shape, because it stands in for ``EstimatorQNN``. Values in an error's tex
 :func:`shown` and :func:`listed`.
 """
 
-from collections.abc import Iterable
+import reprlib
 from itertools import islice
-from reprlib import Repr
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class FedQMLError(Exception):
@@ -59,7 +62,7 @@ class ResultError(FedQMLError, RuntimeError):
     """A result folder is missing, in the way, or damaged."""
 
 
-_SHORT = Repr()
+_SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 240
 _SHORT.maxlevel = 3
 
@@ -77,7 +80,7 @@ def shown(value: object) -> str:
         return "a number of thousands of digits"
 
 
-def listed(values: Iterable[object], most: int = 10) -> str:
+def listed(values: "Iterable[object]", most: int = 10) -> str:
     """Return values with commas between them, such as ``"a, b, … (7 more)"``.
 
     Args:

@@ -1,10 +1,35 @@
 """Text and JSON from outside: the one place where what goes wrong in reading them becomes this package's errors."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from qiskit_fedqml.errors import FedQMLError
+
+
+@contextmanager
+def reading(path: Path, error: type[FedQMLError]) -> Iterator[BufferedReader]:
+    """Open a file to be read; a folder, a pipe or a device is none.
+
+    Args:
+        path: The file.
+        error: What is raised.
+
+    Raises:
+        FedQMLError: As ``error``: it is not there, no file, not to be opened, or what is read inside is malformed.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise error(f"{path}: cannot be read: it is {'a folder' if path.is_dir() else 'not a file'}.")
+        with path.open("rb") as file:
+            yield file
+    except (OSError, ValueError) as reason:
+        if isinstance(reason, FedQMLError):
+            raise
+        raise error(f"{path}: cannot be read: {why(reason)}.") from reason
 
 
 def read_text(path: Path, error: type[FedQMLError], most_bytes: int | None = None) -> str:
@@ -16,20 +41,13 @@ def read_text(path: Path, error: type[FedQMLError], most_bytes: int | None = Non
         most_bytes: The largest size that is read; None reads any.
 
     Raises:
-        FedQMLError: As ``error``: it is not there, no file, too large, not UTF-8, or cannot be read.
+        FedQMLError: As ``error``: it cannot be read, is too large, or not UTF-8.
     """
-    try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise error(f"{path}: cannot be read: it is {'a folder' if path.is_dir() else 'not a file'}.")
-        with path.open("rb") as file:
-            content = file.read() if most_bytes is None else file.read(most_bytes + 1)
+    with reading(path, error) as file:
+        content = file.read() if most_bytes is None else file.read(most_bytes + 1)
         if most_bytes is not None and len(content) > most_bytes:
             raise error(f"{path}: cannot be read: it is larger than {most_bytes:,} bytes.")
         return content.decode("utf-8-sig")
-    except (OSError, ValueError) as reason:
-        if isinstance(reason, error):
-            raise
-        raise error(f"{path}: cannot be read: {why(reason)}.") from reason
 
 
 def parse_json(text: str | bytes, source: str, error: type[FedQMLError]) -> Any:

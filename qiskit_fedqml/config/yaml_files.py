@@ -134,6 +134,27 @@ _Loader.add_constructor(f"{_TAG}float", _Loader.construct_plain_float)
 _Loader.add_constructor(f"{_TAG}str", _Loader.construct_plain_str)
 
 
+class _Dumper(yaml.SafeDumper):
+    """YAML's safe dumper, which puts into quotation marks whatever the loader would take for a number."""
+
+
+_Dumper.add_implicit_resolver(f"{_TAG}int", _INTEGER, list("-+0123456789"))
+_Dumper.add_implicit_resolver(f"{_TAG}float", _FLOAT, list("-+.0123456789"))
+
+
+def dump_yaml(values: Any) -> str:
+    """Write plain values as YAML that :func:`parse_yaml` reads back as the same values.
+
+    Raises:
+        ConfigurationError: It would not: they are too many, or no plain values.
+    """
+    what = "The configuration with all its defaults"
+    text = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    if parse_yaml(text, what) != values:
+        raise ConfigurationError(f"{what} cannot be written as YAML.")
+    return text
+
+
 def parse_yaml(text: str, source: str) -> Any:
     """Parse YAML text.
 
