@@ -18,8 +18,8 @@ wrong shape, because it stands in for ``EstimatorQNN``. Values in an error's tex
 :func:`shown` and :func:`listed`.
 """
 
+import itertools
 import reprlib
-from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -88,6 +88,6 @@ def listed(values: "Iterable[object]", most: int = 10) -> str:
         most: So many are written at most.
     """
     rest = iter(values)
-    words = [shortened(value) if isinstance(value, str) else shown(value) for value in islice(rest, most)]
+    words = [shortened(value) if isinstance(value, str) else shown(value) for value in itertools.islice(rest, most)]
     left = sum(1 for _ in rest)
     return ", ".join([*words, f"… ({left:,} more)"] if left else words)

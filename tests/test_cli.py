@@ -146,7 +146,7 @@ def test_interrupted_by_the_user(files, monkeypatch, capsys):
     monkeypatch.setattr("qiskit_fedqml.federation.executors.serial.train_client", interrupt)
     code, _, err = fedqml(monkeypatch, capsys, "run", "tiny.yaml", "--out", "mine")
     assert code == 130
-    assert "`fedqml resume mine` goes on" in err
+    assert "`fedqml resume mine` continues" in err
     monkeypatch.undo()
     monkeypatch.chdir(files)
     assert fedqml(monkeypatch, capsys, "resume", "mine")[0] == 0
