@@ -2,14 +2,33 @@
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError
+from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError, listed
+from qiskit_fedqml.terminal.arguments import (
+    BackendsOption,
+    BudgetOption,
+    ComparisonFolder,
+    ExperimentFile,
+    FilesOrFolders,
+    JsonOption,
+    OutOption,
+    OverwriteOption,
+    QueueOption,
+    ReportFolder,
+    ResultFolder,
+    ResultFolders,
+    SetOption,
+    name_of,
+    parse_budget,
+    usable,
+)
 from qiskit_fedqml.terminal.output import print_table
-from qiskit_fedqml.terminal.resuming import parse_budget, resumable
+from qiskit_fedqml.terminal.resuming import resumable
 
 if TYPE_CHECKING:
     from qiskit_fedqml.config.experiment import Experiment
@@ -23,25 +42,6 @@ app = typer.Typer(
     epilog="Start with: fedqml run experiments/digits.yaml --backends backends.yaml",
 )
 
-ExperimentFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="An experiment file, such as experiments/digits.yaml.")
-]
-BackendsOption = Annotated[
-    Path | None,
-    typer.Option("--backends", metavar="YAML", help="The machines and who has which, in place of the experiment's."),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Another value for a key, such as federation.rounds=3; may be repeated."
-    ),
-]
-OutOption = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="DIR", help="The result folder; by default results/ and the file's name."),
-]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a result folder that exists.")]
-
 
 @app.command()
 def run(
@@ -54,7 +54,7 @@ def run(
     """Run an experiment: federated training, or the non-federated baseline (one client with all the data).
 
     The result folder gets the resolved configuration, a JSON line for each round, and the model. A run that was stopped
-    goes on with `fedqml resume DIR`.
+    is resumed by `fedqml resume DIR`.
     """
     target = out or Path("results") / file.stem
     experiment = _load(file, backends, set_)
@@ -64,38 +64,31 @@ def run(
 
 @app.command()
 def resume(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of the stopped run.")],
-    budgets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--budget",
-            metavar="[NAME=]SECONDS",
-            help="Another budget of QPU seconds, for a backend or for the run; may be repeated.",
-        ),
-    ] = None,
+    directory: ResultFolder,
+    budgets: BudgetOption = None,
 ) -> None:
-    """Go on with a stopped run. An interrupted round is replayed from its start, so the end is the same to the bit."""
+    """Resume a stopped run. An interrupted round is replayed from its start, so the end is the same to the bit."""
     from qiskit_fedqml.federation.runs.run import resume_federation
     from qiskit_fedqml.terminal.progress import ProgressBars
 
     changed = dict(parse_budget(text) for text in budgets or ())
-    with resumable(directory), ProgressBars(directory.name) as bars:
+    with resumable(directory), ProgressBars(name_of(directory)) as bars:
         result = resume_federation(directory, budgets=changed, observer=bars)
-    _show({directory.name: result})
+    _show({name_of(directory): result})
 
 
 @app.command()
 def extend(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of the run.")],
+    directory: ResultFolder,
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="The number of rounds in all.")],
 ) -> None:
     """Give a run another number of rounds and resume it; the end is that of a run that had so many from the start."""
     from qiskit_fedqml.federation.runs.run import extend_federation
     from qiskit_fedqml.terminal.progress import ProgressBars
 
-    with resumable(directory), ProgressBars(directory.name) as bars:
+    with resumable(directory), ProgressBars(name_of(directory)) as bars:
         result = extend_federation(directory, rounds, observer=bars)
-    _show({directory.name: result})
+    _show({name_of(directory): result})
 
 
 @app.command()
@@ -103,12 +96,8 @@ def plan(
     file: ExperimentFile,
     backends: BackendsOption = None,
     set_: SetOption = None,
-    queue_seconds: Annotated[
-        float, typer.Option("--queue-seconds", min=0.0, help="How long a job waits in its queue, as you expect it.")
-    ] = 0.0,
-    json_: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the whole plan, each client in each round.")
-    ] = None,
+    queue_seconds: QueueOption = 0.0,
+    json_: JsonOption = None,
 ) -> None:
     """Say what an experiment will cost on IBM Quantum devices: jobs, circuits, executions, QPU time, money.
 
@@ -121,29 +110,24 @@ def plan(
     from qiskit_fedqml.planning.planner import plan_experiment
 
     made = plan_experiment(_load(file, backends, set_))
-    for title, rows in (
-        ("By backend", plan_tables.backend_rows(made)),
-        ("By client", plan_tables.client_rows(made)),
-        ("By round", plan_tables.round_rows(made)),
-        ("What would cost less", plan_tables.saving_rows(made)),
-    ):
-        if rows:
+    as_json = json.dumps(made.as_json(), indent=1)
+    if json_ == Path("-"):
+        print(as_json)
+    else:
+        for title, rows in plan_tables.tables(made):
             print(f"{title}\n")
             print_table(rows)
-    for sentence in plan_tables.sentences(made, queue_seconds):
-        print(sentence)
-    if json_ is not None:
-        try:
-            write_text(json_, json.dumps(made.as_json(), indent=1) + "\n")
-        except OSError as error:
-            raise ResultError(f"{json_} cannot be written: {error.strerror}.") from error
+        for sentence in plan_tables.sentences(made, queue_seconds):
+            print(sentence)
+        if json_ is not None:
+            write_text(json_, f"{as_json}\n")
     if made.lacking():
         raise typer.Exit(1)
 
 
 @app.command()
 def jobs(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The result folder.")],
+    directory: ResultFolder,
     cancel: Annotated[
         bool, typer.Option("--cancel", help="Cancel the jobs that may still wait or run on devices.")
     ] = False,
@@ -170,30 +154,25 @@ def jobs(
 
 @app.command()
 def compare(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE…", help="Experiment files, or folders of finished runs.")
-    ],
+    files: FilesOrFolders,
     backends: BackendsOption = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results, table and figure go.")] = Path(
-        "results/comparison"
-    ),
+    out: ComparisonFolder = Path("results/comparison"),
     set_: SetOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Run experiments and show them side by side, as a table and as learning curves.
+    """Run experiments and compare them, in a table and by their learning curves.
 
     A folder of a finished run is taken as it is; --backends and --set are for the experiment files.
     """
-    from qiskit_fedqml.report.curves import learning_curves
-    from qiskit_fedqml.report.drawing import save_figure
-    from qiskit_fedqml.report.table import table_rows
+    from qiskit_fedqml.files import make_folder
+    from qiskit_fedqml.report.comparison import write_comparison
+    from qiskit_fedqml.report.naming import printable
     from qiskit_fedqml.results.folder import RunFolder
     from qiskit_fedqml.results.result import RunResult
-    from qiskit_fedqml.tables import markdown_table
 
-    names = [path.name if path.is_dir() else path.stem for path in files]
-    if len(set(names)) != len(names):
-        raise ConfigurationError(f"The experiments to compare must have different names, but are {names}.")
+    names = [name_of(path) if path.is_dir() else path.stem for path in files]
+    if len({printable(name) for name in names}) != len(names):
+        raise ConfigurationError(f"The experiments to compare must have different names, but are {listed(names)}.")
     # All mistakes are found before anything runs.
     experiments = {path: _load(path, backends, set_) for path in files if not path.is_dir()}
     results = {name: RunResult.load(path) for name, path in zip(names, files, strict=True) if path.is_dir()}
@@ -203,27 +182,22 @@ def compare(
     for name, path in zip(names, files, strict=True):
         if path in experiments:
             RunFolder(out / name).check_free(overwrite=overwrite)
+    make_folder(out)
     for name, path in zip(names, files, strict=True):
         if path in experiments:
             results[name] = _run(experiments[path], name, out / name, overwrite)
-    results = {name: results[name] for name in names}
-    _show(results)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "table.md").write_text(markdown_table(table_rows(results)), encoding="utf-8")
-    save_figure(learning_curves(results, ", ".join(results)), out / "curves")
+    runs = {printable(name): results[name] for name in names}
+    _show(runs)
+    write_comparison(runs, out)
     print(f"Table and curves: {out}")
 
 
 @app.command()
 def report(
-    directories: Annotated[
-        list[Path], typer.Argument(metavar="DIR…", help="Result folders, of finished and unfinished runs.")
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where report.html and figures/ go.")] = Path(
-        "report"
-    ),
+    directories: ResultFolders,
+    out: ReportFolder = Path("report"),
 ) -> None:
-    """Write a page about runs, side by side: tables, curves, machines, timeline, cost, clients, configuration.
+    """Write a page that compares runs: tables, curves, machines, timeline, cost, clients, configuration.
 
     The page needs no network and no other file. Its figures are also written as PNG and SVG.
     """
@@ -234,18 +208,21 @@ def report(
 
 @app.command()
 def evaluate(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of a finished run.")],
+    directory: ResultFolder,
     backend: Annotated[
         str | None, typer.Option("--backend", metavar="NAME", help="The backend; by default the run's server backend.")
     ] = None,
     backends: Annotated[
         Path | None,
         typer.Option(
-            "--backends", metavar="YAML", help="Where the backend stands; by default in the run, or in ./backends.yaml."
+            "--backends",
+            metavar="YAML",
+            help="Where the backend stands; by default in the run, or in ./backends.yaml.",
+            callback=usable,
         ),
     ] = None,
 ) -> None:
-    """Test a trained model on a backend, and save the outputs of every test example."""
+    """Test the trained model of a finished run on a backend, and save the outputs of every test example."""
     from qiskit_fedqml.backends.array.registry import BackendRegistry
     from qiskit_fedqml.results.evaluation import evaluate_model, unfinished_evaluation
     from qiskit_fedqml.results.result import RunResult
@@ -261,7 +238,7 @@ def evaluate(
         with unfinished_evaluation(directory, registry, name):
             evaluation = evaluate_model(directory, registry[name] if backend else registry.server)
     except KeyboardInterrupt:
-        print("fedqml: stopped; the same command goes on, and takes up the jobs that it sent.", file=sys.stderr)
+        print("fedqml: stopped; the same command continues, and takes up the jobs that it sent.", file=sys.stderr)
         raise typer.Exit(130) from None
     table = evaluation.save(directory / "evaluations")
     print(
@@ -272,7 +249,10 @@ def evaluate(
 
 @app.command()
 def citation(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE|DIR…", help="Experiment files, or result folders.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE|DIR…", help="Experiment files, or result folders.", callback=usable),
+    ],
     backends: BackendsOption = None,
     set_: SetOption = None,
 ) -> None:
@@ -293,9 +273,9 @@ def citation(
 
 @app.command()
 def backends(
-    file: Annotated[Path, typer.Option("--backends", metavar="YAML", help="The backends file.")] = Path(
-        "backends.yaml"
-    ),
+    file: Annotated[
+        Path, typer.Option("--backends", metavar="YAML", help="The backends file.", callback=usable)
+    ] = Path("backends.yaml"),
     check: Annotated[
         bool, typer.Option("--check", help="Prove that each machine's noise acts as its rates say.")
     ] = False,
@@ -305,6 +285,7 @@ def backends(
             "--save-calibration",
             metavar="NAME FILE",
             help="Write the calibration of a fake device (FakeManilaV2) or of a backend of the file that has one.",
+            callback=usable,
         ),
     ] = None,
 ) -> None:
@@ -330,6 +311,9 @@ def backends(
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one sentence and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be text that a terminal can show
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except FedQMLError as error:

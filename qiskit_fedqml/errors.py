@@ -15,8 +15,16 @@
 
 Foreign errors (Qiskit's, Aer's, torchvision's) are mapped to these once, where the foreign call is made. Only
 :class:`~qiskit_fedqml.model.qnn.BroadcastEstimatorQNN` keeps qiskit-machine-learning's own errors for arguments of the
-wrong shape, because it stands in for ``EstimatorQNN``.
+wrong shape, because it stands in for ``EstimatorQNN``. Values in an error's text are cut by :func:`shortened`,
+:func:`shown` and :func:`listed`.
 """
+
+import itertools
+import reprlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class FedQMLError(Exception):
@@ -57,3 +65,34 @@ class TrainingError(FedQMLError, RuntimeError):
 
 class ResultError(FedQMLError, RuntimeError):
     """A result folder is missing, in the way, or damaged."""
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 240
+_SHORT.maxlevel = 3
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """Return a text, cut with "…" after so many characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def shown(value: object) -> str:
+    """Return a value as Python writes it, cut after 60 characters; a large one is never written whole."""
+    try:
+        return shortened(_SHORT.repr(value))
+    except ValueError:  # Python writes no whole number of more than some thousand digits
+        return "a number of thousands of digits"
+
+
+def listed(values: "Iterable[object]", most: int = 10) -> str:
+    """Return values with commas between them, such as ``"a, b, … (7 more)"``.
+
+    Args:
+        values: Words, which stand without quotation marks, or anything else.
+        most: So many are written at most.
+    """
+    rest = iter(values)
+    words = [shortened(value) if isinstance(value, str) else shown(value) for value in itertools.islice(rest, most)]
+    left = sum(1 for _ in rest)
+    return ", ".join([*words, f"… ({left:,} more)"] if left else words)

@@ -1,41 +1,102 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all; the one place where what goes wrong in it becomes a ResultError."""
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from qiskit_fedqml.errors import ResultError, shown
 
-from qiskit_fedqml.errors import ResultError
+if TYPE_CHECKING:
+    import torch
 
 
-def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors as a safetensors file.
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Let what the system refuses inside become one error.
+
+    Args:
+        path: What is written, as the error calls it.
+
+    Raises:
+        ResultError: It cannot be written: no folder, no room, not allowed, or a name that the file system doesn't take.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ResultError(f"{path} cannot be written: {error.strerror or error}.") from error
+    except ValueError as error:  # pathlib's and the system's, for names
+        raise ResultError(f"{path} cannot be written: it is no name of a file: {error}.") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless it is there.
+
+    Raises:
+        ResultError: It cannot be made.
+    """
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, as UTF-8.
 
     Raises:
         ResultError: It cannot be written.
     """
-    part = path.with_name(path.name + ".part")
     try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except (SafetensorError, OSError) as error:
-        raise ResultError(f"{path} cannot be written: {error}.") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    write_bytes(path, text.encode())
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise ResultError(f"{path} cannot be written: its text holds {shown(error.object[error.start])}.") from error
+    write_bytes(path, content)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all; to a pipe or a device it is written as it is.
+
+    Raises:
+        ResultError: It cannot be written.
+    """
+    with writing(path):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(content)
+            return
+        with _replacing(path) as part, part.open("wb") as file:
+            file.write(content)
+
+
+def save_tensors(path: Path, tensors: "Mapping[str, torch.Tensor]", metadata: dict[str, str]) -> None:
+    """Write tensors as a safetensors file, whole or not at all, with the permissions that any other file has.
+
+    Raises:
+        ResultError: It cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with writing(path), _replacing(path) as part:
+        part.touch()
+        mode = part.stat().st_mode
+        try:
+            save_file(plain, part, metadata)
+        except SafetensorError as error:
+            raise ResultError(f"{path} cannot be written: {error}.") from error
+        part.chmod(mode)  # safetensors makes files that only their owner may read
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give the name of a file that takes the place of another once it is on disk, and is removed if it is not."""
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise

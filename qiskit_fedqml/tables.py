@@ -6,8 +6,9 @@ from typing import Any
 
 
 def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Write rows as a Markdown table, columns aligned."""
+    """Write rows as a Markdown table, columns aligned; what would end a cell or a line is escaped."""
     columns = list(rows[0])
+    rows = [{column: " ".join(cell.replace("|", r"\|").split("\n")) for column, cell in row.items()} for row in rows]
     widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in columns}
 
     def line(cells: Mapping[str, str]) -> str:

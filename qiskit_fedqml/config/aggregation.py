@@ -13,7 +13,7 @@ class FedAvgMConfig(StrictModel):
 
     method: Literal["fedavgm"]
     momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.9
-    learning_rate: PositiveNumber = 1.0
+    learning_rate: Annotated[PositiveNumber, Field(le=1e6)] = 1.0
 
     @model_validator(mode="after")
     def _is_not_fedavg(self) -> "FedAvgMConfig":
@@ -26,10 +26,10 @@ class FedAdamConfig(StrictModel):
     """FedAdam (arXiv:2003.00295): Adam at the server; a small ``tau`` adapts more."""
 
     method: Literal["fedadam"]
-    learning_rate: PositiveNumber = 1e-2
+    learning_rate: Annotated[PositiveNumber, Field(le=1e6)] = 1e-2
     beta_1: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.9
     beta_2: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.99
-    tau: PositiveNumber = 1e-3
+    tau: Annotated[PositiveNumber, Field(le=1e6)] = 1e-3
 
 
 ServerOptimizer = Annotated[FedAvgMConfig | FedAdamConfig, Field(discriminator="method")]

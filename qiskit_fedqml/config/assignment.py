@@ -1,5 +1,6 @@
 """Which backend each client has: the section `assignment` of a backends file."""
 
+import re
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -9,6 +10,10 @@ from qiskit_fedqml.config.strict import (
     Integer,
     StrictModel,
 )
+from qiskit_fedqml.errors import shown
+
+_IDS = re.compile(r"(?P<first>[0-9]{1,18})(-(?P<last>[0-9]{1,18}))?")
+"""A client's id, or two; no computer has clients of more digits."""
 
 
 class Cycle(StrictModel):
@@ -57,9 +62,9 @@ class Assignment(StrictModel):
         for key, following in pairwise(by_first):
             first = clients_of(following).start
             if first in clients_of(key):
-                raise ValueError(f"client {first} is named by both {key!r} and {following!r}")
+                raise ValueError(f"client {first} is named by both {shown(key)} and {shown(following)}")
         # JSON has no numbers as keys: "0" is client 0 again.
-        return {int(key) if str(key).isdecimal() else key: name for key, name in value.items()}
+        return {clients_of(key).start if "-" not in str(key) else key: name for key, name in value.items()}
 
     @property
     def machines(self) -> set[str]:
@@ -81,10 +86,10 @@ def clients_of(key: int | str) -> range:
     Raises:
         ValueError: The key is neither an id from 0 nor an inclusive range "FIRST-LAST".
     """
-    first, _, last = str(key).partition("-")
-    if not first.isdecimal() or not (last or first).isdecimal():
-        raise ValueError(f"{key!r} must be a client's id from 0 or an inclusive range such as '1-49'")
-    ids = range(int(first), int(last or first) + 1)
+    found = _IDS.fullmatch(str(key)) if isinstance(key, str) or key.bit_length() <= 64 else None
+    if not found:
+        raise ValueError(f"{shown(key)} must be a client's id from 0 or an inclusive range such as '1-49'")
+    ids = range(int(found["first"]), int(found["last"] or found["first"]) + 1)
     if not ids:
         raise ValueError(f"range {key!r} is empty")
     return ids

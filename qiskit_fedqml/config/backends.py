@@ -11,13 +11,17 @@ from qiskit_fedqml.config.strict import (
     Number,
     PositiveInteger,
     PositiveNumber,
+    Seconds,
+    Shots,
     StrictModel,
     nearest,
 )
+from qiskit_fedqml.errors import listed, shown
 
 Probability = Annotated[Number, Field(ge=0.0, le=1.0)]
-Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]
+Name = Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=100)]
 """A backend's name, which also names files."""
+Qubit = Annotated[int, Field(strict=True, ge=0, lt=1_000_000)]
 
 
 class GateRates(StrictModel):
@@ -84,8 +88,8 @@ class AerEntry(StrictModel):
 
     type: Literal["aer"]
     noise: NoiseEntry | None = None
-    noise_factor: PositiveNumber = 1.0
-    shots: PositiveInteger | None = None
+    noise_factor: Annotated[PositiveNumber, Field(le=1e6)] = 1.0
+    shots: Shots | None = None
     optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
     transpiler_seed: NaturalNumber = 0
     simulator: Literal["auto", "sweep", "aer"] = "auto"
@@ -100,7 +104,7 @@ class AerEntry(StrictModel):
 class Conditions(StrictModel):
     """What the least busy device must have; ``processor`` is a family such as ``"Heron"``."""
 
-    min_qubits: PositiveInteger = 4
+    min_qubits: Annotated[PositiveInteger, Field(le=1_000_000)] = 4
     processor: str | None = None
 
 
@@ -113,7 +117,7 @@ class LeastBusy(StrictModel):
 class SpsaOptions(StrictModel):
     """``perturbation`` is how far each angle goes up or down at random, in radians."""
 
-    perturbation: Annotated[Number, Field(gt=0.0)] = 0.2
+    perturbation: Annotated[PositiveNumber, Field(le=10.0)] = 0.2
 
 
 class Spsa(StrictModel):
@@ -131,10 +135,10 @@ class Waiting(StrictModel):
     before the client is left out and its job cancelled.
     """
 
-    poll_seconds: PositiveNumber = 5.0
-    request_seconds: PositiveNumber = 120.0
-    outage_seconds: PositiveNumber = 900.0
-    queue_seconds: PositiveNumber | None = None
+    poll_seconds: Seconds = 5.0
+    request_seconds: Seconds = 120.0
+    outage_seconds: Seconds = 900.0
+    queue_seconds: Seconds | None = None
 
 
 def _kind_of_device(value: Any) -> str | None:
@@ -182,13 +186,13 @@ class IBMEntry(StrictModel):
     instance: str | None = None
     channel: Literal["ibm_quantum_platform", "ibm_cloud"] | None = None
     mode: Literal["job", "batch", "session"] = "batch"
-    shots: PositiveInteger = 1024
+    shots: Shots = 1024
     primitive: Literal["auto", "executor", "estimator"] = "auto"
     resilience_level: Annotated[Integer, Field(ge=0, le=2)] = 0
     options: dict[str, Any] = Field(default_factory=dict)
     optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
-    initial_layout: tuple[NaturalNumber, ...] | None = None
-    layout_trials: PositiveInteger = 4
+    initial_layout: Annotated[tuple[Qubit, ...], Field(max_length=1000)] | None = None
+    layout_trials: Annotated[PositiveInteger, Field(le=1000)] = 4
     transpiler_seed: NaturalNumber = 0
     gradient: Annotated[
         Annotated[Literal["parameter_shift"], Tag("name")] | Annotated[Spsa, Tag("SPSA")],
@@ -199,9 +203,9 @@ class IBMEntry(StrictModel):
         ),
     ] = "parameter_shift"
     task: Literal["train", "evaluate"] = "train"
-    max_execution_seconds: PositiveInteger | None = None
-    budget_seconds: PositiveNumber | None = None
-    price_per_minute: PositiveNumber | None = None
+    max_execution_seconds: Annotated[PositiveInteger, Field(le=100_000_000)] | None = None
+    budget_seconds: Seconds | None = None
+    price_per_minute: Annotated[PositiveNumber, Field(le=1e9)] | None = None
     on_cancellation: Literal["stop", "resubmit"] = "stop"
     waiting: Waiting = Waiting()
 
@@ -239,21 +243,21 @@ BackendEntry = Annotated[AerEntry | IBMEntry, Field(discriminator="type")]
 class BackendsFile(StrictModel):
     """The whole of `backends.yaml`; ``budget_seconds`` of QPU time are the most that a run may take on all devices."""
 
-    backends: Annotated[dict[Name, BackendEntry], Field(min_length=1)]
+    backends: Annotated[dict[Name, BackendEntry], Field(min_length=1, max_length=1000)]
     assignment: Assignment = Assignment()
-    budget_seconds: PositiveNumber | None = None
+    budget_seconds: Seconds | None = None
 
     @model_validator(mode="after")
     def _names_exist(self) -> "BackendsFile":
         for key, name in self.assignment.names():
             if name not in self.backends:
-                raise ValueError(f"assignment.{key} names the backend {name!r}{nearest(name, self.backends)}")
+                raise ValueError(f"assignment.{key} names the backend {shown(name)}{nearest(name, self.backends)}")
         if self.budget_seconds is not None and not any(isinstance(e, IBMEntry) for e in self.backends.values()):
             raise ValueError("budget_seconds has no effect without a backend of type ibm")
         sessions = [n for n, e in self.backends.items() if isinstance(e, IBMEntry) and e.mode == "session"]
         if self.budget_seconds is not None and sessions:
             raise ValueError(
-                f"budget_seconds cannot be kept with mode: session (of {', '.join(sessions)}), which is charged by the "
+                f"budget_seconds cannot be kept with mode: session (of {listed(sessions)}), which is charged by the "
                 "clock; use batch"
             )
         return self

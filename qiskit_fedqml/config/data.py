@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from qiskit_fedqml.config.strict import NaturalNumber, Number, PositiveInteger, PositiveNumber, StrictModel
+from qiskit_fedqml.errors import listed
 
 Fraction = Annotated[Number, Field(gt=0.0, lt=1.0)]
 Classes = Annotated[tuple[NaturalNumber, ...], Field(min_length=2)]
@@ -20,21 +21,21 @@ class Dirichlet(StrictModel):
     """Label skew: each class shared out by proportions from a Dirichlet distribution of concentration ``alpha``."""
 
     scheme: Literal["dirichlet"]
-    alpha: PositiveNumber
+    alpha: Annotated[PositiveNumber, Field(le=1e6)]
 
 
 class LabelShards(StrictModel):
     """Label skew: sorted by label, cut into shards, ``shards_per_client`` dealt to each client."""
 
     scheme: Literal["label_shards"]
-    shards_per_client: PositiveInteger
+    shards_per_client: Annotated[PositiveInteger, Field(le=10_000_000)]
 
 
 class QuantitySkew(StrictModel):
     """Sizes of the shards from a Dirichlet distribution of concentration ``alpha``."""
 
     scheme: Literal["quantity_skew"]
-    alpha: PositiveNumber
+    alpha: Annotated[PositiveNumber, Field(le=1e6)]
 
 
 Partition = Annotated[Iid | Dirichlet | LabelShards | QuantitySkew, Field(discriminator="scheme")]
@@ -50,7 +51,7 @@ class _Data(StrictModel):
     def _classes_differ(self) -> "_Data":
         classes = getattr(self, "classes", None) or ()
         if len(set(classes)) != len(classes):
-            raise ValueError(f"classes must differ, but are {list(classes)}")
+            raise ValueError(f"classes must differ, but are {listed(classes)}")
         return self
 
 
@@ -94,7 +95,7 @@ class ConstantScaling(StrictModel):
     """Features divided by a stated number."""
 
     method: Literal["constant"]
-    divisor: PositiveNumber
+    divisor: Annotated[Number, Field(ge=1e-30, le=1e30)]
 
 
 class ClientSumsScaling(StrictModel):
@@ -122,7 +123,7 @@ class FeaturesConfig(StrictModel):
     backbone: str | None = None
     layer: str | None = None
     weights: str | None = None
-    image_size: PositiveInteger | None = None
+    image_size: Annotated[PositiveInteger, Field(le=2**31 - 1)] | None = None
     pooling: Literal["flatten", "average"] | None = None
     scaling: Scaling | None = None
 

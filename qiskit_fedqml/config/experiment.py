@@ -1,6 +1,7 @@
 """Experiment files: one strict, frozen description of a whole run."""
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag, model_validator
@@ -12,7 +13,10 @@ from qiskit_fedqml.config.data import DataConfig, FeaturesConfig
 from qiskit_fedqml.config.extension import PythonReference, name_or_python
 from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, PositiveNumber, StrictModel, nearest, validate
 from qiskit_fedqml.config.tracking import TrackingConfig
-from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.errors import ConfigurationError, listed, shown
+
+_MOST_PARAMETERS = 10_000_000_000
+"""Of a head, 37 GiB; whether this computer holds it is looked at where the number of features is known too."""
 
 
 class ModelConfig(StrictModel):
@@ -22,11 +26,25 @@ class ModelConfig(StrictModel):
     classical layer with as many parameters in the circuit's place.
     """
 
-    hidden: tuple[PositiveInteger, ...] = (4096, 4096)
+    hidden: Annotated[tuple[Annotated[PositiveInteger, Field(le=1_000_000_000)], ...], Field(max_length=1000)] = (
+        4096,
+        4096,
+    )
     dropout: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.5
     quantum: Literal["trainable", "frozen", "classical"] = "trainable"
     circuit: CircuitConfig = PaperAnsatz()
     device: Literal["cpu", "cuda"] = "cpu"
+
+    @model_validator(mode="after")
+    def _can_be_held(self) -> "ModelConfig":
+        widths = [*self.hidden, self.circuit.num_qubits]
+        parameters = sum(width * following for width, following in pairwise(widths))
+        if parameters > _MOST_PARAMETERS:
+            raise ValueError(
+                f"hidden layers of {listed(self.hidden)} units have {parameters:,} parameters "
+                f"({4 * parameters / 2**30:,.0f} GiB); at most {_MOST_PARAMETERS:,} are trained"
+            )
+        return self
 
     @model_validator(mode="after")
     def _all_has_an_effect(self) -> "ModelConfig":
@@ -60,17 +78,17 @@ class FederationConfig(StrictModel):
     who gets which task and what becomes of the updates; ``client_step`` how a batch changes a client's model.
     """
 
-    clients: PositiveInteger
-    clients_per_round: PositiveInteger
-    rounds: PositiveInteger
-    local_epochs: PositiveInteger = 1
-    batch_size: PositiveInteger = 32
+    clients: Annotated[PositiveInteger, Field(le=10_000_000)]
+    clients_per_round: Annotated[PositiveInteger, Field(le=10_000_000)]
+    rounds: Annotated[PositiveInteger, Field(le=1_000_000)]
+    local_epochs: Annotated[PositiveInteger, Field(le=1_000_000)] = 1
+    batch_size: Annotated[PositiveInteger, Field(le=100_000_000)] = 32
     optimizer: Literal["sgd", "adam", "rmsprop"] = "adam"
-    learning_rate: PositiveNumber = 1e-4
+    learning_rate: Annotated[PositiveNumber, Field(le=1e6)] = 1e-4
     learning_rate_decay: Annotated[Number, Field(gt=0.0, le=1.0)] = 1.0
     momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
-    weight_decay: Annotated[Number, Field(ge=0.0)] = 0.0
-    proximal_mu: Annotated[Number, Field(ge=0.0)] = 0.0
+    weight_decay: Annotated[Number, Field(ge=0.0, le=1e6)] = 0.0
+    proximal_mu: Annotated[Number, Field(ge=0.0, le=1e6)] = 0.0
     client_optimizer_state: Literal["reset", "keep"] = "reset"
     on_client_failure: Literal["stop", "skip"] = "stop"
     algorithm: Algorithm = "synchronous"
@@ -114,10 +132,10 @@ class Experiment(StrictModel):
         for name in self.evaluation.backends:
             if name not in self.backends.backends:
                 raise ValueError(
-                    f"evaluation.backends names the backend {name!r}{nearest(name, self.backends.backends)}"
+                    f"evaluation.backends names the backend {shown(name)}{nearest(name, self.backends.backends)}"
                 )
         if len(set(self.evaluation.backends)) != len(self.evaluation.backends):
-            raise ValueError(f"evaluation.backends must differ, but are {list(self.evaluation.backends)}")
+            raise ValueError(f"evaluation.backends must differ, but are {listed(self.evaluation.backends)}")
         if self.model.quantum == "classical" and (self.evaluation.backends or self.backends != _IDEAL):
             raise ValueError("backends have no effect with model.quantum: classical, which runs no circuit")
         return self
@@ -183,7 +201,7 @@ class Experiment(StrictModel):
                 data["backends"]["budget_seconds"] = value
             elif not isinstance(self.backends.backends.get(name), IBMEntry):
                 known = [n for n, entry in self.backends.backends.items() if isinstance(entry, IBMEntry)]
-                raise ConfigurationError(f"There is no device {name!r} to have a budget{nearest(name, known)}")
+                raise ConfigurationError(f"There is no device {shown(name)} to have a budget{nearest(name, known)}")
             else:
                 data["backends"]["backends"][name]["budget_seconds"] = value
         return validate(Experiment, data, "the run's configuration")

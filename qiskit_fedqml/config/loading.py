@@ -8,7 +8,10 @@ from typing import Any
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.strict import validate
 from qiskit_fedqml.config.yaml_files import parse_yaml, read_yaml
-from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.errors import ConfigurationError, shortened, shown
+
+_MOST_PARTS = 20
+"""Of a dotted key; the deepest key of an experiment has seven, options of a primitive a few more."""
 
 
 def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
@@ -50,16 +53,19 @@ def parse_override(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise ConfigurationError(f"--set must be KEY=VALUE, such as federation.rounds=3, but got {text!r}.")
-    return key.strip(), parse_yaml(value, f"--set {key}")
+        raise ConfigurationError(f"--set must be KEY=VALUE, such as federation.rounds=3, but got {shown(text)}.")
+    return key.strip(), parse_yaml(value, f"--set {shortened(key)}")
 
 
 def _put(data: dict[str, Any], key: str, value: Any) -> None:
     parts = key.split(".")
+    if len(parts) > _MOST_PARTS:
+        raise ConfigurationError(f"--set {shortened(key)}: no key of an experiment has {len(parts)} parts.")
     for depth, part in enumerate(parts[:-1]):
         if data.get(part) is None:
             data[part] = {}
         if not isinstance(data[part], dict):
-            raise ConfigurationError(f"--set {key}: {'.'.join(parts[: depth + 1])!r} is a value and has no keys.")
+            within = ".".join(parts[: depth + 1])
+            raise ConfigurationError(f"--set {shortened(key)}: {shown(within)} is a value and has no keys.")
         data = data[part]
     data[parts[-1]] = value

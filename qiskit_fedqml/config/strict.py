@@ -6,15 +6,19 @@ from typing import Annotated, Any, Literal, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.errors import ConfigurationError, listed, shown
 
-Integer = Annotated[int, Field(strict=True)]
+Integer = Annotated[int, Field(strict=True, ge=-(2**128), le=2**128)]
 """A whole number; unlike pydantic's own, neither ``true`` nor "1" stands for one."""
-NaturalNumber = Annotated[int, Field(strict=True, ge=0)]
+NaturalNumber = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
 PositiveInteger = Annotated[int, Field(strict=True, gt=0)]
 Number = Annotated[float, Field(strict=True)]
 """A number, whole or not."""
+
 PositiveNumber = Annotated[Number, Field(gt=0.0)]
+Shots = Annotated[PositiveInteger, Field(le=100_000_000)]
+Seconds = Annotated[PositiveNumber, Field(le=1e8)]
+"""Three years: clocks and waits take no more than some multiples of it."""
 
 
 class StrictModel(BaseModel):
@@ -38,15 +42,20 @@ def validate(model: type[Model], data: Any, source: str) -> Model:
         return model.model_validate(data)
     except ValidationError as error:
         raise ConfigurationError("; ".join(_explain(model, data, error, source))) from None
+    except RecursionError:  # a value made in Python that holds itself, or thousands of lists in each other
+        raise ConfigurationError(f"{source}: lists and mappings are nested too deeply.") from None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of a sentence: "; did you mean 'x'?", or the known names if none is near."""
     names = [str(k) for k in known]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(names))}."
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6) if len(name) <= _LONGEST_NAME else []
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {listed(sorted(names), 20)}."
 
 
+_LONGEST_NAME = 200
+"""Names of more characters are like no other: to look for one would take minutes."""
+_MOST_ERRORS = 5
 _EXPECTED = {
     "model_type": "must be a mapping of keys to values",
     "model_attributes_type": "must be a mapping of keys to values",
@@ -62,27 +71,28 @@ _EXPECTED = {
 
 def _explain(model: type[BaseModel], data: Any, error: ValidationError, source: str) -> list[str]:
     lines = []
-    for item in error.errors(include_url=False):
+    for item in error.errors(include_url=False)[:_MOST_ERRORS]:
         location = tuple(item["loc"])
         key = _path_in_file(data, location, names_a_key=item["type"] in {"extra_forbidden", "missing"})
         if item["type"] == "extra_forbidden":
-            text = f"unknown key {key!r}{nearest(str(location[-1]), _known_keys(model, location[:-1]))}"
+            text = f"unknown key {shown(key)}{nearest(str(location[-1]), _known_keys(model, location[:-1]))}"
         elif item["type"] == "missing":
             text = f"key {key!r} is missing"
         elif item["type"] == "union_tag_invalid":
             context = item["ctx"]
-            got = repr(context["tag"])
+            got = shown(context["tag"])
             text = (
                 f"key '{key}.{context['discriminator'].strip(chr(39))}': must be {context['expected_tags']}, got {got}"
             )
         elif item["type"] == "union_tag_not_found":
             text = f"key '{key}.{item['ctx']['discriminator'].strip(chr(39))}' is missing"
         else:
-            got = "" if isinstance(item["input"], Mapping) else f", but got {_shown(item['input'])}"
-            where = f"key {key!r}: " if key else ""
+            got = "" if isinstance(item["input"], Mapping) else f", but got {shown(item['input'])}"
+            where = f"key {shown(key)}: " if key else ""
             text = f"{where}{_EXPECTED.get(item['type']) or item['msg'].removeprefix('Value error, ')}{got}"
         lines.append(f"{source}: {text}")
-    return lines
+    more = error.error_count() - len(lines)
+    return [*lines, f"and {more} {'mistake' if more == 1 else 'mistakes'} more"] if more else lines
 
 
 def _path_in_file(data: Any, location: tuple[int | str, ...], *, names_a_key: bool) -> str:
@@ -94,11 +104,6 @@ def _path_in_file(data: Any, location: tuple[int | str, ...], *, names_a_key: bo
             parts.append(str(part))
             data = data[part] if inside or (isinstance(part, int) and isinstance(data, (list, tuple))) else None
     return ".".join(parts)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -40,7 +40,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Item:
-    """A client's work in a round, or the centre's (``client`` None), on one device.
+    """A client's work in a round, or the server's (``client`` None), on one device.
 
     Args:
         round: From 1.
@@ -104,7 +104,7 @@ class Plan:
     """The plan of a run.
 
     Args:
-        items: What each client and the centre send in each round; simulated clients send nothing.
+        items: What each client and the server send in each round; simulated clients send nothing.
         devices: Facts by backend.
         budget_seconds: The run's, or None.
         savings: Changes that would cost less, the largest saving first.
@@ -119,9 +119,12 @@ class Plan:
         """Return the work of all items, or of those that fit."""
         return sum((item.work for item in self.items if of(item)), Work())
 
-    def rounds(self) -> list[int]:
-        """Return the rounds in which a device is used."""
-        return sorted({item.round for item in self.items})
+    def by_round(self) -> list[tuple[int, list[Item]]]:
+        """Return the rounds in which a device is used, each with its items."""
+        rounds: dict[int, list[Item]] = {}
+        for item in self.items:
+            rounds.setdefault(item.round, []).append(item)
+        return sorted(rounds.items(), key=lambda pair: pair[0])
 
     def price(self) -> float | None:
         """Return the price of the run in US$; None if no backend of it states a price."""
@@ -133,7 +136,7 @@ class Plan:
         return sum(prices) if prices else None
 
     def array_seconds(self, queue_seconds: float = 0.0) -> float:
-        """Return the time that devices take when they work beside each other, round after round.
+        """Return the time that devices take when they work at the same time, round after round.
 
         Args:
             queue_seconds: How long a job waits in its queue.
@@ -143,8 +146,7 @@ class Plan:
             return sum(item.work.qpu_seconds + queue_seconds * item.work.jobs for item in items)
 
         total = 0.0
-        for round in self.rounds():
-            of_round = [item for item in self.items if item.round == round]
+        for _, of_round in self.by_round():
             clients = [item for item in of_round if item.client is not None]
             devices = {self.devices[i.backend].device for i in clients}
             by_device = [busy(i for i in clients if self.devices[i.backend].device == device) for device in devices]

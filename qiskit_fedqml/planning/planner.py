@@ -56,7 +56,7 @@ class _Planner:
         experiment: The experiment.
         assignment: Name of each client's backend.
         devices: The devices that are used, with the circuit as each runs it.
-        tests: Backends of the centre's tests in each round, and with how many examples; the server's first.
+        tests: Backends of the server's tests in each round, and with how many examples; the server's first.
         num_examples: Of each client.
     """
 
@@ -67,7 +67,7 @@ class _Planner:
     num_examples: tuple[int, ...]
 
     def items(self, config: FederationConfig, devices: Devices, *, with_tests: bool = True) -> tuple[Item, ...]:
-        """Return what clients and centre send with these settings on these devices."""
+        """Return what clients and server send with these settings on these devices."""
 
         @cache
         def evaluation(name: str, num_samples: int, jacobian: bool) -> Work:
@@ -143,7 +143,7 @@ def _savings(planner: _Planner, plan: Plan) -> list[Saving]:
         for change, (settings, machines) in changes.items()
     ]
     without_tests = sum(item.work.qpu_seconds for item in planner.items(config, devices, with_tests=False))
-    found.append(Saving("no tests of the centre on devices", before - without_tests))
+    found.append(Saving("no tests of the server on devices", before - without_tests))
     return sorted((saving for saving in found if saving.seconds > 1e-6), key=lambda saving: -saving.seconds)
 
 

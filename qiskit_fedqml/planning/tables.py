@@ -2,12 +2,24 @@
 
 from collections.abc import Sequence
 
-from qiskit_fedqml.planning.plan import Plan, Work
+from qiskit_fedqml.errors import listed
+from qiskit_fedqml.planning.plan import Item, Plan, Work
 from qiskit_fedqml.tables import duration
 
 Row = dict[str, str]
 
 _MOST_ROWS = 20
+
+
+def tables(plan: Plan) -> list[tuple[str, list[Row]]]:
+    """Return the tables that have rows, with their titles."""
+    found = [
+        ("By backend", backend_rows(plan)),
+        ("By client", client_rows(plan)),
+        ("By round", round_rows(plan)),
+        ("What would cost less", saving_rows(plan)),
+    ]
+    return [(title, rows) for title, rows in found if rows]
 
 
 def backend_rows(plan: Plan) -> list[Row]:
@@ -24,12 +36,13 @@ def backend_rows(plan: Plan) -> list[Row]:
 
 
 def client_rows(plan: Plan) -> list[Row]:
-    """Return a row for each client on a device, and for the centre's tests: all its rounds together."""
-    keys = sorted({(item.client is None, item.client or 0, item.backend) for item in plan.items})
+    """Return a row for each client on a device, and for the server's tests: all its rounds together."""
+    by_key: dict[tuple[bool, int, str], list[Item]] = {}
+    for item in plan.items:
+        by_key.setdefault((item.client is None, item.client or 0, item.backend), []).append(item)
     rows = []
-    for is_centre, client, backend in keys:
-        chosen = [i for i in plan.items if i.backend == backend and i.client == (None if is_centre else client)]
-        who = "centre" if is_centre else str(client)
+    for (is_server, client, backend), chosen in sorted(by_key.items(), key=lambda pair: pair[0]):
+        who = "server" if is_server else str(client)
         work = sum((item.work for item in chosen), Work())
         rows.append(
             {"Client": who, "Backend": backend, "Rounds": str(len({item.round for item in chosen})), **_columns(work)}
@@ -40,9 +53,8 @@ def client_rows(plan: Plan) -> list[Row]:
 def round_rows(plan: Plan) -> list[Row]:
     """Return a row for each round."""
     rows = []
-    for round in plan.rounds():
-        of_round = [item for item in plan.items if item.round == round]
-        clients = ", ".join(str(item.client) for item in of_round if item.client is not None)
+    for round, of_round in plan.by_round():
+        clients = listed(item.client for item in of_round if item.client is not None)
         work = sum((item.work for item in of_round), Work())
         rows.append({"Round": str(round), "Clients": clients, **_columns(work)})
     return _shortened(rows, "Round")

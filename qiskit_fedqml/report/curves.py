@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qiskit_fedqml.report.drawing import Mark, Panel, colours, count_rounds, dashes, new_figure
+from qiskit_fedqml.report.drawing import AS_WRITTEN, Mark, Panel, add_legend, colours, count_rounds, dashes, new_figure
 from qiskit_fedqml.report.table import has_validation, validation_columns
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
@@ -64,9 +65,9 @@ def learning_curves(runs: Mapping[str, RunResult], title: str) -> Figure:
         axis.set_ylabel(curve.y_label)
         axis.grid(alpha=0.3, linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(len(runs), 4), frameon=False)
-    figure.suptitle(title)
+    with mpl.rc_context(AS_WRITTEN):
+        add_legend(figure, axes[0, 0].lines, list(runs), loc="outside lower center", ncols=min(len(runs), 4))
+        figure.suptitle(title)
     return figure
 
 

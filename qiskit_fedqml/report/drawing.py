@@ -15,8 +15,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from qiskit_fedqml.errors import ResultError
-from qiskit_fedqml.files import write_bytes
+from qiskit_fedqml.files import make_folder, write_bytes
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")
 """Okabe and Ito's palette, which colour-blind readers can tell apart; grey stands for black, to be seen on black."""
@@ -30,6 +29,9 @@ DASHES = ("-", "--", ":", "-.")
 MOST_MARKS = 2000
 """Above this many marks a panel thins them: a reader can tell no more apart, and the page would weigh too much."""
 
+AS_WRITTEN: Any = {"text.parse_math": False}
+"""Matplotlib's setting for text that comes from outside: names of folders are no formulas."""
+
 _WIDTH_INCHES = 5.0  # 360 points, a phone's width: text of 10 points is as readable there as the page's own
 _LINE_LENGTH = 58  # characters of a title
 _STYLE: Any = {
@@ -38,7 +40,7 @@ _STYLE: Any = {
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7},
     **{"axes.grid": True, "axes.axisbelow": True, "grid.color": INK, "grid.alpha": 0.13, "grid.linewidth": 0.6},
     **{"xtick.major.size": 0, "ytick.major.size": 0},
-    "text.parse_math": False,  # names of folders are no formulas
+    **AS_WRITTEN,
     "svg.hashsalt": "qiskit_fedqml",  # ids do not change from one report to the next
 }
 
@@ -129,18 +131,27 @@ def _add_legend(panel: Panel) -> Legend:
     }
     swatches = [Line2D([], [], color=c, **looks.get(name, {"linewidth": 5})) for name, c in panel.legend.items()]
     columns = 1 if any(len(name) > 24 for name in panel.legend) else 2
-    return panel.figure.legend(
-        swatches,
-        list(panel.legend),
-        loc="outside lower left",
-        ncols=columns,
-        frameon=False,
-        handlelength=2 if looks else 1,
-    )
+    look: Any = {"loc": "outside lower left", "ncols": columns, "handlelength": 2 if looks else 1}
+    return add_legend(panel.figure, swatches, list(panel.legend), **look)
+
+
+def add_legend(figure: Figure, handles: Sequence[Line2D], names: Sequence[str], **look: Any) -> Legend:
+    """Add a legend; a name that begins with "_", which Matplotlib would leave out, is a name as others are.
+
+    Args:
+        figure: The figure.
+        handles: A line for each name.
+        names: The names.
+        look: Where it goes, and how it looks.
+    """
+    legend = figure.legend(handles, [" "] * len(names), frameon=False, **look)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)
+    return legend
 
 
 def save_figure(figure: Figure, path: Path, dpi: float = 160) -> list[Path]:
-    """Write a figure as PNG and SVG beside each other, the same bytes each time; return both paths.
+    """Write a figure as PNG and SVG, the same bytes each time; return both paths.
 
     Args:
         figure: The figure.
@@ -151,13 +162,10 @@ def save_figure(figure: Figure, path: Path, dpi: float = 160) -> list[Path]:
         ResultError: A file cannot be written.
     """
     targets = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for target in targets:
-            kind = target.suffix[1:]
-            content = BytesIO()
-            figure.savefig(content, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
-            write_bytes(target, content.getvalue())
-    except OSError as error:
-        raise ResultError(f"{path} cannot be written: {error.strerror}.") from error
+    make_folder(path.parent)
+    for target in targets:
+        kind = target.suffix[1:]
+        content = BytesIO()
+        figure.savefig(content, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
+        write_bytes(target, content.getvalue())
     return targets

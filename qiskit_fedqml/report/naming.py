@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.errors import ConfigurationError, listed
 from qiskit_fedqml.results.result import RunResult
 
 NO_CIRCUIT = "no circuit"
@@ -12,15 +12,23 @@ NO_CIRCUIT = "no circuit"
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:
-    """Return each folder's name, with as many of its parents as tell it from the others.
+    """Return each folder's name as it is shown, with as many of its parents as tell it from the others.
 
     Raises:
         ConfigurationError: A folder is given twice.
     """
     paths = [folder.resolve() for folder in folders]
     if len(set(paths)) != len(paths):
-        raise ConfigurationError(f"Each result folder must be given once, but got {[str(path) for path in folders]}.")
-    return [_shortest_name(path, [other for other in paths if other != path]) for path in paths]
+        raise ConfigurationError(f"Each result folder must be given once, but got {listed(map(str, folders))}.")
+    names = [printable(_shortest_name(path, [other for other in paths if other != path])) for path in paths]
+    # Two names that cannot be shown may look alike.
+    return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, start=1)]
+
+
+def printable(name: str) -> str:
+    """Return a file's name as text of one line: "�" stands for what is no UTF-8 or cannot be seen."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def machine_name(run: RunResult, backend: str) -> str:

@@ -17,7 +17,7 @@ def sentence(runs: Mapping[str, RunResult]) -> str:
     count = "One run" if len(runs) == 1 else f"{len(runs)} runs"
     return (
         f"{count} of {_listed(list(dict.fromkeys(_kind(run.experiment) for run in runs.values())))} training of "
-        f"{_listed(list(circuits))} on {_listed(list(data))}, tested by the centre after each round."
+        f"{_listed(list(circuits))} on {_listed(list(data))}, tested by the server after each round."
     )
 
 

@@ -13,8 +13,9 @@ from urllib.parse import unquote
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from qiskit_fedqml.config.text_files import read_text
 from qiskit_fedqml.errors import ResultError
-from qiskit_fedqml.files import write_text
+from qiskit_fedqml.files import make_folder, write_text, writing
 from qiskit_fedqml.planning.jobs import job_sentence
 from qiskit_fedqml.report import overview
 from qiskit_fedqml.report.calibrations import calibrations, merged
@@ -64,6 +65,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     for name, run in runs.items():
         if not run.rounds:
             raise ResultError(f"The run {name!r} has no finished round yet, so there is nothing to report of it.")
+    make_folder(out / "figures")
     with style():
         panels = _panels(runs)
         html = _page(runs, panels)
@@ -71,20 +73,18 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
             save_panel(panel, out / "figures")
     page = out / "report.html"
     earlier = _figures_of(page)
-    try:
-        write_text(page, html)
+    write_text(page, html)
+    with writing(page):
         for figure in earlier - _figures_of(page):
             figure.unlink(missing_ok=True)
-    except OSError as error:
-        raise ResultError(f"{page} cannot be written: {error.strerror}.") from error
     return page
 
 
 def _figures_of(page: Path) -> set[Path]:
     """Return the figures that a report links to; none where there is no report, or nothing to be read."""
     try:
-        text = page.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        text = read_text(page, ResultError)
+    except ResultError:
         return set()
     return {page.parent / "figures" / name for link in _FIGURE.findall(text) if _is_plain(name := unquote(link))}
 
@@ -141,7 +141,7 @@ def _page(runs: Mapping[str, RunResult], panels: _Panels) -> str:
 
 
 def _accuracy_first(row: Mapping[str, str]) -> dict[str, str]:
-    """Put the accuracy beside the run's name, to be seen on a phone without scrolling."""
+    """Put the accuracy next to the run's name, to be seen on a phone without scrolling."""
     first = ("Scheme", "Testing accuracy")
     return {**{column: row[column] for column in first}, **row}
 
@@ -169,7 +169,7 @@ def _is_numeric(rows: Sequence[Mapping[str, str]], column: str) -> bool:
 
 def _configuration(run: RunResult) -> str:
     assert run.folder is not None
-    return (run.folder / "config.yaml").read_text(encoding="utf-8")
+    return read_text(run.folder / "config.yaml", ResultError)
 
 
 def _file(name: str) -> str:

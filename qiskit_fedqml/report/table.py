@@ -7,6 +7,9 @@ from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration, gibibytes
 
+_LONG = 20
+"""Rounds of a run whose last ten tell how it ended, and not how it began too."""
+
 
 def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
     """Return the paper's table (Tables II and III): losses and accuracy of each scheme after its last round.
@@ -15,13 +18,14 @@ def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
         runs: Runs with at least one round, by the name of their scheme.
 
     Returns:
-        A row for each scheme and, where a run was tested on further backends, for each of these. Beside the last
-        round's accuracy stand the mean of the last ten rounds (single rounds swing) where there are 20, and the best;
-        where runs had a tuning set, loss and accuracy there; where devices were used, the QPU time that was charged,
-        or else planned.
+        A row for each scheme and, where a run was tested on further backends, for each of these: losses and accuracy of
+        the last round, and the best accuracy; where a run has 20 rounds, the mean accuracy of the last ten too (single
+        rounds swing); where runs had a tuning set, loss and accuracy there; where devices were used, the QPU time that
+        was charged, or else planned.
     """
     rows = []
     any_validation = has_validation(runs)
+    any_long = any(len(run.rounds) >= _LONG for run in runs.values())
     any_device = any(record.planned_seconds for run in runs.values() for record in run.rounds)
     for name, run in runs.items():
         last, peaks = run.rounds[-1], [record.peak_memory_bytes or 0 for record in run.rounds]
@@ -31,7 +35,7 @@ def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
                 "Scheme": name,
                 "Tested on": machine_name(run, run.experiment.backends.assignment.server),
                 "Training loss": "–" if last.train_loss is None else f"{last.train_loss:.4f}",
-                **_test_columns(last.test_loss, exact),
+                **_test_columns(last.test_loss, exact, any_long=any_long),
                 **validation_columns(last, any_validation=any_validation),
                 "Time": duration(sum(record.seconds for record in run.rounds)),
                 "Memory": gibibytes(max(peaks)),
@@ -40,7 +44,7 @@ def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
         )
         for backend, figures in last.evaluations.items():
             further = [record.evaluations[backend]["test_accuracy"] for record in run.rounds]
-            columns = _test_columns(figures["test_loss"], further)
+            columns = _test_columns(figures["test_loss"], further, any_long=any_long)
             blank = dict.fromkeys(rows[-1], "")
             rows.append(blank | {"Scheme": name, "Tested on": backend, **columns})
     return rows
@@ -72,12 +76,12 @@ def _qpu_time(run: RunResult) -> str:
     return duration(sum(known)) if len(known) == len(charged) else f"{duration(planned)} planned"
 
 
-def _test_columns(loss: float, accuracies: Sequence[float]) -> dict[str, str]:
+def _test_columns(loss: float, accuracies: Sequence[float], *, any_long: bool) -> dict[str, str]:
     last_ten = accuracies[-10:]
-    settled = len(accuracies) >= 20  # in a shorter run this would be the mean of its start too
+    mean = f"{sum(last_ten) / len(last_ten):.2%}" if len(accuracies) >= _LONG else "–"
     return {
         "Testing loss": f"{loss:.4f}",
         "Testing accuracy": f"{accuracies[-1]:.2%}",
-        "Mean of last ten": f"{sum(last_ten) / len(last_ten):.2%}" if settled else "–",
+        **({"Mean of last ten": mean} if any_long else {}),
         "Best": f"{max(accuracies):.2%}",
     }

@@ -16,7 +16,7 @@ from qiskit_fedqml.results.records import ClientRecord, RoundRecord
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration
 
-CENTRE = "centre"
+SERVER = "server"
 _MOST_ROUNDS_WITH_LINES = 40
 
 
@@ -26,7 +26,7 @@ class Bar:
 
     Args:
         round: The round.
-        lane: The machine, or the centre.
+        lane: The machine, or the server.
         start_seconds: After the run's start; breaks between rounds are not known, and left out.
         seconds: How long it took.
         text: What it was, in words.
@@ -42,14 +42,14 @@ class Bar:
 
 
 def bars(run: RunResult) -> list[Bar]:
-    """Return what clients and centre did, round after round."""
+    """Return what clients and server did, round after round."""
     found, begun = [], 0.0
     for record in run.rounds:
         found += [_bar(run, record, client, begun + start) for client, start in _starts(run, record)]
         if record.evaluation_seconds:
             start = begun + record.seconds - record.evaluation_seconds
-            text = f"Round {record.round}, the centre's tests: {duration(record.evaluation_seconds)}"
-            found.append(Bar(record.round, CENTRE, start, record.evaluation_seconds, text))
+            text = f"Round {record.round}, the server's tests: {duration(record.evaluation_seconds)}"
+            found.append(Bar(record.round, SERVER, start, record.evaluation_seconds, text))
         begun += record.seconds
     return found
 
@@ -83,7 +83,7 @@ def timeline_panel(run: RunResult, name: str, colours: Mapping[str, str], slug: 
     """
     work, num_rounds = thinned(bars(run))
     used = {bar.lane for bar in work}
-    lanes = [*(lane for lane in colours if lane in used), *([CENTRE] if CENTRE in used else [])]
+    lanes = [*(lane for lane in colours if lane in used), *([SERVER] if SERVER in used else [])]
     unit, scale = _unit(sum(record.seconds for record in run.rounds))
     figure, axis = new_figure(0.75 + 0.3 * len(lanes))
     marks = []
@@ -115,7 +115,7 @@ def _join(group: list[Bar]) -> Bar:
     start, end = min(b.start_seconds for b in group), max(b.start_seconds + b.seconds for b in group)
     unused = sum(not b.is_used for b in group)
     rounds = f"Round {first}" if first == last else f"Rounds {first} to {last}"
-    what = "tests of the centre" if group[0].lane == CENTRE else f"clients on {group[0].lane}"
+    what = "tests of the server" if group[0].lane == SERVER else f"clients on {group[0].lane}"
     text = f"{rounds}, {len(group)} {what}: {duration(sum(b.seconds for b in group))}"
     lost = f", {unused} of them not used" if unused else ""
     return replace(group[0], start_seconds=start, seconds=end - start, text=text + lost, is_used=unused < len(group))

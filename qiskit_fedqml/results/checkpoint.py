@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
+from qiskit_fedqml.config.text_files import reading
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.messages import State, States
 from qiskit_fedqml.files import save_tensors
@@ -96,7 +97,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _load_index(path: Path) -> tuple[Header, Mapping[str, Any]]:
     try:
-        with safe_open(path, framework="pt") as file:
+        with reading(path, ResultError), safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ResultError(f"{path} is damaged: {error}.") from error

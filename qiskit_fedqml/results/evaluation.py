@@ -23,7 +23,7 @@ from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.preparation import digest_of, prepare_test_data
 from qiskit_fedqml.errors import FedQMLError, ResultError
-from qiskit_fedqml.files import write_text
+from qiskit_fedqml.files import make_folder, write_text
 from qiskit_fedqml.model.building import Blueprint, circuit_for
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
@@ -99,8 +99,12 @@ class Evaluation:
     usage: Usage
 
     def save(self, folder: Path) -> Path:
-        """Write ``NAME.json`` (loss and accuracy) and ``NAME.csv`` (a line for each example); return the latter."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write ``NAME.json`` (loss and accuracy) and ``NAME.csv`` (a line for each example); return the latter.
+
+        Raises:
+            ResultError: They cannot be written.
+        """
+        make_folder(folder)
         summary = {
             "backend": self.backend,
             "loss": self.loss,
@@ -171,7 +175,7 @@ def unfinished_evaluation(folder: Path, registry: BackendRegistry, name: str) ->
     # Another entry under the same name asks another question.
     digest = sha256(registry.file.backends[name].model_dump_json().encode()).hexdigest()[:8]
     path = folder / "evaluations" / f"{name}-{digest}.journal" / "journal.sqlite"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     lock = FolderLock(path.parent)
     lock.acquire()
     try:

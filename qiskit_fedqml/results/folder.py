@@ -6,7 +6,6 @@ which all these prove to be what the run wrote. Runs on devices keep their jobs 
 jobs do and is not proved; trackers have ``tensorboard/`` and ``mlflow.json``. Nothing is pickled.
 """
 
-import json
 import logging
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +19,7 @@ from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.strict import validate
+from qiskit_fedqml.config.text_files import parse_json, read_text
 from qiskit_fedqml.config.yaml_files import read_yaml
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.results.checkpoint import Checkpoint, Header, load_checkpoint, load_header
@@ -237,10 +237,7 @@ class RunFolder:
 
     def _read_description(self, manifest: Manifest | None) -> dict[str, Any]:
         path = self.path / "run.json"
-        try:
-            run = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise ResultError(f"{path} cannot be read: {reason_of(error)}.") from error
+        run = parse_json(read_text(path, ResultError), str(path), ResultError)
         if not isinstance(run, dict) or not {"classes", "num_features"} <= run.keys():
             raise ResultError(f"{path} is damaged: it must name classes and num_features.")
         if manifest is not None:
@@ -248,8 +245,3 @@ class RunFolder:
         elif "run_id" in run:
             raise ResultError(f"{self.path} has no {MANIFEST}, by which its files would prove to be whole.")
         return run
-
-
-def reason_of(error: Exception) -> str:
-    """Return the reason of an error of the system in words."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

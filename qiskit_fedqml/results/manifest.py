@@ -7,6 +7,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
+from qiskit_fedqml.config.text_files import parse_json, read_text, reading
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.results.record_log import Proof
@@ -119,14 +120,10 @@ def load_manifest(folder: Path) -> Manifest | None:
         ResultError: It is damaged.
     """
     path = folder / MANIFEST
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists() and not path.is_symlink():
         return None
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{path} cannot be read: {error}.") from error
+    body = parse_json(read_text(path, ResultError), str(path), ResultError)
     try:
-        body = json.loads(text)
         values = body["manifest"]
         whole = sha256(json.dumps(values, indent=1, ensure_ascii=False).encode()).hexdigest() == body["sha256"]
         if not whole:
@@ -134,7 +131,7 @@ def load_manifest(folder: Path) -> Manifest | None:
         proofs = {key: None if values[key] is None else Proof(**values[key]) for key in ("records", "rewritten")}
         changes = tuple(Change(**change) for change in values["changes"])
         return Manifest(**{**values, **proofs, "changes": changes})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultError(f"{path} is damaged: {error}.") from error
 
 
@@ -144,11 +141,8 @@ def digest_of_file(path: Path) -> str:
     Raises:
         ResultError: It cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            return file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ResultError(f"{path} cannot be read: {error.strerror}.") from error
+    with reading(path, ResultError) as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _put(values: dict[str, str], key: str, value: str | None) -> None:

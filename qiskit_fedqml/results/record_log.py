@@ -8,8 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from qiskit_fedqml.config.text_files import parse_json, reading
 from qiskit_fedqml.errors import ResultError
-from qiskit_fedqml.files import write_bytes
+from qiskit_fedqml.files import write_bytes, writing
 from qiskit_fedqml.results.records import RoundRecord
 
 
@@ -55,13 +56,10 @@ class RecordLog:
             ResultError: It cannot be written.
         """
         line = _line(record)
-        try:
-            with self.path.open("ab") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise ResultError(f"{self.path} cannot be written: {error.strerror}.") from error
+        with writing(self.path), self.path.open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
         self._rounds += 1
         self._num_bytes += len(line)
         self._digest.update(line)
@@ -75,13 +73,10 @@ class RecordLog:
         Raises:
             ResultError: The file cannot be written.
         """
-        try:
-            with self.path.open("rb+") as file:
-                self._digest = sha256(file.read(proof.num_bytes))
-                file.truncate(proof.num_bytes)
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise ResultError(f"{self.path} cannot be written: {error.strerror}.") from error
+        with writing(self.path), self.path.open("rb+") as file:
+            self._digest = sha256(file.read(proof.num_bytes))
+            file.truncate(proof.num_bytes)
+            os.fsync(file.fileno())
         self._rounds, self._num_bytes = proof.rounds, proof.num_bytes
 
     def rewrite(self, records: Sequence[RoundRecord], announce: Callable[[Proof], None]) -> None:
@@ -97,10 +92,7 @@ class RecordLog:
         lines = [_line(record) for record in records]
         content = b"".join(lines)
         announce(Proof(len(lines), len(content), sha256(content).hexdigest()))
-        try:
-            write_bytes(self.path, content)
-        except OSError as error:
-            raise ResultError(f"{self.path} cannot be written: {error.strerror}.") from error
+        write_bytes(self.path, content)
         self._rounds, self._num_bytes, self._digest = len(lines), len(content), sha256(content)
 
 
@@ -122,10 +114,8 @@ def read_records(path: Path, accepted: Sequence[Proof] | None) -> tuple[tuple[Ro
     Raises:
         ResultError: They are not what was written, or cannot be read.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ResultError(f"{path} cannot be read: {error.strerror}.") from error
+    with reading(path, ResultError) as file:
+        content = file.read()
     if accepted is None:
         content = content[: content.rfind(b"\n") + 1]
         accepted = [Proof(content.count(b"\n"), len(content), sha256(content).hexdigest())]
@@ -138,9 +128,10 @@ def read_records(path: Path, accepted: Sequence[Proof] | None) -> tuple[tuple[Ro
 
 
 def _record(path: Path, number: int, line: bytes) -> RoundRecord:
+    values = parse_json(line, f"{path}, line {number}", ResultError)
     try:
-        record = RoundRecord.from_json(json.loads(line))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        record = RoundRecord.from_json(values)
+    except (ValueError, KeyError, TypeError) as error:
         raise ResultError(f"{path}, line {number} is damaged: {error}.") from error
     if record.round != number:
         raise ResultError(f"{path}, line {number} must be round {number}, but is {record.round}.")

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.text_files import reading
+from qiskit_fedqml.config.yaml_files import dump_yaml
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.messages import States
-from qiskit_fedqml.files import save_tensors, write_text
+from qiskit_fedqml.files import make_folder, save_tensors, write_text, writing
 from qiskit_fedqml.results.checkpoint import Checkpoint, Header
-from qiskit_fedqml.results.folder import FILES, FOLDERS, RunFolder, reason_of
+from qiskit_fedqml.results.folder import FILES, FOLDERS, RunFolder
 from qiskit_fedqml.results.lock import LOCK, FolderLock
 from qiskit_fedqml.results.manifest import Manifest, digest_of_file
 from qiskit_fedqml.results.record_log import Proof, RecordLog
@@ -55,11 +56,9 @@ class RunWriter:
         Raises:
             ResultError: It cannot be made or is in use, or :meth:`RunFolder.check_free` refuses it.
         """
-        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except (OSError, ValueError) as error:
-            raise ResultError(f"{self.path} cannot be written: {reason_of(error)}.") from error
+        with writing(self.path):
+            self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        make_folder(self.path)
         self.lock()
         self.folder.check_free(overwrite=overwrite)
 
@@ -96,10 +95,8 @@ class RunWriter:
         calibrations: dict[str, bytes] = {}  # read before anything is removed: they may lie in this very folder
 
         def keep(name: str, path: str) -> str:
-            try:
-                calibrations[f"calibrations/{name}.json"] = Path(path).read_bytes()
-            except (OSError, ValueError) as error:
-                raise ResultError(f"The calibration of backend {name!r} cannot be read: {reason_of(error)}.") from error
+            with reading(Path(path), ResultError) as file:
+                calibrations[f"calibrations/{name}.json"] = file.read()
             return f"calibrations/{name}.json"
 
         relative = experiment.with_calibrations(keep)
@@ -220,11 +217,8 @@ class RunWriter:
         self._write(lambda: (self.path / "model.safetensors").unlink(missing_ok=True))
 
     def _write_configuration(self, experiment: Experiment) -> None:
-        text = yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True)
-        self._write(lambda: write_text(self.path / "config.yaml", text))
+        write_text(self.path / "config.yaml", dump_yaml(experiment.resolved()))
 
     def _write(self, action: Callable[[], None]) -> None:
-        try:
+        with writing(self.path):
             action()
-        except OSError as error:
-            raise ResultError(f"{self.path} cannot be written: {reason_of(error)}.") from error

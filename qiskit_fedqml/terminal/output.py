@@ -1,4 +1,4 @@
-"""What commands share in a terminal: tables, options read, and how a stopped run goes on."""
+"""Tables in a terminal."""
 
 
 def print_table(rows: list[dict[str, str]]) -> None:
@@ -6,6 +6,7 @@ def print_table(rows: list[dict[str, str]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from qiskit_fedqml.tables import markdown_table
 
@@ -15,7 +16,7 @@ def print_table(rows: list[dict[str, str]]) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in rows[0]:
-        table.add_column(column, overflow="fold", min_width=max(len(word) for word in column.split()))
+        table.add_column(Text(column), overflow="fold", min_width=max(len(word) for word in column.split()))
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*map(Text, row.values()))  # names in square brackets are no markup
     console.print(table)

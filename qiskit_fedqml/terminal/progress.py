@@ -25,11 +25,11 @@ class ProgressBars:
         self._title = title
         self._console = console or Console(stderr=True)
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[info]}"),
+            TextColumn("{task.fields[info]}", markup=False),
             console=self._console,
             disable=not self._console.is_terminal,
         )
@@ -74,7 +74,9 @@ class ProgressBars:
             loss += f", accuracy {client.accuracy:.1%}" if client.accuracy is not None else ""
             self._bars.update(self._clients, advance=1, info=f"client {client.client_id} on {client.backend}: {loss}")
         if client.status not in (Status.OK, Status.TESTED):
-            self._console.print(f"client {client.client_id} on {client.backend}: {client.outcome}", highlight=False)
+            self._console.print(
+                f"client {client.client_id} on {client.backend}: {client.outcome}", highlight=False, markup=False
+            )
 
     def job_waiting(self, job: JobWaiting) -> None:
         """Show how far a job is; without a terminal, a line where that has changed."""
@@ -89,7 +91,9 @@ class ProgressBars:
                 self._bars.update(self._clients, info=f"{text}, {duration(job.seconds)}" if job.job_id else text)
         elif job.status.state in ("queued", "running") and self._told.get(job.job_id) != text:
             self._told[job.job_id] = text
-            self._console.print(f"{self._title}: {text}, {duration(job.seconds)}", highlight=False, soft_wrap=True)
+            self._console.print(
+                f"{self._title}: {text}, {duration(job.seconds)}", highlight=False, markup=False, soft_wrap=True
+            )
 
     def _end_beginning(self) -> None:
         """Take away the bar that stands there until something is known of the run."""
@@ -104,4 +108,7 @@ class ProgressBars:
         if self._rounds is not None:
             self._bars.update(self._rounds, completed=record.round, info=text)
         if not self._console.is_terminal:
-            self._console.print(f"{self._title}: round {record.round}: {text}", highlight=False)
+            self._say(f"{self._title}: round {record.round}: {text}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)  # a name may look like markup

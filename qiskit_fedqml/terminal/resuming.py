@@ -1,6 +1,5 @@
 """How a stopped run is resumed, as its command tells it."""
 
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,23 +7,7 @@ from pathlib import Path
 
 import typer
 
-from qiskit_fedqml.errors import AccountLimitError, BackendError, BudgetError, ConfigurationError, ResultError
-
-
-def parse_budget(text: str) -> tuple[str | None, float]:
-    """Return the backend's name, None for the run, and the seconds of a ``--budget``.
-
-    Raises:
-        ConfigurationError: It is not [NAME=]SECONDS.
-    """
-    name, _, number = text.rpartition("=")
-    try:
-        seconds = float(number)
-    except ValueError:
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise ConfigurationError(f"--budget must be [NAME=]SECONDS, such as 300 or kingston=60, but got {text[:80]!r}.")
-    return name or None, seconds
+from qiskit_fedqml.errors import AccountLimitError, BackendError, BudgetError, ResultError
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def test_savings_are_what_the_changed_plan_takes_less(planned):
 
 
 def test_savings_that_there_are_not(planned):
-    """Shards of 10 are one batch already; there are no tests of the centre and one epoch."""
+    """Shards of 10 are one batch already; there are no tests of the server and one epoch."""
     changes = {saving.change.split(" (")[0] for saving in planned(federation__batch_size=16).savings}
     assert changes == {"half the shots", "gradient: {spsa: {}}", "task: evaluate on all devices"}
 
@@ -108,13 +108,13 @@ def test_what_the_plan_does_not_know_is_told(planned):
     assert "b: a session is charged by the clock" in told
 
 
-def test_tests_of_the_centre_are_planned(planned):
+def test_tests_of_the_server_are_planned(planned):
     plan = planned(evaluation__backends=["b"])
-    centre = [item for item in plan.items if item.client is None]
-    assert [item.round for item in centre] == [1, 2]
-    assert centre[0].work.circuits == 6
+    server = [item for item in plan.items if item.client is None]
+    assert [item.round for item in server] == [1, 2]
+    assert server[0].work.circuits == 6
     rows = client_rows(plan)
-    assert rows[-1]["Client"] == "centre"
+    assert rows[-1]["Client"] == "server"
 
 
 def test_tables(planned):

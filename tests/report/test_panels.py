@@ -78,7 +78,7 @@ def test_classical_runs_name_no_machine(run):
     assert {row["Machine"] for row in client_rows({"A": classical})} == {NO_CIRCUIT}
     colours = machine_colours({"A": classical})
     lanes = [label.get_text() for label in timeline_panel(classical, "A", colours, "t").axis.get_yticklabels()]
-    assert lanes == [NO_CIRCUIT, "centre"]
+    assert lanes == [NO_CIRCUIT, "server"]
     assert all(" on " not in mark.text for mark in client_panels(classical, "A", colours, "A")[0].marks)
 
 
@@ -86,7 +86,7 @@ def test_much_is_thinned_and_said(run):
     large = many(run, num_rounds=100, num_clients=30)
     colours = machine_colours({"A": large})
     panel = timeline_panel(large, "A", colours, "timeline")
-    assert len(panel.marks) == 200  # machine and centre
+    assert len(panel.marks) == 200  # machine and server
     assert panel.marks[0].text.startswith("Round 1, 30 clients on manila: ")
     assert panel.note.startswith("One bar for each machine and round,")
     assert "Dashed" not in panel.note

@@ -17,7 +17,7 @@ from qiskit_fedqml.report.machines import machine_rows, rate_tables
 from qiskit_fedqml.report.naming import file_names, run_names
 from qiskit_fedqml.report.overview import origin_rows, sentence
 from qiskit_fedqml.report.table import table_rows
-from qiskit_fedqml.report.timeline import CENTRE, bars
+from qiskit_fedqml.report.timeline import SERVER, bars
 from qiskit_fedqml.tables import duration
 from tests.conftest import TINY, make_tiny
 
@@ -51,7 +51,7 @@ def test_calibration_is_of_the_qubits_used(run):
 def test_bars_follow_each_other(run):
     work = bars(run)
     assert max(b.start_seconds + b.seconds for b in work) == pytest.approx(sum(r.seconds for r in run.rounds))
-    clients = [b for b in work if b.lane != CENTRE]
+    clients = [b for b in work if b.lane != SERVER]
     assert len(clients) == sum(len(r.clients) for r in run.rounds)
     for before, after in pairwise(clients):
         assert after.start_seconds >= before.start_seconds + before.seconds - 1e-9
@@ -109,7 +109,7 @@ def test_names_tell_runs_apart(tmp_path):
 def test_sentence(run):
     assert sentence({"A": run}) == (
         "One run of federated training of a hybrid model with a circuit of 2 qubits and 1 layer on digits (2 classes), "
-        "tested by the centre after each round."
+        "tested by the server after each round."
     )
 
 

@@ -7,8 +7,9 @@ from qiskit_fedqml.backends.devices.machine import JobStatus
 from qiskit_fedqml.backends.devices.request import JobWaiting
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.errors import AccountLimitError, BackendError, BudgetError, ConfigurationError, JobError
+from qiskit_fedqml.terminal.arguments import parse_budget
 from qiskit_fedqml.terminal.progress import ProgressBars
-from qiskit_fedqml.terminal.resuming import parse_budget, resumable
+from qiskit_fedqml.terminal.resuming import resumable
 
 
 @pytest.mark.parametrize(

@@ -86,11 +86,11 @@ class BackendRegistry(Mapping[str, Backend]):
         """Return the name of a client's backend; client ids start at 0."""
         if client_id < 0:
             raise ConfigurationError(f"Argument `client_id` must be at least 0, but got {client_id}.")
-        assignment = self.file.assignment
-        for key, name in assignment.clients.items():
-            if client_id in clients_of(key):
-                return name
-        default = assignment.default
+        named = (name for key, name in self.file.assignment.clients.items() if client_id in clients_of(key))
+        return next(named, None) or self._default_for(client_id)
+
+    def _default_for(self, client_id: int) -> str:
+        default = self.file.assignment.default
         if isinstance(default, str):
             return default
         if isinstance(default, Cycle):
@@ -127,7 +127,11 @@ class BackendRegistry(Mapping[str, Backend]):
                     f"assignment.clients.{key} names client {clients_of(key)[-1]}, but there are {num_clients} clients "
                     f"(0 to {num_clients - 1})."
                 )
-        return tuple(self.name_for_client(client) for client in range(num_clients))
+        names = [self._default_for(client) for client in range(num_clients)]
+        for key, name in self.file.assignment.clients.items():
+            ids = clients_of(key)
+            names[ids.start : ids.stop] = [name] * len(ids)
+        return tuple(names)
 
     def _open(self, name: str) -> Backend:
         entry = self.file.backends[name]

@@ -1,0 +1,121 @@
+"""Arguments that commands share, checked as they come in."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qiskit_fedqml.config.text_files import unusable
+from qiskit_fedqml.errors import ConfigurationError, shown
+
+
+def usable(value: Any) -> Any:
+    """Return a path, or paths, that the system takes as the name of a file or folder, whether there is one or not.
+
+    Raises:
+        ConfigurationError: A name is too long, a link leads to itself, or the like.
+    """
+    for path in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(path, Path) and (reason := unusable(path)):
+            raise ConfigurationError(f"{shown(str(path))} cannot be used: {reason}.")
+    return value
+
+
+def finite(seconds: float) -> float:
+    """Return a finite number.
+
+    Raises:
+        ConfigurationError: It is infinite or NaN.
+    """
+    if not math.isfinite(seconds):
+        raise ConfigurationError(f"A time must be a finite number of seconds, but got {seconds}.")
+    return seconds
+
+
+def parse_budget(text: str) -> tuple[str | None, float]:
+    """Return the backend's name, None for the run, and the seconds of a ``--budget``.
+
+    Raises:
+        ConfigurationError: It is not [NAME=]SECONDS, or the seconds are no number above 0.
+    """
+    name, _, seconds = text.rpartition("=")
+    try:
+        budget = float(seconds)
+    except ValueError:
+        budget = math.nan
+    if not (math.isfinite(budget) and budget > 0):
+        raise ConfigurationError(
+            f"--budget must be [NAME=]SECONDS, with seconds above 0, such as 300 or kingston=60, but got {shown(text)}."
+        )
+    return name or None, budget
+
+
+def name_of(folder: Path) -> str:
+    """Return what a run in a folder is called, also where the path ends with "." or ".."."""
+    return folder.resolve().name or str(folder)
+
+
+ExperimentFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="An experiment file, such as experiments/digits.yaml.", callback=usable)
+]
+BackendsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--backends",
+        metavar="YAML",
+        help="The machines and who has which, in place of the experiment's.",
+        callback=usable,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Another value for a key, such as federation.rounds=3; may be repeated."
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="The result folder; by default results/ and the file's name.", callback=usable
+    ),
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a result folder that exists.")]
+BudgetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        metavar="[NAME=]SECONDS",
+        help="Another budget of QPU seconds, for a backend or for the run; may be repeated.",
+    ),
+]
+ResultFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of the run.", callback=usable)]
+QueueOption = Annotated[
+    float,
+    typer.Option(
+        "--queue-seconds", min=0.0, help="How long a job waits in its queue, as you expect it.", callback=finite
+    ),
+]
+JsonOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Write the whole plan, each client in each round; - prints it, and nothing else.",
+        callback=usable,
+    ),
+]
+FilesOrFolders = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE…", help="Experiment files, or folders of finished runs.", callback=usable),
+]
+ComparisonFolder = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Where results, table and figure go.", callback=usable)
+]
+ResultFolders = Annotated[
+    list[Path],
+    typer.Argument(metavar="DIR…", help="Result folders, of finished and unfinished runs.", callback=usable),
+]
+ReportFolder = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Where report.html and figures/ go.", callback=usable)
+]
