@@ -1,15 +1,21 @@
 """Images that are read a few at a time, so that a large dataset needs little memory."""
 
 import hashlib
+import logging
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from qiskit_fedqml.data.decoding import READING_RULES, decode, resized
+from qiskit_fedqml.data.messages import reason, shown
 from qiskit_fedqml.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 
 class Images(Protocol):
@@ -46,7 +52,7 @@ class ArrayImages:
         pixels = np.broadcast_to(pixels, (*pixels.shape[:3], 3))
         if pixels.shape[1:3] == (size, size):
             return pixels
-        return np.stack([_resized(Image.fromarray(np.ascontiguousarray(image)), size) for image in pixels])
+        return np.stack([resized(Image.fromarray(np.ascontiguousarray(image)), size) for image in pixels])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -64,8 +70,9 @@ class FileImages:
         paths: The files, in order.
     """
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
+        self._frames_reported = False
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -80,22 +87,25 @@ class FileImages:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the files' content, in order."""
-        digest = hashlib.sha256()
+        """SHA-256 of the files' content, in order, and of the rules by which they are read.
+
+        Raises:
+            DataError: A file cannot be read.
+        """
+        digest = hashlib.sha256(f"reading rules {READING_RULES}".encode())
         for path in self._paths:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            try:
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            except OSError as error:
+                raise DataError(f"{shown(path)} cannot be read: {reason(error)}.") from error
         return digest.hexdigest()
 
-    @staticmethod
-    def _decode(path: Path, size: int) -> NDArray[np.uint8]:
-        try:
-            with Image.open(path) as image:
-                return _resized(image.convert("RGB"), size)
-        except (UnidentifiedImageError, OSError) as error:
-            raise DataError(f"{path} cannot be read as an image: {error}.") from error
-
-
-def _resized(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image, dtype=np.uint8)
+    def _decode(self, path: Path, size: int) -> NDArray[np.uint8]:
+        decoded = decode(path, size)
+        if decoded.has_more_frames and not self._frames_reported:
+            self._frames_reported = True
+            logger.warning(
+                "%s has several frames; of it, and of any other such file, the first alone is read.", shown(path)
+            )
+        return decoded.pixels

@@ -14,12 +14,17 @@ from qiskit_fedqml.config.data import (
     Partition,
     QuantitySkew,
 )
-from qiskit_fedqml.data import datasets, partition
+from qiskit_fedqml.data import partition
+from qiskit_fedqml.data.cifar10 import cifar10
+from qiskit_fedqml.data.datasets import Dataset
+from qiskit_fedqml.data.digits import digits
+from qiskit_fedqml.data.image_folder import image_folder
+from qiskit_fedqml.data.npz import npz
 from qiskit_fedqml.errors import DataError
 from qiskit_fedqml.seeds import derive_seed, numpy_generator
 
 
-def load_dataset(config: DataConfig, seed: int) -> datasets.Dataset:
+def load_dataset(config: DataConfig, seed: int) -> Dataset:
     """Load the dataset that a configuration names.
 
     Args:
@@ -32,13 +37,13 @@ def load_dataset(config: DataConfig, seed: int) -> datasets.Dataset:
     rng = numpy_generator(derive_seed(seed, "test split"))
     match config:
         case DigitsData():
-            return datasets.digits(config.classes, config.test_fraction, rng)
+            return digits(config.classes, config.test_fraction, rng)
         case NpzData():
-            return datasets.npz(config.path, config.classes)
+            return npz(config.path, config.classes)
         case Cifar10Data():
-            return datasets.cifar10(config.path, config.classes, config.download)
+            return cifar10(config.path, config.classes, config.download)
         case ImageFolderData():
-            return datasets.image_folder(config.path, config.test_fraction, rng)
+            return image_folder(config.path, config.test_fraction, rng)
 
 
 def cut_validation(num_examples: int, fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -71,8 +71,9 @@ def _check(num_examples: int, num_parts: int) -> None:
 def _cuts(count: int, num_clients: int, alpha: float, rng: np.random.Generator) -> NDArray[np.intp]:
     proportions = rng.dirichlet(np.full(num_clients, alpha))
     if not np.isfinite(proportions).all() or not np.isclose(proportions.sum(), 1.0):
-        # A tiny alpha underflows; in its limit one client takes all.
-        proportions = np.eye(num_clients)[rng.integers(num_clients)]
+        # A tiny alpha underflows, a huge one overflows; in the limits one client takes all, or all take equal shares.
+        one = np.eye(num_clients)[rng.integers(num_clients)]
+        proportions = one if alpha < 1 else np.full(num_clients, 1 / num_clients)
     return np.round(np.cumsum(proportions)[:-1] * count).astype(np.intp)
 
 

@@ -1,4 +1,4 @@
-"""Feature scaling from what clients may reveal: the sums n, Σx and Σx² of each shard, added up by the centre."""
+"""Feature scaling from what clients may reveal: the sums n, Σx and Σx² of each shard, added up by the server."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ROWS = 256
+_CONSTANT = 1e-6
+"""A deviation below this share of the root mean square is rounding: float32 values differ by 1e-7, and Σx² − (Σx)²/n
+cancels to some 1e-8."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ def mean_and_deviation(
         per_feature: Whether each feature has its own two numbers, or all share them.
 
     Returns:
-        Two arrays of shape (features,) or (1,). A deviation of 0, of a feature that never changes, is given as 1.
+        Two arrays of shape (features,) or (1,). The deviation of a feature that never changes, but for
+        rounding (a millionth of its root mean square), is given as 1.
     """
     sums = iter(client_sums)
     total = next(sums)
@@ -57,4 +61,4 @@ def mean_and_deviation(
         count, first, second = count * len(first), first.sum(keepdims=True), second.sum(keepdims=True)
     mean = first / count
     deviation = np.sqrt(np.maximum(second / count - mean**2, 0.0))
-    return mean, np.where(deviation > 1e-12, deviation, 1.0)
+    return mean, np.where(deviation > _CONSTANT * np.sqrt(second / count), deviation, 1.0)

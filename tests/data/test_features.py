@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from qiskit_fedqml.config.data import FeaturesConfig
-from qiskit_fedqml.data.datasets import Split, npz
+from qiskit_fedqml.data.datasets import Split
 from qiskit_fedqml.data.features import extract_features
 from qiskit_fedqml.data.images import ArrayImages
+from qiskit_fedqml.data.npz import npz
 from qiskit_fedqml.errors import DataError
 
 torchvision = pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))

@@ -62,3 +62,13 @@ def test_too_many_clients():
     for make in SCHEMES.values():
         with pytest.raises(DataError, match="cannot be shared out"):
             make(np.zeros(3, dtype=np.int64), 4, np.random.default_rng(0))
+
+
+def test_a_huge_alpha_gives_equal_shares():
+    labels = np.repeat([0, 1], 50)
+    for alpha in (1e300, 1.7e308):
+        for shards in (
+            partition.dirichlet(labels, 4, alpha, np.random.default_rng(0)),
+            partition.quantity_skew(100, 4, alpha, np.random.default_rng(0)),
+        ):
+            assert all(24 <= len(shard) <= 26 for shard in shards)

@@ -44,3 +44,19 @@ def test_ready_features_take_no_backbone(tiny):
     }
     with pytest.raises(DataError, match="ready features"):
         prepare_data(tiny(features=backbone))
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e6 + 0.1, 3e-20, 1e30])
+@pytest.mark.parametrize("per_feature", [True, False])
+def test_rounding_is_no_deviation_at_any_scale(value, per_feature):
+    features = np.full((5000, 3), value, dtype=np.float32)
+    parts = np.array_split(np.arange(5000), 10)
+    deviation = mean_and_deviation((feature_sums(features, part) for part in parts), per_feature)[1]
+    assert (deviation == 1).all()
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e-13, 1.0, 1e20])
+def test_deviations_follow_the_scale(scale):
+    features = (np.random.default_rng(0).normal(100, 1, (500, 2)) * scale).astype(np.float32)
+    deviation = mean_and_deviation([feature_sums(features, np.arange(500))], per_feature=True)[1]
+    np.testing.assert_allclose(deviation, features.std(axis=0, dtype=float), rtol=1e-6)
