@@ -75,7 +75,7 @@ def order_of_angles(network: BroadcastEstimatorQNN) -> list[int]:
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=4), rng.normal(size=24)
     paper = np.concatenate([np.stack([np.arctan(x), np.arctan(x**2)], axis=1).ravel(), w])
-    values = network._angles.values(np.concatenate([x, w])[None])[0]
+    values = network.angles.values(np.concatenate([x, w])[None])[0]
     return [int(np.abs(paper - value).argmin()) for value in values]
 
 

@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import Gate, Parameter, ParameterExpression, ParameterVector, QuantumCircuit
+from qiskit.circuit import CircuitInstruction, Parameter, ParameterExpression, ParameterVector, QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler.passes import TranslateParameterizedGates
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 
 from qiskit_fedqml.circuits.expressions import Expressions
+from qiskit_fedqml.circuits.unrolling import unrolled
 from qiskit_fedqml.errors import CircuitError
 
 
@@ -24,24 +25,28 @@ class GateAngles:
     """The angles of a circuit's parameterised gates as functions of the circuit's parameters.
 
     Args:
-        circuit: A parameterised circuit. Gates without a two-term shift rule are decomposed into gates that have one,
-            as qiskit-machine-learning's ``ParamShiftEstimatorGradient`` does.
+        circuit: A parameterised circuit. Loops over fixed values are written out, and gates without a two-term shift
+            rule are decomposed into gates that have one, as qiskit-machine-learning's ``ParamShiftEstimatorGradient``
+            does.
         parameters: The circuit's parameters in the order in which values will come (inputs, then weights).
 
     Attributes:
         circuit: The circuit in which each parameterised gate has a parameter of its own.
         params: These parameters, in the order of the gates.
+        expressions: The angles as expressions of the circuit's parameters.
 
     Raises:
-        CircuitError: A parameterised gate cannot be decomposed into gates with a two-term shift rule.
+        CircuitError: A parameterised gate cannot be decomposed into gates with a two-term shift rule, an angle is not
+            real or not finite, or there is control flow that cannot be written out.
     """
 
     circuit: QuantumCircuit
     params: tuple[Parameter, ...]
+    expressions: Expressions
 
     def __init__(self, circuit: QuantumCircuit, parameters: Sequence[Parameter]) -> None:
-        expressions, self.circuit, self.params = _give_each_gate_its_angle(_with_shiftable_gates(circuit))
-        self._expressions = Expressions(expressions, parameters)
+        expressions, self.circuit, self.params = _give_each_gate_its_angle(_with_shiftable_gates(unrolled(circuit)))
+        self.expressions = Expressions.of(expressions, parameters)
         self._sources = [frozenset(expression.parameters) for expression in expressions]
 
     @property
@@ -55,7 +60,7 @@ class GateAngles:
 
     def values(self, parameter_values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the angles in radians, shape (batch, angles), for parameter values of shape (batch, parameters)."""
-        return self._expressions.values(parameter_values)
+        return self.expressions.values(parameter_values)
 
     def chain_rule(self, jacobian: NDArray[np.float64], parameter_values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn derivatives with respect to angles into derivatives with respect to parameters.
@@ -67,7 +72,7 @@ class GateAngles:
         Returns:
             Derivatives with respect to the parameters, shape (batch, outputs, parameters).
         """
-        return self._expressions.chain_rule(jacobian, parameter_values)
+        return self.expressions.chain_rule(jacobian, parameter_values)
 
 
 def light_cone(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> frozenset[Parameter]:
@@ -78,9 +83,9 @@ def light_cone(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) ->
     reached = {circuit.qubits[q] for o in observables for q in np.flatnonzero((o.paulis.x | o.paulis.z).any(axis=0))}
     params: set[Parameter] = set()
     for instruction in reversed(circuit.data):
-        if instruction.operation.name != "barrier" and not reached.isdisjoint(instruction.qubits):
+        if instruction.name != "barrier" and not reached.isdisjoint(instruction.qubits):
             reached.update(instruction.qubits)
-            for value in instruction.operation.params:
+            for value in instruction.params:
                 if isinstance(value, ParameterExpression):
                     params.update(value.parameters)
     return frozenset(params)
@@ -90,32 +95,42 @@ def _with_shiftable_gates(circuit: QuantumCircuit) -> QuantumCircuit:
     supported = ParamShiftEstimatorGradient.SUPPORTED_GATES
     try:
         translated = TranslateParameterizedGates(supported)(circuit)
-    except QiskitError as error:
-        others = sorted({operation.name for operation in _parameterized(circuit)} - set(supported))
+    except Exception as error:  # a gate's definition may be anyone's code
+        others = sorted({i.name for i in _parameterized(circuit)} - set(supported))[:10]
         raise CircuitError(
-            f"A parameterised gate of {others} cannot be decomposed into {supported}: {error.message}"
+            f"A parameterised gate of {others} cannot be decomposed into {supported}: {_first_line(error)}"
         ) from error
-    for operation in _parameterized(translated):
-        if operation.name not in supported:
-            raise CircuitError(f"Gate {operation.name!r} has a parameter, but no two-term shift rule is known for it.")
+    for instruction in _parameterized(translated):
+        if instruction.name not in supported:
+            raise CircuitError(
+                f"Gate {instruction.name!r} has a parameter, but no two-term shift rule is known for it."
+            )
+    for instruction in translated.data:
+        if not all(np.isfinite(value) for value in instruction.params if isinstance(value, float)):
+            raise CircuitError(f"The angles of gates must be finite, but gate {instruction.name!r} has another one.")
     return translated
 
 
-def _parameterized(circuit: QuantumCircuit) -> Iterator[Gate]:
-    return (instruction.operation for instruction in circuit.data if instruction.operation.is_parameterized())
+def _first_line(error: Exception) -> str:
+    text = error.message if isinstance(error, QiskitError) else f"{type(error).__name__}: {error}"
+    return text.partition("\n")[0][:200]
+
+
+def _parameterized(circuit: QuantumCircuit) -> Iterator[CircuitInstruction]:
+    return (instruction for instruction in circuit.data if instruction.is_parameterized())
 
 
 def _give_each_gate_its_angle(
     circuit: QuantumCircuit,
 ) -> tuple[list[ParameterExpression], QuantumCircuit, tuple[Parameter, ...]]:
-    expressions = [operation.params[0] for operation in _parameterized(circuit)]
+    expressions = [instruction.params[0] for instruction in _parameterized(circuit)]
     angles = ParameterVector("θ", len(expressions))
     fresh = iter(angles)
     of_angles = circuit.copy_empty_like()
     of_angles.global_phase = 0.0  # it changes no expectation
     for instruction in circuit.data:
         operation = instruction.operation
-        if operation.is_parameterized():
+        if instruction.is_parameterized():
             operation = operation.to_mutable()
             operation.params = [next(fresh)]
         of_angles.append(operation, instruction.qubits, instruction.clbits)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from qiskit.circuit import Parameter, QuantumCircuit
 
+from qiskit_fedqml.circuits.sizes import check_count, check_qubits, in_words
 from qiskit_fedqml.errors import CircuitError
 
 WEIGHTS_OF_BLOCK = 4
@@ -20,14 +21,15 @@ def kept_qubits(num_qubits: int, num_outputs: int) -> list[list[int]]:
         num_outputs: Number of outputs, at least 1.
 
     Raises:
-        CircuitError: An argument is out of its range.
+        CircuitError: An argument is out of its range, or there are too many qubits.
     """
-    if num_outputs < 1:
-        raise CircuitError(f"Argument `num_outputs` must be at least 1, but got {num_outputs}.")
+    for name, value in (("num_outputs", num_outputs), ("num_qubits", num_qubits)):
+        check_count(name, value)
+    check_qubits(num_qubits)
     if num_qubits < 2 * num_outputs or num_qubits.bit_count() != 1:
         raise CircuitError(
-            f"Argument `num_qubits` must be a power of two and at least twice the number of outputs ({num_outputs}), "
-            f"so that the qubits can be halved, but got {num_qubits}."
+            f"Argument `num_qubits` must be a power of two and at least twice the number of outputs "
+            f"({in_words(num_outputs)}), so that the qubits can be halved, but got {num_qubits}."
         )
     levels = [list(range(num_qubits))]
     while len(levels[-1]) >= 2 * num_outputs:

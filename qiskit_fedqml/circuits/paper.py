@@ -8,10 +8,15 @@ from typing import Literal
 
 from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 
+from qiskit_fedqml.circuits.sizes import check_count, check_gates, check_qubits, in_words
 from qiskit_fedqml.circuits.spec import CircuitSpec, z_observables
 from qiskit_fedqml.errors import CircuitError
 
 Entanglement = Literal["ring", "linear"]
+
+_GATES_OF_ENCODER = 2
+_GATES_OF_LAYER = 4
+"""Gates on each qubit: three rotations, and the CNOT that it controls."""
 
 
 def encoder(inputs: ParameterVector) -> QuantumCircuit:
@@ -71,18 +76,29 @@ def variational_layers(
     return circuit
 
 
-def check_layered(num_qubits: int, num_layers: int, entanglement: str, num_outputs: int) -> None:
-    """Refuse arguments that make no circuit of layers.
+def check_layered(
+    num_qubits: int, num_layers: int, entanglement: str, num_outputs: int, *, num_encoders: int = 1
+) -> None:
+    """Refuse arguments that make no circuit of layers, or one that is too large.
+
+    Args:
+        num_qubits: Number of qubits.
+        num_layers: Number of variational layers.
+        entanglement: Which CNOTs a layer has.
+        num_outputs: Number of measured qubits.
+        num_encoders: How often the inputs are encoded.
 
     Raises:
-        CircuitError: An argument is out of its range.
+        CircuitError: An argument is out of its range, or the circuit would have too many qubits or gates.
     """
-    for name, value in (("num_qubits", num_qubits), ("num_layers", num_layers)):
-        if value < 1:
-            raise CircuitError(f"Argument `{name}` must be at least 1, but got {value}.")
-    if not 1 <= num_outputs <= num_qubits:
+    for name, value in (("num_qubits", num_qubits), ("num_layers", num_layers), ("num_outputs", num_outputs)):
+        check_count(name, value)
+    check_qubits(num_qubits)
+    check_gates(_GATES_OF_ENCODER * num_qubits * num_encoders + _GATES_OF_LAYER * num_qubits * num_layers)
+    if num_outputs > num_qubits:
         raise CircuitError(
-            f"Argument `num_outputs` must be from 1 to the number of qubits ({num_qubits}), but got {num_outputs}."
+            f"Argument `num_outputs` must be from 1 to the number of qubits ({num_qubits}), but got "
+            f"{in_words(num_outputs)}."
         )
     if entanglement not in ("ring", "linear"):
         raise CircuitError(f"Argument `entanglement` must be 'ring' or 'linear', but got {entanglement!r}.")
@@ -109,7 +125,7 @@ def paper_circuit(
         ``num_outputs`` outputs in [−1, 1].
 
     Raises:
-        CircuitError: An argument is out of its range.
+        CircuitError: An argument is out of its range, or the circuit would have too many qubits or gates.
     """
     check_layered(num_qubits, num_layers, entanglement, num_outputs)
     inputs = ParameterVector("x", num_qubits)

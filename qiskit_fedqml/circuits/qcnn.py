@@ -47,7 +47,7 @@ def qcnn_circuit(num_qubits: int = 4, num_outputs: int = 2) -> CircuitSpec:
         RY of the convolution's control, of its target, of pooling's d, of its k; at last RZ, RY of each qubit left.
 
     Raises:
-        CircuitError: An argument is out of its range.
+        CircuitError: An argument is out of its range, or there are too many qubits.
     """
     levels = kept_qubits(num_qubits, num_outputs)
     left = levels[-1]

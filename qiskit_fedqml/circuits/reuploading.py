@@ -34,9 +34,9 @@ def reuploading_circuit(
         in radians, ordered by layer, then qubit, then α, β, γ, and ``num_outputs`` outputs ⟨Z⟩ in [−1, 1].
 
     Raises:
-        CircuitError: An argument is out of its range.
+        CircuitError: An argument is out of its range, or the circuit would have too many qubits or gates.
     """
-    check_layered(num_qubits, num_layers, entanglement, num_outputs)
+    check_layered(num_qubits, num_layers, entanglement, num_outputs, num_encoders=num_layers)
     inputs = ParameterVector("x", num_qubits)
     weights = ParameterVector("w", 3 * num_qubits * num_layers)
     circuit = QuantumCircuit(num_qubits)

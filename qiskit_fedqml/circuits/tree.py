@@ -38,7 +38,7 @@ def tree_circuit(num_qubits: int = 4, num_outputs: int = 2) -> CircuitSpec:
         left.
 
     Raises:
-        CircuitError: An argument is out of its range.
+        CircuitError: An argument is out of its range, or there are too many qubits.
     """
     levels = kept_qubits(num_qubits, num_outputs)
     left = levels[-1]

@@ -11,39 +11,52 @@ from qiskit_machine_learning.exceptions import QiskitMachineLearningError
 from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.circuits.spec import CircuitSpec
-from qiskit_fedqml.errors import CircuitError
-from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
+from qiskit_fedqml.errors import CircuitError, TrainingError
+from qiskit_fedqml.model.derivatives import differentiable_gradient
+from qiskit_fedqml.model.qnn import Answer, BroadcastEstimatorQNN
 
 
-class _Evaluate(torch.autograd.Function):
-    """Values in the forward pass, with the Jacobian in the same job when a gradient will be asked for."""
+class _Answered(torch.autograd.Function):
+    """The network's answer as what torch differentiates: its Jacobian is known when the backward pass comes."""
 
     @staticmethod
     def forward(
-        ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, qnn: BroadcastEstimatorQNN, wanted: bool
+        ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, qnn: BroadcastEstimatorQNN, answer: Answer
     ) -> torch.Tensor:
-        batch = inputs.detach().reshape(math.prod(inputs.shape[:-1]), qnn.num_inputs).cpu().double().numpy()
-        of_weights = weight.requires_grad
-        values, jacobian = qnn.evaluate(
-            batch, weight.detach().cpu().double().numpy(), jacobian=wanted, of_weights=of_weights
-        )
-        outputs = torch.as_tensor(values, dtype=torch.float, device=inputs.device)
-        if jacobian is not None:
-            ctx.num_inputs, ctx.input_shape = qnn.num_inputs, inputs.shape
-            ctx.save_for_backward(torch.as_tensor(jacobian, dtype=torch.float, device=inputs.device))
-        return outputs.reshape(*inputs.shape[:-1], *qnn.output_shape)
+        dtype = _dtype_of(weight)
+        outputs = torch.as_tensor(answer.values, dtype=dtype, device=inputs.device)
+        if answer.jacobian is not None:
+            ctx.qnn, ctx.answer = qnn, answer
+            ctx.jacobian = torch.as_tensor(answer.jacobian, dtype=dtype, device=inputs.device)
+            ctx.input_shape = inputs.shape
+            ctx.save_for_backward(inputs, weight)  # looked at only where the gradient is to be differentiated again
+        return outputs if inputs.ndim == 2 else outputs.reshape(*inputs.shape[:-1], *qnn.output_shape)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        (jacobian,) = ctx.saved_tensors
+        jacobian, num_inputs = ctx.jacobian, ctx.qnn.num_inputs
         upstream = grad_outputs[0].reshape(len(jacobian), 1, jacobian.shape[1])
-        grads = torch.bmm(upstream, jacobian)[:, 0]  # of each sample: (batch, inputs + weights)
-        input_grad = weight_grad = None
-        if ctx.needs_input_grad[0]:
-            input_grad = grads[:, : ctx.num_inputs].reshape(ctx.input_shape)
-        if ctx.needs_input_grad[1]:
-            weight_grad = grads[:, ctx.num_inputs :].sum(0)
-        return input_grad, weight_grad, None, None
+        if torch.is_grad_enabled():
+            grads = _twice_differentiable(ctx, upstream[:, 0])
+        else:
+            grads = torch.bmm(upstream, jacobian)[:, 0]  # of each sample: (batch, inputs + weights)
+        of_inputs, of_weights = ctx.needs_input_grad[:2]
+        return (
+            grads[:, :num_inputs].reshape(ctx.input_shape) if of_inputs else None,
+            grads[:, num_inputs:].sum(0) if of_weights else None,
+            None,
+            None,
+        )
+
+
+def _twice_differentiable(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of each sample, shape (batch, inputs + weights), with a graph."""
+    inputs, weight = ctx.saved_tensors
+    batch = inputs.reshape(len(upstream), ctx.qnn.num_inputs).double()
+    weights = weight.double().to(inputs.device).expand(len(batch), -1)
+    parameters = torch.cat([batch, weights], dim=1)
+    answer = ctx.answer
+    return differentiable_gradient(upstream.double(), parameters, answer.of_angles, ctx.qnn, answer.of_weights)
 
 
 class QuantumLayer(TorchConnector):
@@ -51,17 +64,34 @@ class QuantumLayer(TorchConnector):
 
     The stock connector evaluates the network twice, forward and backward; this one asks for values and Jacobian at
     once, and for values alone under ``torch.no_grad()`` or when nothing requires a gradient. Its state dict holds
-    ``weight`` only, where the stock one holds the same tensor as ``_weights`` too.
+    ``weight`` only, where the stock one holds the same tensor as ``_weights`` too; checkpoints of the stock one load.
+
+    Gradients can be differentiated again (``create_graph=True``), exactly and to any order, except on devices. A second
+    derivative takes 2·k evaluations of the Jacobian for each example, all in one job, where k is the number of gate
+    angles in whose direction the gradient is differentiated: of the paper's circuit 8 for the gradient with respect to
+    the inputs and 26 for all; each further order takes 2·26 times as many.
 
     Args:
         neural_network: The network to evaluate.
         initial_weights: Initial weights in radians, shape (weights,).
+
+    Raises:
+        CircuitError: The weights are not real numbers.
     """
 
     def __init__(self, neural_network: BroadcastEstimatorQNN, initial_weights: Array | torch.Tensor) -> None:
         super().__init__(neural_network, initial_weights=_as_array(initial_weights))
-        # TorchConnector registers one tensor under two names; as a plain attribute the second is not saved or averaged.
-        self.__dict__["_weights"] = self._parameters.pop("_weights")
+        # TorchConnector registers one tensor under two names; the second would be saved, and averaged, too.
+        del self._parameters["_weights"]
+        self._last: Answer | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_weights" and "_last" in self.__dict__:  # not before the parameter is registered
+            name = "weight"
+        return super().__getattr__(name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_last": None}
 
     @property
     def neural_network(self) -> BroadcastEstimatorQNN:
@@ -69,21 +99,81 @@ class QuantumLayer(TorchConnector):
         return cast(BroadcastEstimatorQNN, self._neural_network)
 
     def forward(self, input_data: torch.Tensor) -> torch.Tensor:
-        """Return the outputs, float32 of shape (…, outputs), for inputs of shape (…, inputs).
+        """Return the outputs, shape (…, outputs), for inputs of shape (…, inputs).
+
+        They are float32, or float64 where the weights are (after ``layer.double()``).
 
         Raises:
             QiskitMachineLearningError: The last dimension is not the number of inputs.
             NotFiniteError: A value is not finite.
+            CircuitError: The inputs are complex.
         """
-        qnn = self.neural_network
-        if not input_data.ndim or input_data.shape[-1] != qnn.num_inputs:
-            raise QiskitMachineLearningError(
-                f"Invalid input dimension! Received {tuple(input_data.shape)} and expected (…, {qnn.num_inputs})."
-            )
         weight = self._parameters["weight"]
         # Asked here, because inside an autograd function the gradient mode is always off.
         wanted = torch.is_grad_enabled() and (input_data.requires_grad or weight.requires_grad)
-        return cast(torch.Tensor, _Evaluate.apply(input_data, weight, qnn, wanted))
+        answer = self._ask(input_data, jacobian=wanted, of_weights=weight.requires_grad)
+        self.__dict__["_last"] = answer  # past torch's own bookkeeping, which takes its time
+        return cast(torch.Tensor, _Answered.apply(input_data, weight, self._neural_network, answer))
+
+    def jacobian(self, input_data: torch.Tensor) -> torch.Tensor:
+        """Return the outputs' derivatives, shape (…, outputs, inputs + weights), for inputs of shape (…, inputs).
+
+        Where these inputs are those of the last forward pass, with the same weights, its derivatives are returned, and
+        nothing is evaluated: so the gradients of single examples, ``einsum("no,now->nw", upstream, jacobian)``, cost no
+        second evaluation, and have the shots of the loss.
+
+        Raises:
+            QiskitMachineLearningError: The last dimension is not the number of inputs.
+            NotFiniteError: A value is not finite.
+            CircuitError: The inputs are complex.
+        """
+        last, qnn = self._last, self.neural_network
+        batch, weights = self._arrays(input_data)
+        parameters = np.concatenate([batch, np.broadcast_to(weights, (len(batch), len(weights)))], axis=1)
+        is_known = last is not None and last.jacobian is not None and last.of_weights
+        if last is None or not is_known or not np.array_equal(parameters, last.parameters):
+            self._last = last = self._ask(input_data, jacobian=True, of_weights=True)
+        jacobian = torch.as_tensor(last.jacobian, dtype=_dtype_of(self.weight), device=input_data.device)
+        return jacobian.reshape(*input_data.shape[:-1], *qnn.output_shape, parameters.shape[1])
+
+    def _ask(self, inputs: torch.Tensor, *, jacobian: bool, of_weights: bool) -> Answer:
+        return self.neural_network.ask(*self._arrays(inputs), jacobian=jacobian, of_weights=of_weights)
+
+    def _arrays(self, inputs: torch.Tensor) -> tuple[Array, Array]:
+        """Return inputs of shape (batch, inputs) and weights of shape (weights,)."""
+        num_inputs = self._neural_network.num_inputs
+        if not inputs.ndim or inputs.shape[-1] != num_inputs:
+            raise QiskitMachineLearningError(
+                f"Invalid input dimension! Received {tuple(inputs.shape)} and expected (…, {num_inputs})."
+            )
+        if inputs.is_complex():
+            raise CircuitError(f"The layer's inputs must be real, but are of {inputs.dtype}.")
+        batch = inputs.detach()
+        batch = batch if batch.ndim == 2 else batch.reshape(math.prod(inputs.shape[:-1]), num_inputs)
+        return batch.cpu().double().numpy(), self._parameters["weight"].detach().cpu().double().numpy()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Take a checkpoint of the stock connector, which holds one tensor under two names.
+
+        Raises:
+            TrainingError: The two are not equal.
+        """
+        twin = state_dict.pop(f"{prefix}_weights", None)
+        weight = twin if twin is None else state_dict.setdefault(f"{prefix}weight", twin)
+        if isinstance(twin, torch.Tensor) and isinstance(weight, torch.Tensor) and not _equal(twin, weight):
+            raise TrainingError(
+                f"The state dict holds {prefix}weight and {prefix}_weights, which are two names of the same weights, "
+                "with different values."
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _dtype_of(weight: torch.Tensor) -> torch.dtype:
+    return torch.float64 if weight.dtype == torch.float64 else torch.float32
+
+
+def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:
+    return first.shape == second.shape and torch.allclose(first.to(second), second, rtol=0.0, atol=0.0, equal_nan=True)
 
 
 def uniform_angles(count: int, generator: torch.Generator) -> torch.Tensor:
@@ -92,7 +182,10 @@ def uniform_angles(count: int, generator: torch.Generator) -> torch.Tensor:
 
 
 def _as_array(weights: Array | torch.Tensor) -> Array:
-    return weights.detach().cpu().double().numpy() if isinstance(weights, torch.Tensor) else np.asarray(weights, float)
+    array = weights.detach().cpu().numpy() if isinstance(weights, torch.Tensor) else np.asarray(weights)
+    if array.dtype.kind not in "fiu":
+        raise CircuitError(f"Argument `initial_weights` must be real numbers, but is of {array.dtype}.")
+    return array.astype(float)
 
 
 def quantum_layer(
@@ -111,7 +204,7 @@ def quantum_layer(
         generator: Draws the default initial weights; by default a new one seeded with 0.
 
     Raises:
-        CircuitError: ``initial_weights`` has another shape than (weights,).
+        CircuitError: ``initial_weights`` has another shape than (weights,), or is not real numbers.
     """
     qnn = BroadcastEstimatorQNN(
         circuit=spec.circuit,

@@ -4,7 +4,6 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 
 _ONEDNN_LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 """What torch's compiler makes of ``Linear`` on CPUs; torch gives it no public name. None where torch is without it."""
@@ -19,7 +18,7 @@ class OneDnnLinear(nn.Linear):
     With Table I's widths and batches of 32 its products take most of a training step, and on AMD processors the BLAS
     that torch brings along takes about one and a half times as long for them as its oneDNN with two threads
     (``experiments/benchmark_head.py``). Small layers, and what is not a batch of float32 on a CPU, take torch's own
-    way. Where oneDNN is used, second derivatives raise torch's ``RuntimeError``.
+    way, and so do gradients that are to be differentiated again.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -49,13 +48,13 @@ class _OneDnnProduct(torch.autograd.Function):
         return _times_transposed(input, weight, bias)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         input, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad
+        product = nn.functional.linear if torch.is_grad_enabled() else _times_transposed
         return (
-            _times_transposed(output, weight.t()) if wanted[0] else None,
-            _times_transposed(output.t(), input.t()) if wanted[1] else None,
+            product(output, weight.t()) if wanted[0] else None,
+            product(output.t(), input.t()) if wanted[1] else None,
             output.sum(0) if wanted[2] else None,
         )
 

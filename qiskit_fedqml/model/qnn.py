@@ -1,17 +1,16 @@
 """The quantum network: an ``EstimatorQNN`` that asks for values and Jacobian in one PUB."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
-from qiskit.quantum_info import SparseObservable, SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit.transpiler.basepasses import BasePass
 from qiskit.transpiler.passmanager import PassManager
 from qiskit_machine_learning.exceptions import QiskitMachineLearningError
-from qiskit_machine_learning.gradients import BaseEstimatorGradient
+from qiskit_machine_learning.gradients import BaseEstimatorGradient, ParamShiftEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from qiskit_fedqml.backends.base import Backend, QueuedBackend, compile_program
@@ -20,6 +19,8 @@ from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.backends.program import Program
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.arrays import Array
+from qiskit_fedqml.circuits.observables import as_observables
+from qiskit_fedqml.circuits.unrolling import unrolled
 from qiskit_fedqml.errors import TrainingError
 from qiskit_fedqml.seeds import derive_seed
 
@@ -31,6 +32,24 @@ class NotFiniteError(QiskitMachineLearningError, TrainingError):
         return str(self.message)  # Qiskit's errors show it in quotes
 
 
+class Answer(NamedTuple):
+    """What a network gives at a batch of inputs.
+
+    Args:
+        parameters: Inputs and weights of each example, shape (batch, inputs + weights).
+        values: The outputs, shape (batch, outputs).
+        of_angles: Their derivatives with respect to the gate angles, shape (batch, outputs, angles), or None.
+        jacobian: Their derivatives with respect to the parameters, shape (batch, outputs, inputs + weights), or None.
+        of_weights: Whether those of the weights are among them; otherwise they are 0.
+    """
+
+    parameters: Array
+    values: Array
+    of_angles: Array | None = None
+    jacobian: Array | None = None
+    of_weights: bool = True
+
+
 class BroadcastEstimatorQNN(EstimatorQNN):
     """``EstimatorQNN`` with parameter-shift gradients as one broadcast PUB in one job.
 
@@ -39,9 +58,9 @@ class BroadcastEstimatorQNN(EstimatorQNN):
     a measured qubit are not shifted, because their derivative is zero; and an empty batch is answered without a job.
 
     Args:
-        circuit: The parameterised circuit.
+        circuit: The parameterised circuit; loops over fixed values are written out.
         estimator: An ``EstimatorV2``; ``StatevectorEstimator`` if neither it nor ``backend`` is given.
-        observables: One for each output; Z on all qubits if None.
+        observables: One for each output, or one alone, of any kind that ``CircuitSpec`` takes; Z on all qubits if None.
         input_params: The circuit's parameters that carry the inputs.
         weight_params: The circuit's trainable parameters.
         gradient: If given, the backward pass is left to it, as in ``EstimatorQNN``.
@@ -54,13 +73,14 @@ class BroadcastEstimatorQNN(EstimatorQNN):
     Attributes:
         program: The circuit as the backend runs it.
         program_of_inputs: The same where only derivatives of inputs are wanted.
+        angles: The gate angles as functions of the parameters.
         usage: Jobs, circuits and executions so far.
         simulator: What computed the last evaluation; before the first, what the backend tries first.
 
     Raises:
         ValueError: ``backend`` comes with ``estimator``, ``pass_manager`` or ``gradient``, or the parameters do not
             match the circuit's.
-        CircuitError: A parameterised gate has no two-term shift rule.
+        CircuitError: A parameterised gate has no two-term shift rule, or an observable is none.
     """
 
     def __init__(
@@ -84,9 +104,9 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         elif estimator is None:
             estimator = StatevectorEstimator()
         super().__init__(
-            circuit=circuit,
+            circuit=unrolled(circuit),
             estimator=estimator,
-            observables=observables,
+            observables=None if observables is None else list(as_observables(observables)),
             input_params=input_params,
             weight_params=weight_params,
             gradient=gradient,
@@ -102,8 +122,22 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         self._key: JobKey | None = None
         self._step = 0
         # After super().__init__, self._circuit has the parameters inputs[i], then weights[i], in this order.
-        self._angles = GateAngles(self._circuit, list(self._circuit.parameters))
+        self.angles = GateAngles(self._circuit, list(self._circuit.parameters))
         self.program = self._compiled()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The backend comes first, so that one that holds a connection refuses before anything else is tried. What is
+        # made of it is made anew.
+        state = {"backend": self.backend, **self.__dict__}
+        if not isinstance(self.backend, EstimatorBackend):
+            state |= {"estimator": None, "gradient": None}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if not isinstance(self.backend, EstimatorBackend):
+            self.estimator = self.backend.estimator()
+            self.gradient = ParamShiftEstimatorGradient(self.estimator)
 
     def reseed(self, seed: int, key: JobKey | None = None) -> None:
         """Let the shots of the next evaluations derive from ``seed``, each evaluation's in its own way.
@@ -135,9 +169,8 @@ class BroadcastEstimatorQNN(EstimatorQNN):
 
     def _compiled(self) -> Program:
         self._compiled_for = self.backend.calibration_date if isinstance(self.backend, QueuedBackend) else None
-        observables = [_as_paulis(o) for o in self._observables]
-        program = compile_program(self.backend, self._angles.circuit, self._angles.params, observables)
-        inputs = self._angles.driven_by(list(self._circuit.parameters)[: self.num_inputs])
+        program = compile_program(self.backend, self.angles.circuit, self.angles.params, self._observables)
+        inputs = self.angles.driven_by(list(self._circuit.parameters)[: self.num_inputs])
         self.program_of_inputs = program.shifting(inputs)
         return program
 
@@ -159,17 +192,45 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             NotFiniteError: An input, a weight or an angle is not finite.
             BackendError: The backend failed.
         """
+        answer = self.ask(inputs, weights, jacobian=jacobian, of_weights=of_weights)
+        return answer.values, answer.jacobian
+
+    def ask(self, inputs: Array, weights: Array, *, jacobian: bool, of_weights: bool = True) -> Answer:
+        """Do as :meth:`evaluate`, and return also where and with respect to what it was evaluated."""
         parameters = np.empty((len(inputs), self.num_inputs + self.num_weights))
         parameters[:, : self.num_inputs] = inputs
         parameters[:, self.num_inputs :] = weights
         if not np.isfinite(parameters).all():
             raise NotFiniteError("Inputs and weights must be finite, but some are NaN or infinite.")
         if not len(inputs):
-            shape = (0, *self.output_shape)
-            return np.zeros(shape), np.zeros((*shape, parameters.shape[1])) if jacobian else None
-        angles = self._angles.values(parameters)
+            return self._nothing(parameters, jacobian=jacobian, of_weights=of_weights)
+        angles = self.angles.values(parameters)
         if not np.isfinite(angles).all():
             raise NotFiniteError("Angles must be finite, but some are NaN or infinite at these inputs and weights.")
+        values, of_angles = self.evaluate_at_angles(angles, jacobian=jacobian, of_weights=of_weights)
+        if of_angles is None:
+            return Answer(parameters, values)
+        return Answer(parameters, values, of_angles, self.angles.chain_rule(of_angles, parameters), of_weights)
+
+    def _nothing(self, parameters: Array, *, jacobian: bool, of_weights: bool) -> Answer:
+        """Return the answer for an empty batch."""
+        shape = (0, *self.output_shape)
+        if not jacobian:
+            return Answer(parameters, np.zeros(shape))
+        of_angles, of_parameters = np.zeros((*shape, self.angles.num_angles)), np.zeros((*shape, parameters.shape[1]))
+        return Answer(parameters, np.zeros(shape), of_angles, of_parameters, of_weights)
+
+    def evaluate_at_angles(self, angles: Array, *, jacobian: bool, of_weights: bool) -> tuple[Array, Array | None]:
+        """Evaluate the outputs and their derivatives with respect to the gate angles, in one job.
+
+        Args:
+            angles: Finite angles in radians, shape (batch, angles), at least one example.
+            jacobian: Whether derivatives are wanted.
+            of_weights: Whether those of angles that depend on weights alone are wanted too; otherwise they are 0.
+
+        Returns:
+            Outputs of shape (batch, outputs), and derivatives of shape (batch, outputs, angles) or None.
+        """
         seed = None if self._seed is None else derive_seed(self._seed, "evaluation", step=self._step)
         key = None if self._key is None else self._key.at(self._step)
         self._step += 1
@@ -180,9 +241,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         self.usage.circuits += evaluation.circuits
         self.usage.executions += evaluation.executions
         self.simulator = evaluation.simulator
-        if evaluation.jacobian is None:
-            return evaluation.values, None
-        return evaluation.values, self._angles.chain_rule(evaluation.jacobian, parameters)
+        return evaluation.values, evaluation.jacobian
 
     def _forward(self, input_data: Array | None, weights: Array | None) -> Array:
         return self.evaluate(*self._batch(input_data, weights), jacobian=False)[0]
@@ -209,9 +268,3 @@ class BroadcastEstimatorQNN(EstimatorQNN):
                 f"but got {inputs.shape[1]} and {len(weights)}."
             )
         return inputs, weights
-
-
-def _as_paulis(observable: BaseOperator | SparseObservable) -> SparsePauliOp:
-    if isinstance(observable, SparseObservable):
-        return SparsePauliOp.from_sparse_observable(observable)
-    return SparsePauliOp(observable)

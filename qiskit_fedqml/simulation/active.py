@@ -45,6 +45,7 @@ class ActiveCircuit:
 
         Raises:
             BackendError: An angle depends on something that is not among the parameters.
+            CircuitError: An angle is complex.
         """
         unknown = {p.name for angle in lowered.angles for p in angle.parameters} - {p.name for p in parameters}
         if unknown:
@@ -53,7 +54,7 @@ class ActiveCircuit:
         qubits = tuple(sorted(measured.union(*(o.qubits for o in operations)))) or (0,)
         small = {q: k for k, q in enumerate(qubits)}
         moved = [replace(o, qubits=tuple(small[q] for q in o.qubits)) for o in operations]
-        return cls(moved, qubits, Expressions(lowered.angles, parameters), len(lowered.angles))
+        return cls(moved, qubits, Expressions.of(lowered.angles, parameters), len(lowered.angles))
 
     def angles_at(self, points: Array) -> Array:
         """Return the rotations' angles in radians, shape (points, angles), at points of shape (points, parameters).

@@ -14,6 +14,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.circuits.arrays import Array
+from qiskit_fedqml.circuits.observables import as_observables
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.measurement import MOST_PROBABILITIES, Basis, measured_groups
 from qiskit_fedqml.simulation.noise import Noise
@@ -77,7 +78,8 @@ class MachineEstimator(BaseEstimatorV2):
             precision: Standard error that sets the shots, ⌈1/precision²⌉; 0 is exact; None takes the estimator's shots.
 
         Returns:
-            A job whose result holds ``evs`` and ``stds`` of each PUB.
+            A job whose result holds ``evs`` and ``stds`` of each PUB, and as metadata its ``target_precision``,
+            ``shots`` (None if exact) and ``circuit_metadata``.
 
         Raises:
             BackendError: A parameter's value is not finite, or a precision is negative or NaN.
@@ -103,7 +105,7 @@ class MachineEstimator(BaseEstimatorV2):
             shots = int(np.ceil(1 / pub.precision**2)) if pub.precision > 0 else None
         points = pub.parameter_values.as_array(pub.circuit.parameters)
         points = points.reshape(pub.parameter_values.size, pub.circuit.num_parameters)
-        operators = [SparsePauliOp.from_list(list(terms.items())) for terms in pub.observables.ravel().tolist()]
+        operators = as_observables(pub.observables)
         of_operator, of_point = np.broadcast_arrays(
             np.arange(len(operators)).reshape(pub.observables.shape),
             np.arange(pub.parameter_values.size).reshape(pub.parameter_values.shape),
@@ -114,7 +116,11 @@ class MachineEstimator(BaseEstimatorV2):
         evs = means[of_operator, of_point]
         stds = np.sqrt(variances[of_operator, of_point] / shots) if shots else np.zeros_like(evs)
         data = DataBin(evs=evs, stds=stds, shape=evs.shape)
-        return PubResult(data, metadata={"shots": shots, "target_precision": pub.precision})
+        precision = pub.precision
+        if precision is None:  # the shots' own, as Qiskit's estimators put their default there
+            precision = shots**-0.5 if shots else 0.0
+        metadata = {"target_precision": precision, "shots": shots, "circuit_metadata": pub.circuit.metadata}
+        return PubResult(data, metadata=metadata)
 
     @abstractmethod
     def estimate(

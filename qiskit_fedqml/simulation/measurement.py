@@ -11,6 +11,7 @@ from qiskit.transpiler import generate_preset_pass_manager
 
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.circuits.observables import commuting_groups, weight_of_outcomes
+from qiskit_fedqml.simulation.memory import outcome_bytes, require_memory
 from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.simulation.shots import frequencies
 
@@ -57,10 +58,16 @@ class Basis:
 
 
 def measured_groups(observables: Sequence[SparsePauliOp]) -> tuple[list[Basis], list[Array], Array]:
-    """Return bases, each one's worth of outcomes (2**k, observables), and the observables' constant parts."""
+    """Return bases, each one's worth of outcomes (2**k, observables), and the observables' constant parts.
+
+    Raises:
+        BackendError: So many qubits are measured together that their outcomes do not fit in memory.
+    """
     bases, weights = [], []
     constants = np.zeros(len(observables))
-    for group in commuting_groups(observables):
+    groups = commuting_groups(observables)
+    require_memory(outcome_bytes(groups, len(observables)), "The outcomes of the qubits that are measured together")
+    for group in groups:
         basis = Basis.of(group)
         worth = [weight_of_outcomes(o, group, np.array(basis.qubits, dtype=np.intp)) for o in observables]
         columns = np.stack([np.zeros(1 << len(basis.qubits)) if w is None else w for w in worth], axis=1)

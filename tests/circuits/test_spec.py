@@ -24,8 +24,12 @@ def test_spec_refuses_inconsistent_parts():
         ((circuit, (x,), (x, w), z), "have two"),
         ((circuit, (x,), (), z), r"\['w'\] have no role"),
         ((circuit, (x,), (w, Parameter("v")), z), r"\['v'\] are not in the circuit"),
+        ((circuit, (x, x), (w,), z), r"have two: \['x'\]"),
+        ((circuit, "x", (w,), z), "`input_params` must be parameters of the circuit, but got a str"),
+        ((circuit, (x,), ("w",), z), "`weight_params` must be parameters, but holds a str"),
+        ((circuit, 1, (w,), z), "`input_params` must be parameters of the circuit, but got a int"),
         ((circuit, (x,), (w,), ()), "at least one observable"),
-        ((circuit, (x,), (w,), (SparsePauliOp("ZZ"),)), "observable 0 acts on 2"),
+        ((circuit, (x,), (w,), (SparsePauliOp("ZZ"),)), "Observable 0 must act on the circuit's 1 qubits, but acts on"),
         ((measured, (x,), (w,), z), "must not measure"),
     ]
     for arguments, message in cases:
@@ -40,3 +44,11 @@ def test_spec_keeps_a_copy_of_the_circuit():
     spec = CircuitSpec(circuit, (x,), (), z_observables(1, 1))
     circuit.h(0)
     assert dict(spec.circuit.count_ops()) == {"rx": 1}
+
+
+def test_roles_may_be_one_parameter_or_none():
+    x = Parameter("x")
+    circuit = QuantumCircuit(1)
+    circuit.rx(x, 0)
+    spec = CircuitSpec(circuit, x, None, "Z")
+    assert (spec.input_params, spec.weight_params, spec.observables) == ((x,), (), (SparsePauliOp("Z"),))

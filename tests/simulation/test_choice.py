@@ -100,7 +100,7 @@ def test_bad_angles(angles, message, simulator):
     [
         ([], "at least one observable"),
         ([SparsePauliOp("ZZ")], "Observable 0 must act on the circuit's 1 qubits, but acts on 2"),
-        ([SparsePauliOp("Z"), SparsePauliOp("X", 1j)], "Observable 1 must have real, finite coefficients"),
+        ([SparsePauliOp("Z"), SparsePauliOp("X", 1j)], "Observable 1 must be Hermitian"),
         ([SparsePauliOp("Z", np.nan)], "Observable 0 must have real, finite"),
         ([SparsePauliOp(["Z", "Z"], [1, -1])], "Observable 0 must not be zero"),
     ],

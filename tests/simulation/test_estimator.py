@@ -56,7 +56,7 @@ def test_broadcasting_many_pubs_and_observables_of_many_terms(noise):
     for mine, other in zip(ours[:2], aer[:2]):
         np.testing.assert_allclose(mine.data.evs, other.data.evs, atol=1e-9)
         assert not mine.data.stds.any()
-    assert ours[2].metadata == {"shots": 100, "target_precision": 0.1}
+    assert ours[2].metadata == {"shots": 100, "target_precision": 0.1, "circuit_metadata": {}}
     np.testing.assert_allclose(ours[2].data.stds, aer[2].data.stds, atol=1e-9)
 
 
