@@ -1,4 +1,4 @@
-"""What commands share in a terminal: tables, options read, and how a stopped run goes on."""
+"""What commands share in a terminal: tables, options read, and how a stopped run is resumed."""
 
 
 def print_table(rows: list[dict[str, str]]) -> None:
