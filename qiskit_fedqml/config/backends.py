@@ -130,7 +130,7 @@ class Waiting(StrictModel):
     """How long to wait for what, in seconds.
 
     ``poll_seconds`` lie between two questions about a job; ``request_seconds`` is the longest that one request to the
-    service may take; ``outage_seconds`` the longest that the service may be out of reach; ``queue_seconds`` the longest
+    service may take; ``outage_seconds`` the longest that it may give no usable answer; ``queue_seconds`` the longest
     that a job may wait (None: for ever) before the run stops, to be resumed, or, with ``on_client_failure: skip``,
     before the client is left out and its job cancelled.
     """

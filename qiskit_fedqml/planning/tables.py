@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE
 from qiskit_fedqml.errors import listed
 from qiskit_fedqml.planning.plan import Item, Plan, Work
 from qiskit_fedqml.tables import duration
@@ -82,8 +83,8 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
     ]
     if plan.submission_seconds() > array:
         told.append(
-            f"The service takes 5 jobs a minute from one account, so that {total.jobs} jobs take at least "
-            f"{duration(plan.submission_seconds())}."
+            f"The service takes {MOST_JOBS_PER_MINUTE} jobs a minute from one account, so that {total.jobs} jobs take "
+            f"at least {duration(plan.submission_seconds())}."
         )
     if price is not None:
         free = [name for name, facts in plan.devices.items() if facts.price_per_minute is None]

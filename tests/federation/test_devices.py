@@ -110,8 +110,32 @@ def test_run_over_http_equals_its_rehearsal(server, experiment, tmp_path):
 
 
 @pytest.mark.slow
+def test_logins_that_expire_and_an_identity_service_that_is_down_cost_no_round(server, experiment, tmp_path, outcome):
+    """Tokens count for a second, and in the middle of the run they are revoked while no new one can be had."""
+    server.account.token_seconds = 1
+
+    def revoke():
+        server.revoke_tokens()
+        server.faults.outage("POST /identity/token", seconds=3.0)
+
+    server.faults.call("POST /jobs", revoke, after=3)
+    started = time.monotonic()
+    disturbed = run_federation(experiment(), tmp_path / "run")
+    seconds = time.monotonic() - started
+    assert same_model(disturbed, run_federation(experiment(real=False), tmp_path / "rehearsed"))
+    assert Counter(job.backend for job in server.jobs) == {"ibm_manila": 4, "ibm_nairobi": 4}, "one job a step"
+    submissions = RunFolder(tmp_path / "run").submissions()
+    assert not any(s.duplicates for s in submissions)
+    assert all(s.reported_seconds is not None for s in submissions)
+    outcome(
+        "federated run with tokens of 1 s, revoked once, identity service down for 3 s",
+        f"8 jobs accepted, 0 duplicates, {server.count('POST', '/identity/token')} logins, {seconds:.1f} s; same model",
+    )
+
+
+@pytest.mark.slow
 def test_plan_is_what_the_server_counts(server, experiment, tmp_path):
-    """Uneven batches, two epochs, SPSA on one device, tests of the centre on the other."""
+    """Uneven batches, two epochs, SPSA on one device, tests of the server on the other."""
     planned = experiment(
         entries={"nairobi": {"gradient": {"spsa": {}}}},
         changes={"federation.local_epochs": 2, "federation.batch_size": 3, "evaluation.backends": ["manila"]},
@@ -171,7 +195,7 @@ def test_charges_that_come_late_are_in_the_records(server, experiment, tmp_path)
 
 @pytest.mark.slow
 def test_skipped_client_leaves_no_job_behind(server, experiment, tmp_path):
-    """One device never runs its jobs; the run goes on without its clients, and cancels them."""
+    """One device never runs its jobs; the run continues without its clients, and cancels them."""
     server.devices["ibm_nairobi"].hold()
     entry = {"waiting": {"poll_seconds": 0.1, "queue_seconds": 0.3}}
     skipping = experiment(entries={"nairobi": entry}, changes={"federation.on_client_failure": "skip"})
@@ -182,7 +206,7 @@ def test_skipped_client_leaves_no_job_behind(server, experiment, tmp_path):
     assert not any(s.is_open for s in RunFolder(tmp_path / "run").submissions())
 
 
-def test_centre_on_a_device_is_in_the_record(server, experiment, tmp_path):
+def test_server_on_a_device_is_in_the_record(server, experiment, tmp_path):
     tested = experiment(changes={"evaluation.backends": ["nairobi"], "federation.rounds": 1}, backends=ALONE)
     (record,) = run_federation(tested, tmp_path / "run").rounds
     assert record.devices.keys() == {"manila", "nairobi"}

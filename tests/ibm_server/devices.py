@@ -13,7 +13,7 @@ from qiskit_ibm_runtime.utils.backend_decoder import properties_from_server_data
 from tests.ibm_server.schedule import check_supported, circuit_seconds
 
 SUBMISSION_SECONDS = 2.0
-"""QPU time that every job costs beside its executions."""
+"""QPU time that every job costs in addition to its executions."""
 
 POLL_SECONDS = 0.02
 

@@ -321,10 +321,10 @@ def test_imports_nothing_of_the_package_under_test():
 
 @pytest.mark.slow
 def test_large_device(monkeypatch):
-    with IBMServer({"ibm_torino": "FakeTorino"}) as server:
+    with IBMServer({"ibm_kingston": "FakeKingston"}) as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        backend = QiskitRuntimeService().backend("ibm_torino")
+        backend = QiskitRuntimeService().backend("ibm_kingston")
         zero = np.zeros((2, 4))
         first, second = (evs(submit(backend, (*pub_for(backend)[:2], zero))) for _ in range(2))
         np.testing.assert_array_equal(first, second)

@@ -75,12 +75,12 @@ def test_devices_work_beside_each_other_and_recorded_starts_are_taken(run):
 def test_cost_sums_rounds_and_prices_jobs(run):
     row = cost_rows({"A": run})[0]
     assert row["Clients' circuits"] == f"{sum(r.circuits for r in run.rounds):,}"
-    price = {"type": "ibm", "device": "ibm_torino", "shots": 8, "price_per_minute": 60}
+    price = {"type": "ibm", "device": "ibm_kingston", "shots": 8, "price_per_minute": 60}
     experiment = Experiment.model_validate(
-        {**TINY, "backends": {"backends": {"ideal": {"type": "aer"}, "torino": price}}}
+        {**TINY, "backends": {"backends": {"ideal": {"type": "aer"}, "kingston": price}}}
     )
     job = Submission(
-        *("tag", JobKey(1, 0, 0, "values"), "", 0, "torino", "ibm_torino", "crn", "", {}, 4, 32, 10.0, "done"),
+        *("tag", JobKey(1, 0, 0, "values"), "", 0, "kingston", "ibm_kingston", "crn", "", {}, 4, 32, 10.0, "done"),
         job_id="id",
         reported_seconds=12.0,
     )

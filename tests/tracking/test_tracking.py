@@ -323,10 +323,10 @@ def test_secrets_are_masked_in_what_is_logged(text, masked):
 
 
 def test_the_users_account_is_not_told(tiny):
-    device = {"type": "ibm", "device": "ibm_torino", "account": "mine", "instance": "crn:mine"}
-    experiment = tiny(backends={"backends": {"ideal": {"type": "aer"}, "torino": device}})
+    device = {"type": "ibm", "device": "ibm_kingston", "account": "mine", "instance": "crn:mine"}
+    experiment = tiny(backends={"backends": {"ideal": {"type": "aer"}, "kingston": device}})
     told = flattened(tracked_configuration(experiment))
-    assert told["backends.backends.torino.device"] == "ibm_torino"
+    assert told["backends.backends.kingston.device"] == "ibm_kingston"
     assert not any("mine" in value for value in told.values())
 
 

@@ -17,7 +17,7 @@ from qiskit_fedqml.config.backends import IBMEntry
 from qiskit_fedqml.errors import BackendError
 
 SECONDS_PER_JOB = 2.0
-"""QPU seconds of a job beside its executions."""
+"""QPU seconds of a job in addition to its executions."""
 DEFAULT_REP_DELAY_SECONDS = 250e-6
 """Repetition delay of a device that does not state its own; that of Heron processors."""
 MOST_JOBS_PER_MINUTE = 5

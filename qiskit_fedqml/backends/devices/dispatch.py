@@ -88,7 +88,7 @@ class Dispatcher:
     def cancel(self, machine: Machine, submission: Submission, waiting: Waiting) -> dict[str, str]:
         """Cancel the jobs of a submission; return what became of each, by job id.
 
-        A job that had ended already keeps its place in the journal, so that its answer is read when the run goes on.
+        A job that had ended already keeps its place in the journal, so that a resumed run reads its answer.
 
         Raises:
             BackendError: The service cannot be asked.

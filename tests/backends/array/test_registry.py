@@ -69,11 +69,11 @@ def test_backends_are_opened_at_first_use_and_kept():
 
 
 def test_ibm_entries_are_read_without_opening_a_device():
-    array = registry({"torino": {"type": "ibm", "device": "ibm_torino", "shots": 512}}, clients={0: "torino"})
-    assert array.name_for_client(0) == "torino"
+    array = registry({"kingston": {"type": "ibm", "device": "ibm_kingston", "shots": 512}}, clients={0: "kingston"})
+    assert array.name_for_client(0) == "kingston"
     assert array.for_client(1).name == "ideal"
-    assert overview.summary(array, "torino")["Noise"] == "ibm_torino"
-    assert array.is_queued("torino")
+    assert overview.summary(array, "kingston")["Noise"] == "ibm_kingston"
+    assert array.is_queued("kingston")
     assert not array.is_queued("ideal")
 
 

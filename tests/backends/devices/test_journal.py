@@ -175,7 +175,7 @@ def test_moved_to_where_no_file_can_be(tmp_path):
     journal, tag = filled(None)
     with pytest.raises(ResultError, match="cannot be written: there is no such file"):
         journal.move_to(tmp_path / "missing" / "journal.sqlite")
-    assert journal.latest("mine", KEY, "").tag == tag, "it goes on in memory"
+    assert journal.latest("mine", KEY, "").tag == tag, "it continues in memory"
 
 
 def test_read_only_journal_is_not_written(tmp_path):

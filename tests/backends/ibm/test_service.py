@@ -47,7 +47,7 @@ def test_a_training_step_is_one_pub_in_one_job(server, primitive):
 
 
 @pytest.mark.slow
-def test_step_beside_the_stock_network(server, outcome):
+def test_step_compared_with_the_stock_network(server, outcome):
     """Batch 32, the paper's circuit, counted at the server."""
     from qiskit_ibm_runtime import EstimatorV2, QiskitRuntimeService
 
@@ -224,11 +224,11 @@ def test_rehearsal_on_a_large_device_and_the_same_over_http(monkeypatch):
     from tests.ibm_server import IBMServer
 
     shots = 2000
-    rehearsed = Client(device="FakeTorino", shots=shots).ask()
-    with IBMServer({"ibm_torino": "FakeTorino"}) as server:
+    rehearsed = Client(device="FakeKingston", shots=shots).ask()
+    with IBMServer({"ibm_kingston": "FakeKingston"}) as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        over_http = Client(device="ibm_torino", shots=shots).ask()
+        over_http = Client(device="ibm_kingston", shots=shots).ask()
         (job,) = server.jobs
     assert np.abs(rehearsed - over_http).max() < 6 * (2 / shots) ** 0.5 + 0.05
     assert job.circuits == 42
