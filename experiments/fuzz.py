@@ -267,9 +267,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     if arguments.only is not None:
         outcome = attempt(chosen[0], arguments.only, arguments.seed, folder, show=True)
-        print(
-            f"{outcome.told}\n{outcome.result} in {outcome.seconds:.2f} s: {outcome.detail}\nThe input: {folder / 'case'}"
-        )
+        print(f"{outcome.told}\n{outcome.result} in {outcome.seconds:.2f} s: {outcome.detail}")
+        print(f"The input: {folder / 'case'}")
         return int(outcome.result == "finding")
     outcomes = []
     worker = Worker(arguments.seed, folder)

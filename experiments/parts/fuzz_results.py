@@ -44,7 +44,10 @@ _RUNS: dict[str, dict[str, Any]] = {
         },
     },
 }
-_EXCHANGED = {"finished": "other", "unfinished": "unfinished other", "kept": "unfinished", "device": "finished"}
+_EXCHANGED = {
+    **{"finished": "other", "unfinished": "unfinished other", "kept": "unfinished", "device": "finished"},
+    "old": "other",
+}
 
 
 class _Interrupts:
@@ -62,6 +65,10 @@ def _prepare(base: Path) -> None:
     for name, data in _RUNS.items():
         with contextlib.suppress(KeyboardInterrupt):
             run_federation(Experiment.model_validate(data), base / name, observer=_Interrupts())
+    old = shutil.copytree(base / "finished", base / "old")
+    (old / "manifest.json").unlink(missing_ok=True)
+    run = json.loads((old / "run.json").read_text())
+    (old / "run.json").write_text(json.dumps({key: value for key, value in run.items() if key != "run_id"}))
 
 
 def _bits(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, bytes]]:
@@ -102,14 +109,25 @@ def _of_finished(folder: Path) -> dict[str, Any]:
 
 
 def _of_unfinished(folder: Path) -> dict[str, Any]:
+    """Return all that an unfinished run gives; without its checkpoint it has no rounds, and runs them again."""
     loaded = RunResult.load(folder)
-    found: dict[str, Any] = {"the report": _report(loaded)}
+    found: dict[str, Any] = {"the report": _report(loaded)} if loaded.rounds else {}
     resumed = resume_federation(folder)
     found["the resumed run's configuration"] = _text([resumed.experiment.resolved(), resumed.run])
-    found["the resumed run's first rounds"] = _text([asdict(record) for record in resumed.rounds[:2]])
+    if loaded.rounds:
+        found["the resumed run's first rounds"] = _text([asdict(record) for record in resumed.rounds[:2]])
     found["the resumed run's rounds"] = _text([asdict(record.without_times()) for record in resumed.rounds])
     found["the resumed run's model"] = _bits(resumed.state)
     return found
+
+
+def _of_old(folder: Path) -> dict[str, Any]:
+    """Return nothing to compare: nothing proves a folder of version 0.1, but it must be read or refused."""
+    result = RunResult.load(folder)
+    if result.rounds:
+        _report(result)
+    load_model(folder)
+    return {}
 
 
 def _of_device(folder: Path) -> dict[str, Any]:
@@ -119,7 +137,10 @@ def _of_device(folder: Path) -> dict[str, Any]:
     return {"the table of jobs": output.getvalue(), **_of_finished(folder)}
 
 
-_OF = {"finished": _of_finished, "unfinished": _of_unfinished, "kept": _of_unfinished, "device": _of_device}
+_OF = {
+    **{"finished": _of_finished, "unfinished": _of_unfinished, "kept": _of_unfinished, "device": _of_device},
+    "old": _of_old,
+}
 
 
 @cache
@@ -140,7 +161,7 @@ def _check(base: Path, name: str, folder: Path, *, with_page: bool) -> None:
 
 
 def _folder(rng: random.Random, base: Path, place: Path) -> Case:
-    name = rng.choice(("finished", "finished", "unfinished", "unfinished", "kept", "device"))
+    name = rng.choice(("finished", "finished", "unfinished", "unfinished", "kept", "device", "old"))
     folder = place / "run"
     shutil.copytree(base / name, folder)
     files = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != "run.lock")

@@ -27,6 +27,7 @@ from qiskit_fedqml.model.classifier import (
 )
 from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer, uniform_angles
 from qiskit_fedqml.model.linear import OneDnnLinear
+from qiskit_fedqml.model.memory import check_head_fits
 from qiskit_fedqml.seeds import derive_seed, torch_generator
 
 
@@ -117,7 +118,11 @@ def build_head(num_features: int, config: ModelConfig, seed: int | None) -> nn.S
 
     Weights and biases start as in torch's ``Linear``, but draw from a seeded generator; without a seed they are left
     as the memory holds them.
+
+    Raises:
+        ConfigurationError: It takes more memory than this computer has.
     """
+    check_head_fits([num_features, *config.hidden, config.circuit.num_qubits])
     generator = None if seed is None else torch_generator(derive_seed(seed, "initial head"))
     widths = [num_features, *config.hidden]
     modules: list[nn.Module] = []

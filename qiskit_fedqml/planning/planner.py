@@ -27,6 +27,9 @@ from qiskit_fedqml.model.building import circuit_for
 from qiskit_fedqml.model.prediction import TEST_BATCH
 from qiskit_fedqml.planning.plan import DeviceFacts, Item, Plan, Saving, Work
 
+_MOST_TRAININGS = 1_000_000
+"""Clients' rounds in a plan, each of which is an item of its own."""
+
 Devices = dict[str, tuple[DeviceBackend, Program]]
 
 
@@ -98,6 +101,12 @@ class _Planner:
 
 
 def _planner(experiment: Experiment) -> _Planner:
+    config = experiment.federation
+    if (trainings := config.rounds * config.clients_per_round) > _MOST_TRAININGS:
+        raise ConfigurationError(
+            f"{config.rounds:,} rounds of {config.clients_per_round:,} clients are {trainings:,} trainings; at most "
+            f"{_MOST_TRAININGS:,} are planned. Costs grow with the rounds, so plan fewer (--set federation.rounds=10)."
+        )
     registry = BackendRegistry(experiment.backends, Path())
     assignment, names = used_backends(experiment, registry)
     server = experiment.backends.assignment.server

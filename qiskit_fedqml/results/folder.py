@@ -23,6 +23,7 @@ from qiskit_fedqml.config.text_files import parse_json, read_text
 from qiskit_fedqml.config.yaml_files import read_yaml
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.results.checkpoint import Checkpoint, Header, load_checkpoint, load_header
+from qiskit_fedqml.results.json_types import check_types
 from qiskit_fedqml.results.lock import LOCK
 from qiskit_fedqml.results.manifest import MANIFEST, Manifest, load_manifest
 from qiskit_fedqml.results.record_log import NOTHING, Proof, read_records
@@ -37,6 +38,12 @@ FILES = (
 """Files of a run."""
 FOLDERS = ("calibrations", "evaluations", "tensorboard")
 """Folders of a run."""
+
+_DESCRIPTION = {
+    **{"run_id": str, "seed": int, "classes": tuple[str, ...], "num_features": int, "num_trained_parameters": int},
+    **{"threads": int, "git_commit": str | None, "examples": dict[str, int], "versions": dict[str, str | None]},
+}
+"""Types of what ``run.json`` says."""
 
 
 class RunFolder:
@@ -238,7 +245,11 @@ class RunFolder:
     def _read_description(self, manifest: Manifest | None) -> dict[str, Any]:
         path = self.path / "run.json"
         run = parse_json(read_text(path, ResultError), str(path), ResultError)
-        if not isinstance(run, dict) or not {"classes", "num_features"} <= run.keys():
+        try:
+            check_types(run, _DESCRIPTION)
+        except TypeError as error:
+            raise ResultError(f"{path} is damaged: {error}.") from error
+        if not {"classes", "num_features"} <= run.keys():
             raise ResultError(f"{path} is damaged: it must name classes and num_features.")
         if manifest is not None:
             manifest.check_file(self.path, "run.json")

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from qiskit_fedqml.config.text_files import parse_json, reading
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.files import write_bytes, writing
-from qiskit_fedqml.results.records import RoundRecord
+from qiskit_fedqml.results.json_types import check_types
+from qiskit_fedqml.results.records import ClientRecord, RoundRecord
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def read_records(path: Path, accepted: Sequence[Proof] | None) -> tuple[tuple[Ro
     """
     with reading(path, ResultError) as file:
         content = file.read()
+    is_proved = accepted is not None
     if accepted is None:
         content = content[: content.rfind(b"\n") + 1]
         accepted = [Proof(content.count(b"\n"), len(content), sha256(content).hexdigest())]
@@ -123,13 +125,18 @@ def read_records(path: Path, accepted: Sequence[Proof] | None) -> tuple[tuple[Ro
         proved = content[: proof.num_bytes]
         if sha256(proved).hexdigest() == proof.sha256:
             lines = proved.split(b"\n")[:-1]
-            return tuple(_record(path, number, line) for number, line in enumerate(lines, start=1)), proof
+            records = (_record(path, n, line, is_proved=is_proved) for n, line in enumerate(lines, start=1))
+            return tuple(records), proof
     raise ResultError(f"{path} is damaged: its first {accepted[0].rounds} lines are not those of this run.")
 
 
-def _record(path: Path, number: int, line: bytes) -> RoundRecord:
+def _record(path: Path, number: int, line: bytes, *, is_proved: bool) -> RoundRecord:
     values = parse_json(line, f"{path}, line {number}", ResultError)
     try:
+        if not is_proved:
+            check_types(values, get_type_hints(RoundRecord))
+            for client in values["clients"]:
+                check_types(client, get_type_hints(ClientRecord) | {"status": str})
         record = RoundRecord.from_json(values)
     except (ValueError, KeyError, TypeError) as error:
         raise ResultError(f"{path}, line {number} is damaged: {error}.") from error

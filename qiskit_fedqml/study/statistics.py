@@ -1,7 +1,7 @@
 """Means with intervals: of a few seeds, and of differences between pairs of runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.stats import t as student_t
@@ -15,11 +15,15 @@ class Interval:
         mean: The mean.
         half_width: Half of the interval's width; None where one value alone shows no spread.
         count: Number of values.
+        least: The least of them; None where they are not known.
+        greatest: The greatest of them; None where they are not known.
     """
 
     mean: float
     half_width: float | None
     count: int
+    least: float | None = field(default=None, compare=False)
+    greatest: float | None = field(default=None, compare=False)
 
     @property
     def low(self) -> float:
@@ -36,7 +40,8 @@ class Interval:
         return self.half_width is not None and not self.low <= value <= self.high
 
     def __sub__(self, value: float) -> "Interval":
-        return Interval(self.mean - value, self.half_width, self.count)
+        ends = (None if end is None else end - value for end in (self.least, self.greatest))
+        return Interval(self.mean - value, self.half_width, self.count, *ends)
 
 
 def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
@@ -47,10 +52,11 @@ def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval
         confidence: From 0 to 1.
     """
     array = np.array(list(values), dtype=float)
+    mean, ends = float(array.mean()), (float(array.min()), float(array.max()))
     if len(array) < 2:
-        return Interval(float(array.mean()), None, len(array))
+        return Interval(mean, None, len(array), *ends)
     quantile = student_t.ppf((1 + confidence) / 2, len(array) - 1)
-    return Interval(float(array.mean()), float(quantile * array.std(ddof=1) / np.sqrt(len(array))), len(array))
+    return Interval(mean, float(quantile * array.std(ddof=1) / np.sqrt(len(array))), len(array), *ends)
 
 
 def paired_difference(
@@ -99,6 +105,17 @@ def in_points(interval: Interval, *, signed: bool = False) -> str:
 
 
 def in_decimals(interval: Interval, decimals: int, *, scale: float = 1.0, signed: bool = False) -> str:
-    """Return an interval with so many decimals, such as ``"+0.012 ± 0.030"``."""
-    text = f"{scale * interval.mean:{'+' if signed else ''}.{decimals}f}"
-    return text if interval.half_width is None else f"{text} ± {scale * interval.half_width:.{decimals}f}"
+    """Return an interval with so many decimals, such as ``"+0.012 ± 0.030"``.
+
+    Of two values, whose interval is more than twelve times as wide as they lie apart, both are told instead:
+    ``"68.40 (54.16 and 82.64)"``.
+    """
+
+    def text(value: float) -> str:
+        return f"{scale * value:{'+' if signed else ''}.{decimals}f}"
+
+    if interval.half_width is None:
+        return text(interval.mean)
+    if interval.count == 2 and interval.least is not None and interval.greatest is not None:
+        return f"{text(interval.mean)} ({text(interval.least)} and {text(interval.greatest)})"
+    return f"{text(interval.mean)} ± {scale * interval.half_width:.{decimals}f}"

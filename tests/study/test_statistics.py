@@ -35,8 +35,19 @@ def test_one_seed_shows_no_interval_and_excludes_nothing():
     assert interval.half_width is None
     assert not interval.excludes(0.0)
     assert in_points(interval) == "50.00"
-    assert in_decimals(mean_interval([0.25, 0.25]), 3) == "0.250 ± 0.000"
-    assert in_points(mean_interval([0.5, 0.5]) - 0.25, signed=True) == "+25.00 ± 0.00"
+    assert in_decimals(mean_interval([0.25, 0.25, 0.25]), 3) == "0.250 ± 0.000"
+    assert in_points(mean_interval([0.5, 0.5, 0.5]) - 0.25, signed=True) == "+25.00 ± 0.00"
+
+
+def test_two_seeds_are_told_and_not_an_interval_that_says_nothing():
+    two = mean_interval([0.5416, 0.8264])
+    assert two.half_width == pytest.approx(12.7062 * (0.8264 - 0.5416) / 2, rel=1e-5)
+    assert in_points(two) == "68.40 (54.16 and 82.64)"
+    assert in_points(two - 0.6, signed=True) == "+8.40 (-5.84 and +22.64)"
+    assert (
+        in_points(paired_difference({1: 0.5, 2: 0.75}, {1: 0.25, 2: 0.25}), signed=True) == "+37.50 (+25.00 and +50.00)"
+    )
+    assert in_decimals(Interval(0.5, 0.25, 2), 2) == "0.50 ± 0.25"
 
 
 def test_holms_method_is_statsmodels():
