@@ -129,7 +129,7 @@ IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("connection", "errors",
     [
         ("qiskit_ibm_runtime", {"qiskit_fedqml.backends.calibration", *IBM}),
         ("sqlite3", {"qiskit_fedqml.backends.devices.database", "qiskit_fedqml.results.lock"}),
-        ("torchvision", {"qiskit_fedqml.data.vision", "qiskit_fedqml.data.features", "qiskit_fedqml.data.datasets"}),
+        ("torchvision", {f"qiskit_fedqml.data.{name}" for name in ("vision", "backbone", "cifar10")}),
         ("yaml", {"qiskit_fedqml.config.yaml_files"}),
         ("pickle", set()),
         ("tensorboard", set()),  # optional: opened by name, when a run asks for them

@@ -17,7 +17,6 @@ from qiskit.transpiler.passes import TranslateParameterizedGates
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 
 from qiskit_fedqml.circuits.expressions import Expressions
-from qiskit_fedqml.circuits.unrolling import unrolled
 from qiskit_fedqml.errors import CircuitError
 
 
@@ -45,7 +44,7 @@ class GateAngles:
     expressions: Expressions
 
     def __init__(self, circuit: QuantumCircuit, parameters: Sequence[Parameter]) -> None:
-        expressions, self.circuit, self.params = _give_each_gate_its_angle(_with_shiftable_gates(unrolled(circuit)))
+        expressions, self.circuit, self.params = _give_each_gate_its_angle(_with_shiftable_gates(circuit))
         self.expressions = Expressions.of(expressions, parameters)
         self._sources = [frozenset(expression.parameters) for expression in expressions]
 

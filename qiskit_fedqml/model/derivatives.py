@@ -7,7 +7,7 @@ backend can serve them, and shots leave them unbiased. The chain rule from angle
 differentiated as formulas.
 """
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -17,15 +17,17 @@ from qiskit_fedqml.backends.base import QueuedBackend
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.circuits.expressions import Expressions
 from qiskit_fedqml.errors import BackendError
-from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 from qiskit_fedqml.simulation.memory import require_memory
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 
 _NUMBERS_AT_ONCE = 1 << 24
 """Derivatives at shifted angles that are in memory at once where nothing will be differentiated further, 128 MB."""
 
 
 def differentiable_gradient(
-    upstream: torch.Tensor, parameters: torch.Tensor, of_angles: Array, qnn: BroadcastEstimatorQNN, of_weights: bool
+    upstream: torch.Tensor, parameters: torch.Tensor, of_angles: Array, qnn: "BroadcastEstimatorQNN", of_weights: bool
 ) -> torch.Tensor:
     """Return the gradient of Σ upstream · outputs, with a graph by which it can be differentiated.
 
@@ -74,7 +76,7 @@ class _Slopes(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, angles: torch.Tensor, qnn: BroadcastEstimatorQNN, of_weights: bool, known: Array | None
+        ctx: Any, angles: torch.Tensor, qnn: "BroadcastEstimatorQNN", of_weights: bool, known: Array | None
     ) -> torch.Tensor:
         ctx.save_for_backward(angles)
         ctx.qnn, ctx.of_weights = qnn, of_weights
@@ -123,7 +125,7 @@ def _along(ctx: Any, angles: torch.Tensor, upstream: torch.Tensor, shifted: list
     return torch.einsum("bom,bmoj->bj", upstream[:, :, shifted], (slopes[:, 0] - slopes[:, 1]) / 2)
 
 
-def _check_backend(qnn: BroadcastEstimatorQNN) -> None:
+def _check_backend(qnn: "BroadcastEstimatorQNN") -> None:
     if isinstance(qnn.backend, QueuedBackend):
         circuits = 4 * len(qnn.program.shifted) ** 2
         raise BackendError(

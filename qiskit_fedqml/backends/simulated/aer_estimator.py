@@ -14,6 +14,7 @@ from qiskit_aer import AerSimulator
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.machine_estimator import Estimate, MachineEstimator, Run, estimate_by_outcomes
 from qiskit_fedqml.simulation.measurement import Basis, confusions, misread
+from qiskit_fedqml.simulation.memory import require_memory, state_bytes
 from qiskit_fedqml.simulation.noise import Noise
 
 _MOST_POINTS = 4096
@@ -75,10 +76,14 @@ class AerEstimator(MachineEstimator):
         dynamic = names & {"measure", "if_else", "while_loop", "for_loop", "switch_case", "store", "break_loop"}
         if dynamic:
             raise BackendError(f"Aer's expectation values here need a circuit without {sorted(dynamic)}.")
-        options: dict[str, Any] = {"method": simulation_method(circuit, self._noise), "zero_threshold": 1e-16}
+        method = simulation_method(circuit, self._noise)
+        num_qubits = len({qubit for instruction in circuit.data for qubit in instruction.qubits})
+        size = state_bytes(num_qubits, is_mixed=method == "density_matrix")
+        require_memory(size, f"The state of {num_qubits} qubits, a {method.replace('_', ' ')},")
+        options: dict[str, Any] = {"method": method, "zero_threshold": 1e-16}
         if self._noise is not None:
             options["noise_model"] = self._noise.model
-        if len({qubit for instruction in circuit.data for qubit in instruction.qubits}) < _PARALLEL_FROM:
+        if num_qubits < _PARALLEL_FROM:
             options["max_parallel_threads"] = 1
         return AerSimulator(**options)
 

@@ -15,7 +15,7 @@ from qiskit_fedqml.backends.base import QueuedBackend
 from qiskit_fedqml.errors import FedQMLError
 from qiskit_fedqml.federation.clients.client import train_client
 from qiskit_fedqml.federation.clients.worker import Worker
-from qiskit_fedqml.federation.executors.serial import SerialExecutor
+from qiskit_fedqml.federation.executors.executor import Executor
 from qiskit_fedqml.federation.interruption import check_interrupted
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
 
@@ -40,7 +40,7 @@ class DeviceExecutor:
         let_go: Lets all threads stop waiting for jobs; the jobs live on.
     """
 
-    simulators: SerialExecutor
+    simulators: Executor
     devices: Collection[str]
     make_worker: Callable[[], Worker]
     let_go: Callable[[], None]

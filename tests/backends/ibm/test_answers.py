@@ -62,7 +62,6 @@ EXECUTOR = {
     "an item without results": changed(lambda data: data["data"][0].pop("results")),
     "nothing to read it by": without("passthrough_data"),
     "no role": without("semantic_role"),
-    "bits of another shape": item(shape=[2, 1, 16, 5]),
     "bits of fewer axes": item(shape=[32, 5]),
     "fewer bits than their shape": item(shape=[1, 1, 64, 5]),
     "bits of another type": item(dtype="float64"),
