@@ -5,7 +5,6 @@
 Prints medians and their ratio, and appends a line to head.jsonl in the folder --out.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -16,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from parts.command_line import ScriptParser, positive, run_script
 from torch import nn
 
 from qiskit_fedqml.model.linear import OneDnnLinear
-from qiskit_fedqml.study.arguments import positive
 from qiskit_fedqml.tables import markdown_table
 
 PARTS = ("forward", "backward", "Adam")
@@ -75,13 +74,13 @@ def processor() -> str:
 
 def main() -> None:
     """Measure, print and keep."""
-    parser = argparse.ArgumentParser(description="Time a training step of the head, by oneDNN and by torch's own BLAS.")
+    smallest = {"features": 2048, "widths": [2048], "steps": 2}
+    parser = ScriptParser(__file__, __doc__, smallest=smallest)
     parser.add_argument("--threads", type=positive, default=torch.get_num_threads(), help="default: %(default)s")
     parser.add_argument("--features", type=positive, default=8192, help="default: %(default)s")
     parser.add_argument("--widths", type=positive, nargs="+", default=[4096, 4096], help="default: %(default)s")
     parser.add_argument("--batch", type=positive, default=32, help="default: %(default)s")
     parser.add_argument("--steps", type=positive, default=20, help="default: %(default)s")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="default: %(default)s")
     arguments = parser.parse_args()
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the package does before it trains
     torch.set_num_threads(arguments.threads)
@@ -106,4 +105,4 @@ def _ms(value: float) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,7 +1,7 @@
 """Time a training step as circuits grow: with layers, and with qubits against Aer. Memory too. Draws both.
 
 Each measurement runs in a process of its own, so that its peak memory is its own, and is written at once: a run that is
-stopped goes on where it was. Aer's times are for a batch of one; where a step of its would take longer than
+stopped continues where it was. Aer's times are for a batch of one; where a step of its would take longer than
 `--patience` seconds, by the growth so far, it is left out.
 
     python experiments/benchmark_scaling.py [--out results/benchmark_scaling] [--patience 60]
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from parts.command_line import ScriptParser, positive, run_script
 
 from qiskit_fedqml.backends.base import compile_program
 from qiskit_fedqml.backends.noise import noise_from_rates
@@ -41,7 +42,9 @@ QUBITS |= {"ideal, 1,024 shots": range(2, 13), "noise, 1,024 shots": range(2, 9)
 COLOURS = dict(zip(KINDS, ("#0072B2", "#D55E00", "#56B4E9", "#E69F00"), strict=True))
 
 
-def measure(kind: str, simulator: str, num_qubits: int, num_layers: int, batch: int) -> dict[str, object]:
+def measure(
+    kind: str, simulator: str, num_qubits: int, num_layers: int, batch: int, least_seconds: float = 1.5
+) -> dict[str, object]:
     """Time a step of values and Jacobian, arrays in and out; four qubits are measured, or all if there are fewer."""
     noise, shots = KINDS[kind]
     num_outputs = min(num_qubits, 4) if shots else min(num_qubits, 2)
@@ -54,7 +57,7 @@ def measure(kind: str, simulator: str, num_qubits: int, num_layers: int, batch: 
     points = angles.values(np.concatenate([inputs, np.broadcast_to(weights, (batch, len(weights)))], axis=1))
     seconds: list[float] = []
     started = time.perf_counter()
-    while len(seconds) < 2 or (len(seconds) < 1000 and time.perf_counter() - started < 1.5):
+    while len(seconds) < 2 or (len(seconds) < 1000 and time.perf_counter() - started < least_seconds):
         begun = time.perf_counter()
         backend.evaluate(program, points, jacobian=True, seed=len(seconds))
         seconds.append(time.perf_counter() - begun)
@@ -72,10 +75,16 @@ def measure(kind: str, simulator: str, num_qubits: int, num_layers: int, batch: 
 
 
 class Measurements:
-    """Measurements that are kept in a file of JSON lines."""
+    """Measurements that are kept in a file of JSON lines.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: The file.
+        is_quick: Whether they are short and taken in this process, as the smallest size has them; their memory is then
+            not their own.
+    """
+
+    def __init__(self, path: Path, *, is_quick: bool = False) -> None:
+        self.path, self.is_quick = path, is_quick
         self.rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def take(self, kind: str, simulator: str, num_qubits: int, num_layers: int, batch: int) -> dict[str, object]:
@@ -84,8 +93,11 @@ class Measurements:
         for row in self.rows:
             if key.items() <= row.items():
                 return row
-        command = [sys.executable, __file__, "--measure", json.dumps(list(key.values()))]
-        row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        if self.is_quick:
+            row = measure(*key.values(), least_seconds=0.02)
+        else:
+            command = [sys.executable, __file__, "--measure", json.dumps(list(key.values()))]
+            row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         self.rows.append(row)
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -97,12 +109,13 @@ class Measurements:
         return row
 
 
-def take_all(measurements: Measurements, patience: float) -> None:
+def take_all(measurements: Measurements, patience: float, most_layers: int, most_qubits: int) -> None:
     """Take what the charts show."""
     for kind in KINDS:
-        for num_layers in LAYERS:
+        for num_layers in (layers for layers in LAYERS if layers <= most_layers):
             measurements.take(kind, "sweep", 4, num_layers, 32)
-    for kind, qubits in QUBITS.items():
+    for kind, of_kind in QUBITS.items():
+        qubits = [n for n in of_kind if n <= most_qubits]
         for num_qubits in qubits:
             for batch in (1, 32):
                 measurements.take(kind, "sweep", num_qubits, 2, batch)
@@ -183,8 +196,9 @@ def _finish(axis) -> None:
 
 def main() -> None:
     """Measure, and draw."""
-    parser = argparse.ArgumentParser(description="Time a training step as circuits grow.")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmark_scaling"))
+    parser = ScriptParser(__file__, __doc__, smallest={"most_layers": 4, "most_qubits": 3})
+    parser.add_argument("--most-layers", type=positive, default=LAYERS[-1], help="default: %(default)s")
+    parser.add_argument("--most-qubits", type=positive, default=99, help="default: all that are planned")
     parser.add_argument("--patience", type=float, default=60, help="seconds that a step of Aer's may take")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -192,12 +206,10 @@ def main() -> None:
         print(json.dumps(measure(*json.loads(options.measure))))
         return
     options.out.mkdir(parents=True, exist_ok=True)
-    measurements = Measurements(options.out / "scaling.jsonl")
-    take_all(measurements, options.patience)
+    measurements = Measurements(options.out / "scaling.jsonl", is_quick=options.smallest)
+    take_all(measurements, options.patience, options.most_layers, options.most_qubits)
     for kind in KINDS:
-        print(
-            f"{kind}: time from {LAYERS[0]} to {LAYERS[-1]} layers grows {growth(measurements.rows, kind):.2f} × linear"
-        )
+        print(f"{kind}: time by layers grows {growth(measurements.rows, kind):.2f} × linear")
     save_figure(draw_layers(measurements.rows), options.out / "layers")
     save_figure(draw_qubits(measurements.rows), options.out / "qubits")
     facts = {"command": "python " + " ".join(sys.argv), "versions": versions(), "git_commit": git_commit()}
@@ -206,4 +218,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

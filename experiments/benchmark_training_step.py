@@ -8,7 +8,6 @@ median of each is printed, with ratios, and drawn.
     python experiments/benchmark_training_step.py [--batch 32] [--repeats 200] [--out results/benchmark_training_step]
 """
 
-import argparse
 import importlib.util
 import json
 import statistics
@@ -19,11 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
-from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from parts.command_line import ScriptParser, run_script
 from qiskit.primitives import BaseEstimatorV2
 from qiskit_aer.primitives import EstimatorV2
 from qiskit_machine_learning.connectors import TorchConnector
@@ -164,7 +163,7 @@ def ideal_steps(inputs: torch.Tensor, repeats: int, stock_repeats: int) -> list[
         ),
     ]
     if installed("pennylane"):
-        from peers import pennylane_torch
+        from parts.peers import pennylane_torch
 
         for device, method in (("default.qubit", "backprop"), ("lightning.qubit", "adjoint")):
             if device == "default.qubit" or installed("pennylane_lightning"):
@@ -185,7 +184,7 @@ def noisy_steps(inputs: torch.Tensor, repeats: int, noise: Noise) -> list[Entry]
         Entry("this package's network, Aer's EstimatorV2", step_of_layer(layer, inputs), 3, counter=single),
     ]
     if installed("pennylane"):
-        from peers import order_of_angles, pennylane_torch_noisy
+        from parts.peers import order_of_angles, pennylane_torch_noisy
 
         network = ours.neural_network
         function = pennylane_torch_noisy(network.program, order_of_angles(network), noise)
@@ -214,7 +213,7 @@ def kernels(inputs: torch.Tensor, repeats: int, noise: Noise | None) -> list[Ent
     entries = [Entry(f"{OURS}, double precision", lambda: network.evaluate(x, w, jacobian=True), repeats)]
     if not installed("jax", "pennylane", "tensorcircuit"):
         return entries
-    import peers
+    from parts import peers
 
     if noise is None:
         functions = {"PennyLane, JAX": peers.pennylane_jax(), "tensorcircuit-ng, JAX": peers.tensorcircuit_jax()}
@@ -302,12 +301,12 @@ def draw(rows: list[dict[str, object]]) -> Figure:
 
 def main() -> None:
     """Check agreement, time, print the tables, write the chart."""
-    parser = argparse.ArgumentParser(description="Time one training step of the quantum layer.")
+    parser = ScriptParser(__file__, __doc__, smallest={"batch": 3, "repeats": 2, "stock_repeats": 1})
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=300, help="repeats of this package's steps")
     parser.add_argument("--stock-repeats", type=int, default=3, help="repeats of the stock network's steps")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmark_training_step"))
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     warnings.filterwarnings("ignore", module="tensorcircuit|pennylane|jax")
     inputs = torch.from_numpy(np.random.default_rng(1).normal(size=(options.batch, SPEC.num_inputs))).float()
     machine = noise_from_calibration(fake_calibration("FakeManilaV2"), "FakeManilaV2")
@@ -351,4 +350,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

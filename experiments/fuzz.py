@@ -262,7 +262,10 @@ def main() -> int:
     parser.add_argument("--kind", action="append", choices=list(WEIGHTS), help="only this kind; may be repeated")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="only this input of the kind, with its traceback")
     parser.add_argument("--all", action="store_true", help="print every input with what came of it")
+    parser.add_argument("--smallest", action="store_true", help="60 inputs, for tests")
     arguments = parser.parse_args()
+    if arguments.smallest:
+        arguments.inputs = 60
     chosen = arguments.kind or list(WEIGHTS)
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     if arguments.only is not None:

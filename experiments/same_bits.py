@@ -78,7 +78,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, help="at most so many rounds of each")
     parser.add_argument("--only", metavar="TEXT", default="", help="only the runs with this text in their name")
+    parser.add_argument("--smallest", action="store_true", help="two rounds of each, for tests")
     arguments = parser.parse_args()
+    if arguments.smallest:
+        arguments.rounds = 2
     for name, (path, values) in RUNS.items():
         if arguments.only not in name:
             continue

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
 from parts.noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, with_factor, with_shots
 from parts.noise_results import gap, success_range
-
 from qiskit_fedqml.report.drawing import COLOURS
 from qiskit_fedqml.study.figures import interval_rows, intervals_by
 from qiskit_fedqml.study.gradients import GradientQuality

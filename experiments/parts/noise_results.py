@@ -6,8 +6,8 @@ from textwrap import fill
 from typing import Any
 
 import numpy as np
-from parts.noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, Machine
 
+from parts.noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, Machine
 from qiskit_fedqml import RunResult
 from qiskit_fedqml.results.records import ClientRecord
 from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome
