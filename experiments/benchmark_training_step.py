@@ -188,7 +188,7 @@ def noisy_steps(inputs: torch.Tensor, repeats: int, noise: Noise) -> list[Entry]
         from peers import order_of_angles, pennylane_torch_noisy
 
         network = ours.neural_network
-        function = pennylane_torch_noisy(network._program, order_of_angles(network), noise)
+        function = pennylane_torch_noisy(network.program, order_of_angles(network), noise)
         entries.append(Entry("PennyLane default.mixed, backprop", step_of_function(function, inputs), 10))
     return entries
 
@@ -220,7 +220,7 @@ def kernels(inputs: torch.Tensor, repeats: int, noise: Noise | None) -> list[Ent
         functions = {"PennyLane, JAX": peers.pennylane_jax(), "tensorcircuit-ng, JAX": peers.tensorcircuit_jax()}
     else:
         order = peers.order_of_angles(network)
-        functions = {"PennyLane default.mixed, JAX": peers.pennylane_jax_noisy(network._program, order, noise)}
+        functions = {"PennyLane default.mixed, JAX": peers.pennylane_jax_noisy(network.program, order, noise)}
     x32, w32 = x.astype(np.float32), w.astype(np.float32)
     for name, function in functions.items():
         entries.append(Entry(f"{name}, single precision", lambda f=function: f(x32, w32), min(repeats, 100)))

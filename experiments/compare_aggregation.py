@@ -1,37 +1,35 @@
-"""Which aggregation helps where: FedAvg beside its variants, under a skewed array and under label skew.
+"""Which aggregation helps where: FedAvg and its variants, under a skewed array and under label skew.
 
 Two situations: an array in which two of five clients' machines are far noisier than the others (the skewed array of
-`noise_design.py`), and ideal machines whose clients hold few classes (Dirichlet, concentration 0.1) and train 4 local
+the noise study), and ideal machines whose clients hold few classes (Dirichlet, concentration 0.1) and train 4 local
 epochs, so that they drift apart. Every variant of a seed has the same data, shards, clients drawn and initial weights
-as FedAvg, so the differences are paired, in testing accuracy and in testing loss. Finished runs are not run again.
+as FedAvg, so the differences are paired, in testing accuracy and in testing loss. Finished runs are not run again, and
+one that was begun is resumed.
 
     python experiments/compare_aggregation.py digits --set federation.rounds=40
     FEDQML_DATA=… python experiments/compare_aggregation.py planes_vs_cars_256
 """
 
-import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from noise_design import SKEWED, SKEWED_MACHINES, array
+from parts.command_line import ScriptParser, experiment_file, run_script
+from parts.noise_design import SKEWED, SKEWED_MACHINES, array
+from parts.progress import tell
 
-from qiskit_fedqml import FedQMLError, RunResult, load_experiment
-from qiskit_fedqml.config.loading import parse_override
+from qiskit_fedqml import load_experiment
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.drawing import save_figure
-from qiskit_fedqml.study.arguments import add_settings, add_study_arguments
 from qiskit_fedqml.study.figures import interval_rows
-from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome, settled_accuracy
+from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome
 from qiskit_fedqml.study.statistics import Interval, differ_by_holm
 from qiskit_fedqml.study.study import Study, Trial
 from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.study.trials import run_trials
 from qiskit_fedqml.tables import markdown_table
 
-HERE = Path(__file__).resolve().parent
 FEDAVG = "FedAvg"
 LABEL_SKEW = "Dirichlet 0.1"
 SITUATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -62,19 +60,15 @@ def schemes(situation: str) -> dict[str, Mapping[str, Any]]:
 
 def main() -> None:
     """Run what is not run yet, and write what all of it shows."""
-    arguments = _arguments()
-    path = Path(arguments.experiment)
-    path = path if path.suffix == ".yaml" else HERE / f"{path}.yaml"
-    overrides = dict(map(parse_override, arguments.set))
-    out = arguments.out / path.stem
-    base = load_experiment(path, overrides)
-    trials = [
-        Trial(f"{situation}: {scheme}", load_experiment(path, {**overrides, **of, **changes, "seed": base.seed + k}))
-        for k in range(arguments.seeds)
-        for situation, of in SITUATIONS.items()
-        for scheme, changes in schemes(situation).items()
-    ]
-    study = run_trials(trials, out / "runs", processes=arguments.processes, tell=_tell)
+    small = ["federation.rounds=1", "federation.clients=5", "data.test_fraction=0.8", "model.hidden=[4]"]
+    parser = ScriptParser(__file__, __doc__, smallest={"seeds": 2, "set": small})
+    parser.add_argument("experiment", nargs="?", default="digits", help="experiment file (default: %(default)s)")
+    parser.add_study_arguments(seeds=5)
+    arguments = parser.parse_args()
+    path = experiment_file(arguments.experiment)
+    out: Path = arguments.out / path.stem
+    trials = trials_of(path, arguments.set, arguments.seeds)
+    study = run_trials(trials, out / "runs", processes=arguments.processes, tell=tell)
     write_study(study, out)
     tables = {situation: table(study, situation) for situation in SITUATIONS}
     write_csv([row for rows in tables.values() for row in rows], out / "table.csv")
@@ -83,6 +77,17 @@ def main() -> None:
     text += _ABOUT.format(seeds=arguments.seeds)
     write_text(out / "results.md", text)
     print(text)
+
+
+def trials_of(path: Path, overrides: Mapping[str, Any], seeds: int) -> list[Trial]:
+    """Return a trial for each seed, situation and variant."""
+    first = load_experiment(path, overrides).seed
+    return [
+        Trial(f"{situation}: {scheme}", load_experiment(path, {**overrides, **of, **changes, "seed": first + k}))
+        for k in range(seeds)
+        for situation, of in SITUATIONS.items()
+        for scheme, changes in schemes(situation).items()
+    ]
 
 
 _ABOUT = """
@@ -119,7 +124,9 @@ def table(study: Study, situation: str) -> list[dict[str, str]]:
 
 
 def _verdict(outcome: Outcome, of: Interval, differs: bool) -> str:
-    return "no difference seen" if not differs else "helps" if (of.mean > 0) == outcome.larger_is_better else "hurts"
+    if not differs:
+        return "no significant difference"
+    return "helps" if (of.mean > 0) == outcome.larger_is_better else "hurts"
 
 
 def difference_figure(study: Study, title: str) -> Figure:
@@ -135,20 +142,5 @@ def difference_figure(study: Study, title: str) -> Figure:
     return figure
 
 
-def _tell(trial: Trial, run: RunResult, done: int, total: int) -> None:
-    print(f"{done}/{total} {trial.scheme}, seed {trial.seed}: {settled_accuracy(run):.2%}", flush=True)
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Compare aggregations under a skewed array and under label skew.")
-    parser.add_argument("experiment", help="experiment file, such as digits")
-    add_study_arguments(parser, out="results/compare_aggregation", seeds=5)
-    add_settings(parser)
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except FedQMLError as error:
-        sys.exit(f"compare_aggregation: {error}")
+    run_script(main)

@@ -1,40 +1,38 @@
-"""The paper's circuit beside data re-uploading, a QCNN and a tree, and a classical layer, all else equal.
+"""The paper's circuit against data re-uploading, a QCNN and a tree, and a classical layer, all else equal.
 
 Trains two of scikit-learn's digits that are easily mistaken for each other (8 and 9) with a linear layer, from the
 pixels to the circuit's inputs, and each circuit on 4 qubits: federated without noise and over the array of noisy
 machines of backends.yaml, with the same data, shards and draws of clients for each seed. Prints a table of means over
-the seeds. What is complete under the output folder is not run again.
+the seeds. Finished runs are not run again, and one that was begun is resumed.
 
-    python experiments/compare_circuits.py [--seeds 5] [--num-qubits 4] [--classes 8 9] [--out DIR]
+    python experiments/compare_circuits.py
 
 On two cores this takes minutes. With `--num-qubits 8 --classes 1 3 8 9` circuits differ more, and with
 `--num-qubits 8` alone QCNN and tree halve their qubits twice; the noisy runs then take about ten minutes each.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from parts.command_line import BACKENDS, ScriptParser, experiment_file, run_script
+from parts.progress import tell
 
-from qiskit_fedqml import BackendRegistry, FedQMLError, RunResult, load_experiment, quantum_layer
+from qiskit_fedqml import BackendRegistry, load_experiment, quantum_layer
 from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.model.building import circuit_for
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.results.evaluation import evaluate_model
-from qiskit_fedqml.study.arguments import add_study_arguments
 from qiskit_fedqml.study.figures import interval_rows
-from qiskit_fedqml.study.outcomes import ACCURACY, settled_accuracy
+from qiskit_fedqml.study.outcomes import ACCURACY
 from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval
 from qiskit_fedqml.study.study import Study, Trial
 from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.study.trials import run_trials
 from qiskit_fedqml.tables import markdown_table
 
-HERE = Path(__file__).resolve().parent
 ANSATZE = ("paper", "reuploading", "qcnn", "tree")
 CLASSICAL = "classical"
 GOOD = {
@@ -75,7 +73,7 @@ def schemes(num_qubits: int, classes: Sequence[int]) -> dict[str, dict[str, Any]
         "federation.learning_rate": 0.05,
         "federation.learning_rate_decay": 0.97,
     }
-    noisy = {"backends": LARGER_MACHINES if num_qubits > LARGEST_OF_SMALL else HERE.parent / "backends.yaml"}
+    noisy = {"backends": LARGER_MACHINES if num_qubits > LARGEST_OF_SMALL else BACKENDS}
     made = {}
     for ansatz in ANSATZE:
         circuit = {"model.circuit": {"ansatz": ansatz, "num_qubits": num_qubits}}
@@ -141,20 +139,21 @@ def figure_of(study: Study, title: str) -> Figure:
 
 def main() -> None:
     """Run every scheme with every seed, then print and write what they show."""
-    parser = argparse.ArgumentParser(description="Compare circuits in federated training on digits.")
-    add_study_arguments(parser, out="results/compare_circuits", seeds=5)
+    small = ["federation.rounds=1", "federation.clients_per_round=1", "data.test_fraction=0.9"]
+    parser = ScriptParser(__file__, __doc__, smallest={"seeds": 2, "set": small})
+    parser.add_study_arguments(seeds=5)
     parser.add_argument("--num-qubits", type=int, default=4, help="a power of two, at least twice the classes")
     parser.add_argument("--classes", type=int, nargs="+", default=[8, 9], help="the digits")
     arguments = parser.parse_args()
-    digits = "_".join(map(str, arguments.classes))
-    out = arguments.out / f"digits_{digits}_on_{arguments.num_qubits}_qubits"
-    title = f"Digits {', '.join(map(str, arguments.classes))}, {arguments.num_qubits} qubits"
+    num_qubits, classes = arguments.num_qubits, arguments.classes
+    out: Path = arguments.out / f"digits_{'_'.join(map(str, classes))}_on_{num_qubits}_qubits"
+    title = f"Digits {', '.join(map(str, classes))}, {num_qubits} qubits"
     trials = [
-        Trial(scheme, load_experiment(HERE / "digits.yaml", {**overrides, "seed": 1 + k}))
+        Trial(scheme, load_experiment(experiment_file("digits"), {**changes, **arguments.set, "seed": 1 + k}))
         for k in range(arguments.seeds)
-        for scheme, overrides in schemes(arguments.num_qubits, arguments.classes).items()
+        for scheme, changes in schemes(num_qubits, classes).items()
     ]
-    study = run_trials(trials, out / "runs", processes=arguments.processes, keep_models=True, tell=_tell)
+    study = run_trials(trials, out / "runs", processes=arguments.processes, keep_models=True, tell=tell)
     noisy = next(iter(study.of(noisy_name(ANSATZE[0])).values()))
     machine = BackendRegistry(noisy.experiment.backends, Path()).for_client(0)
     rows = [row(study, ansatz, machine) for ansatz in (*ANSATZE, CLASSICAL)]
@@ -173,12 +172,5 @@ ideal machine; the gap is that of pairs with the same seed. Depth, two-qubit gat
 """
 
 
-def _tell(trial: Trial, run: RunResult, done: int, total: int) -> None:
-    print(f"{done}/{total} {trial.scheme}, seed {trial.seed}: {settled_accuracy(run):.2%}", flush=True)
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except FedQMLError as error:
-        sys.exit(f"compare_circuits: {error}")
+    run_script(main)

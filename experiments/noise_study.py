@@ -1,43 +1,35 @@
-"""The noise study: what noise costs in federated training, by machine, array, shots, and strength of the noise.
+"""What noise costs in federated training, by machine, array, shots, and strength of the noise.
 
-Run by `experiments/noisy_vs_noiseless.py --study`, which explains the options.
+Compares noiseless training, each device alone, a uniform and a skewed array, shots from 128 to exact, and error rates
+from half to eight times, in pairs of runs over several seeds; with figures of each client, and of the gradient's signal
+and noise. Finished runs are not run again, and one that was begun is resumed.
+
+    python experiments/noise_study.py digits --set federation.rounds=40
+    FEDQML_DATA=… python experiments/noise_study.py planes_vs_cars_256 --processes 2
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from noise_design import FULL, Design, array
-from noise_figures import client_figure, gap_figure, gradient_figure
-from noise_results import about, client_rows, table
+from parts.command_line import ScriptParser, experiment_file, run_script
+from parts.noise_design import FULL, SMALLEST, Design
+from parts.noise_figures import client_figure, gap_figure, gradient_figure
+from parts.noise_gradients import gradient_study
+from parts.noise_results import about, client_rows, table
+from parts.progress import tell
 
-from qiskit_fedqml import BackendRegistry, RunResult, load_experiment, load_model, run_federation
-from qiskit_fedqml.backends.simulated.aer import AerBackend
-from qiskit_fedqml.config.backends import AerEntry, BackendsFile
-from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.data.examples import Examples
-from qiskit_fedqml.data.preparation import prepare_data
+from qiskit_fedqml import load_experiment
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.drawing import save_figure
-from qiskit_fedqml.seeds import derive_seed, numpy_generator
-from qiskit_fedqml.study.gradients import GradientQuality, gradient_quality
-from qiskit_fedqml.study.outcomes import settled_accuracy
 from qiskit_fedqml.study.study import Trial
 from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.study.trials import run_trials
-from qiskit_fedqml.tables import duration, markdown_table
+from qiskit_fedqml.tables import markdown_table
 
-_MINIBATCH = 32
-"""Examples on which gradients are compared."""
-
-_GRADIENT_SHOTS = (128, 1024, 8192)
-_DRAWS = 50
-"""Gradients drawn on each machine with each number of shots."""
+SETTINGS = ("rounds=2", "clients=6", "clients_per_round=2")
+"""Of the federation, at the smallest size."""
 
 
 def run_study(
@@ -65,11 +57,10 @@ def run_study(
         for k in range(seeds)
         for scheme, backends in design.schemes().items()
     ]
-    study = run_trials(trials, out / "runs", processes=processes, tell=_tell)
+    study = run_trials(trials, out / "runs", processes=processes, tell=tell)
     write_study(study, out)
-    rows = table(study)
+    rows, clients = table(study), client_rows(study)
     write_csv(rows, out / "table.csv")
-    clients = client_rows(study)
     write_csv(clients, out / "clients.csv")
     qualities = gradient_study(base, design, out / "gradients.jsonl")
     title = path.stem.replace("_", " ").capitalize()
@@ -81,48 +72,23 @@ def run_study(
     print(text)
 
 
-def gradient_study(base: Experiment, design: Design, kept: Path) -> list[GradientQuality]:
-    """Measure the gradient's signal and noise on each machine, at the noiseless model after a tenth of the rounds.
-
-    Args:
-        base: The experiment.
-        design: The machines, and the factors on their error rates.
-        kept: A file of JSON lines from which the figures are read if it is of the same experiment, and else written.
-    """
-    asked = sha256(
-        f"{base.model_dump_json()} {design.devices} {design.factors} {_MINIBATCH} {_GRADIENT_SHOTS} {_DRAWS}".encode()
-    ).hexdigest()
-    if kept.exists():
-        first, *lines = kept.read_text(encoding="utf-8").splitlines()
-        if json.loads(first) == {"of": asked}:
-            return [GradientQuality(**json.loads(line)) for line in lines]
-    few = max(base.federation.rounds // 10, 1)
-    federation = base.federation.model_copy(update={"rounds": few})
-    noiseless = BackendsFile(backends={"ideal": AerEntry(type="aer")})
-    experiment = base.model_copy(update={"federation": federation, "backends": noiseless})
-    folder = kept.parent / "runs" / "gradients"
-    run = run_federation(experiment, folder, overwrite=True)
-    model = load_model(folder)
-    data = prepare_data(experiment)
-    rng = numpy_generator(derive_seed(base.seed, "minibatch of the gradients"))
-    rows = np.sort(rng.choice(np.concatenate(data.shards), _MINIBATCH, replace=False))
-    minibatch = Examples(np.asarray(data.train.features[rows]), data.train.labels[rows])
-    found = []
-    for name, machine in design.devices.items():
-        for factor in design.factors:
-            for shots in _GRADIENT_SHOTS:
-                section = array({name: {**machine, "noise_factor": factor}}, shots)
-                backend = BackendRegistry.from_mapping(section)[name.lower()]
-                assert isinstance(backend, AerBackend)
-                found.append(gradient_quality(model, run, backend, minibatch, draws=_DRAWS, seed=base.seed))
-    lines = [json.dumps({"of": asked}), *(json.dumps(asdict(quality)) for quality in found)]
-    write_text(kept, "\n".join(lines) + "\n")
-    return found
-
-
-def _tell(trial: Trial, run: RunResult, done: int, total: int) -> None:
-    seconds = sum(record.seconds for record in run.rounds)
-    print(
-        f"{done}/{total} {trial.scheme}, seed {trial.seed}: {settled_accuracy(run):.2%} in {duration(seconds)}",
-        flush=True,
+def main() -> None:
+    """Run the study."""
+    settings = [*(f"federation.{setting}" for setting in SETTINGS), "data.test_fraction=0.8"]
+    parser = ScriptParser(__file__, __doc__, smallest={"seeds": 2, "set": settings})
+    parser.add_argument("experiment", nargs="?", default="digits", help="experiment file (default: %(default)s)")
+    parser.add_study_arguments(seeds=5)
+    arguments = parser.parse_args()
+    path = experiment_file(arguments.experiment)
+    run_study(
+        path,
+        arguments.set,
+        arguments.out / path.stem,
+        seeds=arguments.seeds,
+        processes=arguments.processes,
+        design=SMALLEST if arguments.smallest else FULL,
     )
+
+
+if __name__ == "__main__":
+    run_script(main)

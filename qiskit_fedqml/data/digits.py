@@ -3,6 +3,7 @@
 import numpy as np
 
 from qiskit_fedqml.data.datasets import Dataset, Split, check_known, choose
+from qiskit_fedqml.data.digit_pixels import digit_pixels
 from qiskit_fedqml.data.splitting import random_split
 
 
@@ -17,11 +18,9 @@ def digits(classes: tuple[int, ...], test_fraction: float, rng: np.random.Genera
     Raises:
         DataError: There is no such digit, or the split leaves one without training or test examples.
     """
-    from sklearn.datasets import load_digits
-
     check_known(classes, 10)
-    bunch = load_digits()
-    chosen, labels = choose(bunch.target, classes)
-    features = (bunch.data[chosen] / 16.0).astype(np.float32)
+    pixels, targets = digit_pixels()
+    chosen, labels = choose(targets, classes)
+    features = (pixels[chosen] / 16.0).astype(np.float32)
     parts = random_split(len(labels), test_fraction, rng)
     return Dataset(tuple(str(c) for c in classes), *(Split(features[part], labels[part]) for part in parts))

@@ -107,7 +107,7 @@ class _Lowering:
             if instruction.clbits or getattr(operation, "blocks", ()):
                 raise UnsupportedError(f"the circuit has {operation.name!r}, which uses classical bits")
             # A composite instruction stands for what is in it; Aer's own gates are done at once, with one error.
-            inner_noise = noisy and operation.name not in _native_names()
+            inner_noise = noisy and operation.name not in native_names()
             yield from self._instruction(operation, targets, inner_noise)
             error = self._error_after(operation, targets) if noisy else None
             if error is not None:
@@ -242,7 +242,8 @@ def _matrix(operation: Instruction) -> NDArray[np.complex128] | None:
 
 
 @cache
-def _native_names() -> frozenset[str]:
+def native_names() -> frozenset[str]:
+    """Return the names of the gates that Aer simulates as they are, whatever they are made of."""
     return frozenset(AerSimulator(method="density_matrix").configuration().basis_gates) | {"u1", "u2", "u3"}
 
 

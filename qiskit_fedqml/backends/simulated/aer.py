@@ -24,7 +24,7 @@ from qiskit_fedqml.circuits.angles import num_qubits_in_use
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.estimator import SweepEstimator
 from qiskit_fedqml.simulation.exact import ExactProgram
-from qiskit_fedqml.simulation.lowering import UnsupportedError
+from qiskit_fedqml.simulation.lowering import UnsupportedError, native_names
 from qiskit_fedqml.simulation.machine_estimator import MachineEstimator, checked_shots
 from qiskit_fedqml.simulation.memory import state_bytes
 from qiskit_fedqml.simulation.noise import Noise
@@ -138,6 +138,8 @@ class AerBackend:
     def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """Return the circuit in the machine's gates, on its best qubits as the transpiler finds them.
 
+        An ideal machine takes a circuit of standard gates on one and two qubits as it is.
+
         Raises:
             BackendError: The circuit doesn't fit the machine, or has delays in which its qubits relax.
         """
@@ -150,6 +152,8 @@ class AerBackend:
             raise BackendError(f"Backend {self.name!r} cannot take the circuit: {reason}") from error
 
     def _transpiled(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        if self.noise is None and _needs_no_transpiling(circuit):
+            return circuit
         level, seed = self._optimization_level, self._transpiler_seed
         if self.noise is not None and self.noise.target is not None:
             return lay_out(circuit, self.noise.target, self.noise.gaps, optimization_level=level, seed=seed)
@@ -253,3 +257,11 @@ class AerBackend:
             rng = np.random.default_rng(seed)
             values, derivatives = simulation.program.estimate(angles, self.shots or 0, rng, jacobian=jacobian)
         return program.evaluation(values, derivatives, shots=self.shots, simulator="sweep")
+
+
+def _needs_no_transpiling(circuit: QuantumCircuit) -> bool:
+    """Return whether an ideal machine, which couples all qubits, has each of a circuit's gates."""
+    native = native_names()
+    return circuit.layout is None and all(
+        gate.is_standard_gate() and len(gate.qubits) <= 2 and gate.name in native for gate in circuit.data
+    )

@@ -1,4 +1,8 @@
-"""The clients' optimisers, and what a client keeps of one."""
+"""The clients' optimisers, torch's own, and what a client keeps of one."""
+
+from functools import cache
+from inspect import unwrap
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,11 +30,11 @@ def make_optimizer(
     optimizer: torch.optim.Optimizer
     match config.optimizer:
         case "adam":
-            optimizer = torch.optim.Adam(trained, lr=rate, weight_decay=decay, fused=True)
+            optimizer = eager(torch.optim.Adam)(trained, lr=rate, weight_decay=decay, fused=True)
         case "rmsprop":
-            optimizer = torch.optim.RMSprop(trained, lr=rate, weight_decay=decay, momentum=config.momentum)
+            optimizer = eager(torch.optim.RMSprop)(trained, lr=rate, weight_decay=decay, momentum=config.momentum)
         case "sgd":
-            optimizer = torch.optim.SGD(trained, lr=rate, weight_decay=decay, momentum=config.momentum)
+            optimizer = eager(torch.optim.SGD)(trained, lr=rate, weight_decay=decay, momentum=config.momentum)
     if kept:
         state = {
             index: {slot: tensors[name].clone() for slot, tensors in kept.items() if name in tensors}
@@ -38,6 +42,19 @@ def make_optimizer(
         }
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return optimizer
+
+
+@cache
+def eager(optimizer: type[torch.optim.Optimizer]) -> Any:
+    """Return a torch optimiser's class without the decorators that are for ``torch.compile``.
+
+    These decorators import torch's compiler when an optimiser is made and stepped, which takes longer than a short run;
+    nothing here is compiled. The methods under them are found by ``inspect.unwrap``, so the steps are torch's, to the
+    bit; where a version of torch has no such decorators, its methods are taken as they are.
+    """
+    names = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    methods = {name: unwrap(getattr(optimizer, name)) for name in names}
+    return type(optimizer.__name__, (optimizer,), methods | {"step": torch.no_grad()(unwrap(optimizer.step))})
 
 
 def optimizer_states(optimizer: torch.optim.Optimizer, parameters: Parameters) -> States:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, with_factor, with_shots
-from noise_results import gap, success_range
+from parts.noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, with_factor, with_shots
+from parts.noise_results import gap, success_range
 
 from qiskit_fedqml.report.drawing import COLOURS
 from qiskit_fedqml.study.figures import interval_rows, intervals_by
@@ -107,7 +107,7 @@ def gradient_figure(qualities: Sequence[GradientQuality], title: str) -> Figure:
         errors, [q.signal / q.ideal_signal for q in of], "o", color=COLOURS[0], label="length, noisy / noiseless"
     )
     signal.plot(errors, [q.cosine for q in of], "s", color=COLOURS[1], label="cosine of the angle between them")
-    signal.set(ylabel="Exact gradient beside the noiseless one", title=f"{title}: length and direction")
+    signal.set(ylabel="Exact gradient compared with the noiseless one", title=f"{title}: length and direction")
     ratio.set(yscale="log", ylabel="Length of the gradient / its shot noise", title="Signal to noise")
     figure.suptitle(
         "Gradient in the circuit's weights, one model and minibatch; a point is a machine at a noise factor"

@@ -6,7 +6,7 @@ from textwrap import fill
 from typing import Any
 
 import numpy as np
-from noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, Machine
+from parts.noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, Machine
 
 from qiskit_fedqml import RunResult
 from qiskit_fedqml.results.records import ClientRecord

@@ -18,7 +18,7 @@ SKEWED = "Skewed array"
 
 
 def array(machines: Mapping[str, Machine], shots: int | None = SHOTS) -> dict[str, Any]:
-    """Return a backends section in which clients have these machines in turn; the centre tests on an ideal one."""
+    """Return a backends section in which clients have these machines in turn; the server tests on an ideal one."""
     entries = {name.lower(): {"type": "aer", "shots": shots, **machine} for name, machine in machines.items()}
     return {
         "backends": {"ideal": {"type": "aer"}, **entries},
@@ -43,8 +43,8 @@ class Design:
     Args:
         devices: The machines of the uniform array by name, each as it was calibrated.
         skewed: The machines of the skewed array.
-        shots_swept: Shots of the uniform array beside ``SHOTS``; None, which stands for exact expectation values, must
-            be among them.
+        shots_swept: Other shots of the uniform array than ``SHOTS``; None, which stands for exact expectation values,
+            must be among them.
         factors: Factors on the error rates of the uniform array; 1 must be among them.
 
     Raises:
@@ -109,3 +109,11 @@ FULL = Design(
     factors=(0.5, 1.0, 2.0, 4.0, 8.0),
 )
 """The whole study."""
+
+SMALLEST = Design(
+    devices={"Manila": {"noise": "FakeManilaV2"}},
+    skewed={"Quito": {"noise": "FakeQuitoV2"}},
+    shots_swept=(128, None),
+    factors=(1.0, 2.0),
+)
+"""All that the study does, on as few machines as can be."""
