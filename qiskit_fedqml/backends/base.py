@@ -19,6 +19,8 @@ from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.program import Evaluation, Program
 from qiskit_fedqml.circuits.angles import light_cone
 from qiskit_fedqml.circuits.observables import checked_observables, commuting_groups
+from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.simulation.memory import require_memory
 
 
 @runtime_checkable
@@ -97,6 +99,37 @@ class QueuedBackend(Backend, Protocol):
         ...
 
 
+@runtime_checkable
+class SimulatedBackend(Backend, Protocol):
+    """A backend that holds the state of a circuit in this computer's memory."""
+
+    def memory_bytes(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> int:
+        """Return the bytes that one state of the circuit takes, in the part of it that reaches a measured qubit."""
+        ...
+
+
+def check_fits(backend: Backend, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> None:
+    """Refuse a circuit that is too large for a backend: by arithmetic, before anything is transpiled or allocated.
+
+    Args:
+        backend: The backend that is to evaluate it.
+        circuit: The circuit, as it is described; its parameters do not matter.
+        observables: What is measured, on the circuit's qubits.
+
+    Raises:
+        BackendError: The backend has fewer qubits than the circuit, or its state takes more memory than there is.
+    """
+    most = backend.describe().get("num_qubits")
+    if most is not None and circuit.num_qubits > most:
+        raise BackendError(
+            f"Backend {backend.name!r} cannot take the circuit: the circuit has {circuit.num_qubits:,} qubits, and the "
+            f"backend {most:,}."
+        )
+    if isinstance(backend, SimulatedBackend):
+        what = f"Backend {backend.name!r}: the state of a circuit of {circuit.num_qubits:,} qubits"
+        require_memory(backend.memory_bytes(circuit, observables), what)
+
+
 def compile_program(
     backend: Backend, circuit: QuantumCircuit, angles: Sequence[Parameter], observables: Sequence[SparsePauliOp]
 ) -> Program:
@@ -115,6 +148,7 @@ def compile_program(
         BackendError: The circuit doesn't fit the backend.
     """
     observables = checked_observables(observables, circuit.num_qubits)
+    check_fits(backend, circuit, observables)
     if not isinstance(backend, QueuedBackend):
         return _program(circuit, backend.transpile(circuit), angles, observables)
     programs = [_program(circuit, transpiled, angles, observables) for transpiled in backend.candidates(circuit)]

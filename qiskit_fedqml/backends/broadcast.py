@@ -1,5 +1,7 @@
 """Any ``EstimatorV2`` as a backend: values and every shifted value as one broadcast PUB in one job."""
 
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.program import Evaluation, Program
 from qiskit_fedqml.circuits.parameter_shift import derivatives, shifted_points
+from qiskit_fedqml.errors import BackendError, FedQMLError
 
 
 def evaluate_broadcast(
@@ -75,6 +78,20 @@ class EstimatorBackend:
         self._estimator = estimator
         self._precision = precision
 
+    def __getstate__(self) -> dict[str, Any]:
+        if _holds_connection(self._estimator):
+            raise BackendError(
+                f"Estimator {self.name} holds a connection to a service and cannot be pickled; open it anew in the "
+                "other process."
+            )
+        return self.__dict__
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "EstimatorBackend":
+        estimator = self._estimator
+        return EstimatorBackend(
+            estimator if _holds_connection(estimator) else deepcopy(estimator, memo), self._precision
+        )
+
     @property
     def name(self) -> str:
         """The estimator's class."""
@@ -109,13 +126,49 @@ class EstimatorBackend:
         seed: int | None = None,
         key: JobKey | None = None,
     ) -> Evaluation:
-        """Evaluate as one broadcast PUB in one job."""
-        return evaluate_broadcast(
-            program,
-            angles,
-            jacobian=jacobian,
-            estimator=self._estimator,
-            precision=self._precision,
-            shots=self.shots,
-            simulator=self.simulator,
-        )
+        """Evaluate as one broadcast PUB in one job.
+
+        Raises:
+            BackendError: The estimator failed.
+        """
+        try:
+            return evaluate_broadcast(
+                program,
+                angles,
+                jacobian=jacobian,
+                estimator=self._estimator,
+                precision=self._precision,
+                shots=self.shots,
+                simulator=self.simulator,
+            )
+        except FedQMLError:
+            raise
+        except Exception as error:  # anyone's estimator, which may raise anything
+            reason = str(error).strip().partition("\n")[0][:300]
+            raise BackendError(f"Estimator {self.name} failed with {type(error).__name__}: {reason}") from error
+
+
+_CONNECTIONS = frozenset({"requests", "urllib3", "httpx", "http", "aiohttp", "grpc", "websocket", "socket", "ssl"})
+"""Libraries whose objects are connections to other computers, or know how to log in there."""
+
+
+def _holds_connection(holder: object, most: int = 10_000) -> bool:
+    """Tell whether an object's attributes lead to a connection, within so many objects."""
+    seen: set[int] = set()
+    waiting = [holder]
+    while waiting and len(seen) < most:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if not isinstance(value, type) and any(
+            base.__module__.partition(".")[0] in _CONNECTIONS for base in type(value).__mro__
+        ):
+            return True
+        if isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple | set | frozenset):
+            waiting.extend(value)
+        elif not isinstance(value, type):
+            waiting.extend(getattr(value, "__dict__", {}).values())
+    return False

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import CircuitInstruction, Parameter, ParameterExpression, ParameterVector, QuantumCircuit
+from qiskit.circuit import CircuitInstruction, Parameter, ParameterExpression, ParameterVector, QuantumCircuit, Qubit
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler.passes import TranslateParameterizedGates
@@ -79,15 +79,27 @@ def light_cone(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) ->
 
     This goes by the gates' qubits alone, so it holds under any noise that acts on a gate's own qubits.
     """
+    reaching = _reaching(circuit, observables)[0]
+    values = (value for instruction in reaching for value in instruction.params)
+    return frozenset(p for value in values if isinstance(value, ParameterExpression) for p in value.parameters)
+
+
+def num_qubits_in_use(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> int:
+    """Return the number of qubits that are measured, or from which a path of gates leads to one that is."""
+    return len(_reaching(circuit, observables)[1])
+
+
+def _reaching(
+    circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]
+) -> tuple[list[CircuitInstruction], set[Qubit]]:
+    """Return the instructions from which a path of instructions leads to a measured qubit, and all their qubits."""
     reached = {circuit.qubits[q] for o in observables for q in np.flatnonzero((o.paulis.x | o.paulis.z).any(axis=0))}
-    params: set[Parameter] = set()
+    found = []
     for instruction in reversed(circuit.data):
         if instruction.name != "barrier" and not reached.isdisjoint(instruction.qubits):
             reached.update(instruction.qubits)
-            for value in instruction.params:
-                if isinstance(value, ParameterExpression):
-                    params.update(value.parameters)
-    return frozenset(params)
+            found.append(instruction)
+    return found, reached
 
 
 def _with_shiftable_gates(circuit: QuantumCircuit) -> QuantumCircuit:

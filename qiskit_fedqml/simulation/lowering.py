@@ -138,6 +138,8 @@ class _Lowering:
             else:
                 yield from self._definition(operation, qubits, noisy)
         elif len(qubits) <= 2 and not noisy and (matrix := _matrix(operation)) is not None:
+            if not np.isfinite(matrix).all():
+                raise BackendError(f"Gate {name!r} on qubits {qubits} has an angle that is not finite.")
             yield Unitary(matrix, qubits)
         elif name in ("reset", *_CHANNELS):
             yield self._channel(operation, qubits, f"the channel {name!r} on qubits {qubits}")

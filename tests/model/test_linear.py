@@ -81,6 +81,18 @@ def test_only_wanted_gradients_are_computed(onednn_for_all, monkeypatch):
 
 
 @needs_onednn
+def test_second_derivatives_are_torchs(onednn_for_all):
+    penalties = []
+    for layer in _layers(96, 40):
+        inputs = _inputs(4, 96).requires_grad_()
+        (gradient,) = torch.autograd.grad(layer(inputs).pow(3).sum(), inputs, create_graph=True)
+        gradient.pow(2).sum().backward()
+        penalties.append([inputs.grad, *(p.grad for p in layer.parameters())])
+    for expected, found in zip(*penalties, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+
+
+@needs_onednn
 def test_large_layers_and_no_others_are_by_onednn():
     assert _by_onednn(OneDnnLinear(4096, 1024), _inputs(2, 4096))
     assert not _by_onednn(OneDnnLinear(4096, 1023), _inputs(2, 4096))

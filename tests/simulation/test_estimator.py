@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from qiskit.circuit import Parameter, QuantumCircuit
-from qiskit.primitives import StatevectorEstimator
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.primitives import BackendEstimatorV2, StatevectorEstimator
+from qiskit.quantum_info import Operator, SparseObservable, SparsePauliOp, Statevector
+from qiskit_aer import AerSimulator
+from qiskit_aer.primitives import EstimatorV2 as AerPrimitive
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
@@ -58,6 +60,43 @@ def test_broadcasting_many_pubs_and_observables_of_many_terms(noise):
         assert not mine.data.stds.any()
     assert ours[2].metadata == {"shots": 100, "target_precision": 0.1, "circuit_metadata": {}}
     np.testing.assert_allclose(ours[2].data.stds, aer[2].data.stds, atol=1e-9)
+
+
+def test_metadata_is_that_of_qiskits_estimators():
+    circuit = QuantumCircuit(1, metadata={"name": "bell"})
+    for theirs in (StatevectorEstimator(), AerPrimitive()):
+        ours = SweepEstimator().run([(circuit, "Z")]).result()
+        reference = theirs.run([(circuit, "Z")]).result()
+        assert ours.metadata == reference.metadata
+        assert {k: v for k, v in reference[0].metadata.items() if k != "simulator_metadata"}.items() <= (
+            ours[0].metadata.items()
+        )
+    backend = BackendEstimatorV2(backend=AerSimulator(), options={"default_precision": 0.1})
+    shots = SweepEstimator(shots=100).run([(circuit, "Z")]).result()[0].metadata
+    assert shots == backend.run([(circuit, "Z")]).result()[0].metadata
+
+
+def test_observables_with_projectors():
+    circuit, _, _ = two_gates()
+    observables = ["00", "+r", SparseObservable("1-"), SparsePauliOp("ZZ")]
+    point = [0.3, 0.2]
+    state = Statevector(circuit.assign_parameters(point))
+    expected = [state.expectation_value(Operator.from_label(label)).real for label in ("00", "+r", "1-")]
+    found = SweepEstimator().run([(circuit, observables, point)]).result()[0].data.evs
+    np.testing.assert_allclose(found[:3], expected, atol=1e-12)
+
+
+def test_outcomes_that_memory_cannot_hold():
+    job = SweepEstimator(shots=10).run([(QuantumCircuit(40), "Z" * 40)])
+    with pytest.raises(BackendError, match="measured together would take 43,980,465,111,040 bytes of memory"):
+        job.result()
+
+
+def test_fixed_angles_that_are_not_finite():
+    circuit = QuantumCircuit(1)
+    circuit.rx(np.nan, 0)
+    with pytest.raises(BackendError, match=r"Gate 'rx' on qubits \(0,\) has an angle that is not finite"):
+        SweepEstimator().run([(circuit, "Z")]).result()
 
 
 def test_stds_are_those_of_the_shots():

@@ -53,6 +53,15 @@ class DeviceBackend:
         self._rep_delay_seconds = rep_delay_seconds(entry, machine.qiskit_backend)
         self._loose_keys = itertools.count()
 
+    def __getstate__(self) -> dict[str, Any]:
+        raise BackendError(
+            f"Backend {self.name!r} is a device, whose connection and journal belong to this process, so that it "
+            "cannot be pickled; open it anew in the other process."
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "DeviceBackend":
+        return self  # a copy of what works on a device works on the same one
+
     @property
     def name(self) -> str:
         """The backend's name."""

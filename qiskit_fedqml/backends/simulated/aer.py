@@ -1,6 +1,7 @@
 """Simulated machines: ideal or with noise, exact or with shots, by the sweeps or by Aer."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
+from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_aer import AerSimulator
 
@@ -18,11 +20,13 @@ from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.layout import lay_out
 from qiskit_fedqml.backends.program import Evaluation, Program
 from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator, simulation_method
+from qiskit_fedqml.circuits.angles import num_qubits_in_use
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.estimator import SweepEstimator
 from qiskit_fedqml.simulation.exact import ExactProgram
 from qiskit_fedqml.simulation.lowering import UnsupportedError, native_names
 from qiskit_fedqml.simulation.machine_estimator import MachineEstimator, checked_shots
+from qiskit_fedqml.simulation.memory import state_bytes
 from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.simulation.sampled import PointwiseProgram, SampledProgram
 
@@ -125,6 +129,11 @@ class AerBackend:
             "num_qubits": target.num_qubits if target else None,
             "shots": self.shots,
         }
+
+    def memory_bytes(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> int:
+        """Return the bytes that one state of the circuit takes, in the part of it that reaches a measured qubit."""
+        is_mixed = simulation_method(circuit, self.noise) == "density_matrix"
+        return state_bytes(num_qubits_in_use(circuit, observables), is_mixed=is_mixed)
 
     def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """Return the circuit in the machine's gates, on its best qubits as the transpiler finds them.
