@@ -6,7 +6,7 @@ import numpy as np
 
 from qiskit_fedqml import load_experiment
 from qiskit_fedqml.config.data import NpzData
-from qiskit_fedqml.data.datasets import find_data
+from qiskit_fedqml.data.location import find_data
 from qiskit_fedqml.errors import ConfigurationError, DataError
 
 FEW = {"train": 200, "test": 100}

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.backends.base import check_fits
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.config.experiment import Experiment
@@ -93,6 +94,9 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
         mean=data.mean,
         deviation=data.deviation,
     )
+    if blueprint.has_circuit and experiment.federation.on_client_failure == "stop":
+        for name in sorted({*assignment, *experiment.evaluation.backends}):  # before anything runs
+            check_fits(registry[name], blueprint.spec.circuit, blueprint.spec.observables)
     evaluator = Evaluator(experiment.seed, blueprint, registry.server, registry, data.test, data.held_out)
 
     def make_worker() -> Worker:
