@@ -170,8 +170,8 @@ class Reproduction:
 _ABOUT = """
 Accuracies are those after the last round, means over the seeds with 95% intervals (Student's t) of the spread between
 seeds. The paper ({table}) gives one run of each scheme; the federated ones are compared with the lowest and the highest
-of its accuracies with 1, 2 and 4 local epochs, and the difference is to the highest; its losses are not compared. Gaps and
-contributions below are between means of the last rounds (ten, or a quarter of a short run), in pairs of the same seed.
+of its accuracies with 1, 2 and 4 local epochs, and the difference is to the highest; its losses are not compared. Gaps
+and contributions below are between means of the last rounds (ten, or a quarter of a short run), in pairs of one seed.
 Times are medians over the seeds. A test set of {num_test:,} images is itself a sample: another one of its size would
 move an accuracy near 95% by about ±{sampling:.1f} points (95%), for all rows alike.
 """

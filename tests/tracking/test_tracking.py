@@ -365,7 +365,7 @@ def test_a_stopped_run_does_not_wait_for_a_tracker_that_failed(tiny, caplog):
         raise Interrupt
     assert (broken.calls, broken.closed, well.closed) == (1, None, False)
     (warning,) = caplog.messages
-    assert "It is tried once more at the run's end." in warning
+    assert "this is tried again at its end." in warning
 
 
 def test_what_may_be_missing_is_told_at_the_end(tiny, caplog):
