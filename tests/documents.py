@@ -59,12 +59,14 @@ class Page:
         name: From the root.
         blocks: Its blocks, in order.
         links: Targets of links and images, with their lines.
+        inline: Code within the text, with its lines.
         headings: Anchors of its headings, as GitHub makes them.
     """
 
     name: str
     blocks: list[Block] = field(default_factory=list)
     links: list[tuple[int, str]] = field(default_factory=list)
+    inline: list[tuple[int, str]] = field(default_factory=list)
     headings: list[str] = field(default_factory=list)
 
 
@@ -96,6 +98,7 @@ def read_page(name):
         elif token.type == "inline":
             level = line or level
             page.links += [(level, target) for target in _targets(token)]
+            page.inline += [(level, part.content) for part in token.children or () if part.type == "code_inline"]
             if tokens[position - 1].type == "heading_open":
                 page.headings.append(_anchor(token, page.headings))
     assert not hints, f"{name}: the hint {hints} stands above nothing"

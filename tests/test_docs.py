@@ -95,6 +95,14 @@ def test_links(name):
             assert anchor in headings, f"{name}:{line}: {target} is none of {headings}"
 
 
+@pytest.mark.parametrize("name", LINKED)
+def test_scripts_that_the_text_names(name, tmp_path, monkeypatch):
+    reader = Reader(tmp_path, monkeypatch, has_time=False)
+    for line, code in read_page(name).inline:
+        if code.startswith(("python experiments/", "pip install", "pytest ")):
+            reader.read(Block(name, line, "sh", code, {"not run:": "it is named in a text"}))
+
+
 def test_every_page_is_linked_from_the_first_one_or_from_the_architecture():
     linked = {
         resolve(name, target)[0]
