@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -177,3 +180,46 @@ def test_real_vgg16_block_separates_planes_from_cars(shared_data, cache):
     assert features.shape == (800, 8192)
     probe = LogisticRegression(C=1e-3, max_iter=200).fit(features[:600], labels[:600])
     assert probe.score(features[600:], labels[600:]) > 0.85
+
+
+def test_a_cache_file_of_another_kind_is_computed_again(weights, cache):
+    first = np.array(extract_features(split(images()), config(weights[0])))
+    (file,) = cache.iterdir()
+    for other in (np.float32(1), np.zeros(5, np.float32), np.zeros((5, 3)), np.zeros((4, 3), np.float32)):
+        np.save(file, other)
+        np.testing.assert_array_equal(extract_features(split(images()), config(weights[0])), first)
+    file.write_bytes(b"\x93NUMPY\x01\x00\x06\x00(((((\n")
+    np.testing.assert_array_equal(extract_features(split(images()), config(weights[0])), first)
+    np.savez(file.with_suffix(".npz"), first)
+    file.with_suffix(".npz").replace(file)
+    np.testing.assert_array_equal(extract_features(split(images()), config(weights[0])), first)
+
+
+def test_a_cache_that_cannot_be_read_or_has_no_room(weights, cache, monkeypatch):
+    extract_features(split(images()), config(weights[0]))
+    (file,) = cache.iterdir()
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(DataError, match=r"Features cannot be kept in .*FEDQML_CACHE"):
+        extract_features(split(images()), config(weights[0]))
+    file.rmdir()
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(1000, 999, 1))
+    with pytest.raises(DataError, match=r"5 × 128 features take .* but .*FEDQML_CACHE\) has only 0.0 GiB free"):
+        extract_features(split(images()), config(weights[0]))
+    assert not list(cache.iterdir())
+
+
+def test_no_home_for_the_cache(weights, monkeypatch):
+    def fail():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("FEDQML_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", fail)
+    with pytest.raises(DataError, match="no home folder for the cache; FEDQML_CACHE must name a folder"):
+        extract_features(split(images()), config(weights[0]))
+
+
+def test_sizes_without_bound_are_refused_before_anything_is_allocated(weights, cache):
+    with pytest.raises(DataError, match="Images of size 1000000000 in squeezenet1_1 need at least .* GiB of memory"):
+        extract_features(split(images()), config(weights[0], image_size=1_000_000_000))
+    assert not cache.exists()
