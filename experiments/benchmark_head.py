@@ -1,4 +1,4 @@
-"""Time a training step of Table I's head, its large layers by oneDNN beside torch's own, in pairs in one process.
+"""Time a training step of Table I's head, its large layers by oneDNN and by torch's own, in pairs in one process.
 
     python experiments/benchmark_head.py [--threads 2] [--features 8192] [--widths 4096 4096] [--batch 32]
 

@@ -159,7 +159,7 @@ def draw_layers(rows: list[dict[str, object]]) -> Figure:
 
 
 def draw_qubits(rows: list[dict[str, object]]) -> Figure:
-    """Draw time against qubits beside Aer's, and peak memory."""
+    """Draw time against qubits, compared with Aer's, and peak memory."""
     figure = Figure(figsize=(11, 8), layout="constrained")
     axes = figure.subplots(2, 2)
     for axis, kind in zip(axes.flat[:3], ("ideal, exact", "noise, exact", "noise, 1,024 shots"), strict=True):

@@ -82,7 +82,7 @@ def reproduce(path: Path, overrides: Mapping[str, Any], out: Path, arguments: ar
 
 
 def _arguments() -> argparse.Namespace:
-    parser = ScriptParser(__file__, __doc__, SMALLEST)
+    parser = ScriptParser(__file__, __doc__, smallest=SMALLEST)
     parser.add_argument("experiment", nargs="*", default=EXPERIMENTS, help="experiment files (default: %(default)s)")
     parser.add_study_arguments(seeds=1)
     known = [*SCHEMES, *CONTROLS]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qiskit_fedqml.simulation.estimator import SweepEstimator
     from qiskit_fedqml.simulation.noise import noise_from_model
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULE_OF = {
     "AerBackend": "backends.simulated.aer",

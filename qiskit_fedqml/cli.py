@@ -1,5 +1,6 @@
 """The command line. Everything heavy is imported by the command that needs it, so that help comes at once."""
 
+import gc
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -314,11 +315,16 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # names of files need not be text that a terminal can show
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # Modules make a million objects that are never garbage: to look for some among them, again and again while they are
+    # imported and once more at the end, would take as long as a short run.
+    gc.set_threshold(100_000, 10, 50)
     try:
         app()
     except FedQMLError as error:
         print(f"fedqml: {error}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        gc.freeze()
 
 
 def _load(file: Path, backends: Path | None, overrides: Sequence[str] | None) -> "Experiment":

@@ -10,7 +10,7 @@
     ├── BudgetError          a job that would pass a budget of QPU seconds
     │   └── AccountLimitError    … what the account has left, which no budget of the run can change
     ├── DataError            a dataset, a partition or a feature extractor
-    ├── TrainingError        a federation that cannot go on
+    ├── TrainingError        a federation that cannot continue
     └── ResultError          a result folder that is missing, in the way, or damaged
 
 Foreign errors (Qiskit's, Aer's, torchvision's) are mapped to these once, where the foreign call is made. Only
@@ -60,7 +60,7 @@ class DataError(FedQMLError, ValueError):
 
 
 class TrainingError(FedQMLError, RuntimeError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class ResultError(FedQMLError, RuntimeError):

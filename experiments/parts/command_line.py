@@ -88,7 +88,7 @@ def positive(text: str) -> int:
 
 
 def experiment_file(name: str) -> Path:
-    """Return the path of an experiment file, or that of a name such as ``"digits"`` beside the scripts."""
+    """Return the path of an experiment file, or that of a name such as ``"digits"`` in the folder of the scripts."""
     return Path(name) if name.endswith(".yaml") else EXPERIMENTS / f"{name}.yaml"
 
 

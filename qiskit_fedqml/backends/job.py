@@ -8,13 +8,13 @@ class JobKey:
     """What an evaluation is for; a run's replay asks for the same keys again.
 
     Args:
-        round: The round, from 1; 0 outside of rounds.
-        client: The client, from 0; None is the centre.
+        server_step: The server step, from 1; in synchronous federations the round. 0 outside of a training.
+        client: The client, from 0; None is the server.
         step: Counts the evaluations of this kind, from 0.
-        kind: ``"train"``, ``"test"``, ``"test on …"`` by the centre, ``"evaluation"`` of a finished run.
+        kind: ``"train"``, ``"test"``, ``"test on …"`` by the server, ``"evaluation"`` of a finished run.
     """
 
-    round: int
+    server_step: int
     client: int | None
     step: int
     kind: str
@@ -24,8 +24,8 @@ class JobKey:
         return replace(self, step=step)
 
     def __str__(self) -> str:
-        who = "the centre" if self.client is None else f"client {self.client}"
-        return f"round {self.round}, {who}, {self.kind} step {self.step}"
+        who = "the server" if self.client is None else f"client {self.client}"
+        return f"round {self.server_step}, {who}, {self.kind} step {self.step}"
 
 
 @dataclass(frozen=True)

@@ -1,34 +1,48 @@
 """Many angles as functions of a circuit's parameters, evaluated and differentiated for whole batches.
 
 Qiskit's parameter expressions are turned into formulas once; most angles are a parameter, perhaps with a constant, and
-these are gathered without any formula. What remains is compiled when it is first evaluated, in each process anew: the
-compiled functions cannot be pickled, the formulas can.
+these are gathered without any formula. SymPy is imported only where an expression is of no known form.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import sympy
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, ParameterExpression
 
-from qiskit_fedqml.errors import CircuitError
+from qiskit_fedqml.circuits.formulas import Formulas, Source, known_formulas
 
-Columns = Callable[[NDArray[np.float64]], list[NDArray[np.float64]]]
 
-_COMPILED = frozenset({"_compute_others", "_compute_derivatives"})
-_ANY = sympy.Symbol("p", real=True)
-_TOO_DEEP = "An angle's expression of parameters is too deeply nested to be turned into a formula."
+@dataclass(frozen=True)
+class _Known:
+    """Qiskit's expressions that are all of known forms."""
+
+    expressions: tuple[ParameterExpression, ...]
+    parameters: tuple[Parameter, ...]
+
+    def formulas(self) -> Formulas:
+        formulas = known_formulas(self.expressions, self.parameters)
+        assert formulas is not None
+        return formulas
+
+    def derivatives(self) -> Source:
+        return _symbolic(self.expressions, self.parameters).derivatives()
+
+
+def _symbolic(expressions: Sequence[ParameterExpression], parameters: Sequence[Parameter]) -> Source:
+    from qiskit_fedqml.circuits.symbolic import SymbolicSource
+
+    return SymbolicSource.of(expressions, parameters)
 
 
 class Expressions:
     """Formulas of parameters as one function of arrays.
 
     Args:
-        formulas: Formulas of the symbols ``p0``, ``p1``, …, one for each parameter.
-        num_parameters: Number of parameters.
+        source: What the formulas are made of.
 
     Attributes:
         term_params: For each derivative that is not zero everywhere, the index of its parameter; ascending.
@@ -36,30 +50,9 @@ class Expressions:
         constants: Its value where it doesn't depend on the parameters, and 0 elsewhere.
     """
 
-    def __init__(self, formulas: Sequence[sympy.Expr], num_parameters: int) -> None:
-        self._formulas, self._num_parameters = list(formulas), num_parameters
-        index_of = {symbol: index for index, symbol in enumerate(_symbols(num_parameters))}
-
-        slopes = [(index_of[p], j, _derivative(f, p)) for j, f in enumerate(self._formulas) for p in f.free_symbols]
-        terms = sorted((s for s in slopes if s[2] != 0), key=lambda s: s[:2])  # a parameter's terms lie side by side
-        self._term_formulas = [d for _, _, d in terms]
-        self.term_params = np.array([k for k, _, _ in terms], dtype=np.intp)
-        self.term_expressions = np.array([j for _, j, _ in terms], dtype=np.intp)
-        self.constants = np.array([0.0 if d.free_symbols else float(d) for d in self._term_formulas])
-        varying = [t for t, d in enumerate(self._term_formulas) if d.free_symbols]
-        self._varying_terms = np.array(varying, dtype=np.intp)
-        self._present, self._starts = np.unique(self.term_params, return_index=True)
-        self._one_term_each = len(self._present) == len(terms)
-
-        # Where an expression is one parameter times a number plus a number, no formula is needed.
-        by_expression = {j: (k, float(d)) for k, j, d in terms if not d.free_symbols}
-        simple = [j for j, f in enumerate(self._formulas) if j in by_expression and _is_affine(f)]
-        self._simple = np.array(simple, dtype=np.intp)
-        self._simple_params = np.array([by_expression[j][0] for j in simple], dtype=np.intp)
-        self._simple_factors = np.array([by_expression[j][1] for j in simple])
-        self._simple_offsets = np.array([_at_zero(self._formulas[j]) for j in simple])
-        others = sorted(set(range(len(self._formulas))) - set(simple))
-        self._others = np.array(others, dtype=np.intp)
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._read()
 
     @classmethod
     def of(cls, expressions: Sequence[ParameterExpression], parameters: Sequence[Parameter]) -> "Expressions":
@@ -68,31 +61,47 @@ class Expressions:
         Raises:
             CircuitError: An expression is complex, not finite whatever the parameters are, or too deeply nested.
         """
-        symbol_of = dict(zip(parameters, _symbols(len(parameters)), strict=True))
-        try:
-            return cls([_real_formula(expression, symbol_of) for expression in expressions], len(parameters))
-        except RecursionError as error:
-            raise CircuitError(_TOO_DEEP) from error
+        if known_formulas(expressions, parameters) is not None:
+            return cls(_Known(tuple(expressions), tuple(parameters)))
+        return cls(_symbolic(expressions, parameters))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in _COMPILED}
+        return {"_source": self._source}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._read()
+
+    def _read(self) -> None:
+        formulas = self._source.formulas()
+        self._num_expressions, self._num_parameters = formulas.num_expressions, formulas.num_parameters
+        # Ascending, so that a parameter's terms lie side by side.
+        self.term_params = np.array([k for k, _, _ in formulas.terms], dtype=np.intp)
+        self.term_expressions = np.array([j for _, j, _ in formulas.terms], dtype=np.intp)
+        self.constants = np.array([constant or 0.0 for _, _, constant in formulas.terms])
+        varying = [t for t, (_, _, constant) in enumerate(formulas.terms) if constant is None]
+        self._varying_terms = np.array(varying, dtype=np.intp)
+        self._compute_derivatives = formulas.derivatives
+        self._present, self._starts = np.unique(self.term_params, return_index=True)
+        self._one_term_each = len(self._present) == len(formulas.terms)
+
+        linear = sorted(formulas.linear.items())
+        self._simple = np.array([j for j, _ in linear], dtype=np.intp)
+        self._simple_params = np.array([k for _, (k, _, _) in linear], dtype=np.intp)
+        self._simple_factors = np.array([factor for _, (_, factor, _) in linear])
+        self._simple_offsets = np.array([offset for _, (_, _, offset) in linear])
+        others = sorted(set(range(self._num_expressions)) - set(formulas.linear))
+        self._others = np.array(others, dtype=np.intp)
+        self._compute_others = formulas.others
 
     @cached_property
     def derivatives(self) -> "Expressions":
         """The derivatives that are not zero everywhere, in the order of ``term_params``, as expressions themselves."""
-        return Expressions(self._term_formulas, self._num_parameters)
-
-    @cached_property
-    def _compute_others(self) -> Columns:
-        return _compile([self._formulas[j] for j in self._others], _symbols(self._num_parameters))
-
-    @cached_property
-    def _compute_derivatives(self) -> Columns:
-        return _compile([self._term_formulas[t] for t in self._varying_terms], _symbols(self._num_parameters))
+        return Expressions(self._source.derivatives())
 
     def values(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the values, shape (batch, expressions), at points of shape (batch, parameters)."""
-        result = np.empty((len(points), len(self._formulas)))
+        result = np.empty((len(points), self._num_expressions))
         result[:, self._simple] = points[:, self._simple_params] * self._simple_factors + self._simple_offsets
         for j, column in zip(self._others, self._compute_others(points), strict=True):
             result[:, j] = column
@@ -121,79 +130,3 @@ class Expressions:
         result = np.zeros((self._num_parameters, *terms.shape[1:]))
         result[self._present] = terms
         return result.transpose(2, 1, 0)
-
-
-def _symbols(count: int) -> tuple[sympy.Symbol, ...]:
-    return tuple(sympy.Symbol(f"p{k}", real=True) for k in range(count))
-
-
-def _derivative(formula: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
-    """Differentiate; at the single points where a sign jumps, the derivative is taken to be 0."""
-    if formula == symbol:
-        return sympy.Integer(1)
-    if len(formula.free_symbols) > 1:
-        return _differentiated(formula, symbol)
-    # Most circuits have a few formulas for many parameters, and sympy is slow.
-    return _differentiated(formula.xreplace({symbol: _ANY}), _ANY).xreplace({_ANY: symbol})
-
-
-@lru_cache(maxsize=256)
-def _differentiated(formula: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
-    return sympy.diff(formula, symbol).replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
-
-
-def _is_affine(formula: sympy.Expr) -> bool:
-    """Tell whether a formula with a constant derivative is one parameter times a number plus a number."""
-    return formula.is_Symbol or (len(formula.free_symbols) == 1 and not formula.has(sympy.sign))
-
-
-def _at_zero(formula: sympy.Expr) -> float:
-    return 0.0 if formula.is_Symbol else float(formula.subs(next(iter(formula.free_symbols)), 0))
-
-
-def _real_formula(expression: ParameterExpression, symbols: Mapping[Parameter, sympy.Symbol]) -> sympy.Expr:
-    """Turn an expression into a formula with real, finite values."""
-    if isinstance(expression, Parameter):
-        return symbols[expression]
-    formula = _formula(expression, symbols)
-    if formula.has(sympy.nan, sympy.zoo, sympy.oo, -sympy.oo):
-        raise CircuitError(f"The angles of gates must be finite, but {_quoted(expression)} is not.")
-    if not formula.has(sympy.I):
-        return formula
-    real, imaginary = formula.as_real_imag()
-    if sympy.simplify(imaginary) != 0:
-        raise CircuitError(f"The angles of gates must be real, but {_quoted(expression)} is complex.")
-    return real
-
-
-def _quoted(expression: ParameterExpression) -> str:
-    text = str(expression)
-    return repr(text if len(text) <= 80 else f"{text[:80]}…")
-
-
-def _formula(expression: ParameterExpression, symbols: Mapping[Parameter, sympy.Symbol]) -> sympy.Expr:
-    """Turn an expression into a formula of plain symbols (parameters may have names such as "x[0]")."""
-    present = {parameter: symbols[parameter] for parameter in expression.parameters}
-    renamed = expression.subs({parameter: Parameter(symbol.name) for parameter, symbol in present.items()})
-    # ParameterExpression.sympify takes the wrong symbol where an expression came down to one of several parameters.
-    formula = sympy.Symbol(str(renamed)) if renamed.is_symbol() else sympy.sympify(renamed.sympify())
-    return formula.subs({sympy.Symbol(symbol.name): symbol for symbol in present.values()})
-
-
-def _compile(formulas: Sequence[sympy.Expr], symbols: Sequence[sympy.Symbol]) -> Columns:
-    """Compile formulas to one NumPy function from (batch, parameters) to a column for each formula."""
-    if not formulas:
-        return lambda points: []
-    present = set().union(*(formula.free_symbols for formula in formulas))
-    used = [k for k, symbol in enumerate(symbols) if symbol in present]
-    try:
-        function = sympy.lambdify([symbols[k] for k in used], formulas, modules="numpy", cse=True)
-    except (RecursionError, SyntaxError, MemoryError) as error:  # the last two are the parser's
-        raise CircuitError(_TOO_DEEP) from error
-
-    def columns(points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        with np.errstate(invalid="ignore", divide="ignore"):  # who asks checks that the values are finite
-            results: list[NDArray[np.float64]] = function(*[points[:, k] for k in used])
-        return results
-
-    return columns

@@ -48,7 +48,7 @@ class MlflowConfig(StrictModel):
 
 
 class TrackingConfig(StrictModel):
-    """Where curves are shown while a run goes on; they change nothing in its result.
+    """Where curves are shown during a run; they change nothing in its result.
 
     ``tensorboard: true`` writes them to ``tensorboard/`` in the result folder; needs the extra ``tensorboard``.
     """

@@ -40,7 +40,7 @@ def extract_features(split: Split, config: FeaturesConfig, progress: Progress | 
     Args:
         split: The examples.
         config: The `features` section.
-        progress: Told how far the computation is.
+        progress: Called with how far the computation is.
 
     Returns:
         float32 of shape (examples, features); images' features are mapped from the file, not held in memory.

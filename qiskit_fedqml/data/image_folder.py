@@ -63,7 +63,7 @@ def _train_and_test(root: Path, folders: list[Path]) -> tuple[Path, Path] | None
             raise DataError(f"{shown(root)} must have one of {listed([f.name for f in same])}, but has several.")
     (train,), (test,) = found
     if others := [folder.name for folder in folders if folder not in {train, test}]:
-        logger.warning("%s: left out the folders %s beside train and test.", shown(root), listed(others))
+        logger.warning("%s: left out the folders %s next to train and test.", shown(root), listed(others))
     return train, test
 
 

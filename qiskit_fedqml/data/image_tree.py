@@ -51,7 +51,7 @@ def read_tree(root: Path) -> ImageTree:
     """
     entries = visible_entries(root)
     folders = _class_folders(root, [entry.path for entry in entries if entry.is_folder])
-    left_out = Counter(f"{_kind(entry)} beside the class folders" for entry in entries if not entry.is_folder)
+    left_out = Counter(f"{_kind(entry)} next to the class folders" for entry in entries if not entry.is_folder)
     files: Files = {}
     counts = []
     for folder in folders.values():

@@ -1,4 +1,4 @@
-"""PNG files whose pixels are sound while something beside them is not."""
+"""PNG files whose pixels are sound, although another part of them is not."""
 
 import struct
 import zlib

@@ -25,7 +25,7 @@ class FederatedData:
         train: The training data of all clients; only :attr:`shards` says what a client sees of them.
         shards: For each client the sorted rows of ``train`` that it holds.
         validation: Rows of ``train`` that no client holds, for tuning; may be empty.
-        test: The centre's test data.
+        test: The server's test data.
         mean: Subtracted from features, shape (features,) or (1,).
         deviation: Divides features, shape (features,) or (1,).
         digests: Of the images or features and labels, ``"train"`` and ``"test"``.
@@ -61,7 +61,7 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Fe
 
     Args:
         experiment: The experiment.
-        progress: Told how far the extraction of features is.
+        progress: Called with how far the extraction of features is.
 
     Raises:
         DataError: Data, weights or features are missing or do not fit together.
@@ -103,7 +103,7 @@ def prepare_test_data(
     Args:
         experiment: The experiment.
         dataset: Its dataset, if it is loaded already.
-        progress: Told how far the extraction of features is.
+        progress: Called with how far the extraction of features is.
     """
     dataset = dataset or load_dataset(experiment.data, experiment.seed)
     return Examples(extract_features(dataset.test, experiment.features, progress), dataset.test.labels)

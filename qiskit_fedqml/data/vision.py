@@ -11,13 +11,13 @@ def import_torchvision() -> Any:
     """Import torchvision.
 
     Raises:
-        DataError: It cannot be imported, as where a CPU-only torch stands beside PyPI's torchvision.
+        DataError: It cannot be imported, as with a CPU-only torch and PyPI's torchvision.
     """
     try:
         import torchvision
     except (ImportError, RuntimeError, AttributeError) as error:
         raise DataError(
-            f"torchvision cannot be imported beside torch {torch.__version__} ({error}). The two must come from one "
+            f"torchvision cannot be imported with torch {torch.__version__} ({error}). The two must come from one "
             "build: `pip install --force-reinstall torch torchvision` from PyPI, or both from PyTorch's CPU index."
         ) from error
     return torchvision

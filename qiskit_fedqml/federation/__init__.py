@@ -1,1 +1,1 @@
-"""A federated training: who trains what and where, how updates become the next model, and how a run goes on."""
+"""A federated training: who trains what and where, how updates become the next model, and how a run is resumed."""

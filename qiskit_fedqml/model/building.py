@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
 
 import numpy as np
 import torch
@@ -137,9 +136,9 @@ def build_classical_layer(spec: CircuitSpec, seed: int) -> MatchedClassicalLayer
 
 
 def _linear(num_inputs: int, num_outputs: int, generator: torch.Generator | None) -> OneDnnLinear:
-    linear = cast(OneDnnLinear, nn.utils.skip_init(OneDnnLinear, num_inputs, num_outputs))
-    if generator is not None:
-        with torch.no_grad():
-            linear.weight.copy_(uniform((num_outputs, num_inputs), num_inputs, generator))
-            linear.bias.copy_(uniform((num_outputs,), num_inputs, generator))
+    linear = OneDnnLinear(num_inputs, num_outputs, device="meta")  # where torch's own start draws nothing
+    shapes = {"weight": (num_outputs, num_inputs), "bias": (num_outputs,)}
+    for name, shape in shapes.items():
+        values = torch.empty(shape) if generator is None else uniform(shape, num_inputs, generator)
+        setattr(linear, name, nn.Parameter(values))
     return linear

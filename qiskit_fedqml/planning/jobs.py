@@ -18,7 +18,7 @@ def job_rows(submissions: Sequence[Submission]) -> list[dict[str, str]]:
     """Return a row for each job: what it was for, how far it is, and what it cost."""
     return [
         {
-            "Round": str(s.key.round),
+            "Round": str(s.key.server_step),
             "Client": "server" if s.key.client is None else str(s.key.client),
             "Step": f"{s.key.kind} {s.key.step}{f', part {s.part}' if s.part else ''}",
             "Backend": s.backend,

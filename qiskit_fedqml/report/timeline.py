@@ -148,7 +148,7 @@ def _draw_bars(
 def _starts(run: RunResult, record: RoundRecord) -> Iterator[tuple[ClientRecord, float]]:
     """Give each client and its start, or where this was not recorded, when it may have begun.
 
-    Simulated clients follow each other; each device works beside them and beside the others.
+    Simulated clients follow each other; each device works at the same time as they and as the others.
     """
     clock: defaultdict[str, float] = defaultdict(float)
     for client in record.clients:

@@ -85,7 +85,7 @@ class RecordLog:
 
         Args:
             records: The records.
-            announce: Told what will prove them, before anything is written.
+            announce: Called with what will prove them, before anything is written.
 
         Raises:
             ResultError: They cannot be written.

@@ -142,7 +142,7 @@ class RoundRecord:
         Args:
             submissions: The run's journal.
         """
-        of_round = [s for s in submissions if s.key.round == self.round and s.job_id is not None]
+        of_round = [s for s in submissions if s.key.server_step == self.round and s.job_id is not None]
         clients = tuple(
             replace(client, **_seconds([s for s in of_round if s.key.client == client.id])) for client in self.clients
         )

@@ -62,7 +62,7 @@ class MachineEstimator(BaseEstimatorV2):
     Args:
         noise: The machine's noise, or None for an ideal machine.
         shots: Shots of each circuit where ``run`` is given no precision; None is exact.
-        seed: Seed of the shots; None takes one from the system. Each call of ``run`` goes on drawing.
+        seed: Seed of the shots; None takes one from the system. Each call of ``run`` draws on.
     """
 
     def __init__(self, noise: Noise | None = None, shots: int | None = None, seed: int | None = None) -> None:

@@ -11,7 +11,7 @@ from qiskit_fedqml.study.statistics import Interval, in_decimals, mean_interval,
 from qiskit_fedqml.study.study import Study
 
 _SETTLED = 10
-"""So many last rounds' mean is taken beside the last one, because single rounds swing; of short runs, a quarter."""
+"""So many last rounds' mean is taken as well as the last one, because single rounds swing; of short runs, a quarter."""
 
 
 def final_accuracy(run: RunResult) -> float:

@@ -28,7 +28,7 @@ SCHEMES: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """The rows of Tables II and III, as changes to an experiment file. One client that holds all data trains an epoch a
-round, and its optimiser goes on."""
+round, and its optimiser continues."""
 
 CONTROLS: Mapping[str, Mapping[str, Any]] = {
     "Control, E = 1: quantum layer frozen": {"federation.local_epochs": 1, "model.quantum": "frozen"},
@@ -130,7 +130,7 @@ class Reproduction:
         )
 
     def contribution(self) -> str:
-        """Return in words whether training the circuit changes the accuracy beside the controls."""
+        """Return in words whether training the circuit changes the accuracy compared with the controls."""
         if _FIRST not in self.study.schemes:
             return "Not run.\n"
         found = []
@@ -169,9 +169,9 @@ class Reproduction:
 
 _ABOUT = """
 Accuracies are those after the last round, means over the seeds with 95% intervals (Student's t) of the spread between
-seeds. The paper ({table}) gives one run of each scheme; beside the federated ones stand the lowest and the highest of
-its accuracies with 1, 2 and 4 local epochs, and the difference is to the highest; its losses are not compared. Gaps and
-contributions below are between means of the last rounds (ten, or a quarter of a short run), in pairs of the same seed.
+seeds. The paper ({table}) gives one run of each scheme; the federated ones are compared with the lowest and the highest
+of its accuracies with 1, 2 and 4 local epochs, and the difference is to the highest; its losses are not compared. Gaps
+and contributions below are between means of the last rounds (ten, or a quarter of a short run), in pairs of one seed.
 Times are medians over the seeds. A test set of {num_test:,} images is itself a sample: another one of its size would
 move an accuracy near 95% by about ±{sampling:.1f} points (95%), for all rows alike.
 """

@@ -107,7 +107,7 @@ def in_points(interval: Interval, *, signed: bool = False) -> str:
 def in_decimals(interval: Interval, decimals: int, *, scale: float = 1.0, signed: bool = False) -> str:
     """Return an interval with so many decimals, such as ``"+0.012 ± 0.030"``.
 
-    Of two values, whose interval is more than twelve times as wide as they lie apart, both are told instead:
+    Of two values, whose interval is more than twelve times as wide as they lie apart, both are given instead:
     ``"68.40 (54.16 and 82.64)"``.
     """
 

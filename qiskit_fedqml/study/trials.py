@@ -30,8 +30,8 @@ def run_trials(
 ) -> Study:
     """Run trials that are not finished yet, and read all of them back.
 
-    A finished trial is not run again; one that was begun goes on where it stopped, with as many processes to the same
-    bits. If a trial fails, or on Ctrl-C, those that run are stopped and no other is begun.
+    A finished trial is not run again; one that was begun is resumed where it stopped, to the same bits with as many
+    processes. If a trial fails, or on Ctrl-C, those that run are stopped and no other is begun.
 
     Args:
         trials: The trials; scheme and seed must differ.
@@ -121,14 +121,14 @@ def _run_all(
             except BrokenProcessPool as error:
                 raise TrainingError(
                     f"{futures[future].scheme}, seed {futures[future].seed}: its process died, perhaps for want of "
-                    "memory; started again, the study goes on."
+                    "memory; started again, the study continues."
                 ) from error
             yield futures[future], run
     except BaseException:
         workers = list((pool._processes or {}).values())  # the pool has no public way to stop what runs
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
-            worker.terminate()  # its trial goes on from its checkpoint when the study is started again
+            worker.terminate()  # its trial is resumed from its checkpoint when the study is started again
         raise
     pool.shutdown()
 

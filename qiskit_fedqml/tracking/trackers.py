@@ -46,7 +46,7 @@ class TensorBoardTracker:
         folder: Where they go.
         num_done: Rounds before this start of the run; what the folder has of later ones is hidden, since these are
             trained again.
-        texts: Shown beside the curves, by title.
+        texts: Shown next to the curves, by title.
     """
 
     def __init__(self, folder: Path, num_done: int, texts: Mapping[str, Any]) -> None:
@@ -100,7 +100,7 @@ class TensorBoardTracker:
 
 
 class MlflowTracker:
-    """Logs to an MLflow run, whose id is kept in the result folder, so that a resumed run goes on in it.
+    """Logs to an MLflow run, whose id is kept in the result folder, so that a resumed run continues in it.
 
     The run's name is the folder's. Parameters are the configuration's values by dotted key, tags the run's description.
     A round that it has is not logged again, even if a replay of it after a crash turned out otherwise.

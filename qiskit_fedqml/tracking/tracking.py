@@ -1,6 +1,6 @@
-"""Curves of a run in TensorBoard or MLflow, while it goes on.
+"""Curves of a run in TensorBoard or MLflow, while it runs.
 
-Trackers are told of rounds that are recorded already, and training knows nothing of them: the result is the same to the
+Trackers are sent rounds that are recorded already, and training knows nothing of them: the result is the same to the
 bit with and without. A tracker that fails, such as a server out of reach, does not stop the run: a warning is logged,
 and when the run has ended the tracker is given once more all that it lacks. If it fails then too, a second warning says
 what may be missing, which is sent when the finished run is resumed.
@@ -59,14 +59,14 @@ class Tracking:
             if name in self._failed:  # a stopped run does not wait for a server again
                 continue
             if wrong := _attempt(partial(tracker.close, is_finished=False)):
-                logger.warning("%s cannot be told that this run was stopped: %s.", name, wrong)
+                logger.warning("%s cannot be sent that this run was stopped: %s.", name, wrong)
 
     def end(self) -> None:
         """Give each tracker what it lacks and tell it that the run has ended; a finished run needs this alone."""
         for name, tracker in self._trackers.items():
             if wrong := _attempt(partial(tracker.show, self._curve)):
                 still = "still " if name in self._failed else ""
-                logger.warning("%s %scannot be told of this run: %s.%s", name, still, wrong, self._missing(name))
+                logger.warning("%s %scannot be sent this run's rounds: %s.%s", name, still, wrong, self._missing(name))
             elif wrong := _attempt(partial(tracker.close, is_finished=True)):
                 logger.warning("%s has all rounds of this run, but not that it has ended: %s.", name, wrong)
 
@@ -85,7 +85,7 @@ class Tracking:
                 continue
             if wrong := _attempt(partial(tracker.show, self._curve)):
                 logger.warning(
-                    "%s cannot be told of this run, which goes on: %s. It is tried once more at the run's end.",
+                    "%s cannot be sent this run's rounds: %s. The run continues; this is tried again at its end.",
                     *(name, wrong),
                 )
                 self._failed.add(name)
@@ -149,7 +149,7 @@ def check_tracking(config: TrackingConfig, *, has_folder: bool) -> None:
 def open_trackers(
     experiment: Experiment, run: Mapping[str, Any], folder: Path | None, num_done: int
 ) -> dict[str, Tracker]:
-    """Return the trackers that an experiment asks for; they reach out when they are first told of rounds.
+    """Return the trackers that an experiment asks for; they connect when they are first sent rounds.
 
     Args:
         experiment: The experiment.

@@ -1,10 +1,16 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from qiskit.circuit import Gate, Parameter, QuantumCircuit
 
 from qiskit_fedqml.circuits.angles import GateAngles, light_cone
+from qiskit_fedqml.circuits.expressions import Expressions
+from qiskit_fedqml.circuits.formulas import known_formulas
 from qiskit_fedqml.circuits.paper import paper_circuit
 from qiskit_fedqml.circuits.spec import z_observables
+from qiskit_fedqml.circuits.symbolic import SymbolicSource
 from qiskit_fedqml.errors import CircuitError
 
 
@@ -60,3 +66,32 @@ def test_unknown_parameterised_gate_is_refused():
     circuit.append(Gate("mystery", 1, [Parameter("x")]), [0])
     with pytest.raises(CircuitError, match="mystery"):
         GateAngles(circuit, list(circuit.parameters))
+
+
+def test_known_forms_give_the_bits_of_sympys():
+    x, y = Parameter("x[0]"), Parameter("y")
+    expressions = [x, x.arctan(), (x * x).arctan(), -y, y + 0.25, 1.5 - y, y.arctan()]
+    known, symbolic = Expressions.of(expressions, [x, y]), Expressions(SymbolicSource.of(expressions, [x, y]))
+    points = np.random.default_rng(0).normal(scale=3, size=(500, 2))
+    assert np.array_equal(known.values(points), symbolic.values(points))
+    jacobian = np.random.default_rng(1).normal(size=(500, 2, len(expressions)))
+    assert np.array_equal(known.chain_rule(jacobian, points), symbolic.chain_rule(jacobian, points))
+    assert np.array_equal(known.term_params, symbolic.term_params)
+    assert np.array_equal(known.derivatives.values(points), symbolic.derivatives.values(points))
+
+
+@pytest.mark.parametrize(
+    "form", [lambda x: x.abs(), lambda x: 2 * x, lambda x: x.sin(), lambda x: x * x, lambda x: x / 3]
+)
+def test_other_forms_are_not_taken_for_known_ones(form):
+    x = Parameter("x")
+    assert known_formulas([form(x)], [x]) is None
+
+
+def test_training_imports_no_sympy():
+    script = "import sys; from qiskit_fedqml import paper_circuit, quantum_layer; "
+    script += "from qiskit_fedqml.backends.simulated.aer import AerBackend; import torch; "
+    script += "quantum_layer(paper_circuit(), AerBackend('i'))(torch.ones(1, 4)).sum().backward(); "
+    script += "print([m for m in ('sympy', 'torch._dynamo', 'sklearn') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

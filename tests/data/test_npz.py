@@ -176,3 +176,10 @@ def test_archives_with_a_password(here):
     (here / "d.npz").write_bytes(damaged)
     with pytest.raises(DataError, match="must be an NPZ file"):
         npz("d.npz", None)
+
+
+def test_time_differences_are_no_labels(tmp_path):
+    arrays = {"x_train": np.ones((4, 2)), "x_test": np.ones((4, 2)), "y_train": np.arange(4) % 2}
+    np.savez(tmp_path / "d.npz", **arrays, y_test=(np.arange(4) % 2).astype("m8[s]"))
+    with pytest.raises(DataError, match="y_test must be 4 integers"):
+        npz(str(tmp_path / "d.npz"), None)

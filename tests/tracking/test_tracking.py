@@ -356,7 +356,7 @@ def test_a_tracker_that_fails_is_left_alone_until_the_end(tiny, caplog):
     assert broken.shown == well.shown == [1, 2, 3]
     assert (broken.closed, well.closed) == (True, True)
     (warning,) = caplog.messages
-    assert "Broken cannot be told of this run, which goes on: no answer from https://host/api?token=…." in warning
+    assert "Broken cannot be sent this run's rounds: no answer from https://host/api?token=…." in warning
 
 
 def test_a_stopped_run_does_not_wait_for_a_tracker_that_failed(tiny, caplog):
@@ -365,7 +365,7 @@ def test_a_stopped_run_does_not_wait_for_a_tracker_that_failed(tiny, caplog):
         raise Interrupt
     assert (broken.calls, broken.closed, well.closed) == (1, None, False)
     (warning,) = caplog.messages
-    assert "It is tried once more at the run's end." in warning
+    assert "this is tried again at its end." in warning
 
 
 def test_what_may_be_missing_is_told_at_the_end(tiny, caplog):
@@ -376,7 +376,7 @@ def test_what_may_be_missing_is_told_at_the_end(tiny, caplog):
             tracking.round_finished(record)
     assert (never.calls, never.closed, late.calls, late.closed) == (4, None, 4, None)
     before, never_told, late_told = caplog.messages
-    assert before.startswith("Never cannot be told of this run, which goes on: no answer")
-    assert never_told.startswith("Never still cannot be told of this run: no answer")
+    assert before.startswith("Never cannot be sent this run's rounds: no answer")
+    assert never_told.startswith("Never still cannot be sent this run's rounds: no answer")
     assert never_told.endswith("Round 3 may be missing there; `fedqml resume results/x` sends what is missing.")
     assert late_told.endswith("token=….")  # it had all rounds before

@@ -13,7 +13,7 @@ from qiskit_fedqml.errors import BackendError
 def summary(registry: BackendRegistry, name: str) -> dict[str, str]:
     """Describe a backend in words, for a table; an IBM Quantum device is not opened for it.
 
-    What simulates it, and why, is told for the paper's circuit.
+    What simulates it, and why, is that of the paper's circuit.
     """
     entry = registry.file.backends[name]
     if isinstance(entry, IBMEntry):

@@ -78,7 +78,7 @@ class BackendRegistry(Mapping[str, Backend]):
 
     @property
     def server(self) -> Backend:
-        """The backend on which the centre evaluates the aggregate: exactly, also where its entry has shots."""
+        """The backend on which the server evaluates the aggregate: exactly, also where its entry has shots."""
         backend = self[self.file.assignment.server]
         return backend.without_shots() if isinstance(backend, AerBackend) else backend
 

@@ -287,7 +287,7 @@ class Journal:
 
 
 def _key(key: JobKey) -> tuple[int, int, int, str]:
-    return key.round, _SERVER if key.client is None else key.client, key.step, key.kind
+    return key.server_step, _SERVER if key.client is None else key.client, key.step, key.kind
 
 
 def _submission(row: tuple[Any, ...]) -> Submission:

@@ -31,7 +31,7 @@ class AerEstimator(MachineEstimator):
     Args:
         noise: The machine's noise, or None for an ideal machine.
         shots: Shots of each circuit where ``run`` is given no precision; None is exact.
-        seed: Seed of the shots; None takes one from the system. Each call of ``run`` goes on drawing.
+        seed: Seed of the shots; None takes one from the system. Each call of ``run`` draws on.
     """
 
     def estimate(

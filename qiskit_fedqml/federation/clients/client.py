@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,12 +11,14 @@ from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.data.examples import ExampleSource
 from qiskit_fedqml.errors import BackendError, JobError, TrainingError
 from qiskit_fedqml.federation.clients.optimizers import make_optimizer, optimizer_states
-from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, States, Status
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
 from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 from qiskit_fedqml.seeds import derive_seed, numpy_generator, torch_generator
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.federation.clients.worker import Worker
 
 
 @dataclass
@@ -46,7 +48,7 @@ class _Outcome:
     client_states: States = field(default_factory=dict)
 
 
-def train_client(worker: Worker, task: ClientTask) -> ClientUpdate:
+def train_client(worker: "Worker", task: ClientTask) -> ClientUpdate:
     """Train the global model on one client's data and backend, or test it there if the client only tests.
 
     An update that is not finite is refused. What went wrong is not kept for the client's next task.
@@ -87,7 +89,7 @@ def train_client(worker: Worker, task: ClientTask) -> ClientUpdate:
     )
 
 
-def _run(worker: Worker, task: ClientTask, outcome: _Outcome) -> None:
+def _run(worker: "Worker", task: ClientTask, outcome: _Outcome) -> None:
     examples = worker.data.open(task.client_id)
     outcome.num_examples = len(examples)
     model = worker.model_on(task.backend)
@@ -105,7 +107,7 @@ def _run(worker: Worker, task: ClientTask, outcome: _Outcome) -> None:
 
 
 def _train(
-    worker: Worker, task: ClientTask, model: HybridClassifier, examples: ExampleSource, outcome: _Outcome
+    worker: "Worker", task: ClientTask, model: HybridClassifier, examples: ExampleSource, outcome: _Outcome
 ) -> None:
     """Train all local epochs."""
     model.train()
@@ -123,7 +125,7 @@ def _train(
 
 
 def _train_epoch(
-    worker: Worker,
+    worker: "Worker",
     task: ClientTask,
     model: HybridClassifier,
     examples: ExampleSource,
@@ -144,7 +146,7 @@ def _train_epoch(
     return total / count if count else float("nan")
 
 
-def _reseed(worker: Worker, task: ClientTask, model: HybridClassifier, purpose: str, kind: str) -> None:
+def _reseed(worker: "Worker", task: ClientTask, model: HybridClassifier, purpose: str, kind: str) -> None:
     """Let the shots of what follows derive from the client's seed."""
     if model.network:
         seed = derive_seed(worker.seed, purpose, task.server_step, task.client_id)

@@ -1,4 +1,4 @@
-"""A thread for each device, and the simulators beside them.
+"""A thread for each device, while the calling thread runs the simulators.
 
 Clients on devices wait in queues, so devices work at the same time as each other and as the simulators; the clients of
 one device follow each other, and their jobs go in one batch.

@@ -42,7 +42,7 @@ class Federation:
         executor: Lets clients work.
         evaluator: Tests the aggregate.
         initial: The server's state before the first step.
-        observer: Told what happens, or None.
+        observer: Notified of what happens, or None.
     """
 
     experiment: Experiment
@@ -61,7 +61,7 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
 
     Args:
         experiment: The configuration.
-        observer: Told what happens, or None.
+        observer: Notified of what happens, or None.
         journal: The file of the jobs that a run sent before, or None.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Who is told what happens in a run, as it happens."""
+"""Observers, which are notified of what happens in a run."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from qiskit_fedqml.results.records import RoundRecord
 
 
 class Observer(Protocol):
-    """Told what happens, as it happens."""
+    """Notified of what happens, as it happens."""
 
     def features_extracted(self, what: str, done: int, total: int) -> None:
         """``done`` of ``total`` images have gone through the backbone."""
@@ -20,7 +20,7 @@ class Observer(Protocol):
         """A client has returned, or failed."""
 
     def job_waiting(self, job: JobWaiting) -> None:
-        """A client waits for a device's job; told at each look, by the thread that waits."""
+        """A client waits for a device's job; called at each look, by the thread that waits."""
 
     def round_finished(self, record: RoundRecord) -> None:
         """A round has been recorded."""

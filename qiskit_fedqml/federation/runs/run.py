@@ -41,7 +41,7 @@ def run_federation(
         experiment: What to run, from :func:`~qiskit_fedqml.load_experiment`.
         out: The result folder; None keeps the result in memory alone.
         overwrite: Whether a result folder that exists may be replaced.
-        observer: Told what happens.
+        observer: Notified of what happens.
 
     Returns:
         The result, with the final model.
@@ -100,7 +100,7 @@ def resume_federation(
     Args:
         out: The result folder.
         budgets: Other budgets of QPU seconds, by backend; None stands for the run. The change is recorded.
-        observer: Told what happens.
+        observer: Notified of what happens.
 
     Raises:
         ResultError: It is no result folder, a file of it is damaged, edited or of another run, the data are no longer
@@ -126,7 +126,7 @@ def extend_federation(out: str | Path, rounds: int, *, observer: Observer | None
     Args:
         out: The result folder.
         rounds: The number of rounds in all; at least those that are done.
-        observer: Told what happens.
+        observer: Notified of what happens.
 
     Raises:
         ConfigurationError: ``rounds`` is no number from 1.
