@@ -406,7 +406,7 @@ def _calibration(rng: random.Random, base: Path, folder: Path) -> Case:
     action = rng.random()
     if action < 0.6:
         text, told = with_wrong_json(json.loads(content), rng)
-        changed = text.encode("utf-8", "surrogatepass")
+        changed: bytes | None = text.encode("utf-8", "surrogatepass")
     elif action < 0.85:
         changed, told = damaged(content, rng)
     else:
@@ -422,9 +422,19 @@ def _calibration(rng: random.Random, base: Path, folder: Path) -> Case:
             "a huge number": b'{"configuration": ' + b"9" * 5000 + b"}",
             "10 MB": content[:-2] + b" " * 10_000_000 + b"}",
         }
-        told = rng.choice(list(odd))
-        changed = odd[told]
-    path.write_bytes(changed)
+        told = rng.choice([*odd, "a folder", "a pipe", "a link to itself", "missing"])
+        changed = odd.get(told)
+    match changed, told:
+        case None, "a folder":
+            path.mkdir()
+        case None, "a pipe":
+            os.mkfifo(path)
+        case None, "a link to itself":
+            path.symlink_to(path)
+        case None, _:
+            pass
+        case _:
+            path.write_bytes(changed)
     entry = {"type": "aer", "noise": {"calibration": "calibration.json"}, "noise_factor": rng.choice((1.0, 2.0, 1e6))}
     array = {"backends": {"ideal": {"type": "aer"}, "saved": entry}, "assignment": {"default": "saved"}}
     one = {**TINY["federation"], "clients": 50, "clients_per_round": 1, "rounds": 1}
