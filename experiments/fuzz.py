@@ -70,9 +70,10 @@ class TooLongError(BaseException):
 
 def kinds() -> dict[str, Any]:
     """Return all kinds of input by name."""
-    from parts import fuzz_files, fuzz_results, fuzz_text
+    from parts import fuzz_calibrations, fuzz_documents, fuzz_images, fuzz_npz, fuzz_paths, fuzz_results, fuzz_weights
 
-    return {**fuzz_text.KINDS, **fuzz_files.KINDS, **fuzz_results.KINDS}
+    modules = (fuzz_documents, fuzz_paths, fuzz_npz, fuzz_images, fuzz_weights, fuzz_calibrations, fuzz_results)
+    return {name: kind for module in modules for name, kind in module.KINDS.items()}
 
 
 @contextlib.contextmanager

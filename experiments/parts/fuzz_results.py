@@ -16,8 +16,8 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from parts.fuzz_cases import TINY, Case, DifferentError, Kind, damaged, with_wrong_json
-from parts.fuzz_text import VALUES, command
+from parts.fuzz_cases import TINY, Case, DifferentError, Kind, command, damaged, with_wrong_json
+from parts.fuzz_values import VALUES
 from qiskit_fedqml import BackendRegistry, Experiment, RunResult, load_model, resume_federation, run_federation
 from qiskit_fedqml.report.curves import round_rows
 from qiskit_fedqml.report.overview import origin_rows, run_facts, sentence
