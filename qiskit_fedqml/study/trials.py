@@ -14,6 +14,7 @@ from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.preparation import prepare_data
 from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError, TrainingError
 from qiskit_fedqml.federation.runs.run import resume_federation, run_federation
+from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.study.study import Study, Trial
 from qiskit_fedqml.tables import flattened
@@ -78,9 +79,16 @@ def _is_finished(trial: Trial, folder: Path, keep_models: bool) -> bool:
             "choose another folder, or move it away."
         )
     has_model, has_checkpoint = (folder / "model.safetensors").exists(), (folder / "checkpoint.safetensors").exists()
-    if has_model and not keep_models and stored.is_complete:
-        (folder / "model.safetensors").unlink()
-    return stored.is_complete and not has_checkpoint and (has_model or not keep_models)
+    is_finished = stored.is_complete and (RunFolder(folder).is_finished or not has_checkpoint)
+    if is_finished and not keep_models:
+        _drop_models(folder)
+    return is_finished and (has_model or not keep_models)
+
+
+def _drop_models(folder: Path) -> None:
+    """Delete the model of a finished run, and the checkpoint that stays if the run kept more than the model."""
+    for name in ("model", "checkpoint"):
+        (folder / f"{name}.safetensors").unlink(missing_ok=True)
 
 
 def _by_content(experiment: Experiment) -> Experiment:
@@ -135,9 +143,8 @@ def _run_all(
 
 def _run(trial: Trial, out: Path, keep_model: bool) -> RunResult:
     folder = trial.folder(out)
-    lost_model = keep_model and not any((folder / f"{name}.safetensors").exists() for name in ("model", "checkpoint"))
     try:
-        if _is_begun(folder) and not (RunResult.load(folder).is_complete and lost_model):
+        if _is_begun(folder) and not _has_lost_model(folder):
             resume_federation(folder)
         else:
             shutil.rmtree(folder, ignore_errors=True)  # what a run left that was stopped while it made its folder
@@ -145,8 +152,15 @@ def _run(trial: Trial, out: Path, keep_model: bool) -> RunResult:
     except FedQMLError as error:
         raise type(error)(f"{trial.scheme}, seed {trial.seed}: {error}") from error
     if not keep_model:
-        (folder / "model.safetensors").unlink(missing_ok=True)
+        _drop_models(folder)
     return RunResult.load(folder)
+
+
+def _has_lost_model(folder: Path) -> bool:
+    """Return whether a run is finished, and its model is gone."""
+    has_model, has_checkpoint = (folder / "model.safetensors").exists(), (folder / "checkpoint.safetensors").exists()
+    is_finished = RunFolder(folder).is_finished or not has_checkpoint
+    return not has_model and is_finished and RunResult.load(folder).is_complete
 
 
 def _difference(stored: Experiment, wanted: Experiment) -> str:

@@ -28,7 +28,7 @@ def test_folders_beside_train_and_test_are_named(here, caplog):
     for split in ("train", "test", "val"):
         save_images(here / "pets" / split, ["cat", "dog"], 1)
     load()
-    assert "left out the folders ['val'] beside train and test" in caplog.text
+    assert "left out the folders ['val'] next to train and test" in caplog.text
 
 
 def test_class_folders_are_split_class_by_class(here):

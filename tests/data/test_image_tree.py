@@ -63,7 +63,7 @@ def test_all_that_pillow_reads_is_taken_and_the_rest_is_counted(pets, caplog):
     with caplog.at_level(logging.WARNING):
         assert len(names(pets)) == 12
     (record,) = caplog.records
-    for said in ("2 .heic", "1 file without suffix", "1 image beside the class", "1 .txt beside", "1 no regular file"):
+    for said in ("2 .heic", "1 file without suffix", "1 image next to", "1 .txt next to", "1 no regular file"):
         assert said in record.message
 
 

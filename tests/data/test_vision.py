@@ -8,5 +8,5 @@ from qiskit_fedqml.errors import DataError
 
 def test_torchvision_that_cannot_be_imported_is_a_clear_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(DataError, match=r"torchvision cannot be imported beside torch .* one build: `pip"):
+    with pytest.raises(DataError, match=r"torchvision cannot be imported with torch .* one build: `pip"):
         import_torchvision()

@@ -201,7 +201,7 @@ def test_skipped_client_leaves_no_job_behind(server, experiment, tmp_path):
     skipping = experiment(entries={"nairobi": entry}, changes={"federation.on_client_failure": "skip"})
     result = run_federation(skipping, tmp_path / "run")
     assert [c.status.split(":")[0] for c in result.rounds[0].clients] == ["ok", "failed", "ok"]
-    assert "still waits" in result.rounds[0].clients[1].status
+    assert "still waits" in result.rounds[0].clients[1].reason
     assert {job.state for job in server.jobs if job.backend == "ibm_nairobi"} == {"Cancelled"}
     assert not any(s.is_open for s in RunFolder(tmp_path / "run").submissions())
 
@@ -296,7 +296,7 @@ def test_folder_with_live_jobs_is_not_overwritten(server, experiment, tmp_path):
         run_federation(whole, tmp_path / "run")
     alive = [job for job in server.jobs if job.state == "Queued"]
     assert alive
-    with pytest.raises(ResultError, match=r"may still wait or run on devices: take them up with `fedqml resume"):
+    with pytest.raises(ResultError, match=r"may still wait or run on devices: resume the run with `fedqml resume"):
         run_federation(whole, tmp_path / "run", overwrite=True)
     told = list(cancel_jobs(RunFolder(tmp_path / "run")))
     assert any(f"job {alive[0].id} cancelled" in line for line in told)
