@@ -146,7 +146,7 @@ def _settings(rng: random.Random, _: Path, folder: Path) -> Case:
     path = folder / "experiment.yaml"
     path.write_text(yaml.safe_dump(FULL))
     keys = [".".join(map(str, p)) for p in _paths(FULL) if p]
-    odd = (*KEYS, *". ..a a. a..b .a seed.x federation.".split(), " federation.rounds ", "a." * 2000, "b\0")
+    odd = (*KEYS, *[".", "..a", "a.", "a..b", ".a", "seed.x", "federation."], " federation.rounds ", "a." * 2000, "b\0")
     key = rng.choice(keys if rng.random() < 0.7 else odd)
     value = rng.choice(VALUES if rng.random() < 0.5 else PLAUSIBLE)
     text = rng.choice((f"{key}={value}", f"{key}={value}", f"{key}={value}", key, f"{key}=", f"={key}", f"{key}=a=b"))

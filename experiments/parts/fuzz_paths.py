@@ -41,7 +41,9 @@ def _odd_paths(folder: Path) -> dict[str, str]:
 
 
 def _commands(path: str, base: Path, folder: Path, rng: random.Random) -> dict[str, tuple[str, ...]]:
-    experiment, run, out, none = (str(p) for p in (folder / "e.yaml", base / "run", folder / "out", folder / "none.yaml"))
+    experiment, run, out, none = (
+        str(p) for p in (folder / "e.yaml", base / "run", folder / "out", folder / "none.yaml")
+    )
     budget = rng.choice(("nan", "x=nan", "-1", "inf", "=", "", "1e400", path))
     queue = rng.choice(("0", "0", "nan", "inf", "-1", "x"))
     rounds = rng.choice(("2", "1", "0", "-1", "9" * 50, "1000000000", "x"))

@@ -32,14 +32,14 @@ def connected(path: Path | None, *, read_only: bool = False, lock_seconds: float
         lock_seconds: How long another process may keep it locked.
 
     Raises:
-        ResultError: The path cannot be a file's, or is a folder's.
+        ResultError: The path cannot be a file's, or is that of something else than a file.
         sqlite3.Error: It cannot be opened; see :func:`mapped`.
     """
     try:
         if "\0" in str(path):
             raise ValueError("a null character")
-        if path is not None and path.is_dir():
-            raise ResultError(f"{path} is a folder, not a file.")
+        if path is not None and path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ResultError(f"{path} is {'a folder' if path.is_dir() else 'a pipe or a device'}, not a file.")
         name = f"{path.absolute().as_uri()}?mode=ro" if path and read_only else str(path or ":memory:")
         db = sqlite3.connect(name, timeout=lock_seconds, check_same_thread=False, isolation_level=None, uri=read_only)
     except (ValueError, OSError) as error:
