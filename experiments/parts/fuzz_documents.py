@@ -25,6 +25,9 @@ def _with_value(data: Any, path: tuple[Any, ...], value: Any) -> Any:
 def _changed_document(base: dict[str, Any], rng: random.Random) -> tuple[bytes, str]:
     """Return a document with a value replaced by another, or with a new key."""
     path = rng.choice(_paths(base))
+    if isinstance(_at(base, path), (bool, int, float)) and rng.random() < 0.5:
+        other = _other(_at(base, path), rng)
+        return yaml.safe_dump(_with_value(base, path, other)).encode(), f"{'.'.join(map(str, path))}: {other}"
     word = rng.choice(VALUES if rng.random() < 0.6 else PLAUSIBLE)
     text = yaml.safe_dump(_with_value(base, path, "THE_PLACE") if path else "THE_PLACE", sort_keys=False)
     told = f"{'.'.join(map(str, path)) or 'the root'}: {word[:40]!r}"
@@ -37,6 +40,13 @@ def _changed_document(base: dict[str, Any], rng: random.Random) -> tuple[bytes, 
         word = rng.choice(("ideal", "stated", word))
         told = f"{'.'.join(map(str, path)) or 'the root'}: key {key[:20]!r} with {word[:40]!r}"
     return text.replace("THE_PLACE", word).encode("utf-8", "surrogatepass"), told
+
+
+def _other(value: float, rng: random.Random) -> float:
+    """Return another value of the same type, that may well be allowed."""
+    if isinstance(value, bool):
+        return not value
+    return rng.choice((value + 1, 2 * value, value / 2, 0.3)) if isinstance(value, float) else rng.choice((1, 2, 3, 7))
 
 
 def _at(data: Any, path: tuple[Any, ...]) -> Any:
