@@ -20,7 +20,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -38,8 +38,8 @@ WEIGHTS = {
     "images": 3,
     "weights": 3,
     "calibration": 3,
+    "results": 6,
 }
-WEIGHTS["results"] = 6
 """How many inputs each kind has of all."""
 
 
@@ -70,9 +70,10 @@ class TooLongError(BaseException):
 
 def kinds() -> dict[str, Any]:
     """Return all kinds of input by name."""
-    from parts import fuzz_files, fuzz_results, fuzz_text
+    from parts import fuzz_calibrations, fuzz_documents, fuzz_images, fuzz_npz, fuzz_paths, fuzz_results, fuzz_weights
 
-    return {**fuzz_text.KINDS, **fuzz_files.KINDS, **fuzz_results.KINDS}
+    modules = (fuzz_documents, fuzz_paths, fuzz_npz, fuzz_images, fuzz_weights, fuzz_calibrations, fuzz_results)
+    return {name: kind for module in modules for name, kind in module.KINDS.items()}
 
 
 @contextlib.contextmanager
@@ -117,7 +118,15 @@ def base_of(kind: str, folder: Path) -> Path:
     return base
 
 
-def attempt(kind: str, number: int, seed: int, folder: Path, *, show: bool = False) -> Outcome:
+def attempt(
+    kind: str,
+    number: int,
+    seed: int,
+    folder: Path,
+    *,
+    show: bool = False,
+    started_now: Callable[[], None] = lambda: None,
+) -> Outcome:
     """Make an input and give it to the package, in this process.
 
     Args:
@@ -126,6 +135,7 @@ def attempt(kind: str, number: int, seed: int, folder: Path, *, show: bool = Fal
         seed: From which, with kind and number, the input derives.
         folder: Where whole inputs and this one are written.
         show: Whether the whole traceback of a finding is wanted, and the input is kept.
+        started_now: Called when the input is made and its time begins.
     """
     from parts.fuzz_cases import DifferentError, check_message
 
@@ -135,6 +145,7 @@ def attempt(kind: str, number: int, seed: int, folder: Path, *, show: bool = Fal
     _clear(place)
     place.mkdir()
     case = kinds()[kind].make(random.Random(f"{seed}/{kind}/{number}"), base, place)
+    started_now()
     started = time.perf_counter()
     result, detail = "accepted", ""
     try:
@@ -182,9 +193,7 @@ def _work(pipe: Connection, seed: int, folder: Path) -> None:
     sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     while True:
         kind, number = pipe.recv()
-        base_of(kind, folder)
-        pipe.send("ready")
-        pipe.send(attempt(kind, number, seed, folder))
+        pipe.send(attempt(kind, number, seed, folder, started_now=lambda: pipe.send("started")))
 
 
 class Worker:
@@ -210,7 +219,7 @@ class Worker:
             other.close()
         self._pipe.send((kind, number))
         try:
-            assert self._pipe.recv() == "ready"
+            assert self._pipe.recv() == "started"
             if self._pipe.poll(MOST_SECONDS + 5):
                 return self._pipe.recv()
             told = f"longer than {MOST_SECONDS:g} s, and had to be killed"

@@ -26,6 +26,8 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ResultError(f"{path} cannot be written: {error.strerror or error}.") from error
+    except UnicodeError as error:
+        raise ResultError(f"{path} cannot be written: its name is not UTF-8 text.") from error
     except ValueError as error:  # pathlib's and the system's, for names
         raise ResultError(f"{path} cannot be written: it is no name of a file: {error}.") from error
 

@@ -1,13 +1,17 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+from html import escape as html_escape
+from xml.sax.saxutils import escape
 
 import pytest
 import yaml
 
-from qiskit_fedqml import RunResult, cli
+from qiskit_fedqml import Experiment, RunResult, cli, run_federation
+from qiskit_fedqml.report.naming import printable
 from qiskit_fedqml.terminal import output as terminal
 from tests.conftest import ROOT, TINY
 
@@ -111,6 +115,117 @@ def test_mistakes_end_with_one_sentence_and_code_2(files, monkeypatch, capsys, a
     assert message in " ".join(err.split())
     assert len(err.strip().splitlines()) == 1
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "x" * 300], "cannot be used: File name too long"),
+        (["run", "tiny.yaml", "--out", "loop"], "cannot be used: Too many levels of symbolic links"),
+        (["run", "tiny.yaml", "--out", "dead"], "dead cannot be written: File exists"),
+        (["run", "tiny.yaml", "--backends", "taken"], "cannot be read: it is a folder"),
+        (["run", "pipe", "--out", "new"], "cannot be read: it is not a file"),
+        (["report", "x" * 300], "cannot be used: File name too long"),
+        (["report", "run", "--out", "taken/file"], "cannot be written: Not a directory"),
+        (["report", "run", "--out", "in_the_way"], "figures cannot be written: File exists"),
+        (["compare", "run", "--out", "dead"], "dead cannot be written: File exists"),
+        (["compare", "run", "--out", "in_the_way"], "table.md cannot be written: Is a directory"),
+        (["compare", "tiny.yaml", "--out", "taken/file/x"], "cannot be written: Not a directory"),
+        (["evaluate", "run", "--backend", "x" * 3000], "There is no backend 'xxx"),
+        (["evaluate", "closed"], "evaluations cannot be written: File exists"),
+        (["resume", "run", "--budget", "nan"], "--budget must be [NAME=]SECONDS, with seconds above 0"),
+        (["resume", "run", "--budget", "x=inf"], "--budget must be [NAME=]SECONDS"),
+        (["resume", "run", "--budget=-1"], "--budget must be [NAME=]SECONDS"),
+        (["resume", "run", "--budget", "0"], "--budget must be [NAME=]SECONDS"),
+        (["resume", "run", "--budget", "x="], "--budget must be [NAME=]SECONDS"),
+        (["resume", "run", "--budget", "x" * 5000], "--budget must be [NAME=]SECONDS"),
+        (["plan", "tiny.yaml", "--queue-seconds", "nan"], "must be a number of seconds from 0, but got nan"),
+        (["plan", "tiny.yaml", "--queue-seconds", "inf"], "must be a number of seconds from 0, but got inf"),
+        (["plan", "tiny.yaml", "--queue-seconds=-1"], "must be a number of seconds from 0, but got -1"),
+        (["backends", "--save-calibration", "FakeManilaV2", "x" * 300], "cannot be used: File name too long"),
+        (["citation", "taken"], "taken is not a result folder"),
+    ],
+)
+def test_wrong_paths_and_numbers_end_with_one_sentence(files, monkeypatch, capsys, run_once, arguments, message):
+    (files / "loop").symlink_to("loop")
+    (files / "dead").symlink_to("nowhere/at/all")
+    os.mkfifo(files / "pipe")
+    for folder in ("taken", "in_the_way", "in_the_way/table.md"):
+        (files / folder).mkdir()
+    for name in ("taken/file", "in_the_way/figures"):
+        (files / name).touch()
+    for name in ("run", "closed"):
+        shutil.copytree(run_once, files / name)
+    (files / "closed" / "evaluations").touch()
+    code, _, err = fedqml(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert len(err) < 1000
+
+
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory):
+    """The result folder of a tiny run."""
+    folder = tmp_path_factory.mktemp("once") / "run"
+    run_federation(Experiment.model_validate({**TINY, "federation": {**TINY["federation"], "rounds": 1}}), folder)
+    return folder
+
+
+def test_a_plan_is_printed_as_json_alone(files, monkeypatch, capsys):
+    machines = {"ideal": {"type": "aer"}, "manila": {"type": "ibm", "device": "FakeManilaV2", "shots": 16}}
+    array = {"backends": machines, "assignment": {"default": "manila"}}
+    (files / "device.yaml").write_text(yaml.safe_dump({**TINY, "backends": array}))
+    code, out, _ = fedqml(monkeypatch, capsys, "plan", "device.yaml", "--json", "-")
+    assert code == 0
+    assert json.loads(out)["total"]["jobs"] > 0
+    assert not (files / "-").exists()
+    code, table, _ = fedqml(monkeypatch, capsys, "plan", "device.yaml", "--json", "plan.json")
+    assert "| Backend |" in table
+    written = json.loads((files / "plan.json").read_text())
+    assert len(written["items"]) == len(json.loads(out)["items"]) > 0
+
+
+ODD_NAMES = ("$x_{1}$ & $\\frac{", "_hidden", "a|b", "[red]x", "new\nline", "\udcff", "<b>x")
+
+
+def test_odd_names_are_shown_as_they_are(files, monkeypatch, capsys, run_once):
+    for name in ODD_NAMES:
+        shutil.copytree(run_once, files / name)
+    code, _, err = fedqml(monkeypatch, capsys, "compare", *ODD_NAMES, "--out", "all")
+    assert (code, err) == (0, "")
+    table = (files / "all" / "table.md").read_text().splitlines()
+    assert len(table) == 2 + len(ODD_NAMES)
+    assert len({row.replace("\\|", "").count("|") for row in table}) == 1
+    drawn = (files / "all" / "curves.svg").read_text()
+    assert all(escape(printable(name)) in drawn for name in ODD_NAMES)
+    assert fedqml(monkeypatch, capsys, "report", *ODD_NAMES[1:4])[0] == 0
+    page = (files / "report" / "report.html").read_text().replace("<wbr>", "")
+    assert all(html_escape(printable(name)) in page for name in ODD_NAMES[1:4])
+
+
+def test_names_that_look_like_markup_run_and_are_evaluated(files, monkeypatch, capsys):
+    (files / "[red]x.yaml").write_text(yaml.safe_dump({**TINY, "federation": {**TINY["federation"], "rounds": 1}}))
+    code, _, err = fedqml(monkeypatch, capsys, "run", "[red]x.yaml")
+    assert code == 0
+    assert "[red]x: round 1: " in err
+    assert fedqml(monkeypatch, capsys, "evaluate", "results/[red]x")[0] == 0
+
+
+def test_a_result_folder_needs_a_name_of_text_and_a_file_does_not(files, monkeypatch, capsys):
+    (files / "\udcff.yaml").write_text(yaml.safe_dump({**TINY, "federation": {**TINY["federation"], "rounds": 1}}))
+    code, _, err = fedqml(monkeypatch, capsys, "run", "\udcff.yaml")
+    assert (code, err) == (2, "fedqml: results/\\udcff cannot be written: its name is not UTF-8 text.\n")
+    assert not (files / "results").exists()
+    assert fedqml(monkeypatch, capsys, "run", "\udcff.yaml", "--out", "new")[0] == 0
+
+
+def test_odd_names_in_a_terminals_table(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    terminal.print_table([{"Scheme": "[red]x[/]", "Tested on": "[/nothing]"}])
+    out = capsys.readouterr().out
+    assert "[red]x[/]" in out
+    assert "[/nothing]" in out
 
 
 def test_unknown_options_end_with_code_2(monkeypatch, capsys):

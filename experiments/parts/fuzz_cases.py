@@ -1,13 +1,21 @@
 """What all kinds of the fuzzer share: a case, how bytes are damaged, and how far an experiment is run."""
 
+import contextlib
+import io
 import json
+import os
 import random
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+from unittest import mock
 
-from qiskit_fedqml import Experiment, FedQMLError, run_federation
+import yaml
+
+from qiskit_fedqml import Experiment, FedQMLError, load_experiment, run_federation
+from qiskit_fedqml.cli import main
 
 TINY: dict[str, Any] = {
     "seed": 5,
@@ -100,6 +108,37 @@ def assemble(experiment: Experiment) -> None:
         run_federation(experiment, observer=_StopsAtFirstRound())
     except _EnoughError:
         return
+
+
+def assemble_on(folder: Path, data: dict[str, Any], features: dict[str, Any] | None = None) -> None:
+    """Assemble the tiny experiment on other data, with a cache of its own."""
+    path = folder / "experiment.yaml"
+    two = {**TINY["federation"], "clients": 2}
+    path.write_text(yaml.safe_dump({**TINY, "data": data, "features": features or {}, "federation": two}))
+    with mock.patch.dict(os.environ, {"FEDQML_DATA": str(folder), "FEDQML_CACHE": str(folder / "cache")}):
+        assemble(load_experiment(path))
+
+
+def command(*arguments: str) -> None:
+    """Run a command of the command line here.
+
+    Raises:
+        SystemExit: It ended with a code other than 0 and 2.
+        DifferentError: It ended with code 2 without a sentence.
+    """
+    error = io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", ["fedqml", *arguments]),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(error),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            if end.code not in (0, None, 1):
+                if end.code != 2 or not error.getvalue().strip():
+                    raise DifferentError(f"the command ended with {end.code!r}: {error.getvalue()[:200]}") from end
+                raise
 
 
 def check_message(error: FedQMLError) -> None:

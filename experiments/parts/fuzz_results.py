@@ -16,8 +16,8 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from parts.fuzz_cases import TINY, Case, DifferentError, Kind, damaged, with_wrong_json
-from parts.fuzz_text import VALUES, command
+from parts.fuzz_cases import TINY, Case, DifferentError, Kind, command, damaged, with_wrong_json
+from parts.fuzz_values import VALUES
 from qiskit_fedqml import BackendRegistry, Experiment, RunResult, load_model, resume_federation, run_federation
 from qiskit_fedqml.report.curves import round_rows
 from qiskit_fedqml.report.overview import origin_rows, run_facts, sentence
@@ -153,7 +153,7 @@ def _wanted(base: Path, name: str) -> dict[str, Any]:
 
 
 def _check(base: Path, name: str, folder: Path, *, with_page: bool) -> None:
-    wanted = _wanted(base, name)
+    wanted = _wanted(base, name) if name != "old" else {}
     if with_page:
         write_report([folder], folder.parent / "report")
     for what, found in _OF[name](folder).items():
@@ -167,6 +167,8 @@ def _folder(rng: random.Random, base: Path, place: Path) -> Case:
     files = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != "run.lock")
     file = folder / rng.choice(files)
     action = rng.choice((_damage, _damage, _exchange, _replace, _edit, _edit))
+    if name != "old":
+        _wanted(base, name)  # now, not while the time of the damaged one is taken
     told = f"{name}: {file.name}: {action(rng, file, base / _EXCHANGED[name])}"
     with_page = name != "device" and rng.random() < 0.05
     return Case(told, lambda: _check(base, name, folder, with_page=with_page))

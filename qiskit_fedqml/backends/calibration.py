@@ -17,6 +17,7 @@ from qiskit.transpiler import Target
 from qiskit_fedqml.backends.published import Published, check_configuration, published
 from qiskit_fedqml.backends.usable import gaps_of, usable_parts
 from qiskit_fedqml.config.strict import nearest
+from qiskit_fedqml.config.text_files import read_text
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.gaps import Gaps
 
@@ -161,11 +162,9 @@ def load_calibration(path: Path) -> Calibration:
         BackendError: The file cannot be read or is not a calibration, or one of its figures is not possible.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_text(path, BackendError))
         calibration = Calibration(data["configuration"], data["properties"])
         _ = calibration.device, calibration.date
-    except OSError as error:
-        raise BackendError(f"The calibration {path!s:.200} cannot be read: {error.strerror}.") from error
     except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise BackendError(
             f"{path!s:.200} is not a calibration (JSON with IBM's `configuration` and `properties`): {_short(error)}."

@@ -19,7 +19,7 @@ from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.strict import validate
-from qiskit_fedqml.config.text_files import parse_json, read_text
+from qiskit_fedqml.config.text_files import parse_json, read_text, reading
 from qiskit_fedqml.config.yaml_files import read_yaml
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.results.checkpoint import Checkpoint, Header, load_checkpoint, load_header
@@ -194,7 +194,8 @@ class RunFolder:
         if (manifest := load_manifest(self.path)) is not None:
             manifest.check_file(self.path, "model.safetensors")
         try:
-            return load_file(path)
+            with reading(path, ResultError):
+                return load_file(path)
         except (SafetensorError, OSError) as error:
             raise ResultError(f"{path} is damaged: {error}.") from error
 

@@ -1,8 +1,9 @@
 """One process at a time works on a result folder."""
 
-import sqlite3
 from pathlib import Path
+from sqlite3 import Connection
 
+from qiskit_fedqml.backends.devices.database import connected, mapped
 from qiskit_fedqml.errors import ResultError
 
 LOCK = "run.lock"
@@ -20,7 +21,7 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._held: sqlite3.Connection | None = None
+        self._held: Connection | None = None
 
     def acquire(self) -> None:
         """Take the lock, if the folder exists and it is not taken already.
@@ -30,13 +31,13 @@ class FolderLock:
         """
         if self._held is not None or not self._folder.is_dir():
             return
-        connection = sqlite3.connect(self._folder / LOCK, timeout=0, check_same_thread=False)
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            connection.close()
-            reason = "another process works on it" if "locked" in str(error) else str(error)
-            raise ResultError(f"{self._folder} cannot be used now: {reason}.") from error
+        with mapped(f"{self._folder} cannot be used now"):
+            connection = connected(self._folder / LOCK, lock_seconds=0)
+            try:
+                connection.execute("BEGIN EXCLUSIVE")
+            except BaseException:
+                connection.close()
+                raise
         self._held = connection
         if not (self._folder / LOCK).exists():  # it was removed with its folder, which had stayed empty
             self.release()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qiskit_fedqml.config.text_files import parse_json, read_text, reading
-from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.errors import ResultError, shortened
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.results.record_log import Proof
 from qiskit_fedqml.tables import flattened
@@ -94,7 +94,8 @@ class Manifest:
         if values in (expected, before):
             return
         keys = sorted({key for key in expected.keys() | values.keys() if expected.get(key) != values.get(key)})
-        told = [f"{key} was {expected.get(key, 'not there')}, is {values.get(key, 'not there')}" for key in keys[:3]]
+        pairs = [(key, expected.get(key, "not there"), values.get(key, "not there")) for key in keys[:3]]
+        told = [f"{shortened(key, 100)} was {shortened(old)}, is {shortened(new)}" for key, old, new in pairs]
         more = f", and {len(keys) - 3} more" if len(keys) > 3 else ""
         raise ResultError(
             f"{folder / 'config.yaml'} was edited after the run began: {'; '.join(told)}{more}. Undo that; `fedqml "

@@ -57,6 +57,7 @@ class RunWriter:
             ResultError: It cannot be made or is in use, or :meth:`RunFolder.check_free` refuses it.
         """
         with writing(self.path):
+            str(self.path).encode()  # safetensors takes no other names, and says so only when there is a model to write
             self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         make_folder(self.path)
         self.lock()

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.text_files import parse_json, read_text
 from qiskit_fedqml.data.loading import cut_validation
 from qiskit_fedqml.data.preparation import prepare_data
-from qiskit_fedqml.files import write_text
+from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.files import make_folder, write_text
 from qiskit_fedqml.model.prediction import loss_and_accuracy
 from qiskit_fedqml.results.provenance import peak_memory_bytes
 
@@ -52,15 +54,16 @@ class LinearProbe:
 
         Raises:
             DataError: Data, weights or features are missing or do not fit together.
+            ResultError: The file cannot be read, or cannot be written.
         """
         asked = experiment.model_dump(mode="json", include={"seed", "data", "features"})
         if kept is not None and kept.exists():
-            found = json.loads(kept.read_text(encoding="utf-8"))
-            if found.get("of") == asked:
+            found = parse_json(read_text(kept, ResultError), str(kept), ResultError)
+            if isinstance(found, dict) and found.get("of") == asked:
                 return cls(**found["probe"])
         probe = _train(experiment)
         if kept is not None:
-            kept.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(kept.parent)
             write_text(kept, json.dumps({"probe": asdict(probe), "of": asked}) + "\n")
         return probe
 

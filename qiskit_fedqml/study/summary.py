@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qiskit_fedqml.files import write_text
+from qiskit_fedqml.files import make_folder, write_text
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.study.outcomes import settled_accuracy
 from qiskit_fedqml.study.study import Study
@@ -43,7 +43,7 @@ def write_study(study: Study, folder: Path) -> None:
 
     The last holds the resolved configuration of each scheme's first seed; those of the others differ in the seed alone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     lines = [json.dumps(run_line(scheme, run)) for (scheme, _), run in study.runs.items()]
     write_text(folder / "runs.jsonl", "".join(f"{line}\n" for line in lines))
     write_text(folder / "rounds.csv", _rounds_csv(study))
@@ -71,5 +71,5 @@ def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_text(path, text.getvalue())

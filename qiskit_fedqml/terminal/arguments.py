@@ -22,14 +22,14 @@ def usable(value: Any) -> Any:
     return value
 
 
-def finite(seconds: float) -> float:
-    """Return a finite number.
+def queue_time(seconds: float) -> float:
+    """Return the time that is given for a queue.
 
     Raises:
-        ConfigurationError: It is infinite or NaN.
+        ConfigurationError: It is negative, infinite or NaN.
     """
-    if not math.isfinite(seconds):
-        raise ConfigurationError(f"A time must be a finite number of seconds, but got {seconds}.")
+    if not 0 <= seconds < math.inf:
+        raise ConfigurationError(f"--queue-seconds must be a number of seconds from 0, but got {seconds:g}.")
     return seconds
 
 
@@ -92,9 +92,7 @@ BudgetOption = Annotated[
 ResultFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of the run.", callback=usable)]
 QueueOption = Annotated[
     float,
-    typer.Option(
-        "--queue-seconds", min=0.0, help="How long a job waits in its queue, as you expect it.", callback=finite
-    ),
+    typer.Option("--queue-seconds", help="How long a job waits in its queue, as you expect it.", callback=queue_time),
 ]
 JsonOption = Annotated[
     Path | None,

@@ -8,6 +8,7 @@ from qiskit_fedqml.backends.calibration import fake_calibration
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.planning.jobs import job_sentence
 from qiskit_fedqml.report.calibrations import calibrations, merged
 from qiskit_fedqml.report.clients import client_rows
@@ -104,6 +105,14 @@ def test_names_tell_runs_apart(tmp_path):
     paths = [tmp_path / "a" / "x", tmp_path / "b" / "x", tmp_path / "y"]
     assert run_names(paths) == ["a/x", "b/x", "y"]
     assert file_names(["a/x", "a_x", "A x", "…"]) == ["a_x", "a_x_2", "A_x_3", "run"]
+
+
+def test_names_that_cannot_be_shown_stay_apart(tmp_path):
+    paths = [tmp_path / "a\udcff", tmp_path / "a\udcfe", tmp_path / "b\nc", tmp_path / "d"]
+    assert run_names(paths) == ["a� (1)", "a� (2)", "b�c", "d"]
+    with pytest.raises(ConfigurationError, match="must be given once") as error:
+        run_names([tmp_path] * 500)
+    assert len(str(error.value)) < 2000
 
 
 def test_sentence(run):

@@ -14,7 +14,7 @@ from qiskit_fedqml.config.assignment import Cycle, clients_of
 from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile, IBMEntry, StatedNoise
 from qiskit_fedqml.config.strict import nearest, validate
 from qiskit_fedqml.config.yaml_files import read_yaml
-from qiskit_fedqml.errors import BackendError, ConfigurationError
+from qiskit_fedqml.errors import BackendError, ConfigurationError, shown
 from qiskit_fedqml.seeds import derive_seed
 from qiskit_fedqml.simulation.noise import Noise
 
@@ -65,7 +65,7 @@ class BackendRegistry(Mapping[str, Backend]):
             BackendError: It cannot be opened, or there is none of this name (as KeyError too, for ``in`` and ``get``).
         """
         if name not in self.file.backends:
-            raise UnknownBackendError(f"There is no backend {name!r}{nearest(name, self.file.backends)}")
+            raise UnknownBackendError(f"There is no backend {shown(name)}{nearest(name, self.file.backends)}")
         if name not in self._opened:
             self._opened[name] = self._open(name)
         return self._opened[name]

@@ -10,8 +10,8 @@ from qiskit_fedqml.errors import ResultError
 _LOCK_SECONDS = 30.0
 """How long another process may keep a file locked."""
 _REASONS = {
-    "BUSY": "another process holds it",
-    "LOCKED": "another process holds it",
+    "BUSY": "another process works on it",
+    "LOCKED": "another process works on it",
     "READONLY": "it is read-only",
     "FULL": "the disk is full",
     "IOERR": "the disk failed, or is full",
@@ -23,24 +23,25 @@ _REASONS = {
 """What SQLite's errors mean here, by the second word of their names."""
 
 
-def connected(path: Path | None, *, read_only: bool = False) -> sqlite3.Connection:
+def connected(path: Path | None, *, read_only: bool = False, lock_seconds: float = _LOCK_SECONDS) -> sqlite3.Connection:
     """Return a connection that several threads may share, and that commits nothing by itself.
 
     Args:
         path: The file; None keeps everything in memory.
         read_only: Whether the file is only looked at.
+        lock_seconds: How long another process may keep it locked.
 
     Raises:
-        ResultError: The path cannot be a file's, or is a folder's.
+        ResultError: The path cannot be a file's, or is that of something else than a file.
         sqlite3.Error: It cannot be opened; see :func:`mapped`.
     """
     try:
         if "\0" in str(path):
             raise ValueError("a null character")
-        if path is not None and path.is_dir():
-            raise ResultError(f"{path} is a folder, not a file.")
+        if path is not None and path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ResultError(f"{path} is {'a folder' if path.is_dir() else 'a pipe or a device'}, not a file.")
         name = f"{path.absolute().as_uri()}?mode=ro" if path and read_only else str(path or ":memory:")
-        db = sqlite3.connect(name, timeout=_LOCK_SECONDS, check_same_thread=False, isolation_level=None, uri=read_only)
+        db = sqlite3.connect(name, timeout=lock_seconds, check_same_thread=False, isolation_level=None, uri=read_only)
     except (ValueError, OSError) as error:
         raise ResultError(f"{str(path)!a} cannot be the name of a file.") from error
     db.execute("PRAGMA synchronous=FULL")  # a row must be on disk before its job is sent

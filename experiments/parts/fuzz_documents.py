@@ -1,0 +1,171 @@
+"""Fuzzed experiment files, backends files, and values of ``--set``."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from parts.fuzz_cases import TINY, Case, DifferentError, Kind, assemble, command, damaged, nothing
+from parts.fuzz_values import BACKENDS, FULL, KEYS, PLAUSIBLE, VALUES
+from qiskit_fedqml import BackendRegistry, Experiment, load_experiment
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = [p for key, v in value.items() for p in _paths(v, (*path, key))] if isinstance(value, dict) else []
+    return [path, *inner]
+
+
+def _with_value(data: Any, path: tuple[Any, ...], value: Any) -> Any:
+    if not path:
+        return value
+    return {**data, path[0]: _with_value(data.get(path[0]), path[1:], value)}
+
+
+def _changed_document(base: dict[str, Any], rng: random.Random) -> tuple[bytes, str]:
+    """Return a document with a value replaced by another, or with a new key."""
+    path = rng.choice(_paths(base))
+    if isinstance(_at(base, path), (bool, int, float)) and rng.random() < 0.5:
+        other = _other(_at(base, path), rng)
+        return yaml.safe_dump(_with_value(base, path, other)).encode(), f"{'.'.join(map(str, path))}: {other}"
+    word = rng.choice(VALUES if rng.random() < 0.6 else PLAUSIBLE)
+    text = yaml.safe_dump(_with_value(base, path, "THE_PLACE") if path else "THE_PLACE", sort_keys=False)
+    told = f"{'.'.join(map(str, path)) or 'the root'}: {word[:40]!r}"
+    if rng.random() < 0.2:
+        sections = [p for p in _paths(base) if isinstance(_at(base, p), dict)]
+        path, key = rng.choice(sections), rng.choice(KEYS)
+        placed = {**_at(base, path), "THE_KEY": "THE_PLACE"}
+        text = yaml.safe_dump(_with_value(base, path, placed), sort_keys=False)
+        text = text.replace("THE_KEY", yaml.safe_dump(key, width=10**6).removesuffix("\n").removesuffix("\n..."))
+        word = rng.choice(("ideal", "stated", word))
+        told = f"{'.'.join(map(str, path)) or 'the root'}: key {key[:20]!r} with {word[:40]!r}"
+    return text.replace("THE_PLACE", word).encode("utf-8", "surrogatepass"), told
+
+
+def _other(value: float, rng: random.Random) -> float:
+    """Return another value of the same type, that may well be allowed."""
+    if isinstance(value, bool):
+        return not value
+    return rng.choice((value + 1, 2 * value, value / 2, 0.3)) if isinstance(value, float) else rng.choice((1, 2, 3, 7))
+
+
+def _at(data: Any, path: tuple[Any, ...]) -> Any:
+    for step in path:
+        data = data[step]
+    return data
+
+
+def _bomb(levels: int, width: int) -> str:
+    lines = ["a0: &a0 [x, x]"]
+    for level in range(1, levels):
+        lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * width)}]")
+    return "\n".join(lines) + f"\nseed: *a{levels - 1}\n"
+
+
+def _merge_bomb(levels: int) -> str:
+    lines = ["m0: &m0 {a: 1, b: 2}"]
+    for level in range(1, levels):
+        lines.append(f"m{level}: &m{level} {{<<: [*m{level - 1}, *m{level - 1}]}}")
+    return "\n".join(lines) + f"\nseed: {{<<: *m{levels - 1}}}\n"
+
+
+def _wrong_document(base: dict[str, Any], rng: random.Random) -> tuple[bytes, str]:
+    """Return a document that is wrong as a whole."""
+    text = yaml.safe_dump(base, sort_keys=False)
+    whole: dict[str, bytes] = {
+        "empty": b"",
+        "a comment alone": b"# nothing",
+        "BOM": b"\xef\xbb\xbf" + text.encode(),
+        "UTF-16": text.encode("utf-16"),
+        "UTF-32": text.encode("utf-32"),
+        "Latin-1": text.encode() + "é: 1".encode("latin-1"),
+        "NUL at its end": text.encode() + b"\0",
+        "two documents": text.encode() + b"---\n" + text.encode(),
+        "unknown directive": b"%YAML 9.9\n---\n" + text.encode(),
+        "bad directive": b"%TAG\n---\n" + text.encode(),
+        "tabs": text.replace("  ", "\t").encode(),
+        "carriage returns": text.replace("\n", "\r").encode(),
+        "a list as root": b"- 1\n- 2\n",
+        "a scalar as root": b"word",
+        "alias bomb": _bomb(rng.choice((10, 40, 200)), rng.choice((2, 10))).encode(),
+        "alias bomb below a whole document": text.encode() + b"extra:\n  - 1\n" + _bomb(30, 9).encode(),
+        "merge bomb": _merge_bomb(rng.choice((10, 28, 100))).encode(),
+        "deep lists": b"seed: " + b"[" * rng.choice((500, 5000, 100_000)),
+        "deep mappings": b"".join(b" " * i + b"a:\n" for i in range(rng.choice((300, 1500)))),
+        "deep dashes": b"- " * rng.choice((500, 5000)),
+        "10 MB of a list": b"seed: [" + b"1, " * 3_300_000 + b"1]",
+        "10 MB of keys": b"".join(b"k%d: 1\n" % i for i in range(900_000)),
+        "10 MB of text": text.encode() + b"x: '" + b"y" * 10_000_000 + b"'",
+        "10 MB of comments": text.encode() + b"# nothing to see\n" * 600_000,
+        "400 kB of a list": b"seed: [" + b"1, " * 130_000 + b"1]",
+        "400 kB of unknown keys": text.encode() + b"".join(b"k%d: 1\n" % i for i in range(40_000)),
+        "two keys the same": text.encode() + b"seed: 1\n",
+    }
+    told = rng.choice(list(whole))
+    return whole[told], told
+
+
+def _document(base: dict[str, Any], rng: random.Random) -> tuple[bytes, str]:
+    kind = rng.random()
+    if kind < 0.7:
+        return _changed_document(base, rng)
+    if kind < 0.85:
+        return damaged(yaml.safe_dump(base, sort_keys=False).encode(), rng)
+    return _wrong_document(base, rng)
+
+
+def _can_be_run(experiment: Experiment) -> bool:
+    """Return whether an experiment needs nothing from outside and trains little in its first step."""
+    backends = experiment.backends.backends.values()
+    has_device = any(entry.type == "ibm" for entry in backends)
+    return not has_device and experiment.tracking.mlflow is None and experiment.data.dataset == "digits"
+
+
+def _load_and_assemble(path: Path, overrides: dict[str, Any] | None = None) -> None:
+    experiment = load_experiment(path, overrides)
+    if Experiment.model_validate(experiment.resolved()) != experiment:
+        raise DifferentError("the resolved configuration is another one")
+    if _can_be_run(experiment):
+        assemble(experiment)
+
+
+def _experiment(rng: random.Random, _: Path, folder: Path) -> Case:
+    content, told = _document(rng.choice((TINY, FULL)), rng)
+    path = folder / "experiment.yaml"
+    path.write_bytes(content)
+    return Case(told, lambda: _load_and_assemble(path))
+
+
+def _backends(rng: random.Random, _: Path, folder: Path) -> Case:
+    content, told = _document(BACKENDS, rng)
+    path = folder / "backends.yaml"
+    path.write_bytes(content)
+    num_clients = rng.choice((4, 100_000))
+
+    def run() -> None:
+        registry = BackendRegistry.from_yaml(path)
+        registry.assign(num_clients)
+        for name, entry in registry.file.backends.items():
+            if entry.type == "aer" and name in {"ideal", "stated"} and not isinstance(entry.noise, str):
+                _ = registry[name]
+
+    return Case(told, run)
+
+
+def _settings(rng: random.Random, _: Path, folder: Path) -> Case:
+    path = folder / "experiment.yaml"
+    path.write_text(yaml.safe_dump(FULL))
+    keys = [".".join(map(str, p)) for p in _paths(FULL) if p]
+    odd = (*KEYS, *[".", "..a", "a.", "a..b", ".a", "seed.x", "federation."], " federation.rounds ", "a." * 2000, "b\0")
+    key = rng.choice(keys if rng.random() < 0.7 else odd)
+    value = rng.choice(VALUES if rng.random() < 0.5 else PLAUSIBLE)
+    text = rng.choice((f"{key}={value}", f"{key}={value}", f"{key}={value}", key, f"{key}=", f"={key}", f"{key}=a=b"))
+    told = f"--set {text[:80]!r}"
+    return Case(told, lambda: command("citation", str(path), "--set", text))
+
+
+KINDS = {
+    "experiment": Kind(nothing, _experiment),
+    "backends": Kind(nothing, _backends),
+    "--set": Kind(nothing, _settings),
+}
