@@ -75,9 +75,13 @@ def processor() -> str:
 def main() -> None:
     """Measure, print and keep."""
     parser = ScriptParser(__file__, __doc__, smallest={"features": 2048, "widths": [2048], "steps": 2})
-    parser.add_argument("--threads", type=positive, default=torch.get_num_threads(), help="of torch (default: %(default)s)")
+    parser.add_argument(
+        "--threads", type=positive, default=torch.get_num_threads(), help="of torch (default: %(default)s)"
+    )
     parser.add_argument("--features", type=positive, default=8192, help="inputs of the head (default: %(default)s)")
-    parser.add_argument("--widths", type=positive, nargs="+", default=[4096, 4096], help="of its hidden layers (default: %(default)s)")
+    parser.add_argument(
+        "--widths", type=positive, nargs="+", default=[4096, 4096], help="of its hidden layers (default: %(default)s)"
+    )
     parser.add_argument("--batch", type=positive, default=32, help="examples of a step (default: %(default)s)")
     parser.add_argument("--steps", type=positive, default=20, help="steps that are timed (default: %(default)s)")
     arguments = parser.parse_args()

@@ -49,7 +49,9 @@ def main() -> None:
     parser = ScriptParser(__file__, __doc__, smallest={"batch": 3, "repeats": 2, "stock_repeats": 1})
     parser.add_argument("--batch", type=positive, default=32, help="examples of a step (default: %(default)s)")
     parser.add_argument("--repeats", type=positive, default=300, help="of this package's steps (default: %(default)s)")
-    parser.add_argument("--stock-repeats", type=positive, default=3, help="of the stock network's (default: %(default)s)")
+    parser.add_argument(
+        "--stock-repeats", type=positive, default=3, help="of the stock network's (default: %(default)s)"
+    )
     options = parser.parse_args()
     warnings.filterwarnings("ignore", module="tensorcircuit|pennylane|jax")
     if missing := [package for package, module in PEERS.items() if not installed(module)]:

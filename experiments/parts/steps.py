@@ -1,4 +1,4 @@
-"""The ways to take a training step of the paper's circuit: this package's, Aer's, the stock network's and the peers'."""
+"""The ways to take a training step of the paper's circuit: by this package, Aer, the stock network and the peers."""
 
 import importlib.util
 from collections.abc import Callable

@@ -85,9 +85,7 @@ def compare(case: str, ways: Sequence[Way]) -> list[dict[str, Any]]:
     print(f"\n{case}; results agree.\n")
     print(markdown_table([_row(way, ways[0], heading) for way in ways]), flush=True)
     first = ways[0].median
-    return [
-        {"case": case, "name": w.name, "median_ms": 1000 * w.median, "times_ours": w.median / first} for w in ways
-    ]
+    return [{"case": case, "name": w.name, "median_ms": 1000 * w.median, "times_ours": w.median / first} for w in ways]
 
 
 def _check(ways: Sequence[Way]) -> dict[str, int]:

@@ -80,7 +80,9 @@ def test_a_machine_is_worked_out_once_in_a_process(tmp_path):
         assert noise_of(noise, shots=None) is first
         assert noise_of(noise, noise_factor=2.0) is not first
     before = noise_of({"calibration": "mine.json"})
-    replace(calibration, properties={**calibration.properties, "last_update_date": "later"}).save(tmp_path / "mine.json")
+    replace(calibration, properties={**calibration.properties, "last_update_date": "later"}).save(
+        tmp_path / "mine.json"
+    )
     assert noise_of({"calibration": "mine.json"}).date == "later" != before.date
 
 
