@@ -1,8 +1,8 @@
 """Time a training step of Table I's head, its large layers by oneDNN and by torch's own, in pairs in one process.
 
-    python experiments/benchmark_head.py [--threads 2] [--features 8192] [--widths 4096 4096] [--batch 32]
+    python experiments/benchmark_head.py --threads 2
 
-Prints medians and their ratio, and appends a line to head.jsonl in the folder --out.
+Prints medians and their ratio, and appends a line to head.jsonl in the folder of results.
 """
 
 import json
@@ -74,13 +74,16 @@ def processor() -> str:
 
 def main() -> None:
     """Measure, print and keep."""
-    smallest = {"features": 2048, "widths": [2048], "steps": 2}
-    parser = ScriptParser(__file__, __doc__, smallest=smallest)
-    parser.add_argument("--threads", type=positive, default=torch.get_num_threads(), help="default: %(default)s")
-    parser.add_argument("--features", type=positive, default=8192, help="default: %(default)s")
-    parser.add_argument("--widths", type=positive, nargs="+", default=[4096, 4096], help="default: %(default)s")
-    parser.add_argument("--batch", type=positive, default=32, help="default: %(default)s")
-    parser.add_argument("--steps", type=positive, default=20, help="default: %(default)s")
+    parser = ScriptParser(__file__, __doc__, smallest={"features": 2048, "widths": [2048], "steps": 2})
+    parser.add_argument(
+        "--threads", type=positive, default=torch.get_num_threads(), help="of torch (default: %(default)s)"
+    )
+    parser.add_argument("--features", type=positive, default=8192, help="inputs of the head (default: %(default)s)")
+    parser.add_argument(
+        "--widths", type=positive, nargs="+", default=[4096, 4096], help="of its hidden layers (default: %(default)s)"
+    )
+    parser.add_argument("--batch", type=positive, default=32, help="examples of a step (default: %(default)s)")
+    parser.add_argument("--steps", type=positive, default=20, help="steps that are timed (default: %(default)s)")
     arguments = parser.parse_args()
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the package does before it trains
     torch.set_num_threads(arguments.threads)

@@ -4,7 +4,7 @@ Each measurement runs in a process of its own, so that its peak memory is its ow
 stopped continues where it was. Aer's times are for a batch of one; where a step of its would take longer than
 `--patience` seconds, by the growth so far, it is left out.
 
-    python experiments/benchmark_scaling.py [--out results/benchmark_scaling] [--patience 60]
+    python experiments/benchmark_scaling.py --patience 20
 """
 
 import argparse
@@ -16,9 +16,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from parts.command_line import ScriptParser, positive, run_script
+from parts.growth import growth, layers_figure, qubits_figure
 
 from qiskit_fedqml.backends.base import compile_program
 from qiskit_fedqml.backends.noise import noise_from_rates
@@ -39,7 +38,6 @@ KINDS = {
 LAYERS = (2, 4, 6, 10, 20, 40)
 QUBITS = {"ideal, exact": (*range(2, 15), 16, 18, MOST_STATE_QUBITS), "noise, exact": range(2, MOST_PAULI_QUBITS + 1)}
 QUBITS |= {"ideal, 1,024 shots": range(2, 13), "noise, 1,024 shots": range(2, 9)}
-COLOURS = dict(zip(KINDS, ("#0072B2", "#D55E00", "#56B4E9", "#E69F00"), strict=True))
 
 
 def measure(
@@ -79,8 +77,8 @@ class Measurements:
 
     Args:
         path: The file.
-        is_quick: Whether they are short and taken in this process, as the smallest size has them; their memory is then
-            not their own.
+        is_quick: Whether all but the first are short and taken in this process, as the smallest size has them; their
+            memory is then not their own.
     """
 
     def __init__(self, path: Path, *, is_quick: bool = False) -> None:
@@ -88,12 +86,12 @@ class Measurements:
         self.rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def take(self, kind: str, simulator: str, num_qubits: int, num_layers: int, batch: int) -> dict[str, object]:
-        """Return a measurement, from the file or taken now in a process of its own."""
+        """Return a measurement, from the file or taken now."""
         key = {"kind": kind, "simulator": simulator, "qubits": num_qubits, "layers": num_layers, "batch": batch}
         for row in self.rows:
             if key.items() <= row.items():
                 return row
-        if self.is_quick:
+        if self.is_quick and self.rows:
             row = measure(*key.values(), least_seconds=0.02)
         else:
             command = [sys.executable, __file__, "--measure", json.dumps(list(key.values()))]
@@ -126,79 +124,11 @@ def take_all(measurements: Measurements, patience: float, most_layers: int, most
             last.append(float(measurements.take(kind, "aer", num_qubits, 2, 1)["seconds"]))
 
 
-def growth(rows: list[dict[str, object]], kind: str) -> float:
-    """Return how many times faster than linear the time grew from the fewest to the most layers."""
-    of_kind = {r["layers"]: r["seconds"] for r in rows if is_layers(r, kind)}
-    first, last = min(of_kind), max(of_kind)
-    return (of_kind[last] / of_kind[first]) / (last / first)
-
-
-def is_layers(row: dict[str, object], kind: str) -> bool:
-    """Tell whether a measurement belongs to the growth with layers."""
-    return (row["kind"], row["simulator"], row["qubits"], row["batch"]) == (kind, "sweep", 4, 32)
-
-
-def draw_layers(rows: list[dict[str, object]]) -> Figure:
-    """Draw time against layers, with linear growth for comparison."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axis = figure.subplots()
-    for kind, colour in COLOURS.items():
-        points = sorted((r["layers"], 1000 * r["seconds"]) for r in rows if is_layers(r, kind))
-        x, y = zip(*points, strict=True)
-        axis.loglog(x, y, "o-", color=colour, label=f"{kind}: {growth(rows, kind):.2f} × linear", markersize=4)
-        axis.loglog(x, [y[0] * n / x[0] for n in x], ":", color=colour, linewidth=1)
-    axis.set(
-        xlabel="Layers (12 weights each)",
-        ylabel="Milliseconds, values and Jacobian",
-        title="Training step by layers, 4 qubits, batch 32 (dotted: linear)",
-    )
-    _finish(axis)
-    axis.set_xticks(LAYERS, [str(n) for n in LAYERS], minor=False)
-    axis.minorticks_off()
-    return figure
-
-
-def draw_qubits(rows: list[dict[str, object]]) -> Figure:
-    """Draw time against qubits, compared with Aer's, and peak memory."""
-    figure = Figure(figsize=(11, 8), layout="constrained")
-    axes = figure.subplots(2, 2)
-    for axis, kind in zip(axes.flat[:3], ("ideal, exact", "noise, exact", "noise, 1,024 shots"), strict=True):
-        for simulator, batch, style, label in (
-            ("aer", 1, "s--", "Aer, batch 1"),
-            ("sweep", 32, "o-", "sweeps, batch 32"),
-            ("sweep", 1, "o:", "sweeps, batch 1"),
-        ):
-            points = _by_qubits(rows, kind, simulator, batch, lambda row: row["seconds"])
-            colour = "#6B7280" if simulator == "aer" else COLOURS[kind]
-            axis.semilogy(*zip(*points, strict=True), style, color=colour, label=label, markersize=4)
-        axis.set(title=kind[0].upper() + kind[1:], xlabel="Qubits", ylabel="Seconds, values and Jacobian")
-        _finish(axis)
-    for kind, colour in COLOURS.items():
-        points = _by_qubits(rows, kind, "sweep", 32, lambda row: row["peak_memory_bytes"] / 2**30)
-        axes[1, 1].plot(*zip(*points, strict=True), "o-", color=colour, label=kind, markersize=4)
-    axes[1, 1].set(title="Peak memory of the process, sweeps, batch 32", xlabel="Qubits", ylabel="GiB", ylim=(0, None))
-    _finish(axes[1, 1])
-    figure.suptitle("Training step by qubits: two layers; 2 qubits measured, with shots 4")
-    return figure
-
-
-def _by_qubits(rows, kind, simulator, batch, value) -> list[tuple[float, float]]:
-    chosen = [r for r in rows if (r["kind"], r["simulator"], r["batch"], r["layers"]) == (kind, simulator, batch, 2)]
-    return sorted((r["qubits"], value(r)) for r in chosen)
-
-
-def _finish(axis) -> None:
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.grid(alpha=0.3, linewidth=0.6)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=9)
-
-
 def main() -> None:
     """Measure, and draw."""
     parser = ScriptParser(__file__, __doc__, smallest={"most_layers": 4, "most_qubits": 3})
-    parser.add_argument("--most-layers", type=positive, default=LAYERS[-1], help="default: %(default)s")
-    parser.add_argument("--most-qubits", type=positive, default=99, help="default: all that are planned")
+    parser.add_argument("--most-layers", type=positive, default=LAYERS[-1], help="of a circuit (default: %(default)s)")
+    parser.add_argument("--most-qubits", type=positive, default=99, help="of a circuit (default: all that are planned)")
     parser.add_argument("--patience", type=float, default=60, help="seconds that a step of Aer's may take")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -210,8 +140,8 @@ def main() -> None:
     take_all(measurements, options.patience, options.most_layers, options.most_qubits)
     for kind in KINDS:
         print(f"{kind}: time by layers grows {growth(measurements.rows, kind):.2f} × linear")
-    save_figure(draw_layers(measurements.rows), options.out / "layers")
-    save_figure(draw_qubits(measurements.rows), options.out / "qubits")
+    save_figure(layers_figure(measurements.rows), options.out / "layers")
+    save_figure(qubits_figure(measurements.rows), options.out / "qubits")
     facts = {"command": "python " + " ".join(sys.argv), "versions": versions(), "git_commit": git_commit()}
     (options.out / "scaling.json").write_text(json.dumps(facts, indent=2) + "\n")
     print(f"Charts and figures: {options.out}")

@@ -60,8 +60,8 @@ def schemes(situation: str) -> dict[str, Mapping[str, Any]]:
 
 def main() -> None:
     """Run what is not run yet, and write what all of it shows."""
-    small = ["federation.rounds=1", "federation.clients=5", "data.test_fraction=0.8", "model.hidden=[4]"]
-    parser = ScriptParser(__file__, __doc__, smallest={"seeds": 2, "set": small})
+    few = ["federation.rounds=1", "federation.clients=5", "data.test_fraction=0.8", "model.hidden=[4]"]
+    parser = ScriptParser(__file__, __doc__, smallest={"seeds": 2, "set": few})
     parser.add_argument("experiment", nargs="?", default="digits", help="experiment file (default: %(default)s)")
     parser.add_study_arguments(seeds=5)
     arguments = parser.parse_args()

@@ -139,8 +139,8 @@ def figure_of(study: Study, title: str) -> Figure:
 
 def main() -> None:
     """Run every scheme with every seed, then print and write what they show."""
-    small = ["federation.rounds=1", "federation.clients_per_round=1", "data.test_fraction=0.9"]
-    parser = ScriptParser(__file__, __doc__, smallest={"seeds": 2, "set": small})
+    few = ["federation.rounds=1", "federation.clients_per_round=1", "data.test_fraction=0.9"]
+    parser = ScriptParser(__file__, __doc__, smallest={"seeds": 2, "set": few})
     parser.add_study_arguments(seeds=5)
     parser.add_argument("--num-qubits", type=int, default=4, help="a power of two, at least twice the classes")
     parser.add_argument("--classes", type=int, nargs="+", default=[8, 9], help="the digits")

@@ -28,9 +28,6 @@ from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.study.trials import run_trials
 from qiskit_fedqml.tables import markdown_table
 
-SETTINGS = ("rounds=2", "clients=6", "clients_per_round=2")
-"""Of the federation, at the smallest size."""
-
 
 def run_study(
     path: Path, overrides: Mapping[str, Any], out: Path, *, seeds: int, processes: int, design: Design = FULL
@@ -74,8 +71,8 @@ def run_study(
 
 def main() -> None:
     """Run the study."""
-    settings = [*(f"federation.{setting}" for setting in SETTINGS), "data.test_fraction=0.8"]
-    parser = ScriptParser(__file__, __doc__, smallest={"seeds": 2, "set": settings})
+    few = ["federation.rounds=2", "federation.clients=6", "federation.clients_per_round=2", "data.test_fraction=0.8"]
+    parser = ScriptParser(__file__, __doc__, smallest={"seeds": 2, "set": few})
     parser.add_argument("experiment", nargs="?", default="digits", help="experiment file (default: %(default)s)")
     parser.add_study_arguments(seeds=5)
     arguments = parser.parse_args()

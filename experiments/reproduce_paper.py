@@ -35,7 +35,6 @@ from qiskit_fedqml.tables import markdown_table
 EXPERIMENTS = ("planes_vs_cars_256", "cats_vs_dogs_squeezenet")
 SMALLEST = {
     "experiment": ["planes_vs_cars_256"],
-    "seeds": 2,
     "without": ["Federated, E = 2", "Federated, E = 4", "Control, E = 1: quantum layer frozen"],
     "set": ["model.hidden=[4]", "federation.rounds=1", "federation.clients=10", "federation.clients_per_round=2"],
 }

@@ -23,7 +23,8 @@ class ScriptParser(argparse.ArgumentParser):
     Args:
         script: The script's ``__file__``.
         description: Its docstring.
-        smallest: The defaults of the smallest size, by the options' names; those of ``--set`` as a list.
+        smallest: The defaults of the smallest size, by the options' names, where ``experiment`` is the argument without
+            one; those of ``--set`` as a list.
     """
 
     def __init__(self, script: str, description: str, smallest: Mapping[str, Any]) -> None:
@@ -69,11 +70,12 @@ def _as_options(values: Mapping[str, Any]) -> str:
     words = []
     for name, value in values.items():
         option = f"--{name.replace('_', '-')}"
+        values_of = [str(each) for each in value] if isinstance(value, (list, tuple)) else [str(value)]
         if name == "set":
-            words += [word for setting in value for word in (option, setting)]
+            words += [word for setting in values_of for word in (option, setting)]
         else:
-            words += [option, *(map(str, value) if isinstance(value, (list, tuple)) else [str(value)])]
-    return shlex.join(words) or "fewer and smaller cases"
+            words += values_of if name == "experiment" else [option, *values_of]
+    return shlex.join(words)
 
 
 def positive(text: str) -> int:

@@ -94,7 +94,6 @@ class _Lowering:
     def __init__(self, noise: Noise | None) -> None:
         self._noise = noise
         self._angles: list[ParameterExpression] = []
-        self._transfers: dict[int, tuple[object, NDArray[np.float64]]] = {}
 
     def run(self, circuit: QuantumCircuit) -> Lowered:
         qubits = tuple(range(circuit.num_qubits))
@@ -109,19 +108,24 @@ class _Lowering:
             # A composite instruction stands for what is in it; Aer's own gates are done at once, with one error.
             inner_noise = noisy and operation.name not in native_names()
             yield from self._instruction(operation, targets, inner_noise)
-            error = self._error_after(operation, targets) if noisy else None
-            if error is not None:
-                yield self._channel(error, targets, f"the error of {operation.name!r} on qubits {targets}")
+            if noisy and self._noise is not None:
+                yield from self._error_after(self._noise, operation, targets)
 
-    def _error_after(self, operation: Instruction, qubits: tuple[int, ...]) -> object | None:
+    def _error_after(self, noise: Noise, operation: Instruction, qubits: tuple[int, ...]) -> Iterator[Channel]:
         """Find the error as Aer does: by label where a gate has one, by name for the rest, for channels none."""
-        if self._noise is None or operation.name in ("barrier", *_CHANNELS):
-            return None
+        if operation.name in ("barrier", *_CHANNELS):
+            return
         if operation.name == "pauli":
             raise UnsupportedError("the circuit has a 'pauli' instruction, whose errors Aer finds by its string")
-        if operation.name in ("reset", "delay", "diagonal"):
-            return self._noise.error_after(operation.name, qubits)
-        return self._noise.error_after(operation.label or operation.name, qubits)
+        name = operation.name if operation.name in ("reset", "delay", "diagonal") else operation.label or operation.name
+        error = noise.error_after(name, qubits)
+        if error is None:
+            return
+        of = (name, qubits) if (name, qubits) in noise.gate_errors else (name, ())
+        what = f"the error of {operation.name!r} on qubits {qubits}"
+        if of not in noise.transfers:
+            noise.transfers[of] = _transfer_of(error, what)
+        yield _channel(noise.transfers[of], qubits, what)
 
     def _instruction(self, operation: Instruction, qubits: tuple[int, ...], noisy: bool) -> Iterator[Operation]:
         name = operation.name
@@ -142,7 +146,8 @@ class _Lowering:
                 raise BackendError(f"Gate {name!r} on qubits {qubits} has an angle that is not finite.")
             yield Unitary(matrix, qubits)
         elif name in ("reset", *_CHANNELS):
-            yield self._channel(operation, qubits, f"the channel {name!r} on qubits {qubits}")
+            what = f"the channel {name!r} on qubits {qubits}"
+            yield _channel(_transfer_of(operation, what), qubits, what)
         else:
             yield from self._definition(operation, qubits, noisy)
 
@@ -165,21 +170,23 @@ class _Lowering:
         generator = pauli_matrices(len(qubits))[pauli_index(pauli)]
         return Unitary(np.cos(half) * np.eye(len(generator)) - 1j * np.sin(half) * generator, qubits)
 
-    def _channel(self, channel: object, qubits: tuple[int, ...], what: str) -> Channel:
-        """Return a channel's Pauli transfer matrix; the same error object is turned into one once."""
-        if id(channel) not in self._transfers:
-            try:
-                superop = SuperOp(channel)
-            except (QiskitError, TypeError, ValueError, AttributeError) as error:
-                raise UnsupportedError(f"{what} has no superoperator: {error}") from error
-            if superop.num_qubits is None or superop.num_qubits > 2:
-                raise UnsupportedError(f"{what} acts on {superop.num_qubits} qubits; one and two can be expressed")
-            _check_physical(superop, what)
-            self._transfers[id(channel)] = channel, _transfer_of_channel(superop)
-        transfer = self._transfers[id(channel)][1]
-        if len(transfer) != 4 ** len(qubits):
-            raise UnsupportedError(f"{what} is of another number of qubits")
-        return Channel(transfer, qubits)
+
+def _channel(transfer: NDArray[np.float64], qubits: tuple[int, ...], what: str) -> Channel:
+    if len(transfer) != 4 ** len(qubits):
+        raise UnsupportedError(f"{what} is of another number of qubits")
+    return Channel(transfer, qubits)
+
+
+def _transfer_of(channel: object, what: str) -> NDArray[np.float64]:
+    """Return a channel's Pauli transfer matrix."""
+    try:
+        superop = SuperOp(channel)
+    except (QiskitError, TypeError, ValueError, AttributeError) as error:
+        raise UnsupportedError(f"{what} has no superoperator: {error}") from error
+    if superop.num_qubits is None or superop.num_qubits > 2:
+        raise UnsupportedError(f"{what} acts on {superop.num_qubits} qubits; one and two can be expressed")
+    _check_physical(superop, what)
+    return _transfer_of_superop(superop)
 
 
 def pauli_index(pauli: str) -> int:
@@ -208,7 +215,7 @@ def transfer_of_unitary(matrix: NDArray[np.complex128]) -> NDArray[np.float64]:
     return np.einsum("iab,jba->ij", paulis, turned).real / len(matrix)
 
 
-def _transfer_of_channel(superop: SuperOp) -> NDArray[np.float64]:
+def _transfer_of_superop(superop: SuperOp) -> NDArray[np.float64]:
     paulis = pauli_matrices(superop.num_qubits)
     dimension = 2**superop.num_qubits
     columns = paulis.transpose(0, 2, 1).reshape(len(paulis), -1).T  # each Pauli stacked column by column

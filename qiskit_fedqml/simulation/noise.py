@@ -139,6 +139,11 @@ class Noise:
         return {}
 
     @cached_property
+    def transfers(self) -> dict[tuple[str, tuple[int, ...]], NDArray[np.float64]]:
+        """Pauli transfer matrices of the gate errors that were simulated so far; those by default have no qubits."""
+        return {}
+
+    @cached_property
     def model(self) -> NoiseModel:
         """The same as Aer's noise model, its readout errors as asymmetric as the machine's."""
         model = NoiseModel(basis_gates=list(self.target.operation_names if self.target else self.basis))

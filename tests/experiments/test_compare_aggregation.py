@@ -1,7 +1,3 @@
-import sys
-
-import pytest
-
 from qiskit_fedqml import load_experiment
 from qiskit_fedqml.study.outcomes import settled_loss
 from tests.conftest import ROOT
@@ -37,17 +33,3 @@ def test_verdicts_go_by_direction_and_by_holm_over_both_outcomes(script, monkeyp
     assert {rows["same"]["By accuracy"], rows["same"]["By testing loss"]} == {"no significant difference"}
     assert rows["shift"]["Accuracy less FedAvg's (points)"].startswith("-10.00 ± ")
     assert rows["FedAvg"]["By accuracy"] == ""
-
-
-@pytest.mark.slow
-def test_whole_comparison_in_small(script, tmp_path, monkeypatch):
-    few = ("Circular mean of angles", "FedProx, μ = 0.1", "FedAdam, η = 0.01")
-    monkeypatch.setattr(script, "OF_ANY_ARRAY", {name: script.OF_ANY_ARRAY[name] for name in few})
-    small = ["federation.rounds=2", "federation.clients=5", "data.test_fraction=0.8", "model.hidden=[4]"]
-    arguments = ["digits", "--seeds", "2", "--out", str(tmp_path), *(a for s in small for a in ("--set", s))]
-    monkeypatch.setattr(sys, "argv", ["", *arguments])
-    script.main()
-    text = (tmp_path / "digits" / "results.md").read_text()
-    assert text.count("| Circular mean of angles") == 2
-    assert text.count("Noise-aware") == len(script.NOISE_AWARE)
-    assert (tmp_path / "digits" / "differences.png").stat().st_size > 10_000

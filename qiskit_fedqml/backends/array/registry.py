@@ -1,6 +1,8 @@
 """The registry of machines: opens each backend at its first use, and says which client has which."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +156,10 @@ class BackendRegistry(Mapping[str, Backend]):
         if noise is None:
             return None
         if isinstance(noise, str):
-            return noise_from_calibration(fake_calibration(noise), noise, entry.noise_factor)
+            return _of_fake_device(noise, entry.noise_factor)
         if isinstance(noise, CalibrationFile):
-            calibration = load_calibration(self.folder / noise.calibration)
-            return noise_from_calibration(calibration, calibration.device, entry.noise_factor)
+            path = self.folder / noise.calibration
+            return _of_file(path, _digest(path), entry.noise_factor)
         return _stated(noise, entry.noise_factor)
 
 
@@ -192,6 +194,30 @@ class UnknownBackendError(BackendError, KeyError):
         return str(self.args[0])
 
 
+# A machine's noise is worked out once in a process, however many runs use it.
+_kept = lru_cache(maxsize=64)
+
+
+@_kept
+def _of_fake_device(name: str, factor: float) -> Noise:
+    return noise_from_calibration(fake_calibration(name), name, factor)
+
+
+@_kept
+def _of_file(path: Path, digest: str, factor: float) -> Noise:
+    """Return the noise of a saved calibration; ``digest`` tells whether the file is as it was."""
+    calibration = load_calibration(path)
+    return noise_from_calibration(calibration, calibration.device, factor)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""  # reading the calibration says what is wrong
+
+
+@_kept
 def _stated(noise: StatedNoise, factor: float) -> Noise:
     return noise_from_rates(
         (noise.depolarizing.one_qubit, noise.depolarizing.two_qubit),

@@ -68,6 +68,24 @@ def test_backends_are_opened_at_first_use_and_kept():
     assert "idael" not in broken
 
 
+def test_a_machine_is_worked_out_once_in_a_process(tmp_path):
+    def noise_of(noise, **entry):
+        data = {"backends": {"m": {"type": "aer", "noise": noise, **entry}}}
+        return BackendRegistry.from_mapping(data, folder=tmp_path)["m"].noise
+
+    calibration = fake_calibration("FakeManilaV2")
+    calibration.save(tmp_path / "mine.json")
+    for noise in ("FakeManilaV2", {"calibration": "mine.json"}, {"readout": 0.02}):
+        first = noise_of(noise, shots=64)
+        assert noise_of(noise, shots=None) is first
+        assert noise_of(noise, noise_factor=2.0) is not first
+    before = noise_of({"calibration": "mine.json"})
+    replace(calibration, properties={**calibration.properties, "last_update_date": "later"}).save(
+        tmp_path / "mine.json"
+    )
+    assert noise_of({"calibration": "mine.json"}).date == "later" != before.date
+
+
 def test_ibm_entries_are_read_without_opening_a_device():
     array = registry({"kingston": {"type": "ibm", "device": "ibm_kingston", "shots": 512}}, clients={0: "kingston"})
     assert array.name_for_client(0) == "kingston"

@@ -1,0 +1,149 @@
+"""Every script under experiments/ is run at its smallest size, and says and writes what it should.
+
+Continuous integration chooses these runs by `-m script`, with the extra `benchmark` installed. A new script needs a
+check here: what it must print, and what it must write.
+"""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def drawn(folder, *names):
+    return all((folder / f"{name}.{kind}").stat().st_size > 10_000 for name in names for kind in ("png", "svg"))
+
+
+def benchmark_head(printed, out):
+    assert "times as fast by oneDNN" in printed
+    (line,) = lines_of(out / "head.jsonl")
+    assert line["ratio"] == pytest.approx(sum(line["ms"]["torch"]) / sum(line["ms"]["oneDNN"]))
+    assert all(part > 0 for times in line["ms"].values() for part in times)
+
+
+def benchmark_scaling(printed, out):
+    shifted = defaultdict(set)
+    for row in lines_of(out / "scaling.jsonl"):
+        assert row["seconds"] > 0
+        shifted[row["kind"], row["qubits"], row["layers"]].add(row["shifted"])
+    assert all(len(counts) == 1 for counts in shifted.values()), "the sweeps and Aer shift the same angles"
+    assert drawn(out, "layers", "qubits")
+
+
+def benchmark_startup(printed, out):
+    assert "whole process" in printed
+    assert "training step, noise, 1,024 shots" in printed
+
+
+def benchmark_training_step(printed, out):
+    assert printed.count("results agree") == 5
+    assert "Left out" not in printed, "the extra `benchmark` must be installed"
+    rows = lines_of(out / "training_step.jsonl")
+    assert {row["name"] for row in rows} == {
+        "this package, sweeps",
+        "this package, sweeps, exact",
+        "this package, sweeps, double precision",
+        "this package, Aer",
+        "this package's network, Aer's EstimatorV2",
+        "stock EstimatorQNN, Aer's EstimatorV2",
+        "PennyLane default.qubit, backprop",
+        "PennyLane lightning.qubit, adjoint",
+        "PennyLane default.mixed, backprop",
+        "PennyLane, JAX, single precision",
+        "PennyLane default.mixed, JAX, single precision",
+        "tensorcircuit-ng, JAX, single precision",
+    }
+    assert all(row["median_ms"] > 0 for row in rows)
+    assert drawn(out, "training_step")
+
+
+def compare_aggregation(printed, out):
+    text = (out / "digits" / "results.md").read_text()
+    assert text.count("| Circular mean of angles") == 2
+    assert text.count("Noise-aware") == 3
+    assert drawn(out / "digits", "differences")
+
+
+def compare_circuits(printed, out):
+    folder = out / "digits_8_9_on_4_qubits"
+    with (folder / "table.csv").open() as table:
+        circuits = [line["Circuit"] for line in csv.DictReader(table)]
+    assert circuits == ["paper", "reuploading", "qcnn", "tree", "classical"]
+    assert "Two-qubit gates" in printed
+    assert drawn(folder, "circuits")
+
+
+def fuzz(printed, out):
+    assert "| all " in printed
+
+
+def interrupt_runs(printed, out):
+    assert "Runs that differ from the reference: none" in printed
+
+
+def noise_study(printed, out):
+    folder = out / "digits"
+    assert drawn(folder, "gaps", "clients", "gradients")
+    assert all((folder / name).stat().st_size > 100 for name in ("table.csv", "clients.csv", "rounds.csv"))
+    text = (folder / "results.md").read_text()
+    assert "Uniform array, rates × 2" in text
+    assert re.search(r"\d \(\S+ and \S+\)", text), "two seeds are shown as they are"
+
+
+def noisy_vs_noiseless(printed, out):
+    assert all(name in printed for name in ("Federated, no noise", "Federated, noisy array", "Not federated, no noise"))
+    assert drawn(out, "curves")
+
+
+def reproduce_paper(printed, out):
+    if not (Path(os.environ.get("FEDQML_DATA", "")) / "data" / "planes_vs_cars.npz").exists():
+        assert "left out" in printed
+        return
+    folder = out / "planes_vs_cars_256"
+    assert drawn(folder, "curves", "examples")
+    assert all((folder / name).stat().st_size > 100 for name in ("table.csv", "rounds.csv", "runs.jsonl"))
+    text = (folder / "results.md").read_text()
+    assert "one seed: no interval" in text
+    assert "Hidden widths 4;" in text
+
+
+def same_bits(printed, out):
+    assert printed.count(" records ") + printed.count("left out") == 8
+
+
+CHECKS = {
+    check.__name__: check
+    for check in (
+        *(benchmark_head, benchmark_scaling, benchmark_startup, benchmark_training_step),
+        *(compare_aggregation, compare_circuits, fuzz, interrupt_runs, noise_study, noisy_vs_noiseless),
+        *(reproduce_paper, same_bits),
+    )
+}
+
+
+def test_every_script_has_a_check_and_continuous_integration_runs_them():
+    assert list(CHECKS) == SCRIPTS
+    assert "pytest -m script" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+@pytest.mark.script
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_at_its_smallest_size(name, tmp_path):
+    command = [sys.executable, str(ROOT / "experiments" / f"{name}.py"), "--smallest"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    CHECKS[name](done.stdout, tmp_path / "results" / "smallest" / name)
