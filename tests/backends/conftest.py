@@ -13,35 +13,23 @@ from qiskit_fedqml.config.backends import BackendsFile
 FAST = {"poll_seconds": 0.1, "outage_seconds": 20, "request_seconds": 20}
 
 
-@pytest.fixture
-def server(monkeypatch):
-    """A loopback server of two devices, to which the environment leads."""
+@pytest.fixture(scope="module")
+def _running_server():
     pytest.importorskip("qiskit_ibm_runtime.executor_estimator", reason="the loopback server runs the executor's jobs")
     from tests.ibm_server import IBMServer
 
     with IBMServer({"ibm_manila": "FakeManilaV2", "ibm_quito": "FakeQuitoV2"}) as running:
-        for name, value in running.environment.items():
-            monkeypatch.setenv(name, value)
-        yield running
-
-
-@pytest.fixture(scope="module")
-def _kept_server():
-    pytest.importorskip("qiskit_ibm_runtime.executor_estimator", reason="the loopback server runs the executor's jobs")
-    from tests.ibm_server import IBMServer
-
-    with IBMServer({"ibm_manila": "FakeManilaV2"}) as running:
         yield running
 
 
 @pytest.fixture
-def warm_server(_kept_server, monkeypatch):
-    """A server of one device that a module's tests share, as new, but with its simulator built."""
-    _kept_server.reset()
-    for name, value in _kept_server.environment.items():
+def server(_running_server, monkeypatch):
+    """A loopback server of two devices, to which the environment leads; as new, but with its simulators built."""
+    _running_server.reset()
+    for name, value in _running_server.environment.items():
         monkeypatch.setenv(name, value)
-    yield _kept_server
-    _kept_server.reset()
+    yield _running_server
+    _running_server.reset()
 
 
 class Client:

@@ -36,7 +36,7 @@ class Device:
         self.online, self.operational, self.status = True, True, "active"
         self.run_seconds = 0.0
         self._run, self._may_run = run, may_run
-        self._properties = self.fake._load_json(self.fake.props_filename)
+        self._properties = self._first_properties = self.fake._load_json(self.fake.props_filename)
         self._simulator: AerSimulator | None = None
         self._queue: deque = deque()
         self._queue_length: int | None = None
@@ -95,13 +95,16 @@ class Device:
             for parameter in qubit:
                 if parameter["name"] in {"T1", "T2"}:
                     parameter["value"] /= factor
-        decoded = copy.deepcopy(properties)
-        properties_from_server_data(decoded)
-        with self._calibrating:
-            self._properties = properties
-            self.fake._props_dict = decoded
-            self.fake._target = self.fake.sim = self._simulator = None
+        self._calibrate(properties)
         return date
+
+    def restore(self) -> None:
+        """Give the device its first calibration and state again, and no queue but its jobs."""
+        self.online, self.operational, self.status, self.run_seconds = True, True, "active", 0.0
+        self.queue_length = None
+        self.release()
+        if self._properties is not self._first_properties:
+            self._calibrate(self._first_properties)
 
     def configuration_answer(self) -> dict:
         """Return the body of GET /backends/{name}/configuration."""
@@ -140,6 +143,14 @@ class Device:
             check_supported(circuit, self.fake.target)
         with self._calibrating:
             return program.run(self)
+
+    def _calibrate(self, properties: dict) -> None:
+        decoded = copy.deepcopy(properties)
+        properties_from_server_data(decoded)
+        with self._calibrating:
+            self._properties = properties
+            self.fake._props_dict = decoded
+            self.fake._target = self.fake.sim = self._simulator = None
 
     def submit(self, job) -> None:
         """Put a job at the end of the queue."""

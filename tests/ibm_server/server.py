@@ -110,13 +110,12 @@ class IBMServer:
         return self.requests.count((method, path))
 
     def reset(self) -> None:
-        """Let jobs end, then forget them, and sessions, requests, faults and charges; logins and calibrations stay."""
+        """Let jobs end, then forget them, and sessions, requests, faults and charges; logins stay."""
         self.faults.clear()
-        self.usage.consumed_seconds, self.account.token_seconds = 0.0, 3600
+        self.usage.consumed_seconds, self.usage.limit_seconds, self.account.token_seconds = 0.0, 36_000.0, 3600
         self.metrics_pending = False
         for device in self.devices.values():
-            device.online, device.status, device.run_seconds, device.queue_length = True, "active", 0.0, None
-            device.release()
+            device.restore()
         self.wait_for(lambda server: all(job.final for job in server.jobs))
         self.requests.clear()
         self.sessions.clear()

@@ -38,6 +38,8 @@ from qiskit_fedqml.errors import BackendError, BudgetError, JobError, ResultErro
 
 logger = logging.getLogger(__name__)
 
+_WRONG_ANSWERS = 3
+"""How often a job's results must have been wrong until they are given up, so that a resumed run sends the job again."""
 _NEAR = 1e-3
 """Radians by which the angles of a replay may differ: far less than a shot's worth."""
 
@@ -259,13 +261,21 @@ class Dispatcher:
     def _read(self, machine: Machine, request: JobRequest, policy: Policy, submission: Submission) -> None:
         """Read and write down the answer; then what it cost, and duplicates, which may have been listed late."""
         job_id, shape = str(submission.job_id), request.shape(submission.request)
+        wrong: list[WrongAnswerError] = []
+
+        def read() -> NDArray[np.float64]:
+            try:
+                return check_expectations(machine.result(job_id), shape)
+            except WrongAnswerError as error:
+                wrong.append(error)
+                raise
+
         try:
-            values = self.patience.ask(
-                lambda: check_expectations(machine.result(job_id), shape), policy.waiting.outage_seconds
-            )
+            values = self.patience.ask(read, policy.waiting.outage_seconds)
         except BackendError as error:
-            if isinstance(error, MissingError) or isinstance(error.__cause__, WrongAnswerError):
-                why = str(error).rstrip(".")
+            is_wrong = error.__cause__ in wrong and len(wrong) >= _WRONG_ANSWERS
+            if isinstance(error, MissingError) or is_wrong:
+                why = f"{error.__cause__}, for {policy.waiting.outage_seconds:g} s" if is_wrong else str(error)
                 charged = self.patience.ask_once(partial(machine.usage, job_id), None)
                 self.journal.ended(submission.tag, "failed", f"its results cannot be used: {why}", charged)
                 raise BackendError(f"its results cannot be used: {why}; a resumed run sends it again.") from error

@@ -22,6 +22,10 @@ class RefusedError(UnreachableError):
     """The service refuses the login, which may have expired, or the account itself."""
 
 
+class ForbiddenError(RefusedError):
+    """The service knows who asks, and does not allow it: a new login is of no use."""
+
+
 class UnreadableError(UnreachableError):
     """The service answered something that cannot be read as what was asked for."""
 

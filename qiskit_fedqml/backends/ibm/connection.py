@@ -4,6 +4,7 @@ The library renews its access token by itself. Where the identity service is dow
 without one, and the service answers 401; so does a token that was revoked. A new login mends both.
 """
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from qiskit_fedqml.backends.calibration import Calibration, calibration_of
 from qiskit_fedqml.backends.devices.machine import (
+    ForbiddenError,
     RateLimitedError,
     RefusedError,
     UnreachableError,
@@ -23,6 +25,7 @@ from qiskit_fedqml.backends.ibm.errors import translated
 from qiskit_fedqml.config.backends import IBMEntry
 from qiskit_fedqml.errors import BackendError
 
+logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 _TRIES = 3
@@ -84,6 +87,8 @@ class Connection:
         """
         try:
             return self._once(what, question)
+        except ForbiddenError:
+            raise
         except RefusedError:
             return self._once(what, question)
 
@@ -103,7 +108,7 @@ class Connection:
                 self._renew()
             answer = self._within(question, checks_input=is_sent)
         except (RefusedError, UnreadableError) as error:
-            if isinstance(error, RefusedError):
+            if isinstance(error, RefusedError) and not isinstance(error, ForbiddenError):
                 self.service = None
             if isinstance(error, RefusedError) or is_sent:
                 self._count_failure(what, error)
@@ -134,6 +139,7 @@ class Connection:
 
     def _renew(self) -> None:
         """Log in again; since that has worked before, whatever goes wrong now may pass."""
+        logger.info("Backend %r: logging in to IBM Quantum again", self._name)
         try:
             self._log_in()
         except (RefusedError, BackendError) as error:

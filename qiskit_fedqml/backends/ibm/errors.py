@@ -3,8 +3,9 @@
 ==========================================  ===============================================================
  raised                                      becomes
 ==========================================  ===============================================================
- 401, 403, IBMNotAuthorizedError             RefusedError: a new login, then asked again
+ 401, IBMNotAuthorizedError                  RefusedError: a new login, then asked again
  the identity service refuses the key        RefusedError
+ 403                                         ForbiddenError: asked again, where it was allowed before
  429                                         RateLimitedError: not accepted; tried again later
  409 about usage                             AccountLimitError: the account's limit is reached
  a closed session or batch                   BatchClosedError: another one is opened
@@ -29,6 +30,7 @@ from typing import TypeVar
 
 from qiskit_fedqml.backends.devices.machine import (
     BatchClosedError,
+    ForbiddenError,
     MissingError,
     RateLimitedError,
     RefusedError,
@@ -116,7 +118,7 @@ def translate(error: Exception, token: str | None = None, *, checks_input: bool 
 def _by_status(status: int, text: str) -> Exception:
     says = _what_it_says(status, text)
     if status in (401, 403):
-        return RefusedError(f"the service refuses the account ({says})")
+        return (RefusedError if status == 401 else ForbiddenError)(f"the service refuses the account ({says})")
     if status == 404:
         return MissingError(f"the service knows nothing of it ({says})")
     if status == 429:

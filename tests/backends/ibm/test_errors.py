@@ -12,6 +12,7 @@ from qiskit_ibm_runtime.api import exceptions as of_api
 
 from qiskit_fedqml.backends.devices.machine import (
     BatchClosedError,
+    ForbiddenError,
     MissingError,
     RateLimitedError,
     RefusedError,
@@ -65,7 +66,7 @@ def refused(status, body='{"errors": [{"message": "Because of the moon."}]}'):
     [
         (refused(400), BackendError, "the service refuses the request (400: Because of the moon)."),
         (refused(401), RefusedError, "the service refuses the account (401: Because of the moon)"),
-        (refused(403, "<html>"), RefusedError, "the service refuses the account (403: Forbidden)"),
+        (refused(403, "<html>"), ForbiddenError, "the service refuses the account (403: Forbidden)"),
         (refused(404), MissingError, "the service knows nothing of it (404: Because of the moon)"),
         (refused(408, ""), UnreachableError, "the service is out of order (408: Request Timeout)"),
         (refused(429), RateLimitedError, "the service wants fewer requests (429: Because of the moon)"),

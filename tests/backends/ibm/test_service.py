@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from qiskit.exceptions import QiskitError
+from qiskit.primitives import DataBin, PrimitiveResult, PubResult
 from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
@@ -232,3 +234,41 @@ def test_rehearsal_on_a_large_device_and_the_same_over_http(monkeypatch):
         (job,) = server.jobs
     assert np.abs(rehearsed - over_http).max() < 6 * (2 / shots) ** 0.5 + 0.05
     assert job.circuits == 42
+
+
+@pytest.mark.parametrize("layout", [[0, 1, 2], [0], [3, 3], [1, 5], [99, 0]])
+def test_initial_layout_that_does_not_fit(layout):
+    with pytest.raises(
+        BackendError, match=r"initial_layout must name 2 different qubits from 0 to 4, but is \["
+    ):
+        Client(device="FakeManilaV2", initial_layout=layout)
+
+
+class Broken:
+    """A job whose result is what a test says."""
+
+    def __init__(self, evs):
+        self._evs = evs
+
+    def result(self):
+        if isinstance(self._evs, Exception):
+            raise self._evs
+        return PrimitiveResult([PubResult(DataBin(evs=self._evs))])
+
+
+@pytest.mark.parametrize(
+    ("evs", "message"),
+    [
+        (np.full((2, 1, 1), np.nan), "the simulation of fake_manila gave values that are not finite"),
+        (np.zeros(2), "the simulation of fake_manila failed: the job's results must be an array of real numbers"),
+        (TypeError("'NoneType' object is not subscriptable"), r"the simulation of fake_manila failed: TypeError\."),
+        (QiskitError("Too many qubits."), r"the simulation of fake_manila failed: Too many qubits\."),
+    ],
+)
+def test_rehearsal_that_fails_ends_at_once(evs, message):
+    """There is no service that might answer better later."""
+    client = Client(device="FakeManilaV2")
+    machine = client.backend.machine
+    machine.submit = lambda *_: machine._jobs.update(job=Broken(evs)) or "job"
+    with pytest.raises(BackendError, match=rf"'mine', round 1, client 4, train step 0, job job: {message}"):
+        client.ask(rows=1, jacobian=False)
