@@ -5,6 +5,7 @@ This module alone imports qiskit-ibm-runtime's fake devices, when one is first u
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -202,8 +203,8 @@ def fake_calibration(name: str) -> Calibration:
 def calibration_of(device: Any) -> Calibration:
     """Return the calibration of a device of qiskit-ibm-runtime, real or fake, that was read last.
 
-    Marks of qubits and gates that do not work are taken off what the device object remembers, since they would make its
-    ``target`` raise a TypeError (qiskit-ibm-runtime 0.51). They stay in the calibration, whose target is without them.
+    Where marks of qubits and gates that do not work make the device's own ``target`` raise a TypeError
+    (qiskit-ibm-runtime 0.51), they are taken off what the device object remembers. The calibration keeps them.
 
     Raises:
         BackendError: The device publishes none.
@@ -212,17 +213,39 @@ def calibration_of(device: Any) -> Calibration:
     if properties is None:
         raise BackendError(f"{device.name} publishes no calibration.")
     calibration = Calibration(_plain(device.configuration().to_dict()), _plain(properties.to_dict()))
-    _take_marks_off(properties)
+    if marked := list(_marked(properties)):
+        try:
+            _ = device.target
+        except TypeError:
+            for remembered in marked:
+                remembered.pop("operational", None)
     return calibration
 
 
-def _take_marks_off(properties: Any) -> None:
+def refreshed_calibration(device: Any) -> Calibration:
+    """Read the calibration of a device of qiskit-ibm-runtime again.
+
+    Where marks of what does not work make it fail, the device's own ``target`` stays that of its earlier calibration.
+
+    Raises:
+        BackendError: The device publishes none.
+    """
+    try:
+        device.refresh()
+    except TypeError:  # from the marks; the properties have been read by then
+        if not list(_marked(device.properties())):
+            raise
+    return calibration_of(device)
+
+
+def _marked(properties: Any) -> Iterator[dict[str, Any]]:
+    """Yield what qiskit-ibm-runtime remembers of each qubit and gate that has a mark whether it works."""
     for qubit, items in enumerate(properties.qubits):
         if any(item.name == "operational" for item in items):
-            properties.qubit_property(qubit).pop("operational", None)
+            yield properties.qubit_property(qubit)
     for gate in properties.gates:
         if any(item.name == "operational" for item in gate.parameters):
-            properties.gate_property(gate.gate, gate.qubits).pop("operational", None)
+            yield properties.gate_property(gate.gate, gate.qubits)
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
+from qiskit.providers import BackendV2
 from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from qiskit_fedqml.errors import BackendError
@@ -23,6 +24,7 @@ def lay_out(
     optimization_level: int,
     seed: int,
     initial_layout: Sequence[int] | None = None,
+    backend: BackendV2 | None = None,
 ) -> QuantumCircuit:
     """Return a circuit in a device's gates and on its qubits, none of which is left out.
 
@@ -33,6 +35,7 @@ def lay_out(
         optimization_level: The transpiler's effort, 0 to 3.
         seed: The transpiler's seed.
         initial_layout: The device's qubit of each of the circuit's; None takes the best that the transpiler finds.
+        backend: The device itself, whose provider may have passes of its own.
 
     Raises:
         BackendError: The circuit doesn't fit what can be used of the device, or the layout doesn't fit both.
@@ -49,7 +52,8 @@ def lay_out(
             initial_layout = checked_layout(initial_layout, circuit.num_qubits, target.num_qubits, gaps.qubits)
         elif gaps.qubits or gaps.gates:
             initial_layout = _found_layout(circuit, target, usable, options)
-        manager = generate_preset_pass_manager(target=target, initial_layout=initial_layout, **options)
+        device = {"backend": backend, "target": target, "initial_layout": initial_layout}
+        manager = generate_preset_pass_manager(**device, **options)
         return manager.run(circuit)
     except QiskitError as error:
         raise BackendError(f"{error.message.rstrip('. ')}{without}.") from error

@@ -23,13 +23,13 @@ _REASONS = {
 """What SQLite's errors mean here, by the second word of their names."""
 
 
-def connected(path: Path | None, *, read_only: bool = False, lock_seconds: float = _LOCK_SECONDS) -> sqlite3.Connection:
+def connected(path: Path | None, *, read_only: bool = False, lock_seconds: float | None = None) -> sqlite3.Connection:
     """Return a connection that several threads may share, and that commits nothing by itself.
 
     Args:
         path: The file; None keeps everything in memory.
         read_only: Whether the file is only looked at.
-        lock_seconds: How long another process may keep it locked.
+        lock_seconds: How long another process may keep it locked; None is half a minute.
 
     Raises:
         ResultError: The path cannot be a file's, or is that of something else than a file.
@@ -41,7 +41,8 @@ def connected(path: Path | None, *, read_only: bool = False, lock_seconds: float
         if path is not None and path.exists() and not path.is_file():  # a pipe would be waited for
             raise ResultError(f"{path} is {'a folder' if path.is_dir() else 'a pipe or a device'}, not a file.")
         name = f"{path.absolute().as_uri()}?mode=ro" if path and read_only else str(path or ":memory:")
-        db = sqlite3.connect(name, timeout=lock_seconds, check_same_thread=False, isolation_level=None, uri=read_only)
+        seconds = _LOCK_SECONDS if lock_seconds is None else lock_seconds
+        db = sqlite3.connect(name, timeout=seconds, check_same_thread=False, isolation_level=None, uri=read_only)
     except (ValueError, OSError) as error:
         raise ResultError(f"{str(path)!a} cannot be the name of a file.") from error
     db.execute("PRAGMA synchronous=FULL")  # a row must be on disk before its job is sent

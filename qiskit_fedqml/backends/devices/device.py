@@ -1,6 +1,7 @@
 """A device with a queue as a backend: layouts, points, jobs in parts, and what they cost."""
 
 import itertools
+import logging
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
@@ -11,9 +12,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
-from qiskit.exceptions import QiskitError
 from qiskit.primitives import BaseEstimatorV2
-from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.transpiler import Target
 
 from qiskit_fedqml.backends.devices.cost import JobCost, Timing, circuit_seconds, rep_delay_seconds
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher, receipt
@@ -23,11 +23,15 @@ from qiskit_fedqml.backends.devices.request import JobRequest, Policy, TooLongEr
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.backends.figures import figures_of, success_probability
 from qiskit_fedqml.backends.job import JobKey
+from qiskit_fedqml.backends.layout import lay_out
 from qiskit_fedqml.backends.program import Evaluation, Program
 from qiskit_fedqml.config.backends import IBMEntry, Spsa
 from qiskit_fedqml.errors import BackendError, JobError
+from qiskit_fedqml.simulation.gaps import Gaps
 
 Answer = TypeVar("Answer")
+
+logger = logging.getLogger(__name__)
 
 _LONGEST_JOB_SECONDS = 3 * 3600
 """QPU seconds that the service grants one job."""
@@ -52,6 +56,7 @@ class DeviceBackend:
         self._timings: WeakKeyDictionary[Program, Timing] = WeakKeyDictionary()
         self._rep_delay_seconds = rep_delay_seconds(entry, machine.qiskit_backend)
         self._loose_keys = itertools.count()
+        self._logged_gaps = ""
 
     def __getstate__(self) -> dict[str, Any]:
         raise BackendError(
@@ -78,8 +83,10 @@ class DeviceBackend:
         return self.entry.shots
 
     def describe(self) -> dict[str, Any]:
-        """Return device, calibration's date, number of qubits and shots."""
+        """Return device, calibration's date, number of qubits and shots; ``gaps`` where it leaves something out."""
+        gaps = self._gaps()
         return {
+            **({"gaps": str(gaps)} if gaps else {}),
             "type": "ibm",
             "device": self.machine.device,
             "calibration_date": self.calibration_date,
@@ -101,32 +108,45 @@ class DeviceBackend:
         Raises:
             BackendError: The circuit doesn't fit the device.
         """
-        entry, device = self.entry, self.machine.qiskit_backend
-        options: dict[str, Any] = {"backend": device, "optimization_level": entry.optimization_level}
-        if entry.initial_layout is not None:
-            self._check_layout(entry.initial_layout, circuit.num_qubits)
-            options["initial_layout"] = list(entry.initial_layout)
+        entry, gaps, target = self.entry, self._gaps(), self._target()
         trials = 1 if entry.initial_layout is not None else entry.layout_trials
         try:
             found = [
-                generate_preset_pass_manager(seed_transpiler=entry.transpiler_seed + trial, **options).run(circuit)
+                lay_out(
+                    circuit,
+                    target,
+                    gaps,
+                    optimization_level=entry.optimization_level,
+                    seed=entry.transpiler_seed + trial,
+                    initial_layout=entry.initial_layout,
+                    backend=self.machine.qiskit_backend,
+                )
                 for trial in range(trials)
             ]
-        except QiskitError as error:
-            raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error.message}") from error
-        return sorted(found, key=lambda transpiled: -success_probability(transpiled, device.target))
+        except BackendError as error:
+            raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error}") from error
+        return sorted(found, key=lambda transpiled: -success_probability(transpiled, target))
 
-    def _check_layout(self, layout: Sequence[int], num_qubits: int) -> None:
-        most = self.machine.qiskit_backend.num_qubits
-        if len(layout) != num_qubits or len(set(layout)) != num_qubits or max(layout, default=0) >= most:
-            raise BackendError(
-                f"Backend {self.name!r}: initial_layout must name {num_qubits} different qubits from 0 to {most - 1}, "
-                f"but is {list(layout[:20])}."
-            )
+    def _target(self) -> Target:
+        """Return what can be used of the device."""
+        calibration = self.machine.calibration()
+        return calibration.target if calibration.gaps.left_out() else self.machine.qiskit_backend.target
+
+    def _gaps(self) -> Gaps:
+        """Return what cannot be used of the device by its calibration; a change is logged."""
+        calibration = self.machine.calibration()
+        try:
+            gaps = calibration.gaps
+        except BackendError as error:
+            raise BackendError(f"Backend {self.name!r}: {error}") from error
+        if gaps.left_out() != self._logged_gaps:
+            self._logged_gaps = gaps.left_out()
+            logger.warning("Backend %r: the calibration of %s has gaps: %s.", self.name, self.machine.device, gaps)
+        return gaps
 
     def success_probability(self, program: Program) -> float:
         """Return the estimated chance that no gate and no readout of a program errs, by the device's calibration."""
-        return success_probability(program.circuit, self.machine.qiskit_backend.target, program.measured)
+        return success_probability(program.circuit, self._target(), program.measured)
 
     def estimator(self, seed: int | None = None) -> BaseEstimatorV2:
         """Return the estimator by which jobs are made; its draws are the device's own."""
@@ -174,7 +194,7 @@ class DeviceBackend:
 
     def calibration_of(self, program: Program) -> dict[str, Any]:
         """Return device, date and the figures of the qubits and couplings that a program uses, as plain values."""
-        figures = figures_of(program.circuit, program.measured, self.machine.qiskit_backend.target)
+        figures = figures_of(program.circuit, program.measured, self._target())
         return {"device": self.machine.device, "date": self.calibration_date, **figures}
 
     def cost(self, program: Program, num_samples: int, *, jacobian: bool) -> list[JobCost]:
@@ -293,9 +313,11 @@ class DeviceBackend:
 
     def _timing(self, program: Program) -> Timing:
         if program not in self._timings:
-            device = self.machine.qiskit_backend
-            measured = range(device.num_qubits) if self.machine.primitive.measures_all_qubits else program.measured
-            length = circuit_seconds(program.circuit, measured, device.target)
+            measured: Sequence[int] = program.measured
+            if self.machine.primitive.measures_all_qubits:
+                left_out = self._gaps().qubits
+                measured = [q for q in range(self.machine.qiskit_backend.num_qubits) if q not in left_out]
+            length = circuit_seconds(program.circuit, measured, self._target())
             self._timings[program] = Timing(length, self._rep_delay_seconds)
         return self._timings[program]
 

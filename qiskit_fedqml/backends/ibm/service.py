@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.providers import BackendV2
 
-from qiskit_fedqml.backends.calibration import Calibration, calibration_of
+from qiskit_fedqml.backends.calibration import Calibration, refreshed_calibration
 from qiskit_fedqml.backends.devices.answers import read_expectations, read_job_id, read_seconds
 from qiskit_fedqml.backends.devices.machine import (
     BatchClosedError,
@@ -84,8 +84,7 @@ class ServiceMachine:
         """Read the calibration again."""
 
         def read() -> Calibration:
-            self._connection.device.refresh()
-            return calibration_of(self._connection.device)
+            return refreshed_calibration(self._connection.device)
 
         self._connection.calibration = self._connection.ask("read the calibration", read)
 

@@ -70,7 +70,7 @@ def test_backends_are_opened_at_first_use_and_kept():
 
 def test_a_machine_is_worked_out_once_in_a_process(tmp_path):
     def noise_of(noise, **entry):
-        data = {"backends": {"m": {"type": "aer", "noise": noise, **entry}}}
+        data = {"backends": {**IDEAL, "m": {"type": "aer", "noise": noise, **entry}}}
         return BackendRegistry.from_mapping(data, folder=tmp_path)["m"].noise
 
     calibration = fake_calibration("FakeManilaV2")
@@ -80,10 +80,10 @@ def test_a_machine_is_worked_out_once_in_a_process(tmp_path):
         assert noise_of(noise, shots=None) is first
         assert noise_of(noise, noise_factor=2.0) is not first
     before = noise_of({"calibration": "mine.json"})
-    replace(calibration, properties={**calibration.properties, "last_update_date": "later"}).save(
+    replace(calibration, properties={**calibration.properties, "last_update_date": "2026-01-01T00:00:00"}).save(
         tmp_path / "mine.json"
     )
-    assert noise_of({"calibration": "mine.json"}).date == "later" != before.date
+    assert noise_of({"calibration": "mine.json"}).date != before.date
 
 
 def test_ibm_entries_are_read_without_opening_a_device():

@@ -191,11 +191,11 @@ def test_journal_that_another_process_holds(tmp_path, monkeypatch):
     journal, tag = filled(tmp_path / "journal.sqlite")
     other = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(ResultError, match=r"journal.sqlite cannot be read: another process holds it\."):
+    with pytest.raises(ResultError, match=r"journal.sqlite cannot be read: another process works on it\."):
         journal.all()
-    with pytest.raises(ResultError, match=r"journal.sqlite cannot be written: another process holds it\."):
+    with pytest.raises(ResultError, match=r"journal.sqlite cannot be written: another process works on it\."):
         journal.reported(tag, 1.0)
-    with pytest.raises(ResultError, match=r"journal.sqlite cannot be opened: another process holds it\."):
+    with pytest.raises(ResultError, match=r"journal.sqlite cannot be opened: another process works on it\."):
         Journal(tmp_path / "journal.sqlite")
     other.execute("ROLLBACK")
     journal.reported(tag, 1.0)

@@ -238,9 +238,7 @@ def test_rehearsal_on_a_large_device_and_the_same_over_http(monkeypatch):
 
 @pytest.mark.parametrize("layout", [[0, 1, 2], [0], [3, 3], [1, 5], [99, 0]])
 def test_initial_layout_that_does_not_fit(layout):
-    with pytest.raises(
-        BackendError, match=r"initial_layout must name 2 different qubits from 0 to 4, but is \["
-    ):
+    with pytest.raises(BackendError, match=r"'mine' .*: initial_layout (must name 2 different|names) qubit"):
         Client(device="FakeManilaV2", initial_layout=layout)
 
 
@@ -272,3 +270,58 @@ def test_rehearsal_that_fails_ends_at_once(evs, message):
     machine.submit = lambda *_: machine._jobs.update(job=Broken(evs)) or "job"
     with pytest.raises(BackendError, match=rf"'mine', round 1, client 4, train step 0, job job: {message}"):
         client.ask(rows=1, jacobian=False)
+
+
+def leave_out(server, *qubits, couplings=(), date=None):
+    """Mark qubits of the device as not working, and publish no errors of some couplings."""
+
+    def edit(properties):
+        mark = {"name": "operational", "unit": "", "value": 0, "date": "2024-05-27T15:27:23-03:00"}
+        for qubit in qubits:
+            properties["qubits"][qubit].append(mark)
+        for gate in properties["gates"]:
+            if gate["gate"] == "cx" and tuple(gate["qubits"]) in couplings:
+                gate["parameters"] = [item for item in gate["parameters"] if item["name"] != "gate_error"]
+        if date is not None:
+            properties["last_update_date"] = date
+
+    server.devices["ibm_manila"].publish(edit)
+
+
+def used(client):
+    circuit = client.network.program.circuit
+    return {circuit.find_bit(q).index for i in circuit.data for q in i.qubits}
+
+
+@pytest.mark.parametrize("qubit", [0, 2])
+def test_a_device_is_used_without_what_does_not_work(server, caplog, qubit):
+    # A mark of its first qubit makes qiskit-ibm-runtime's own target fail, other marks don't.
+    leave_out(server, qubit, couplings=[(3, 4), (4, 3)])
+    client = Client()
+    assert (used(client) | set(client.network.program.measured)).isdisjoint({qubit, 4})
+    assert 0.5 < client.network.success_probability() < 1
+    text = f"left out: qubit {qubit} (not operational), cx on 3-4, 4-3 (no published error)"
+    assert client.backend.describe()["gaps"] == text
+    assert [record.getMessage() for record in caplog.records if "gaps" in record.getMessage()] == [
+        f"Backend 'mine': the calibration of ibm_manila has gaps: {text}."
+    ]
+    assert np.isfinite(client.ask()).all()
+
+
+@pytest.mark.parametrize("qubits", [(3, 4), (0, 3)])
+def test_a_qubit_that_stops_working_is_avoided_from_then_on(server, qubits):
+    client = Client()
+    assert not used(client).isdisjoint(qubits)
+    leave_out(server, *qubits, date="2026-01-01T00:00:00+00:00")
+    client.backend.refresh()
+    client.network.refresh()
+    assert used(client).isdisjoint(qubits)
+    assert np.isfinite(client.ask()).all()
+
+
+def test_a_layout_on_what_is_left_out(server):
+    leave_out(server, 0)
+    with pytest.raises(BackendError, match=r"'mine' cannot take .* qubit 0, which is left out \(not operational\)"):
+        Client(initial_layout=[0, 1])
+    with pytest.raises(BackendError, match="'mine' cannot take .* names qubit 5, but the device has qubits 0 to 4"):
+        Client(initial_layout=[4, 5])
