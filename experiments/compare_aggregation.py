@@ -17,7 +17,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from parts.command_line import ScriptParser, experiment_file, run_script
 from parts.noise_design import SKEWED, SKEWED_MACHINES, array
-from parts.progress import tell
+from parts.progress import show_trial
 
 from qiskit_fedqml import load_experiment
 from qiskit_fedqml.files import write_text
@@ -68,7 +68,7 @@ def main() -> None:
     path = experiment_file(arguments.experiment)
     out: Path = arguments.out / path.stem
     trials = trials_of(path, arguments.set, arguments.seeds)
-    study = run_trials(trials, out / "runs", processes=arguments.processes, tell=tell)
+    study = run_trials(trials, out / "runs", processes=arguments.processes, on_trial=show_trial)
     write_study(study, out)
     tables = {situation: table(study, situation) for situation in SITUATIONS}
     write_csv([row for rows in tables.values() for row in rows], out / "table.csv")

@@ -17,7 +17,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from parts.command_line import BACKENDS, ScriptParser, experiment_file, run_script
-from parts.progress import tell
+from parts.progress import show_trial
 
 from qiskit_fedqml import BackendRegistry, load_experiment, quantum_layer
 from qiskit_fedqml.backends.base import Backend
@@ -153,7 +153,7 @@ def main() -> None:
         for k in range(arguments.seeds)
         for scheme, changes in schemes(num_qubits, classes).items()
     ]
-    study = run_trials(trials, out / "runs", processes=arguments.processes, keep_models=True, tell=tell)
+    study = run_trials(trials, out / "runs", processes=arguments.processes, keep_models=True, on_trial=show_trial)
     noisy = next(iter(study.of(noisy_name(ANSATZE[0])).values()))
     machine = BackendRegistry(noisy.experiment.backends, Path()).for_client(0)
     rows = [row(study, ansatz, machine) for ansatz in (*ANSATZE, CLASSICAL)]

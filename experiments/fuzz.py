@@ -50,7 +50,7 @@ class Outcome:
     Args:
         kind: The kind.
         number: Which of the kind's inputs.
-        told: What was done to it.
+        change: What was done to it.
         result: ``"refused"``, ``"accepted"`` or ``"finding"``.
         detail: The error's text, or the traceback's end.
         seconds: How long it took.
@@ -58,7 +58,7 @@ class Outcome:
 
     kind: str
     number: int
-    told: str
+    change: str
     result: str
     detail: str = ""
     seconds: float = 0.0
@@ -167,7 +167,7 @@ def attempt(
     seconds = time.perf_counter() - started
     if not show:
         _clear(place)
-    return Outcome(kind, number, case.told, result, " ".join(detail.split()) if not show else detail, seconds)
+    return Outcome(kind, number, case.change, result, " ".join(detail.split()) if not show else detail, seconds)
 
 
 def _clear(place: Path) -> None:
@@ -222,12 +222,12 @@ class Worker:
             assert self._pipe.recv() == "started"
             if self._pipe.poll(MOST_SECONDS + 5):
                 return self._pipe.recv()
-            told = f"longer than {MOST_SECONDS:g} s, and had to be killed"
+            change = f"longer than {MOST_SECONDS:g} s, and had to be killed"
         except EOFError:
             self._process.join()
-            told = f"the process died with code {self._process.exitcode}"
+            change = f"the process died with code {self._process.exitcode}"
         self.close()
-        return Outcome(kind, number, "(run it alone with --only to see it)", "finding", told, MOST_SECONDS)
+        return Outcome(kind, number, "(run it alone with --only to see it)", "finding", change, MOST_SECONDS)
 
     def close(self) -> None:
         """End the process."""
@@ -279,7 +279,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     if arguments.only is not None:
         outcome = attempt(chosen[0], arguments.only, arguments.seed, folder, show=True)
-        print(f"{outcome.told}\n{outcome.result} in {outcome.seconds:.2f} s: {outcome.detail}")
+        print(f"{outcome.change}\n{outcome.result} in {outcome.seconds:.2f} s: {outcome.detail}")
         print(f"The input: {folder / 'case'}")
         return int(outcome.result == "finding")
     outcomes = []
@@ -289,7 +289,7 @@ def main() -> int:
             for number in range(count):
                 outcomes.append(outcome := worker.attempt(kind, number))
                 if outcome.result == "finding" or arguments.all:
-                    print(f"{kind} {number}: {outcome.told}\n    {outcome.result}: {outcome.detail}", flush=True)
+                    print(f"{kind} {number}: {outcome.change}\n    {outcome.result}: {outcome.detail}", flush=True)
     finally:
         worker.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ from parts.noise_design import FULL, SMALLEST, Design
 from parts.noise_figures import client_figure, gap_figure, gradient_figure
 from parts.noise_gradients import gradient_study
 from parts.noise_results import about, client_rows, table
-from parts.progress import tell
+from parts.progress import show_trial
 
 from qiskit_fedqml import load_experiment
 from qiskit_fedqml.errors import ConfigurationError
@@ -54,7 +54,7 @@ def run_study(
         for k in range(seeds)
         for scheme, backends in design.schemes().items()
     ]
-    study = run_trials(trials, out / "runs", processes=processes, tell=tell)
+    study = run_trials(trials, out / "runs", processes=processes, on_trial=show_trial)
     write_study(study, out)
     rows, clients = table(study), client_rows(study)
     write_csv(rows, out / "table.csv")

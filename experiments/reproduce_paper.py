@@ -18,7 +18,7 @@ from typing import Any
 
 from parts.command_line import ScriptParser, experiment_file, run_script
 from parts.few_images import few_images, has_images
-from parts.progress import tell
+from parts.progress import show_trial
 
 from qiskit_fedqml import load_experiment
 from qiskit_fedqml.files import write_text
@@ -66,7 +66,7 @@ def reproduce(path: Path, overrides: Mapping[str, Any], out: Path, arguments: ar
     ]
     print(f"{path.stem}: {len(trials)} runs, results in {out}", flush=True)
     probe = LinearProbe.of(base, out / "linear_probe.json")
-    study = run_trials(trials, out / "runs", processes=arguments.processes, fresh=True, tell=tell)
+    study = run_trials(trials, out / "runs", processes=arguments.processes, fresh=True, on_trial=show_trial)
     reproduction = Reproduction(study, reported, probe)
     write_study(study, out)
     rows = reproduction.rows()

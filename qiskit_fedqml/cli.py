@@ -218,7 +218,7 @@ def evaluate(
         typer.Option(
             "--backends",
             metavar="YAML",
-            help="Where the backend stands; by default in the run, or in ./backends.yaml.",
+            help="The file that has the backend; by default the run's own, or ./backends.yaml.",
             callback=usable,
         ),
     ] = None,
@@ -239,7 +239,7 @@ def evaluate(
         with unfinished_evaluation(directory, registry, name):
             evaluation = evaluate_model(directory, registry[name] if backend else registry.server)
     except KeyboardInterrupt:
-        print("fedqml: stopped; the same command continues, and takes up the jobs that it sent.", file=sys.stderr)
+        print("fedqml: stopped; the same command resumes it, and reads the jobs that were sent.", file=sys.stderr)
         raise typer.Exit(130) from None
     table = evaluation.save(directory / "evaluations")
     print(

@@ -15,7 +15,7 @@
 
 Foreign errors (Qiskit's, Aer's, torchvision's) are mapped to these once, where the foreign call is made. Only
 :class:`~qiskit_fedqml.model.qnn.BroadcastEstimatorQNN` keeps qiskit-machine-learning's own errors for arguments of the
-wrong shape, because it stands in for ``EstimatorQNN``. Values in an error's text are cut by :func:`shortened`,
+wrong shape, because it replaces ``EstimatorQNN``. Values in an error's text are cut by :func:`shortened`,
 :func:`shown` and :func:`listed`.
 """
 

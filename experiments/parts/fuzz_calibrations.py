@@ -22,10 +22,10 @@ def _calibration(rng: random.Random, base: Path, folder: Path) -> Case:
     path = folder / "calibration.json"
     action = rng.random()
     if action < 0.6:
-        text, told = with_wrong_json(json.loads(content), rng)
+        text, change = with_wrong_json(json.loads(content), rng)
         changed: bytes | None = text.encode("utf-8", "surrogatepass")
     elif action < 0.85:
-        changed, told = damaged(content, rng)
+        changed, change = damaged(content, rng)
     else:
         odd = {
             "empty": b"",
@@ -39,9 +39,9 @@ def _calibration(rng: random.Random, base: Path, folder: Path) -> Case:
             "a huge number": b'{"configuration": ' + b"9" * 5000 + b"}",
             "10 MB": content[:-2] + b" " * 10_000_000 + b"}",
         }
-        told = rng.choice([*odd, "a folder", "a pipe", "a link to itself", "missing"])
-        changed = odd.get(told)
-    match changed, told:
+        change = rng.choice([*odd, "a folder", "a pipe", "a link to itself", "missing"])
+        changed = odd.get(change)
+    match changed, change:
         case None, "a folder":
             path.mkdir()
         case None, "a pipe":
@@ -57,7 +57,7 @@ def _calibration(rng: random.Random, base: Path, folder: Path) -> Case:
     one = {**TINY["federation"], "clients": 50, "clients_per_round": 1, "rounds": 1}
     file = folder / "experiment.yaml"
     file.write_text(yaml.safe_dump({**TINY, "federation": one, "backends": array}))
-    return Case(f"{told}; noise factor {entry['noise_factor']:g}", lambda: _train(file))
+    return Case(f"{change}; noise factor {entry['noise_factor']:g}", lambda: _train(file))
 
 
 def _train(file: Path) -> None:

@@ -38,11 +38,11 @@ class Case:
     """One input.
 
     Args:
-        told: What was done to it, in words.
+        change: What was done to it, in words.
         run: Gives it to the package; raises what the package raises, or :class:`DifferentError`.
     """
 
-    told: str
+    change: str
     run: Callable[[], None]
 
 
@@ -181,17 +181,17 @@ def with_wrong_json(value: Any, rng: random.Random) -> tuple[str, str]:
     parent = value
     for step in path[:-1]:
         parent = parent[step]
-    told = ".".join(map(str, path))[-80:]
+    change = ".".join(map(str, path))[-80:]
     action = rng.randrange(8)
     if action == 0:
         del parent[path[-1]]
-        return json.dumps(value), f"{told} left out"
+        return json.dumps(value), f"{change} left out"
     if action == 1 and isinstance(parent, list):
         parent.append(parent[path[-1]])
-        return json.dumps(value), f"{told} twice"
+        return json.dumps(value), f"{change} twice"
     if action == 2 and isinstance(parent[path[-1]], (int, float)) and not isinstance(parent[path[-1]], bool):
         parent[path[-1]] = rng.choice((-1, 2, 10)) * parent[path[-1]] + rng.choice((0, 1))
-        return json.dumps(value), f"{told}: another number"
+        return json.dumps(value), f"{change}: another number"
     wrong = rng.choice(_JSON_VALUES)
     parent[path[-1]] = "THE PLACE"
-    return json.dumps(value).replace('"THE PLACE"', wrong), f"{told}: {wrong[:20]}"
+    return json.dumps(value).replace('"THE PLACE"', wrong), f"{change}: {wrong[:20]}"

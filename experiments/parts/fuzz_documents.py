@@ -30,7 +30,7 @@ def _changed_document(base: dict[str, Any], rng: random.Random) -> tuple[bytes, 
         return yaml.safe_dump(_with_value(base, path, other)).encode(), f"{'.'.join(map(str, path))}: {other}"
     word = rng.choice(VALUES if rng.random() < 0.6 else PLAUSIBLE)
     text = yaml.safe_dump(_with_value(base, path, "THE_PLACE") if path else "THE_PLACE", sort_keys=False)
-    told = f"{'.'.join(map(str, path)) or 'the root'}: {word[:40]!r}"
+    change = f"{'.'.join(map(str, path)) or 'the root'}: {word[:40]!r}"
     if rng.random() < 0.2:
         sections = [p for p in _paths(base) if isinstance(_at(base, p), dict)]
         path, key = rng.choice(sections), rng.choice(KEYS)
@@ -38,8 +38,8 @@ def _changed_document(base: dict[str, Any], rng: random.Random) -> tuple[bytes, 
         text = yaml.safe_dump(_with_value(base, path, placed), sort_keys=False)
         text = text.replace("THE_KEY", yaml.safe_dump(key, width=10**6).removesuffix("\n").removesuffix("\n..."))
         word = rng.choice(("ideal", "stated", word))
-        told = f"{'.'.join(map(str, path)) or 'the root'}: key {key[:20]!r} with {word[:40]!r}"
-    return text.replace("THE_PLACE", word).encode("utf-8", "surrogatepass"), told
+        change = f"{'.'.join(map(str, path)) or 'the root'}: key {key[:20]!r} with {word[:40]!r}"
+    return text.replace("THE_PLACE", word).encode("utf-8", "surrogatepass"), change
 
 
 def _other(value: float, rng: random.Random) -> float:
@@ -101,8 +101,8 @@ def _wrong_document(base: dict[str, Any], rng: random.Random) -> tuple[bytes, st
         "400 kB of unknown keys": text.encode() + b"".join(b"k%d: 1\n" % i for i in range(40_000)),
         "two keys the same": text.encode() + b"seed: 1\n",
     }
-    told = rng.choice(list(whole))
-    return whole[told], told
+    change = rng.choice(list(whole))
+    return whole[change], change
 
 
 def _document(base: dict[str, Any], rng: random.Random) -> tuple[bytes, str]:
@@ -130,14 +130,14 @@ def _load_and_assemble(path: Path, overrides: dict[str, Any] | None = None) -> N
 
 
 def _experiment(rng: random.Random, _: Path, folder: Path) -> Case:
-    content, told = _document(rng.choice((TINY, FULL)), rng)
+    content, change = _document(rng.choice((TINY, FULL)), rng)
     path = folder / "experiment.yaml"
     path.write_bytes(content)
-    return Case(told, lambda: _load_and_assemble(path))
+    return Case(change, lambda: _load_and_assemble(path))
 
 
 def _backends(rng: random.Random, _: Path, folder: Path) -> Case:
-    content, told = _document(BACKENDS, rng)
+    content, change = _document(BACKENDS, rng)
     path = folder / "backends.yaml"
     path.write_bytes(content)
     num_clients = rng.choice((4, 100_000))
@@ -149,7 +149,7 @@ def _backends(rng: random.Random, _: Path, folder: Path) -> Case:
             if entry.type == "aer" and name in {"ideal", "stated"} and not isinstance(entry.noise, str):
                 _ = registry[name]
 
-    return Case(told, run)
+    return Case(change, run)
 
 
 def _settings(rng: random.Random, _: Path, folder: Path) -> Case:
@@ -160,8 +160,8 @@ def _settings(rng: random.Random, _: Path, folder: Path) -> Case:
     key = rng.choice(keys if rng.random() < 0.7 else odd)
     value = rng.choice(VALUES if rng.random() < 0.5 else PLAUSIBLE)
     text = rng.choice((f"{key}={value}", f"{key}={value}", f"{key}={value}", key, f"{key}=", f"={key}", f"{key}=a=b"))
-    told = f"--set {text[:80]!r}"
-    return Case(told, lambda: command("citation", str(path), "--set", text))
+    change = f"--set {text[:80]!r}"
+    return Case(change, lambda: command("citation", str(path), "--set", text))
 
 
 KINDS = {

@@ -46,8 +46,8 @@ def _odd_picture(rng: random.Random) -> tuple[bytes, str, str]:
     """Return a picture's bytes, its suffix, and what it is."""
     suffix = rng.choice(("png", "png", "jpg", "bmp", "webp", "gif", "tif"))
     if rng.random() < 0.6:
-        content, told = damaged(_encoded(_picture(rng), suffix), rng)
-        return content, suffix, f"{suffix}: {told}"
+        content, change = damaged(_encoded(_picture(rng), suffix), rng)
+        return content, suffix, f"{suffix}: {change}"
     if rng.random() < 0.5:
         mode = rng.choice(("1", "L", "LA", "P", "RGBA", "I;16", "F", "CMYK"))
         fits = {
@@ -74,8 +74,8 @@ def _odd_picture(rng: random.Random) -> tuple[bytes, str, str]:
         "broken TIFF": b"II*\0\x08\0\0\0" + b"\xff" * 40,
         "broken WEBP": b"RIFF\x20\0\0\0WEBPVP8 " + b"\xff" * 20,
     }
-    told = rng.choice(list(odd))
-    return odd[told], "png", told
+    change = rng.choice(list(odd))
+    return odd[change], "png", change
 
 
 def _images(rng: random.Random, base: Path, folder: Path) -> Case:
@@ -85,14 +85,14 @@ def _images(rng: random.Random, base: Path, folder: Path) -> Case:
         for number in range(4):
             (tree / name / f"{number}.png").write_bytes(_encoded(_picture(rng), "png"))
     if rng.random() < 0.65:
-        content, suffix, told = _odd_picture(rng)
+        content, suffix, change = _odd_picture(rng)
         (tree / "cat" / f"odd.{suffix}").write_bytes(content)
     else:
         changes = _changes_of_trees(tree)
-        told = rng.choice(list(changes))
-        changes[told]()
+        change = rng.choice(list(changes))
+        changes[change]()
     data = {"dataset": "image_folder", "path": "tree", "test_fraction": 0.5}
-    return Case(told, lambda: assemble_on(folder, data, {**FEATURES, "weights": str(base / "weights.pth")}))
+    return Case(change, lambda: assemble_on(folder, data, {**FEATURES, "weights": str(base / "weights.pth")}))
 
 
 def _changes_of_trees(tree: Path) -> dict[str, Callable[[], Any]]:

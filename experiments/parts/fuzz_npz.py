@@ -96,22 +96,22 @@ def _wrong_arrays(rng: random.Random) -> tuple[bytes, str]:
                 changed = (
                     np.zeros(arrays[key].shape, dtype) if not isinstance(dtype, str) else _cast(arrays[key], dtype)
                 )
-            told = f"{key} of dtype {dtype}"
+            change = f"{key} of dtype {dtype}"
         case 1:
             shape = rng.choice(_SHAPES)
-            changed, told = np.resize(arrays[key], shape), f"{key} of shape {shape}"
+            changed, change = np.resize(arrays[key], shape), f"{key} of shape {shape}"
         case 2:
             value = rng.choice(_VALUES)
             changed = arrays[key].astype(float)
             changed.flat[rng.randrange(changed.size)] = value
-            told = f"{key} with {value}"
+            change = f"{key} with {value}"
         case 3:
             header, version = rng.choice(_HEADERS), rng.choice((b"\x01\x00", b"\x01\x00", b"\x02\x00", b"\x09\x00"))
             members[f"{key}.npy"] = _npy(header, version)
             return _zipped(members), f"{key} with header {header[:60]!r}, version {version!r}"
         case 4:
-            members[f"{key}.npy"], told = damaged(members[f"{key}.npy"], rng)
-            return _zipped(members), f"{key}: {told}"
+            members[f"{key}.npy"], change = damaged(members[f"{key}.npy"], rng)
+            return _zipped(members), f"{key}: {change}"
         case _:
             wrong = {
                 "missing": {n: c for n, c in members.items() if n != f"{key}.npy"},
@@ -124,10 +124,10 @@ def _wrong_arrays(rng: random.Random) -> tuple[bytes, str]:
                 "labels far apart": {**members, "y_train.npy": _saved(np.array([-(2**63), 2**63 - 1] * 6))},
                 "many classes": {**members, "y_train.npy": _saved(np.arange(12))},
             }
-            told = rng.choice(list(wrong))
-            return _zipped(wrong[told]), f"{key}: {told}"
+            change = rng.choice(list(wrong))
+            return _zipped(wrong[change]), f"{key}: {change}"
     members[f"{key}.npy"] = _saved(changed)
-    return _zipped(members), told
+    return _zipped(members), change
 
 
 def _cast(array: Any, dtype: str) -> Any:
@@ -137,12 +137,12 @@ def _cast(array: Any, dtype: str) -> Any:
 def _npz(rng: random.Random, _: Path, folder: Path) -> Case:
     path = folder / "data.npz"
     if rng.random() < 0.6:
-        content, told = _wrong_arrays(rng)
+        content, change = _wrong_arrays(rng)
     else:
         members = {f"{name}.npy": _saved(array) for name, array in _arrays(rng).items()}
         whole = _zipped(members, rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))
         if rng.random() < 0.8:
-            content, told = damaged(whole, rng)
+            content, change = damaged(whole, rng)
         else:
             others = {
                 "empty file": b"",
@@ -153,12 +153,12 @@ def _npz(rng: random.Random, _: Path, folder: Path) -> Case:
                 "text": b"x_train = 1",
                 "a bomb": _zipped({**members, "x_train.npy": _npy(_HEADERS[0]) + b"\0" * 10**8}, zipfile.ZIP_DEFLATED),
             }
-            told = rng.choice(list(others))
-            content = others[told]
+            change = rng.choice(list(others))
+            content = others[change]
     path.write_bytes(content)
     classes = rng.choice((None, None, None, [0, 1], [1, 0], [0, 7], [0, 10**30], [0, 2**63]))
     data = {"dataset": "npz", "path": "data.npz", **({} if classes is None else {"classes": classes})}
-    return Case(f"{told}; classes {str(classes)[:40]}", lambda: assemble_on(folder, data))
+    return Case(f"{change}; classes {str(classes)[:40]}", lambda: assemble_on(folder, data))
 
 
 KINDS = {"npz": Kind(nothing, _npz)}

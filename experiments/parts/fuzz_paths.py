@@ -72,7 +72,7 @@ def _commands(path: str, base: Path, folder: Path, rng: random.Random) -> dict[s
 
 
 def _path(rng: random.Random, base: Path, folder: Path) -> Case:
-    told, path = rng.choice(list(_odd_paths(folder).items()))
+    change, path = rng.choice(list(_odd_paths(folder).items()))
     (folder / "e.yaml").write_text(yaml.safe_dump(TINY))
     commands = _commands(path, base, folder, rng)
     name = rng.choice(list(commands))
@@ -81,7 +81,7 @@ def _path(rng: random.Random, base: Path, folder: Path) -> Case:
         with contextlib.chdir(folder):
             command(*commands[name])
 
-    return Case(f"fedqml {name}: {told}", run)
+    return Case(f"fedqml {name}: {change}", run)
 
 
 def _prepare_paths(base: Path) -> None:

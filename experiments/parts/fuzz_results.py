@@ -95,7 +95,7 @@ def _report(result: RunResult) -> str:
 
 
 def _of_finished(folder: Path) -> dict[str, Any]:
-    """Return all that a finished run gives; what is the first to differ is told first."""
+    """Return all that a finished run gives; what is the first to differ is change first."""
     result = RunResult.load(folder)
     found: dict[str, Any] = {"the report": _report(result), "the model": _bits(result.state)}
     model = load_model(folder)
@@ -169,15 +169,15 @@ def _folder(rng: random.Random, base: Path, place: Path) -> Case:
     action = rng.choice((_damage, _damage, _exchange, _replace, _edit, _edit))
     if name != "old":
         _wanted(base, name)  # now, not while the time of the damaged one is taken
-    told = f"{name}: {file.name}: {action(rng, file, base / _EXCHANGED[name])}"
+    change = f"{name}: {file.name}: {action(rng, file, base / _EXCHANGED[name])}"
     with_page = name != "device" and rng.random() < 0.05
-    return Case(told, lambda: _check(base, name, folder, with_page=with_page))
+    return Case(change, lambda: _check(base, name, folder, with_page=with_page))
 
 
 def _damage(rng: random.Random, file: Path, _: Path) -> str:
-    content, told = damaged(file.read_bytes(), rng)
+    content, change = damaged(file.read_bytes(), rng)
     file.write_bytes(content)
-    return told
+    return change
 
 
 def _exchange(rng: random.Random, file: Path, other: Path) -> str:
@@ -189,8 +189,8 @@ def _exchange(rng: random.Random, file: Path, other: Path) -> str:
 
 def _replace(rng: random.Random, file: Path, _: Path) -> str:
     file.unlink()
-    told = rng.choice(("missing", "empty", "a folder", "a link to nothing", "a link to itself", "a pipe"))
-    match told:
+    change = rng.choice(("missing", "empty", "a folder", "a link to nothing", "a link to itself", "a pipe"))
+    match change:
         case "empty":
             file.touch()
         case "a folder":
@@ -201,7 +201,7 @@ def _replace(rng: random.Random, file: Path, _: Path) -> str:
             file.symlink_to(file)
         case "a pipe":
             os.mkfifo(file)
-    return told
+    return change
 
 
 def _edit(rng: random.Random, file: Path, _: Path) -> str:
@@ -214,9 +214,9 @@ def _edit(rng: random.Random, file: Path, _: Path) -> str:
                 data["classes"].reverse()
                 file.write_text(json.dumps(data))
                 return "classes in another order"
-            text, told = with_wrong_json(data, rng)
+            text, change = with_wrong_json(data, rng)
             file.write_bytes(text.encode("utf-8", "surrogatepass"))
-            return told
+            return change
         case "rounds.jsonl":
             return _edit_rounds(rng, file)
         case "checkpoint.safetensors" | "model.safetensors":
@@ -251,8 +251,8 @@ def _edit_configuration(rng: random.Random, file: Path) -> str:
 def _edit_rounds(rng: random.Random, file: Path) -> str:
     lines = file.read_text().splitlines()
     place = rng.randrange(len(lines))
-    told = rng.choice(("left out", "twice", "cut off", "of another kind", "wrong", "wrong", "wrong"))
-    match told:
+    change = rng.choice(("left out", "twice", "cut off", "of another kind", "wrong", "wrong", "wrong"))
+    match change:
         case "left out":
             del lines[place]
         case "twice":
@@ -262,9 +262,9 @@ def _edit_rounds(rng: random.Random, file: Path) -> str:
         case "of another kind":
             lines[place] = rng.choice(("[]", "null", "{}", "5", "[" * 100_000, '"\\ud800"', "9" * 5000))
         case "wrong":
-            lines[place], told = with_wrong_json(json.loads(lines[place]), rng)
+            lines[place], change = with_wrong_json(json.loads(lines[place]), rng)
     file.write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass"))
-    return f"line {place + 1}: {told}"
+    return f"line {place + 1}: {change}"
 
 
 def _edit_tensors(rng: random.Random, file: Path) -> str:
@@ -285,12 +285,12 @@ def _edit_tensors(rng: random.Random, file: Path) -> str:
         "named otherwise": {rng.choice((f"{name}/x", f"optimizer/{name}", f"optimizer/0/{name}", "x", "")): tensor},
         "of a client that does not exist": {name: tensor, "optimizer/99/0/step": torch.ones(())},
     }
-    told = rng.choice([*others, *(["another round"] * 2 if "round" in metadata else [])])
-    if told == "another round":
+    change = rng.choice([*others, *(["another round"] * 2 if "round" in metadata else [])])
+    if change == "another round":
         metadata["round"] = rng.choice(("0", "1", "3", "-1", "x", "9" * 5000, "1.0", ""))
-        told = f"round {metadata['round'][:10]!r}"
-    save_file({**tensors, **others.get(told, {name: tensor})}, file, metadata)
-    return f"{name}: {told}"
+        change = f"round {metadata['round'][:10]!r}"
+    save_file({**tensors, **others.get(change, {name: tensor})}, file, metadata)
+    return f"{name}: {change}"
 
 
 KINDS = {"results": Kind(_prepare, _folder)}

@@ -47,15 +47,15 @@ def _weights(rng: random.Random, base: Path, folder: Path) -> Case:
     state = torch.load(base / "weights.pth", weights_only=True)
     name, path, mark = rng.choice(list(state)), folder / "weights.pth", folder / "unpickled"
     if rng.random() < 0.55:
-        content, told = damaged(whole, rng)
+        content, change = damaged(whole, rng)
         path.write_bytes(content)
     else:
         odd = _odd_weights(state, name, mark)
-        told = rng.choice(list(odd))
-        value = odd[told]()
+        change = rng.choice(list(odd))
+        value = odd[change]()
         if isinstance(value, bytes):
             path.write_bytes(value)
-        told = f"{name} {told}"
+        change = f"{name} {change}"
     pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8)
     labels = {"y_train": np.arange(12) % 2, "y_test": np.arange(6) % 2}
     np.savez(folder / "images.npz", x_train=pixels, x_test=pixels[:6], **labels)
@@ -68,7 +68,7 @@ def _weights(rng: random.Random, base: Path, folder: Path) -> Case:
             if mark.exists():
                 raise DifferentError("a pickle was loaded")
 
-    return Case(told, run)
+    return Case(change, run)
 
 
 def _odd_weights(state: dict[str, torch.Tensor], name: str, mark: Path) -> dict[str, Callable[[], Any]]:

@@ -108,11 +108,11 @@ array in turn, with {shots:,} shots unless another number is said. Uniform array
 
 
 def _in_words(machines: Iterable[Machine]) -> str:
-    told = (
+    texts = (
         f"{m['noise']}" + (f" with {m['noise_factor']:g} times its error rates" if "noise_factor" in m else "")
         for m in machines
     )
-    counted = ((machine, len(list(alike))) for machine, alike in groupby(told))
+    counted = ((machine, len(list(alike))) for machine, alike in groupby(texts))
     return ", ".join(machine if count == 1 else f"{machine} ({count} machines)" for machine, count in counted)
 
 

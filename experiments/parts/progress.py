@@ -6,7 +6,7 @@ from qiskit_fedqml.study.study import Trial
 from qiskit_fedqml.tables import duration
 
 
-def tell(trial: Trial, run: RunResult, done: int, total: int) -> None:
+def show_trial(trial: Trial, run: RunResult, done: int, total: int) -> None:
     """Print that a trial is finished: its accuracy, which is the mean of its last rounds, and its time."""
     seconds = sum(record.seconds for record in run.rounds)
     accuracy = f"{settled_accuracy(run):.2%} in {duration(seconds)}"

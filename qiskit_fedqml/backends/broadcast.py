@@ -81,7 +81,7 @@ class EstimatorBackend:
     def __getstate__(self) -> dict[str, Any]:
         if _holds_connection(self._estimator):
             raise BackendError(
-                f"Estimator {self.name} holds a connection to a service and cannot be pickled; open it anew in the "
+                f"Estimator {self.name} holds a connection to a service and cannot be pickled; open it again in the "
                 "other process."
             )
         return self.__dict__
@@ -99,7 +99,7 @@ class EstimatorBackend:
 
     @property
     def shots(self) -> int | None:
-        """Shots that the precision stands for, or None if it is 0 or left to the estimator."""
+        """Shots that give the precision, or None if it is 0 or left to the estimator."""
         return int(np.ceil(1 / self._precision**2)) if self._precision else None
 
     def describe(self) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class Calibration:
         """Return the calibration of a machine whose error rates are ``factor`` times these.
 
         Gate errors and readout probabilities are multiplied, T1 and T2 divided. A gate error stays at most 1, and a
-        probability to read wrongly at most one half, where a readout tells nothing.
+        probability to read wrongly at most one half, where a readout says nothing.
 
         Args:
             factor: A finite number above 0.

@@ -19,7 +19,7 @@ def figures_of(circuit: QuantumCircuit, measured: Sequence[int], target: Target)
 
     Returns:
         ``qubits`` with T1 and T2 in seconds, error of SX, and of readout where it is measured; ``couplings`` with the
-        error of the two-qubit gate; and ``success_probability``. None stands for what the calibration doesn't state.
+        error of the two-qubit gate; and ``success_probability``. None is what the calibration doesn't state.
     """
     used = {circuit.find_bit(q).index for i in circuit.data for q in i.qubits}
     couplings = {

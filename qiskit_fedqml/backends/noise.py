@@ -30,7 +30,7 @@ def noise_from_calibration(calibration: Calibration, source: str, factor: float 
 
     Qubits and gates that do not work, or whose errors are not published, are left out of the machine. Without T1, T2 or
     duration a gate has its published error with that part of the relaxation left to the depolarising error; without T2
-    alone, it is 2 T1, as is a T2 above that. What is left out, and T1 and T2 that are missing, are told in the log.
+    alone, it is 2 T1, as is a T2 above that. What is left out, and T1 and T2 that are missing, are logged.
 
     Args:
         calibration: The calibration.
@@ -97,7 +97,7 @@ def noise_from_rates(
         raise BackendError(f"An error rate of {largest:g} times the factor {factor:g} is above 1.")
     scaled = [rate * factor for rate in rates]
     depolarizing, amplitude_damping = (scaled[0], scaled[1]), (scaled[2], scaled[3])
-    # Beyond one half a readout would tell more again.
+    # Beyond one half a readout would say more again.
     readout = (min(scaled[4], max(readout[0], 0.5)), min(scaled[5], max(readout[1], 0.5)))
     one = depolarizing_error(depolarizing[0], 1).compose(amplitude_damping_error(amplitude_damping[0]))
     decay = amplitude_damping_error(amplitude_damping[1])

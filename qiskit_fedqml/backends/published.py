@@ -72,7 +72,7 @@ class Published:
     def readout(self, qubit: int) -> tuple[float, float] | None:
         """Return the probabilities to read 1 where the qubit was 0, and 0 where it was 1; None if not published.
 
-        ``readout_error``, which is their mean, stands for one that is missing.
+        ``readout_error``, which is their mean, replaces one that is missing.
         """
         items = self.qubits[qubit]
         both = [items.get(name, items.get("readout_error")) for name in ("prob_meas1_prep0", "prob_meas0_prep1")]
@@ -130,7 +130,7 @@ def published(properties: Any, num_qubits: int, device: str) -> Published:
     for entry in check.list_of("its gates", properties.get("gates")):
         key = check.gate(entry)
         if key in gates:
-            raise check.wrong(f"{name_of(*key)} stands there twice")
+            raise check.wrong(f"{name_of(*key)} is listed twice")
         gates[key] = check.figures(name_of(*key), entry.get("parameters"), _GATE_KINDS)
     return Published(
         qubits=tuple(_with_mean(_without_mark(items)) for items in qubits),
@@ -201,7 +201,7 @@ class _Check:
             if value is None or not (name in kinds or name == "operational"):
                 continue
             if name in found:
-                raise self.wrong(f"{name} of {of} stands there twice")
+                raise self.wrong(f"{name} of {of} is listed twice")
             unit = self._flag(of, value) if name == "operational" else self._unit(name, of, item, kinds[name])
             found[name] = {"name": name, "unit": unit, "value": value, "date": str(item.get("date", ""))}
         return found

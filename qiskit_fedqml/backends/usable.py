@@ -19,7 +19,7 @@ VIRTUAL_GATES = frozenset({"rz", "p", "u1", "z", "s", "sdg", "t", "tdg"})
 
 
 _NEVER_INSERTED = frozenset({"id", "reset", "delay"})
-"""What a transpiler leaves where it stands, but never makes of anything else."""
+"""What a transpiler keeps, but never makes of anything else."""
 _UNKNOWN = "no published error"
 _OPERATIONAL = {"name": "operational", "unit": "", "value": 1, "date": ""}
 

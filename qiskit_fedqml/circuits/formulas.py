@@ -41,7 +41,7 @@ class Formulas:
 
 
 class Source(Protocol):
-    """What formulas are made of, in each process anew: compiled functions cannot be pickled, a source can."""
+    """What formulas are made of, again in each process: compiled functions cannot be pickled, a source can."""
 
     def formulas(self) -> Formulas:
         """Return the formulas."""

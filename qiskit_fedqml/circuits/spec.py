@@ -109,7 +109,7 @@ def z_observables(num_qubits: int, measured: int | Sequence[int]) -> tuple[Spars
 
     Args:
         num_qubits: Number of all qubits.
-        measured: The measured qubits; a number stands for as many of the first ones.
+        measured: The measured qubits; a number means as many of the first ones.
     """
     qubits = measured if isinstance(measured, Sequence) else range(measured)
     return tuple(SparsePauliOp.from_sparse_list([("Z", [q], 1.0)], num_qubits=num_qubits) for q in qubits)

@@ -1,4 +1,4 @@
-"""Circuits with loops, boxes and abstract operations written out, so that every gate stands in the circuit itself.
+"""Circuits with loops, boxes and abstract operations written out, so that every gate is in the circuit itself.
 
 Qiskit keeps the body of a loop or a box as a circuit of its own, and an annotated operation as its base and modifiers;
 both hide parameters from whoever goes through the gates.

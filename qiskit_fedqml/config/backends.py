@@ -39,7 +39,7 @@ class ReadoutRates(StrictModel):
 
 
 class StatedNoise(StrictModel):
-    """Noise by stated rates, the same on every qubit; a single readout number stands for both errors."""
+    """Noise by stated rates, the same on every qubit; a single readout number is both errors."""
 
     depolarizing: GateRates = GateRates()
     amplitude_damping: GateRates = GateRates()

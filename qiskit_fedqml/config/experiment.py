@@ -190,7 +190,7 @@ class Experiment(StrictModel):
         """Return the experiment with other budgets of QPU seconds.
 
         Args:
-            seconds: By backend; None stands for the run.
+            seconds: By backend; None is the whole run.
 
         Raises:
             ConfigurationError: There is no such device, or the budget is no positive number.

@@ -40,7 +40,7 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
         data["backends"], folder = read_yaml(backends_path), backends_path.parent
     for key, value in overrides.items():
         _put(data, key, value)
-    # With absolute paths the experiment stands alone, whatever file it came from.
+    # With absolute paths the experiment does not depend on where its file is.
     experiment = validate(Experiment, data, str(path))
     return experiment.with_calibrations(lambda _, calibration: str((folder / calibration).absolute()))
 

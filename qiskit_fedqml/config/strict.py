@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from qiskit_fedqml.errors import ConfigurationError, listed, shown
 
 Integer = Annotated[int, Field(strict=True, ge=-(2**128), le=2**128)]
-"""A whole number; unlike pydantic's own, neither ``true`` nor "1" stands for one."""
+"""A whole number; unlike pydantic's own, neither ``true`` nor "1" is one."""
 NaturalNumber = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
 PositiveInteger = Annotated[int, Field(strict=True, gt=0)]
 Number = Annotated[float, Field(strict=True)]
@@ -107,7 +107,7 @@ def _path_in_file(data: Any, location: tuple[int | str, ...], *, names_a_key: bo
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Return the field names at a location, as far as the annotations tell."""
+    """Return the field names at a location, as far as the annotations say."""
     models = [model]
     for part in location:
         step: list[type[BaseModel]] = []

@@ -63,9 +63,9 @@ class _Loader(yaml.SafeLoader):
         except ConfigurationError:
             raise
         except Exception as error:  # the constructors raise what int(), float() and indexing raise
-            told = shown(node.value) if isinstance(node, yaml.ScalarNode) else "this"
+            text = shown(node.value) if isinstance(node, yaml.ScalarNode) else "this"
             kind = _CONSTRUCTED[node.tag]
-            raise ConfigurationError(f"line {_line(node)}: {told} cannot be read as {kind}.") from error
+            raise ConfigurationError(f"line {_line(node)}: {text} cannot be read as {kind}.") from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         if isinstance(node, yaml.MappingNode):
@@ -84,7 +84,7 @@ class _Loader(yaml.SafeLoader):
                     f"line {_line(key_node)}: a key must be a word or a number, but is {shown(key)}."
                 )
             if key in seen:
-                raise ConfigurationError(f"line {_line(key_node)}: key {shown(key)} stands twice.")
+                raise ConfigurationError(f"line {_line(key_node)}: key {shown(key)} is given twice.")
             seen.add(key)
 
     def construct_plain_int(self, node: yaml.ScalarNode) -> int:
@@ -204,7 +204,7 @@ def _check_aliases(root: yaml.Node) -> None:
     """Count values and levels, what aliases repeat as often as they do, without making any of it.
 
     Raises:
-        ConfigurationError: There are too many, or a value stands inside itself.
+        ConfigurationError: There are too many, or a value contains itself.
     """
     sizes: dict[int, tuple[int, int]] = {}  # of a finished node: its values, and the levels below it
     opened: set[int] = set()
@@ -214,7 +214,7 @@ def _check_aliases(root: yaml.Node) -> None:
         inner = _inner(node)
         unknown = [child for child in inner if id(child) not in sizes]
         if unknown and id(node) in opened:  # its inner values have been waited for, so one of them waits for it
-            raise ConfigurationError(f"line {_line(node)}: a value stands inside itself by an alias.")
+            raise ConfigurationError(f"line {_line(node)}: a value contains itself through an alias.")
         if unknown:
             opened.add(id(node))
             waiting += unknown

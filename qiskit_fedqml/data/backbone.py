@@ -21,7 +21,7 @@ from qiskit_fedqml.errors import DataError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 _PROBES = 5
-"""Images of the trial on shapes; a layer whose outputs are not so many does not tell images apart."""
+"""Images of the trial on shapes; a layer whose outputs are not so many does not distinguish images."""
 
 
 class Backbone:

@@ -1,4 +1,4 @@
-"""What stands before the first round: features, each client's shard, the test set, and the scaling of features."""
+"""What is made before the first round: features, each client's shard, the test set, and the scaling of features."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -67,7 +67,7 @@ class MatchedClassicalLayer(nn.Module):
     and connected to the first inputs only. For the paper's circuit: 4 → 4 → 2, 24 parameters, no bias.
 
     Args:
-        spec: The circuit that it stands in for.
+        spec: The circuit that it replaces.
         generator: Draws the initial weights, uniform as torch's ``Linear`` has them.
 
     Raises:

@@ -60,7 +60,7 @@ def _twice_differentiable(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
 
 
 class QuantumLayer(TorchConnector):
-    """A ``TorchConnector`` that tells its network whether gradients are wanted, and keeps its weights once.
+    """A ``TorchConnector`` that lets its network know whether gradients are wanted, and keeps its weights once.
 
     The stock connector evaluates the network twice, forward and backward; this one asks for values and Jacobian at
     once, and for values alone under ``torch.no_grad()`` or when nothing requires a gradient. Its state dict holds

@@ -127,7 +127,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
 
     def __getstate__(self) -> dict[str, Any]:
         # The backend comes first, so that one that holds a connection refuses before anything else is tried. What is
-        # made of it is made anew.
+        # made of it is made again.
         state = {"backend": self.backend, **self.__dict__}
         if not isinstance(self.backend, EstimatorBackend):
             state |= {"estimator": None, "gradient": None}

@@ -41,18 +41,18 @@ def job_sentence(submissions: Sequence[Submission]) -> str:
     alive = sum(s.is_open for s in submissions)
     duplicates = sum(len(s.duplicates) for s in submissions)
     planned = duration(sum(s.planned_seconds for s in submissions))
-    told = (
+    text = (
         f"{_count(len(submissions), 'job')}, {alive} of them still open, {_count(duplicates, 'duplicate')}; "
         f"{planned} of QPU time planned."
     )
     reported = [s for s in submissions if s.reported_seconds is not None]
     if all(s.account is None for s in submissions):
-        return f"{told} A rehearsal: nobody charges for it."
+        return f"{text} A rehearsal: nobody charges for it."
     if not reported:
-        return told
+        return text
     charged = duration(sum(s.reported_seconds or 0.0 for s in reported))
     count = _count(len(reported), "job")
-    return f"{told} The service reported {charged} for {count}, {_difference(reported)} of the plan."
+    return f"{text} The service reported {charged} for {count}, {_difference(reported)} of the plan."
 
 
 def ask_for_charges(folder: RunFolder) -> None:

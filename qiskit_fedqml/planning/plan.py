@@ -71,7 +71,7 @@ class DeviceFacts:
         price_per_minute: Of QPU time, in US$, or None.
         budget_seconds: The most QPU seconds of the backend, or None.
         remaining_seconds: What the account has left, or None where there is no account or no limit.
-        is_lower_bound: Whether the service will add what it does not tell beforehand.
+        is_lower_bound: Whether the service will add executions that are not known beforehand.
         is_session: Whether the service charges by the clock.
     """
 

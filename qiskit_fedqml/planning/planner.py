@@ -132,7 +132,7 @@ def _planner(experiment: Experiment) -> _Planner:
 
 
 def _savings(planner: _Planner, plan: Plan) -> list[Saving]:
-    """Return changes that would cost less, each planned anew."""
+    """Return changes that would cost less, each planned again."""
     config, devices = planner.experiment.federation, planner.devices
     spsa = Spsa(spsa=SpsaOptions())
     larger = config.model_copy(update={"batch_size": 2 * config.batch_size})

@@ -77,28 +77,28 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
     waiting = f", each job waiting {duration(queue_seconds)} in its queue" if queue_seconds else ", queues left out"
     if not total.jobs:
         return ["No client on a device is drawn in any round, so that nothing will be sent."]
-    told = [
+    lines = [
         f"On its array of machines the run takes {duration(array)}, on one machine {duration(one)}: {one / array:.2f} "
         f"times as long (QPU time{waiting}).",
     ]
     if plan.submission_seconds() > array:
-        told.append(
+        lines.append(
             f"The service takes {MOST_JOBS_PER_MINUTE} jobs a minute from one account, so that {total.jobs} jobs take "
             f"at least {duration(plan.submission_seconds())}."
         )
     if price is not None:
         free = [name for name, facts in plan.devices.items() if facts.price_per_minute is None]
         without = f", without {', '.join(free)}, which state none" if free else ""
-        told.append(f"At the prices of the backends file: US$ {price:,.2f}{without}.")
+        lines.append(f"At the prices of the backends file: US$ {price:,.2f}{without}.")
     if stock := plan.stock_circuits():
         trained = plan.total(lambda item: item.trains).circuits
-        told.append(f"Training runs {trained:,} circuits; the stock EstimatorQNN would run {stock:,} for the same.")
+        lines.append(f"Training runs {trained:,} circuits; the stock EstimatorQNN would run {stock:,} for the same.")
     for name, facts in plan.devices.items():
         if facts.is_lower_bound:
-            told.append(f"{name}: EstimatorV2 mitigates on the server, which adds executions that are not known here.")
+            lines.append(f"{name}: EstimatorV2 mitigates on the server, which adds executions that are not known here.")
         if facts.is_session:
-            told.append(f"{name}: a session is charged by the clock, until it is closed; here its jobs count.")
-    return [*told, *plan.lacking()]
+            lines.append(f"{name}: a session is charged by the clock, until it is closed; here its jobs count.")
+    return [*lines, *plan.lacking()]
 
 
 def _columns(work: Work) -> Row:

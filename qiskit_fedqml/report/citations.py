@@ -112,9 +112,7 @@ def _gradient(*, spsa: bool) -> Callable[[Experiment], bool]:
     return applies
 
 
-_SWEEPS = (
-    "the adjoint method: the simulator's sweeps are akin to it, and also give shifted values, with noise and shots"
-)
+_SWEEPS = "the adjoint method: the simulator's sweeps are similar, and also give shifted values, with noise and shots"
 
 TABLE = (
     Citation(_always, "chen2021federated", "federated quantum machine learning, the system that is run"),

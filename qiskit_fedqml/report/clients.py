@@ -120,13 +120,13 @@ def _outcome(client: ClientRecord) -> str:
 
 
 def _note(outcomes: Collection[str], step: int, *, is_loss: bool) -> str:
-    told = []
+    notes = []
     if "tested" in outcomes:
         what = "the global model's loss at a client that only tests" if is_loss else "only tested the global model"
-        told.append(f"Hollow: {what}.")
-    told += ["Crosses: failed or refused, not averaged."] if "lost" in outcomes else []
-    told += [f"One round in {step} is shown."] if step > 1 else []
-    return " ".join(told)
+        notes.append(f"Hollow: {what}.")
+    notes += ["Crosses: failed or refused, not averaged."] if "lost" in outcomes else []
+    notes += [f"One round in {step} is shown."] if step > 1 else []
+    return " ".join(notes)
 
 
 def _text(run: RunResult, record: RoundRecord, client: ClientRecord) -> str:

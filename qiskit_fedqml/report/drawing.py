@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from qiskit_fedqml.files import make_folder, write_bytes
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")
-"""Okabe and Ito's palette, which colour-blind readers can tell apart; grey stands for black, to be seen on black."""
+"""Okabe and Ito's palette, which colour-blind readers can distinguish; grey in place of black, to be seen on black."""
 
 INK = "#0a0b0c"
 """Text and axes: black enough on paper, and a colour that nothing else has, so that a page can put its own in place."""
@@ -27,7 +27,7 @@ DASHES = ("-", "--", ":", "-.")
 """Lines of the first, second, … seven names, so that names with the same colour differ."""
 
 MOST_MARKS = 2000
-"""Above this many marks a panel thins them: a reader can tell no more apart, and the page would weigh too much."""
+"""Above this many marks a panel thins them: a reader can distinguish no more, and the page would weigh too much."""
 
 AS_WRITTEN: Any = {"text.parse_math": False}
 """Matplotlib's setting for text that comes from outside: names of folders are no formulas."""

@@ -12,7 +12,7 @@ NO_CIRCUIT = "no circuit"
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:
-    """Return each folder's name as it is shown, with as many of its parents as tell it from the others.
+    """Return each folder's name as it is shown, with as many of its parents as distinguish it from the others.
 
     Raises:
         ConfigurationError: A folder is given twice.
@@ -26,7 +26,7 @@ def run_names(folders: Sequence[Path]) -> list[str]:
 
 
 def printable(name: str) -> str:
-    """Return a file's name as text of one line: "�" stands for what is no UTF-8 or cannot be seen."""
+    """Return a file's name as text of one line: "�" replaces what is not UTF-8 or cannot be seen."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(c if c.isprintable() else "�" for c in text)
 

@@ -61,7 +61,7 @@ def _short(commit: str | None) -> str:
     if not commit:
         return "–"
     described = commit.removesuffix("-dirty")
-    digits = described.rpartition("-g")[2][:12]  # records of old may begin with the last tag
+    digits = described.rpartition("-g")[2][:12]  # records of version 0.1 may begin with the last tag
     return f"{digits}, with changes" if commit.endswith("-dirty") else digits
 
 

@@ -163,8 +163,8 @@ def _environment() -> Environment:
 
 def _is_numeric(rows: Sequence[Mapping[str, str]], column: str) -> bool:
     """Return whether a column holds numbers, which are read more easily with their digits under each other."""
-    told = [text for row in rows if (text := row.get(column, "")) not in {"", "–", "exact", "not read"}]
-    return all(_NUMBER.fullmatch(text) for text in told)
+    texts = [text for row in rows if (text := row.get(column, "")) not in {"", "–", "exact", "not read"}]
+    return all(_NUMBER.fullmatch(text) for text in texts)
 
 
 def _configuration(run: RunResult) -> str:

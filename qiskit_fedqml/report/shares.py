@@ -9,7 +9,7 @@ from qiskit_fedqml.results.result import RunResult
 def share_of_average(run: RunResult, is_counted: Callable[[ClientRecord], bool]) -> str:
     """Return the mean part that some clients had in a round's average, so that all clients together have 100%.
 
-    Rounds of which nothing was averaged don't count. Records of old don't know their shares, which gives "–".
+    Rounds of which nothing was averaged don't count. Records of version 0.1 don't have their shares, which gives "–".
 
     Args:
         run: The run.

@@ -8,7 +8,7 @@ from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration, gibibytes
 
 _LONG = 20
-"""Rounds of a run whose last ten tell how it ended, and not how it began too."""
+"""Fewest rounds of a run of which a mean of the last ten is given; of fewer it would include the start."""
 
 
 def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:

@@ -122,13 +122,13 @@ def _join(group: list[Bar]) -> Bar:
 
 
 def _note(num_rounds: int, *, has_lines: bool, has_unused: bool) -> str:
-    told = []
+    notes = []
     if num_rounds:
         rounds = "round" if num_rounds == 1 else f"{num_rounds} rounds"
-        told.append(f"One bar for each machine and {rounds}, from the first start to the last end.")
-    told += ["Hatched: nothing came of it."] if has_unused else []
-    told += ["Dashed lines end rounds."] if has_lines else []
-    return " ".join(told)
+        notes.append(f"One bar for each machine and {rounds}, from the first start to the last end.")
+    notes += ["Hatched: nothing came of it."] if has_unused else []
+    notes += ["Dashed lines end rounds."] if has_lines else []
+    return " ".join(notes)
 
 
 def _draw_bars(

@@ -163,7 +163,7 @@ def unfinished_evaluation(folder: Path, registry: BackendRegistry, name: str) ->
 
     Args:
         folder: The result folder.
-        registry: Where the backend stands; it is not opened yet.
+        registry: The registry that has the backend; it is not opened yet.
         name: The backend's name.
 
     Raises:

@@ -14,7 +14,7 @@ def check_types(values: Any, hints: Mapping[str, Any]) -> None:
             any other type takes every value.
 
     Raises:
-        TypeError: It is no mapping, or a value is of another type; its name is told.
+        TypeError: It is no mapping, or a value is of another type, and the error names it.
     """
     if not isinstance(values, Mapping):
         raise TypeError(f"it must be a mapping, but is {type(values).__name__}")

@@ -95,10 +95,10 @@ class Manifest:
             return
         keys = sorted({key for key in expected.keys() | values.keys() if expected.get(key) != values.get(key)})
         pairs = [(key, expected.get(key, "not there"), values.get(key, "not there")) for key in keys[:3]]
-        told = [f"{shortened(key, 100)} was {shortened(old)}, is {shortened(new)}" for key, old, new in pairs]
+        changes = [f"{shortened(key, 100)} was {shortened(old)}, is {shortened(new)}" for key, old, new in pairs]
         more = f", and {len(keys) - 3} more" if len(keys) > 3 else ""
         raise ResultError(
-            f"{folder / 'config.yaml'} was edited after the run began: {'; '.join(told)}{more}. Undo that; `fedqml "
+            f"{folder / 'config.yaml'} was edited after the run began: {'; '.join(changes)}{more}. Undo that; `fedqml "
             "resume --budget` changes budgets, `fedqml extend --rounds` the number of rounds, and another run all else."
         )
 

@@ -48,7 +48,7 @@ def describe_run(
 
 
 def check_data(run: Mapping[str, Any], classes: tuple[str, ...], digests: Mapping[str, str], folder: Path) -> None:
-    """Check that data are those with which a run began; runs of version 0.1 do not tell.
+    """Check that data are those with which a run began; runs of version 0.1 do not record them.
 
     Args:
         run: The run's description.
@@ -76,7 +76,7 @@ def changes_since(run: Mapping[str, Any]) -> list[str]:
 
 
 def peak_memory_bytes() -> int | None:
-    """Return the most memory that this process has held so far; None where the system doesn't tell."""
+    """Return the most memory that this process has held so far; None where the system doesn't say."""
     try:
         import resource
     except ImportError:  # not on Windows

@@ -102,7 +102,7 @@ NOTHING = Proof(0, 0, sha256().hexdigest())
 
 
 def read_records(path: Path, accepted: Sequence[Proof] | None) -> tuple[tuple[RoundRecord, ...], Proof]:
-    """Read records; what comes after the lines that a proof stands for is left out.
+    """Read records; lines after those that a proof covers are left out.
 
     Args:
         path: The file.

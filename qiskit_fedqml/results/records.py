@@ -19,7 +19,7 @@ class ClientRecord:
         examples: Examples that it holds.
         train_loss: Its training loss (of a client that only tests, the global model's loss there); None if it failed.
         seconds: Time that it took.
-        started_seconds: When it started, after the round's start; None in records of old.
+        started_seconds: When it started, after the round's start; None in records of version 0.1.
         status: What came of its task.
         share: Its part of the round's average, from 0 to 1.
         success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None
@@ -89,7 +89,7 @@ class RoundRecord:
         bytes_down: Bytes of trained tensors that clients received.
         seconds: Time of the round.
         evaluation_seconds: Time of it that tests of the aggregate took.
-        peak_memory_bytes: Most memory that the process has held so far; None where the system doesn't tell.
+        peak_memory_bytes: Most memory that the process has held so far; None where the system doesn't say.
         clients: The clients.
         server_jobs: Ids of the jobs by which the server tested the aggregate on devices.
         planned_seconds: QPU seconds that all jobs of the round were estimated to take.

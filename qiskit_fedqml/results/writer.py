@@ -74,7 +74,7 @@ class RunWriter:
     def release(self) -> None:
         """Let other processes work on the folder, once nothing is being written; one that stayed empty is removed."""
         if self._writing is not None:
-            with suppress(ResultError):  # told already, or by what is being raised now
+            with suppress(ResultError):  # reported already, or by what is being raised now
                 self.wait()
         if self._made and self.path.is_dir() and all(e.name.startswith(LOCK) for e in self.path.iterdir()):
             (self.path / LOCK).unlink(missing_ok=True)

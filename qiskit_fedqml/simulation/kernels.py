@@ -3,7 +3,7 @@
 A state is an array of real numbers of shape (rows, copies, samples). A row is a component: the real or imaginary part
 of an amplitude, or the expectation of a Pauli string. Samples are those of a batch, and copies are several states that
 the same instructions act on. An instruction acts on the bits of a row's index that belong to its qubits, on ``blocks``
-of rows: in a block that starts at ``base``, offset ``d`` stands for the ``run`` rows from ``base + d`` on, which differ
+of rows: in a block that starts at ``base``, offset ``d`` means the ``run`` rows from ``base + d`` on, which differ
 in lower bits only and lie side by side.
 
 Every sum runs over rows, in their order, for each sample on its own, and products are rounded before they are added:

@@ -105,7 +105,7 @@ class _Lowering:
             operation = instruction.operation
             if instruction.clbits or getattr(operation, "blocks", ()):
                 raise UnsupportedError(f"the circuit has {operation.name!r}, which uses classical bits")
-            # A composite instruction stands for what is in it; Aer's own gates are done at once, with one error.
+            # A composite instruction is what is in it; Aer's own gates are done at once, with one error.
             inner_noise = noisy and operation.name not in native_names()
             yield from self._instruction(operation, targets, inner_noise)
             if noisy and self._noise is not None:

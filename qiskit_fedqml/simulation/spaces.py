@@ -60,7 +60,7 @@ class Space(Protocol):
 
 
 class StateVectors:
-    """Amplitudes: bit q of a row is qubit q, and the highest bit tells imaginary from real parts."""
+    """Amplitudes: bit q of a row is qubit q, and the highest bit is set for imaginary parts."""
 
     angle_factor = 0.5
     base = 2
@@ -88,7 +88,7 @@ class StateVectors:
 
 
 class PauliVectors:
-    """Expectations of Pauli strings: bits 2q and 2q + 1 of a row tell I, X, Y or Z on qubit q."""
+    """Expectations of Pauli strings: bits 2q and 2q + 1 of a row are I, X, Y or Z on qubit q."""
 
     angle_factor = 1.0
     base = 4
@@ -160,7 +160,7 @@ def _take_up(instruction: Fixed, result: list[Rotation | Fixed | None], last: di
 
 
 def _put_down(instruction: Fixed, result: list[Rotation | Fixed | None], last: dict[int, int], space: Space) -> bool:
-    """Multiply an instruction into the one just before it, if that acts on all its qubits; tell whether it did."""
+    """Multiply an instruction into the one just before it, if that acts on all its qubits; return whether it did."""
     index = last.get(instruction.qubits[0], -1)
     before = result[index] if index >= 0 else None
     if not isinstance(before, Fixed) or any(last.get(q) != index for q in instruction.qubits):

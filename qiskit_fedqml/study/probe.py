@@ -33,7 +33,7 @@ class LinearProbe:
             out.
         num_train: Training examples, all clients' together.
         seconds: Time that it took.
-        peak_memory_bytes: Most memory that the process has held so far; None where the system doesn't tell.
+        peak_memory_bytes: Most memory that the process has held so far; None where the system doesn't say.
     """
 
     accuracy: float

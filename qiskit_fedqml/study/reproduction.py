@@ -85,8 +85,8 @@ class Reproduction:
             "Testing loss": f"{np.mean([record.test_loss for record in last]):.4f}",
             "Testing accuracy (%)": in_points(accuracy),
             "Mean of last rounds (%)": ACCURACY.text(ACCURACY.mean(self.study, scheme)),
-            "Paper (%)": "–" if paper is None else "–".join(f"{100 * p:.2f}" for p in dict.fromkeys(paper)),
-            "Less the paper (points)": "–" if paper is None else in_points(accuracy - max(paper), signed=True),
+            "Paper (%)": "–" if paper is None else f"{100 * paper:.2f}",
+            "Less the paper (points)": "–" if paper is None else in_points(accuracy - paper, signed=True),
             "Seeds": str(len(runs)),
             "Examples a round": f"{_examples_a_round(runs):,}",
             "Trained parameters": f"{next(iter(runs.values())).run.get('num_trained_parameters', 0):,}",
@@ -94,10 +94,10 @@ class Reproduction:
             "Memory": _gibibytes(max(peaks)),
         }
 
-    def _paper(self, scheme: str) -> tuple[float, ...] | None:
+    def _paper(self, scheme: str) -> float | None:
         if scheme == NON_FEDERATED:
-            return (self.reported.non_federated,)
-        return self.reported.federated if scheme in SCHEMES else None
+            return self.reported.non_federated
+        return self.reported.federated[SCHEMES[scheme]["federation.local_epochs"]] if scheme in SCHEMES else None
 
     def text(self, table: Callable[[Sequence[Mapping[str, str]]], str]) -> str:
         """Return table, gaps, what the controls say, and what departs from the paper, as Markdown.
@@ -149,7 +149,7 @@ class Reproduction:
         controls = [scheme for scheme in CONTROLS if scheme in self.study.schemes]
         gaps = [self._difference(_FIRST, control) for control in controls]
         if not gaps or any(gap.half_width is None for gap in gaps):
-            return "One seed cannot tell."
+            return "One seed cannot show a difference."
         if all(gap.excludes(0.0) and gap.mean > 0 for gap in gaps):
             return "Yes: with the trained circuit the accuracy is higher than with each control in its place."
         return "Not seen here: at least one control in its place does as well, within the interval, or better."
@@ -169,9 +169,8 @@ class Reproduction:
 
 _ABOUT = """
 Accuracies are those after the last round, means over the seeds with 95% intervals (Student's t) of the spread between
-seeds. The paper ({table}) gives one run of each scheme; the federated ones are compared with the lowest and the highest
-of its accuracies with 1, 2 and 4 local epochs, and the difference is to the highest; its losses are not compared. Gaps
-and contributions below are between means of the last rounds (ten, or a quarter of a short run), in pairs of one seed.
+seeds. The paper ({table}) gives one run of each scheme. Gaps and contributions below are between means of the last
+rounds (ten, or a quarter of a short run), in pairs of one seed.
 Times are medians over the seeds. A test set of {num_test:,} images is itself a sample: another one of its size would
 move an accuracy near 95% by about ±{sampling:.1f} points (95%), for all rows alike.
 """
@@ -191,7 +190,7 @@ def _verdict(gap: Interval) -> str:
     if gap.half_width is None:
         return " (one seed: no interval, so no conclusion)."
     if not gap.excludes(0.0):
-        return f": no difference is seen; one of more than {100 * max(-gap.low, gap.high):.2f} points is excluded."
+        return f": no significant difference; one of more than {100 * max(-gap.low, gap.high):.2f} points is excluded."
     return ": higher." if gap.mean > 0 else ": lower."
 
 

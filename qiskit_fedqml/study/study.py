@@ -16,7 +16,7 @@ class Trial:
 
     Args:
         scheme: What its results are called.
-        experiment: What to run; its seed tells trials of one scheme apart.
+        experiment: What to run; its seed distinguishes trials of one scheme.
     """
 
     scheme: str

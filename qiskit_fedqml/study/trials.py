@@ -27,7 +27,7 @@ def run_trials(
     processes: int = 1,
     fresh: bool = False,
     keep_models: bool = False,
-    tell: Callable[[Trial, RunResult, int, int], None] | None = None,
+    on_trial: Callable[[Trial, RunResult, int, int], None] | None = None,
 ) -> Study:
     """Run trials that are not finished yet, and read all of them back.
 
@@ -40,7 +40,7 @@ def run_trials(
         processes: How many run at a time, each with its share of torch's threads.
         fresh: Whether each trial gets a process of its own, so that the memory that it records is its own.
         keep_models: Whether the trained models are kept, which may be large.
-        tell: Called with each trial that is finished, its result, how many are finished, and how many there are.
+        on_trial: Called with each trial that is finished, its result, how many are finished, and how many there are.
 
     Raises:
         ConfigurationError: Two trials have the same folder, or ``processes`` is not a number from 1.
@@ -58,8 +58,8 @@ def run_trials(
     done = len(trials) - len(waiting)
     for trial, run in _run_all(waiting, out, processes, fresh, keep_models):
         done += 1
-        if tell:
-            tell(trial, run, done, len(trials))
+        if on_trial:
+            on_trial(trial, run, done, len(trials))
     return Study({(t.scheme, t.seed): RunResult.load(t.folder(out)) for t in trials})
 
 

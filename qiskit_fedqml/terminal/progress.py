@@ -96,7 +96,7 @@ class ProgressBars:
             )
 
     def _end_beginning(self) -> None:
-        """Take away the bar that stands there until something is known of the run."""
+        """Take away the bar that is shown until something is known of the run."""
         if self._beginning is not None:
             self._bars.remove_task(self._beginning)
             self._beginning = None

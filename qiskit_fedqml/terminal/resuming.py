@@ -1,4 +1,4 @@
-"""How a stopped run is resumed, as its command tells it."""
+"""What `fedqml resume` prints about how it continues a run."""
 
 import sys
 from collections.abc import Iterator

@@ -56,7 +56,7 @@ class TensorBoardTracker:
         self._writer: Any = None
 
     def show(self, curve: Sequence[Point]) -> None:
-        """Write the rounds that are not written yet; the files tell which these are when one is begun."""
+        """Write the rounds that are not written yet; the files say which these are when one is begun."""
         try:
             self._write(curve)
         except Exception:
@@ -124,7 +124,7 @@ class MlflowTracker:
         self._sent: set[int] = set()
 
     def show(self, curve: Sequence[Point]) -> None:
-        """Log the rounds that the MLflow run does not have; after an error it is asked anew which these are."""
+        """Log the rounds that the MLflow run does not have; after an error it is asked again which these are."""
         try:
             self._log(curve)
         except Exception:

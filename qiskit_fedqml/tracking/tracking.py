@@ -5,7 +5,7 @@ bit with and without. A tracker that fails, such as a server out of reach, does 
 and when the run has ended the tracker is given once more all that it lacks. If it fails then too, a second warning says
 what may be missing, which is sent when the finished run is resumed.
 
-QPU seconds are those known when the round ends; what the service reckons up later stands in the result folder alone.
+QPU seconds are those known when the round ends; what the service reports later is in the result folder alone.
 """
 
 import logging
@@ -62,7 +62,7 @@ class Tracking:
                 logger.warning("%s cannot be sent that this run was stopped: %s.", name, wrong)
 
     def end(self) -> None:
-        """Give each tracker what it lacks and tell it that the run has ended; a finished run needs this alone."""
+        """Give each tracker what it lacks and end its run; a finished run needs this alone."""
         for name, tracker in self._trackers.items():
             if wrong := _attempt(partial(tracker.show, self._curve)):
                 still = "still " if name in self._failed else ""

@@ -150,7 +150,7 @@ def broken(change):
     yield "its gates must be a list", {**properties, "gates": None}
     yield "a gate must be an object", {**properties, "gates": [None]}
     yield (
-        "x on qubit 0 stands there twice",
+        "x on qubit 0 is listed twice",
         {**properties, "gates": [g for g in properties["gates"] if (g["gate"], g["qubits"]) == ("x", [0])] * 2},
     )
     for qubits in ([0, 5], [0, 0], [0, None], [], [True, 0], "01", [[0], 1]):
@@ -158,7 +158,7 @@ def broken(change):
         yield "the qubits of cx must be different numbers from 0 to 4", {**properties, "gates": [entry]}
     yield "the figures of cx on qubits 0-1 must be a list", {**properties, "gates": [{"gate": "cx", "qubits": [0, 1]}]}
     yield (
-        "T1 of qubit 0 stands there twice",
+        "T1 of qubit 0 is listed twice",
         {**properties, "qubits": [properties["qubits"][0] * 2, *properties["qubits"][1:]]},
     )
     yield (

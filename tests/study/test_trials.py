@@ -24,12 +24,12 @@ def trials(tiny, seeds=(1, 2), **options):
 
 def test_trials_run_once_and_are_read_back(tiny, tmp_path):
     told = []
-    study = run_trials(trials(tiny), tmp_path, tell=lambda trial, run, done, total: told.append((done, total)))
+    study = run_trials(trials(tiny), tmp_path, on_trial=lambda trial, run, done, total: told.append((done, total)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert study.schemes == ("Trained", "Control: frozen")
     assert list(study.of("Trained")) == [1, 2]
     assert not list(tmp_path.rglob("model.safetensors"))
-    again = run_trials(trials(tiny), tmp_path, tell=lambda *_: pytest.fail("a finished trial was run again"))
+    again = run_trials(trials(tiny), tmp_path, on_trial=lambda *_: pytest.fail("a finished trial was run again"))
     assert again.runs == study.runs
     assert set(study.values("Trained", settled_accuracy)) == {1, 2}
 
@@ -79,7 +79,7 @@ def test_trial_with_a_saved_calibration_is_known_again(tiny, tmp_path):
     noise = {"calibration": str(tmp_path / "mine.json")}
     trial = Trial("Mine", tiny(backends={"backends": {"ideal": {"type": "aer", "noise": noise}}}))
     run_trials([trial], tmp_path / "out")
-    run_trials([trial], tmp_path / "out", tell=lambda *_: pytest.fail("a finished trial was run again"))
+    run_trials([trial], tmp_path / "out", on_trial=lambda *_: pytest.fail("a finished trial was run again"))
 
 
 def test_lost_model_is_trained_again_where_models_are_kept(tiny, tmp_path):

@@ -205,7 +205,7 @@ def _of_fake_device(name: str, factor: float) -> Noise:
 
 @_kept
 def _of_file(path: Path, digest: str, factor: float) -> Noise:
-    """Return the noise of a saved calibration; ``digest`` tells whether the file is as it was."""
+    """Return the noise of a saved calibration; a changed file has another ``digest``."""
     calibration = load_calibration(path)
     return noise_from_calibration(calibration, calibration.device, factor)
 

@@ -55,22 +55,22 @@ def check_expectations(values: NDArray[np.float64], shape: tuple[int, int, int])
 
 
 def read_seconds(value: Any) -> float:
-    """Return a number of seconds that a service tells.
+    """Return a number of seconds that a service reports.
 
     Raises:
         UnreadableError: It is not a finite number from 0.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0):
-        raise UnreadableError("the service tells a number of seconds that is none")
+        raise UnreadableError("the service reports a number of seconds that is not one")
     return float(value)
 
 
 def read_job_id(value: Any) -> str:
-    """Return a job's id that a service tells.
+    """Return a job's id that a service reports.
 
     Raises:
         UnreadableError: It is not a text, or empty.
     """
     if not isinstance(value, str) or not value:
-        raise UnreadableError("the service tells a job's id that is none")
+        raise UnreadableError("the service reports a job's id that is not one")
     return value

@@ -1,4 +1,4 @@
-"""SQLite's files and errors: what it raises comes out as one sentence of ours."""
+"""SQLite's files and errors: what it raises becomes one sentence of the package."""
 
 import sqlite3
 from collections.abc import Iterator

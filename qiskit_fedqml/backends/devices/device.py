@@ -61,7 +61,7 @@ class DeviceBackend:
     def __getstate__(self) -> dict[str, Any]:
         raise BackendError(
             f"Backend {self.name!r} is a device, whose connection and journal belong to this process, so that it "
-            "cannot be pickled; open it anew in the other process."
+            "cannot be pickled; open it again in the other process."
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "DeviceBackend":
@@ -175,7 +175,7 @@ class DeviceBackend:
         self.dispatcher.settle(self.machine, self.name)
 
     def settle(self) -> None:
-        """Ask for charges that are not known yet, a few times: the service reckons them up after a job has ended."""
+        """Ask for charges that are not known yet, a few times: the service adds them up after a job has ended."""
         if self.entry.is_rehearsal:
             return
         for attempt in range(_SETTLING_TRIES):

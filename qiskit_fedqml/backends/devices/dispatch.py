@@ -114,7 +114,7 @@ class Dispatcher:
             found = self.patience.ask_once(partial(machine.find, submission.tag), list[str]())
             self._finder.drop_duplicates(machine, submission, [*found, *submission.duplicates])
             if submission.reported_seconds is None:
-                self._reckon(machine, submission)
+                self._settle(machine, submission)
         return all(s.reported_seconds is not None for s in self.journal.unsettled(backend))
 
     def close_round(self, machine: Machine, backend: str, policy: Policy, round: int, clients: Collection[int]) -> None:
@@ -281,12 +281,12 @@ class Dispatcher:
                 raise BackendError(f"its results cannot be used: {why}; a resumed run sends it again.") from error
             raise
         self.journal.done(submission.tag, values)
-        self._reckon(machine, submission)
+        self._settle(machine, submission)
         found = self._finder.listed(machine, submission)
         written = self.journal.latest(submission.backend, submission.key, submission.part)
         self._finder.drop_duplicates(machine, written or submission, found)
 
-    def _reckon(self, machine: Machine, submission: Submission) -> None:
+    def _settle(self, machine: Machine, submission: Submission) -> None:
         charged = self.patience.ask_once(partial(machine.usage, str(submission.job_id)), None)
         if charged is not None:
             self.journal.reported(submission.tag, charged)
@@ -314,7 +314,7 @@ class Dispatcher:
 
 
 def receipt(submission: Submission) -> JobReceipt:
-    """Return what a run's record tells of a submission."""
+    """Return what a run's record says of a submission."""
     return JobReceipt(str(submission.job_id), submission.planned_seconds, submission.reported_seconds)
 
 

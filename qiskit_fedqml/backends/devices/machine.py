@@ -51,12 +51,12 @@ class JobStatus:
     """How far a job is.
 
     Args:
-        state: ``"queued"``, ``"running"``, or how it ended; ``"preparing"`` and ``"sending"`` are told to observers
+        state: ``"queued"``, ``"running"``, or how it ended; ``"preparing"`` and ``"sending"`` are reported to observers
             before the service knows the job.
         reason: Why it ended without an answer.
         is_internal: Whether the service itself is to blame, so that the same job may succeed.
         pending: Jobs that wait on the device, this one included; None where that is not known.
-        charged_seconds: What it was charged, where the status tells.
+        charged_seconds: What it was charged, where the status says.
     """
 
     state: Literal["preparing", "sending", "queued", "running", "done", "failed", "cancelled", "too long"]

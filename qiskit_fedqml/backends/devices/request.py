@@ -1,4 +1,4 @@
-"""What a backend asks a dispatcher for, and what observers are told while it waits."""
+"""What a backend asks a dispatcher for, and what is reported to observers while it waits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class TooLongError(Exception):
 
 @dataclass(frozen=True)
 class JobWaiting:
-    """A job that a client waits for, as observers are told it.
+    """A job that a client waits for, as it is reported to observers.
 
     Args:
         key: What it is for.

@@ -65,11 +65,11 @@ class Submission:
 
     @property
     def has_uncertain_duplicates(self) -> bool:
-        """Whether duplicates ran or may have run: what they took is reckoned as planned."""
+        """Whether duplicates ran or may have run: what they took is counted as planned."""
         return any(fate != CANCELLED for fate in self.duplicates.values())
 
     @property
     def charged_seconds(self) -> float:
-        """QPU seconds to reckon with: reported, or else planned; of duplicates that were not cancelled as planned."""
+        """QPU seconds to count with: reported, or else planned; of duplicates that were not cancelled as planned."""
         own = self.planned_seconds if self.reported_seconds is None else self.reported_seconds
         return own + self.planned_seconds * sum(fate != CANCELLED for fate in self.duplicates.values())

@@ -81,7 +81,7 @@ def translated(function: Callable[[], Answer], token: str | None = None, *, chec
     Args:
         function: What to call.
         token: The account's token, which no text may show.
-        checks_input: Whether the library checks input of ours in it, so that an error of value is about that.
+        checks_input: Whether the library checks the package's input in it, so that an error of value is about that.
     """
     try:
         return function()
@@ -203,7 +203,7 @@ def _why_not(error: BaseException) -> str:
 
 
 def _status(error: Exception, text: str) -> int | None:
-    """Return the HTTP status of an error, or None where there was no answer or the error doesn't tell."""
+    """Return the HTTP status of an error, or None where there was no answer or the error doesn't have it."""
     for one in _chain(error):
         for value in (getattr(one, "status_code", None), getattr(one, "code", None)):
             if isinstance(value, int) and value > 0:

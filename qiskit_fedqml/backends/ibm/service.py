@@ -105,10 +105,10 @@ class ServiceMachine:
         def ask() -> tuple[bool, str]:
             status = self._connection.device.status()
             if not status.status_msg:  # the library makes an offline device of an empty answer
-                raise UnreadableError("the service does not tell the device's state")
+                raise UnreadableError("the service does not say what state the device is in")
             return bool(status.operational), str(status.status_msg)
 
-        is_operational, message = self._connection.ask("tell the device's status", ask)
+        is_operational, message = self._connection.ask("report the device's status", ask)
         later = "the run can be resumed when it is back."
         if not is_operational:
             raise BackendError(f"{self.device} is offline; {later}")
@@ -125,7 +125,7 @@ class ServiceMachine:
             remaining = usage.get("usage_remaining_seconds")
             return None if remaining is None else read_seconds(remaining)
 
-        return self._connection.ask("tell what the account has left", ask)
+        return self._connection.ask("report what the account has left", ask)
 
     def submit(self, pub: Any, tag: str) -> str:
         """Send one PUB as one job."""
@@ -159,7 +159,7 @@ class ServiceMachine:
     def status(self, job_id: str) -> JobStatus:
         """Return how far a job is."""
         try:
-            state = self._connection.ask("tell a job's state", lambda: str(self._job(job_id).status()))
+            state = self._connection.ask("report a job's state", lambda: str(self._job(job_id).status()))
         except MissingError as error:
             return JobStatus("failed", f"it was deleted ({error})")
         match state:
@@ -185,7 +185,7 @@ class ServiceMachine:
         return self._connection.ask("give a job's results", ask)
 
     def usage(self, job_id: str) -> float | None:
-        """Return the QPU seconds that a job was charged, or None where they are not reckoned up yet."""
+        """Return the QPU seconds that a job was charged, or None where they are not known yet."""
 
         def ask() -> float | None:
             usage = self._job(job_id).metrics().get("usage") or {}
@@ -193,7 +193,7 @@ class ServiceMachine:
             known = [read_seconds(seconds) for seconds in charged if seconds is not None]
             return known[0] if known and usage.get("status") != "pending" else None
 
-        return self._connection.ask("tell a job's charge", ask)
+        return self._connection.ask("report a job's charge", ask)
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a job; return False if it had ended already."""
@@ -238,7 +238,7 @@ class ServiceMachine:
         return self._jobs[job_id]
 
     def _failure(self, job_id: str) -> JobStatus:
-        """Return why a job failed, as the library tells it: by raising."""
+        """Return why a job failed, which the library says by raising."""
         from qiskit_ibm_runtime.exceptions import RuntimeJobFailureError, RuntimeJobMaxTimeoutError
 
         token = self._connection.token
@@ -254,15 +254,15 @@ class ServiceMachine:
                 return JobStatus("failed", text, is_internal=code is not None and int(code[1]) == _INTERNAL)
             return JobStatus("done")
 
-        return self._connection.ask("tell why a job failed", reason)
+        return self._connection.ask("report why a job failed", reason)
 
     def _pending(self) -> int | None:
-        """Return how many jobs wait on the device, asked once a minute; None where that is not told."""
+        """Return how many jobs wait on the device, asked once a minute; None where that is not known."""
         asked, pending = self._queue
         if time.monotonic() - asked > _SECONDS_BETWEEN_LOOKS_AT_QUEUE:
             with suppress(UnreachableError, RateLimitedError, BackendError):
                 pending = self._connection.ask(
-                    "tell the device's queue", lambda: int(self._connection.device.status().pending_jobs)
+                    "report the device's queue", lambda: int(self._connection.device.status().pending_jobs)
                 )
             self._queue = time.monotonic(), pending
         return pending

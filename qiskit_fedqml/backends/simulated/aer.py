@@ -89,7 +89,7 @@ class AerBackend:
         self._simulations: WeakKeyDictionary[Program, Simulation] = WeakKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_simulations": None}  # programs are compiled anew in another process
+        return {**self.__dict__, "_simulations": None}  # programs are compiled again in another process
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _simulations=WeakKeyDictionary())
@@ -116,7 +116,7 @@ class AerBackend:
     def describe(self) -> dict[str, Any]:
         """Return simulator, noise, its calibration's date, number of qubits (None: any) and shots (None: exact).
 
-        ``gaps`` tells what the calibration leaves out, where it does.
+        ``gaps`` says what the calibration leaves out, where it does.
         """
         target = self.noise.target if self.noise else None
         gaps = {"gaps": str(self.noise.gaps)} if self.noise and self.noise.gaps else {}

@@ -8,7 +8,7 @@ from qiskit_fedqml.federation.messages import ClientUpdate, State
 
 
 class Aggregator(Protocol):
-    """Makes one state of the clients' updates, in each server step anew.
+    """Makes one state of the clients' updates; each server step has its own.
 
     A rule that can stream, as a mean can, keeps one state in memory; another one keeps the updates, whose tensors are
     its own to keep.

@@ -69,7 +69,7 @@ def run_federation(
 
 
 def run_assembled(federation: Federation, writer: RunWriter | None = None) -> RunResult:
-    """Run a federation that is put together, perhaps with parts of another kind, such as an executor of one's own.
+    """Run a federation that is put together, perhaps with parts of another kind, such as your own executor.
 
     Args:
         federation: From :func:`~qiskit_fedqml.federation.runs.assembly.assemble`.
@@ -99,7 +99,7 @@ def resume_federation(
 
     Args:
         out: The result folder.
-        budgets: Other budgets of QPU seconds, by backend; None stands for the run. The change is recorded.
+        budgets: Other budgets of QPU seconds, by backend; None is the whole run. The change is recorded.
         observer: Notified of what happens.
 
     Raises:
@@ -285,7 +285,7 @@ class _Run:
         return result
 
     def _with_charges(self, records: Sequence[RoundRecord]) -> list[RoundRecord]:
-        """Fill in charges that the service had not reckoned up when their round ended."""
+        """Fill in charges that the service did not yet know when their round ended."""
         registry = self.federation.registry
         for backend in registry.opened():
             if isinstance(backend, DeviceBackend):

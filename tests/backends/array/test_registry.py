@@ -192,7 +192,7 @@ def test_wrong_files_are_refused_with_the_key(data, message):
 def test_files_that_are_no_yaml(tmp_path):
     for text, message in [
         ("a: [", "not YAML"),
-        ("a: 1\na: 2", "stands twice"),
+        ("a: 1\na: 2", "is given twice"),
         ("\xff", "mapping"),
         ("? [a]\n: 1", "must be a word"),
     ]:

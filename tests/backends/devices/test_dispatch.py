@@ -125,7 +125,7 @@ def test_budget_of_the_run_holds_for_threads_together():
     )
 
 
-def test_budget_reckons_with_what_was_reported():
+def test_budget_counts_what_was_reported():
     dispatcher, policy = Dispatcher(), Policy(POLICY.waiting, budget_seconds=7.0)
     machine = Machine()  # charges 3 s where 2 s were planned
     dispatcher.run(machine, request(0), policy)

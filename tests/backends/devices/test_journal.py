@@ -58,7 +58,7 @@ def test_attempts_parts_and_the_server_are_kept_apart():
     assert Journal().tag("mine", KEY, "", 0) != journal.tag("mine", KEY, "", 0), "another run has other tags"
 
 
-def test_seconds_to_reckon_with():
+def test_seconds_to_count_with():
     journal = Journal()
     for attempt, seconds in enumerate((1.0, 10.0, 100.0)):
         journal.intend(submission(journal, attempt=attempt, seconds=seconds), ANGLES)
