@@ -77,7 +77,8 @@ def folder(name):
 
 # From the bottom to the top: a folder imports from itself and from those before it.
 FLOORS = (
-    *("errors", "seeds", "files", "tables", "config", "circuits", "simulation", "backends", "backends.simulated"),
+    *("errors", "seeds", "files", "tables", "config", "circuits", "simulation", "backends"),
+    *("backends.packing", "backends.simulated"),
     *("backends.devices", "backends.ibm", "backends.array", "data", "model", "federation", "results", "tracking"),
     *(
         "federation.rules",

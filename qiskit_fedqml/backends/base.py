@@ -7,7 +7,8 @@ one job (:func:`evaluate_broadcast`).
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from qiskit_fedqml.circuits.angles import light_cone
 from qiskit_fedqml.circuits.observables import checked_observables, commuting_groups
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.memory import require_memory
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.backends.packing.blocks import BlockLayout
 
 
 @runtime_checkable
@@ -100,6 +104,27 @@ class QueuedBackend(Backend, Protocol):
 
 
 @runtime_checkable
+class PackingBackend(Backend, Protocol):
+    """A backend that can hold several copies of a circuit, each on a block of qubits."""
+
+    def block_layout(self, circuit: QuantumCircuit, measured: Sequence[int]) -> "BlockLayout | None":
+        """Return the blocks of a circuit of which some qubits are measured; None where blocks are off."""
+        ...
+
+    def give_blocks_to(self, clients: Sequence[int]) -> None:
+        """Let each of these clients have blocks of its own, if the backend's entry wants that."""
+        ...
+
+    def success_probability(self, program: Program, client: int | None = None) -> float | None:
+        """Return as :class:`Backend` does; of a program with copies the mean over a client's (None: all) blocks."""
+        ...
+
+    def calibration_of(self, program: Program, client: int | None = None) -> dict[str, Any]:
+        """Return machine, date and the figures of the qubits or blocks that a client uses, as plain values."""
+        ...
+
+
+@runtime_checkable
 class SimulatedBackend(Backend, Protocol):
     """A backend that holds the state of a circuit in this computer's memory."""
 
@@ -135,7 +160,8 @@ def compile_program(
 ) -> Program:
     """Transpile a circuit of gate angles for a backend and find what needs to be run.
 
-    Of several layouts that a device offers, the best of those with the fewest angles to shift is taken.
+    Of several layouts that a device offers, the best of those with the fewest angles to shift is taken. A backend that
+    is cut into blocks gives a copy of the program for each of them, if there are several.
 
     Args:
         backend: The backend that will evaluate the program.
@@ -149,6 +175,10 @@ def compile_program(
     """
     observables = checked_observables(observables, circuit.num_qubits)
     check_fits(backend, circuit, observables)
+    if isinstance(backend, PackingBackend):
+        layout = backend.block_layout(circuit, _support(observables))
+        if layout is not None and len(layout.blocks) > 1:
+            return _packed_program(layout, angles, observables)
     if not isinstance(backend, QueuedBackend):
         return _program(circuit, backend.transpile(circuit), angles, observables)
     programs = [_program(circuit, transpiled, angles, observables) for transpiled in backend.candidates(circuit)]
@@ -163,7 +193,29 @@ def _program(
 ) -> Program:
     if transpiled is not circuit and transpiled.layout is not None:
         observables = tuple(o.apply_layout(transpiled.layout) for o in observables)
-    cone = light_cone(transpiled, observables)
+    return _laid_out(transpiled, angles, observables)
+
+
+def _laid_out(circuit: QuantumCircuit, angles: Sequence[Parameter], observables: tuple[SparsePauliOp, ...]) -> Program:
+    cone = light_cone(circuit, observables)
     shifted = tuple(j for j, angle in enumerate(angles) if angle in cone)
     measuring = [group for group in commuting_groups(observables) if (group.x | group.z).any()]
-    return Program(transpiled, observables, tuple(angles), shifted, len(measuring))
+    return Program(circuit, observables, tuple(angles), shifted, len(measuring))
+
+
+def _packed_program(
+    layout: "BlockLayout", angles: Sequence[Parameter], observables: tuple[SparsePauliOp, ...]
+) -> Program:
+    """Return the program of the best block with its copies; all of them shift what can matter on any of them."""
+    copies = [
+        _laid_out(b.circuit, angles, tuple(o.apply_layout(list(b.ends), b.circuit.num_qubits) for o in observables))
+        for b in layout.blocks
+    ]
+    shifted = tuple(sorted({j for copy in copies for j in copy.shifted}))
+    alike = tuple(replace(copy, shifted=shifted) for copy in copies)
+    return replace(alike[0], copies=alike)
+
+
+def _support(observables: Sequence[SparsePauliOp]) -> list[int]:
+    acted_on = np.any([(o.paulis.x | o.paulis.z).any(axis=0) for o in observables], axis=0)
+    return [int(qubit) for qubit in np.flatnonzero(acted_on)]

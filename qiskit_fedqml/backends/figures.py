@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from qiskit.circuit import Gate, QuantumCircuit
+from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
 
 from qiskit_fedqml.backends.usable import needs_error
@@ -49,14 +49,24 @@ def success_probability(circuit: QuantumCircuit, target: Target, measured: Seque
     probability = 1.0
     for instruction in circuit.data:
         on = tuple(circuit.find_bit(q).index for q in instruction.qubits)
-        error = _gate_error(target, instruction.operation.name, on)
-        if error is None and isinstance(instruction.operation, Gate):
-            error = 1.0 if needs_error(instruction.operation.name) else 0.0
-        probability *= 1 - (error or 0.0)
+        probability *= 1 - error_of(target, instruction.operation.name, on)
     for qubit in measured:
-        error = _gate_error(target, "measure", (qubit,))
-        probability *= 1 - (1.0 if error is None else error)
+        probability *= 1 - error_of(target, "measure", (qubit,))
     return probability
+
+
+def error_of(target: Target, name: str, on: tuple[int, ...]) -> float:
+    """Return the chance that an instruction errs, as :func:`success_probability` counts it.
+
+    Args:
+        target: The device with its calibration.
+        name: The instruction's name; ``"measure"`` for a readout.
+        on: Its qubits.
+    """
+    error = _gate_error(target, name, on)
+    if error is not None:
+        return error
+    return 1.0 if name == "measure" or needs_error(name) else 0.0
 
 
 def _gate_error(target: Target, name: str, on: tuple[int, ...]) -> float | None:

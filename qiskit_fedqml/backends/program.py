@@ -23,6 +23,8 @@ class Program:
         shifted: Indices of the angles that can reach a measured qubit; only these are shifted.
         num_groups: Number of groups of qubit-wise commuting terms that measure something; each needs its own
             executions.
+        copies: The same program on each block of a device that is cut into blocks, this one first; else empty.
+        driven_by_inputs: Indices of the angles that depend on inputs, where that is known.
     """
 
     circuit: QuantumCircuit
@@ -30,6 +32,8 @@ class Program:
     angles: tuple[Parameter, ...]
     shifted: tuple[int, ...]
     num_groups: int
+    copies: "tuple[Program, ...]" = ()
+    driven_by_inputs: frozenset[int] = frozenset()
 
     @property
     def measured(self) -> tuple[int, ...]:
@@ -37,9 +41,16 @@ class Program:
         support = np.any([(o.paulis.x | o.paulis.z).any(axis=0) for o in self.observables], axis=0)
         return tuple(int(q) for q in np.flatnonzero(support))
 
+    @property
+    def qubits(self) -> tuple[int, ...]:
+        """The qubits that the circuit uses or measures."""
+        used = {self.circuit.find_bit(q).index for i in self.circuit.data for q in i.qubits}
+        return tuple(sorted(used.union(self.measured)))
+
     def shifting(self, angles: Collection[int]) -> "Program":
-        """Return the program with only these of its angles shifted."""
-        return replace(self, shifted=tuple(j for j in self.shifted if j in angles))
+        """Return the program, and its copies, with only these of its angles shifted."""
+        shifted = tuple(j for j in self.shifted if j in angles)
+        return replace(self, shifted=shifted, copies=tuple(replace(copy, shifted=shifted) for copy in self.copies))
 
     def check_angles(self, angles: NDArray[np.float64]) -> None:
         """Raise BackendError unless these are finite angles of shape (batch, angles), with at least one sample."""
@@ -65,6 +76,21 @@ class Program:
         points = 1 + 2 * len(self.shifted) if jacobian is not None else 1
         circuits = len(values) * points * self.num_groups
         return Evaluation(values, jacobian, circuits, circuits * (shots or 1), simulator)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a client, or the server, asks of a program that several evaluate in one job.
+
+    Args:
+        angles: Angles in radians, shape (batch, angles).
+        seed: Seed of random directions or shifts; None takes one from the system.
+        client: The client, from 0; None is the server.
+    """
+
+    angles: NDArray[np.float64]
+    seed: int | None
+    client: int | None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from qiskit_fedqml.config.assignment import Assignment
 from qiskit_fedqml.config.strict import (
@@ -78,12 +78,42 @@ NoiseEntry = Annotated[
 ]
 
 
+class Blocks(StrictModel):
+    """How a device is cut into blocks, each of which holds a copy of the circuit.
+
+    ``separation`` is the number of idle qubits between two blocks; blocks below ``least_success`` times the success
+    probability of the best one are not used; ``most`` is the most blocks. ``spread`` says what fills them: the points
+    of each evaluation (``"samples"``), or a client each (``"clients"``).
+    """
+
+    separation: Annotated[Integer, Field(ge=0, le=1)] = 1
+    least_success: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.85
+    most: Annotated[PositiveInteger, Field(le=1_000_000)] | None = None
+    spread: Literal["samples", "clients"] = "samples"
+
+
+def _blocks(value: Any) -> Any:
+    """Read the short forms: ``off`` and ``auto``."""
+    if value is False or value == "off":
+        return None
+    return Blocks() if value == "auto" else value
+
+
+def _blocks_of_clients(value: Any) -> Any:
+    """Read the short forms on a simulator, whose blocks hold a client each."""
+    value = _blocks(value)
+    if isinstance(value, Blocks) and "spread" not in value.model_fields_set:
+        return value.model_copy(update={"spread": "clients"})
+    return {"spread": "clients", **value} if isinstance(value, dict) else value
+
+
 class AerEntry(StrictModel):
     """A machine simulated on this computer.
 
     ``noise`` is None for an ideal machine; ``shots`` is None for exact expectation values. ``simulator`` is ``"sweep"``
     (values and derivatives in two sweeps), ``"aer"`` (every shifted circuit by Aer) or ``"auto"`` (the sweeps where
     they apply, else Aer). ``noise_factor`` multiplies every error rate of the noise: 2 is a machine twice as noisy.
+    ``blocks`` gives each client a block of the device's qubits of its own.
     """
 
     type: Literal["aer"]
@@ -93,11 +123,16 @@ class AerEntry(StrictModel):
     optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
     transpiler_seed: NaturalNumber = 0
     simulator: Literal["auto", "sweep", "aer"] = "auto"
+    blocks: Annotated[Blocks | None, BeforeValidator(_blocks_of_clients)] = None
 
     @model_validator(mode="after")
-    def _factor_has_noise(self) -> "AerEntry":
+    def _fits_the_noise(self) -> "AerEntry":
         if self.noise is None and self.noise_factor != 1.0:
             raise ValueError("noise_factor has no effect without noise")
+        if self.blocks is not None and not isinstance(self.noise, (str, CalibrationFile)):
+            raise ValueError("blocks need the noise of a fake device or of a calibration, which has couplings")
+        if self.blocks is not None and self.blocks.spread != "clients":
+            raise ValueError("blocks of a simulator hold a client each: their spread must be clients")
         return self
 
 
@@ -126,6 +161,18 @@ class Spsa(StrictModel):
     spsa: SpsaOptions
 
 
+class RandomShiftsOptions(StrictModel):
+    """``fraction`` is the part of a batch's samples in which each weight's angle is shifted."""
+
+    fraction: Annotated[Number, Field(gt=0.0, le=1.0)]
+
+
+class RandomShifts(StrictModel):
+    """Parameter shifts of a random part of the (sample, angle) pairs; those of inputs are shifted in all samples."""
+
+    random_shifts: RandomShiftsOptions
+
+
 class Waiting(StrictModel):
     """How long to wait for what, in seconds.
 
@@ -150,7 +197,21 @@ def _kind_of_device(value: Any) -> str | None:
 def _kind_of_gradient(value: Any) -> str | None:
     if value == "parameter_shift":
         return "name"
+    if isinstance(value, RandomShifts) or (isinstance(value, dict) and "random_shifts" in value):
+        return "random shifts"
     return "SPSA" if isinstance(value, (dict, Spsa)) else None
+
+
+Gradient = Annotated[
+    Annotated[Literal["parameter_shift"], Tag("name")]
+    | Annotated[Spsa, Tag("SPSA")]
+    | Annotated[RandomShifts, Tag("random shifts")],
+    Discriminator(
+        _kind_of_gradient,
+        custom_error_type="gradient",
+        custom_error_message="must be parameter_shift, {random_shifts: {fraction: F}} or {spsa: {perturbation: RAD}}",
+    ),
+]
 
 
 _OWN_OPTIONS = {
@@ -170,7 +231,8 @@ class IBMEntry(StrictModel):
     ``account`` names a saved account; without it the default one is taken, or the environment's. ``primitive`` is
     qiskit-ibm-runtime's ``executor_estimator.Estimator`` (``"executor"``) or its ``EstimatorV2`` (``"estimator"``);
     ``"auto"`` takes the first where it is installed. ``options`` are the primitive's own. ``task: evaluate`` lets the
-    clients of this device test the global model on their data, and train nothing.
+    clients of this device test the global model on their data, and train nothing. ``joint`` lets the clients of a round
+    train in lockstep, each step of all of them in one job.
     """
 
     type: Literal["ibm"]
@@ -194,14 +256,9 @@ class IBMEntry(StrictModel):
     initial_layout: Annotated[tuple[Qubit, ...], Field(max_length=1000)] | None = None
     layout_trials: Annotated[PositiveInteger, Field(le=1000)] = 4
     transpiler_seed: NaturalNumber = 0
-    gradient: Annotated[
-        Annotated[Literal["parameter_shift"], Tag("name")] | Annotated[Spsa, Tag("SPSA")],
-        Discriminator(
-            _kind_of_gradient,
-            custom_error_type="gradient",
-            custom_error_message="must be parameter_shift or {spsa: {perturbation: RAD}}",
-        ),
-    ] = "parameter_shift"
+    gradient: Gradient = "parameter_shift"
+    blocks: Annotated[Blocks | None, BeforeValidator(_blocks)] = None
+    joint: bool | None = None
     task: Literal["train", "evaluate"] = "train"
     max_execution_seconds: Annotated[PositiveInteger, Field(le=100_000_000)] | None = None
     budget_seconds: Seconds | None = None
@@ -227,9 +284,16 @@ class IBMEntry(StrictModel):
                 raise ValueError(f"a fake device such as {self.device!r} has no use for {', '.join(useless)}")
         if self.mode == "session" and self.budget_seconds is not None:
             raise ValueError("budget_seconds cannot be kept in mode: session, which is charged by the clock; use batch")
+        if self.initial_layout is not None and self.blocks is not None:
+            raise ValueError("initial_layout has no effect with blocks, each of which has a layout of its own")
         if self.initial_layout is not None and "layout_trials" in self.model_fields_set:
             raise ValueError("layout_trials has no effect with an initial_layout")
         return self
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether the clients of a round take each step in one job: unless said otherwise, where there are blocks."""
+        return self.blocks is not None if self.joint is None else self.joint
 
     @property
     def is_rehearsal(self) -> bool:

@@ -1,6 +1,7 @@
 """The quantum network: an ``EstimatorQNN`` that asks for values and Jacobian in one PUB."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ from qiskit_machine_learning.exceptions import QiskitMachineLearningError
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, ParamShiftEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
-from qiskit_fedqml.backends.base import Backend, QueuedBackend, compile_program
+from qiskit_fedqml.backends.base import Backend, PackingBackend, QueuedBackend, compile_program
 from qiskit_fedqml.backends.broadcast import EstimatorBackend
 from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.backends.program import Program
@@ -161,18 +162,26 @@ class BroadcastEstimatorQNN(EstimatorQNN):
 
     def success_probability(self) -> float | None:
         """Return the estimated chance that no gate and no readout of the circuit errs, or None if it is unknown."""
+        if isinstance(self.backend, PackingBackend):
+            return self.backend.success_probability(self.program, self._client)
         return self.backend.success_probability(self.program)
 
     def calibration(self) -> dict[str, Any] | None:
-        """Return a device's name, date and the figures of the qubits that the circuit uses; None without a device."""
+        """Return a device's name, date and the figures of the qubits or blocks in use; None without a device."""
+        if isinstance(self.backend, PackingBackend) and self.program.copies:
+            return self.backend.calibration_of(self.program, self._client)
         return self.backend.calibration_of(self.program) if isinstance(self.backend, QueuedBackend) else None
+
+    @property
+    def _client(self) -> int | None:
+        return None if self._key is None else self._key.client
 
     def _compiled(self) -> Program:
         self._compiled_for = self.backend.calibration_date if isinstance(self.backend, QueuedBackend) else None
         program = compile_program(self.backend, self.angles.circuit, self.angles.params, self._observables)
         inputs = self.angles.driven_by(list(self._circuit.parameters)[: self.num_inputs])
         self.program_of_inputs = program.shifting(inputs)
-        return program
+        return replace(program, driven_by_inputs=inputs)
 
     def evaluate(
         self, inputs: Array, weights: Array, *, jacobian: bool, of_weights: bool = True

@@ -124,6 +124,7 @@ def _planner(experiment: Experiment) -> _Planner:
         is_frozen = experiment.model.quantum == "frozen"
         return backend, program.shifting(angles.driven_by(spec.input_params)) if is_frozen else program
 
+    registry.give_blocks(assignment)
     tests = [(name, len(dataset.test)) for name in (server, *experiment.evaluation.backends)]
     if len(validation):
         tests.append((server, len(validation)))

@@ -1,12 +1,12 @@
 """The registry of machines: opens each backend at its first use, and says which client has which."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from qiskit_fedqml.backends.base import Backend
+from qiskit_fedqml.backends.base import Backend, PackingBackend
 from qiskit_fedqml.backends.calibration import Calibration, fake_calibration, load_calibration
 from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher
@@ -113,6 +113,19 @@ class BackendRegistry(Mapping[str, Backend]):
         entry = self.file.backends[name]
         return not isinstance(entry, IBMEntry) or entry.task == "train"
 
+    def give_blocks(self, assignment: Sequence[str]) -> None:
+        """Let the clients of each machine that is cut into blocks have theirs.
+
+        Args:
+            assignment: The name of each client's backend, as :meth:`assign` gives it.
+
+        Raises:
+            BackendError: A machine cannot be opened.
+        """
+        for name in sorted({*assignment}):
+            if self.file.backends[name].blocks is not None and isinstance(backend := self[name], PackingBackend):
+                backend.give_blocks_to([client for client, of in enumerate(assignment) if of == name])
+
     def for_client(self, client_id: int) -> Backend:
         """Return a client's backend; client ids start at 0."""
         return self[self.name_for_client(client_id)]
@@ -149,7 +162,8 @@ class BackendRegistry(Mapping[str, Backend]):
             noise = self._noise(entry)
         except BackendError as error:
             raise BackendError(f"Backend {name!r}: {error}") from error
-        return AerBackend(name, noise, entry.shots, entry.optimization_level, entry.transpiler_seed, entry.simulator)
+        options = (entry.optimization_level, entry.transpiler_seed, entry.simulator, entry.blocks)
+        return AerBackend(name, noise, entry.shots, *options)
 
     def _noise(self, entry: AerEntry) -> Noise | None:
         noise = entry.noise

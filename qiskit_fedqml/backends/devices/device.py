@@ -1,7 +1,6 @@
 """A device with a queue as a backend: layouts, points, jobs in parts, and what they cost."""
 
 import itertools
-import logging
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
@@ -13,25 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
-from qiskit.transpiler import Target
 
 from qiskit_fedqml.backends.devices.cost import JobCost, Timing, circuit_seconds, rep_delay_seconds
-from qiskit_fedqml.backends.devices.dispatch import Dispatcher, receipt
+from qiskit_fedqml.backends.devices.dispatch import Dispatcher
+from qiskit_fedqml.backends.devices.joint import Answered, shared_out
+from qiskit_fedqml.backends.devices.layouts import DeviceLayouts
 from qiskit_fedqml.backends.devices.machine import Machine
-from qiskit_fedqml.backends.devices.question import Part, Question
+from qiskit_fedqml.backends.devices.question import Asker, Part, Question
 from qiskit_fedqml.backends.devices.request import JobRequest, Policy, TooLongError
-from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.backends.figures import figures_of, success_probability
 from qiskit_fedqml.backends.job import JobKey
-from qiskit_fedqml.backends.layout import lay_out
-from qiskit_fedqml.backends.program import Evaluation, Program
-from qiskit_fedqml.config.backends import IBMEntry, Spsa
+from qiskit_fedqml.backends.packing.blocks import BlockLayout
+from qiskit_fedqml.backends.packing.packed import PackedCircuit
+from qiskit_fedqml.backends.packing.sharing import BlockShares
+from qiskit_fedqml.backends.program import Asked, Evaluation, Program
+from qiskit_fedqml.config.backends import IBMEntry, RandomShifts, Spsa
 from qiskit_fedqml.errors import BackendError, JobError
-from qiskit_fedqml.simulation.gaps import Gaps
 
 Answer = TypeVar("Answer")
-
-logger = logging.getLogger(__name__)
 
 _LONGEST_JOB_SECONDS = 3 * 3600
 """QPU seconds that the service grants one job."""
@@ -56,7 +54,9 @@ class DeviceBackend:
         self._timings: WeakKeyDictionary[Program, Timing] = WeakKeyDictionary()
         self._rep_delay_seconds = rep_delay_seconds(entry, machine.qiskit_backend)
         self._loose_keys = itertools.count()
-        self._logged_gaps = ""
+        self._layouts = DeviceLayouts(name, entry, machine)
+        self._packed: WeakKeyDictionary[Program, PackedCircuit] = WeakKeyDictionary()
+        self._shares = BlockShares(entry.blocks)
 
     def __getstate__(self) -> dict[str, Any]:
         raise BackendError(
@@ -84,7 +84,7 @@ class DeviceBackend:
 
     def describe(self) -> dict[str, Any]:
         """Return device, calibration's date, number of qubits and shots; ``gaps`` where it leaves something out."""
-        gaps = self._gaps()
+        gaps = self._layouts.gaps()
         return {
             **({"gaps": str(gaps)} if gaps else {}),
             "type": "ibm",
@@ -108,45 +108,32 @@ class DeviceBackend:
         Raises:
             BackendError: The circuit doesn't fit the device.
         """
-        entry, gaps, target = self.entry, self._gaps(), self._target()
-        trials = 1 if entry.initial_layout is not None else entry.layout_trials
-        try:
-            found = [
-                lay_out(
-                    circuit,
-                    target,
-                    gaps,
-                    optimization_level=entry.optimization_level,
-                    seed=entry.transpiler_seed + trial,
-                    initial_layout=entry.initial_layout,
-                    backend=self.machine.qiskit_backend,
-                )
-                for trial in range(trials)
-            ]
-        except BackendError as error:
-            raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error}") from error
-        return sorted(found, key=lambda transpiled: -success_probability(transpiled, target))
+        return self._layouts.candidates(circuit)
 
-    def _target(self) -> Target:
-        """Return what can be used of the device."""
-        calibration = self.machine.calibration()
-        return calibration.target if calibration.gaps.left_out() else self.machine.qiskit_backend.target
+    def block_layout(self, circuit: QuantumCircuit, measured: Sequence[int]) -> BlockLayout | None:
+        """Return the blocks of a circuit by the calibration that was read last; None where blocks are off.
 
-    def _gaps(self) -> Gaps:
-        """Return what cannot be used of the device by its calibration; a change is logged."""
-        calibration = self.machine.calibration()
-        try:
-            gaps = calibration.gaps
-        except BackendError as error:
-            raise BackendError(f"Backend {self.name!r}: {error}") from error
-        if gaps.left_out() != self._logged_gaps:
-            self._logged_gaps = gaps.left_out()
-            logger.warning("Backend %r: the calibration of %s has gaps: %s.", self.name, self.machine.device, gaps)
-        return gaps
+        Args:
+            circuit: The circuit.
+            measured: Its qubits that are measured at its end.
 
-    def success_probability(self, program: Program) -> float:
-        """Return the estimated chance that no gate and no readout of a program errs, by the device's calibration."""
-        return success_probability(program.circuit, self._target(), program.measured)
+        Raises:
+            BackendError: The circuit doesn't fit the device.
+        """
+        return self._layouts.blocks(circuit, measured)
+
+    def give_blocks_to(self, clients: Sequence[int]) -> None:
+        """Let each of these clients have blocks of its own for the whole run, where the entry spreads clients."""
+        self._shares.clients = tuple(clients)
+
+    def success_probability(self, program: Program, client: int | None = None) -> float:
+        """Return the estimated chance that no gate and no readout of a program errs, by the device's calibration.
+
+        Of a program with copies it is the mean over the blocks that a client (None: the server) has.
+        """
+        if program.copies:
+            return self._shares.success_probability(program, client, self._layouts.target())
+        return success_probability(program.circuit, self._layouts.target(), program.measured)
 
     def estimator(self, seed: int | None = None) -> BaseEstimatorV2:
         """Return the estimator by which jobs are made; its draws are the device's own."""
@@ -192,20 +179,32 @@ class DeviceBackend:
         """
         return self._ask(self.machine.remaining_seconds)
 
-    def calibration_of(self, program: Program) -> dict[str, Any]:
-        """Return device, date and the figures of the qubits and couplings that a program uses, as plain values."""
-        figures = figures_of(program.circuit, program.measured, self._target())
+    def calibration_of(self, program: Program, client: int | None = None) -> dict[str, Any]:
+        """Return device, date and the figures of what a client uses, as plain values: its blocks, or qubits."""
+        if program.copies:
+            figures = self._shares.figures(program, client, self._layouts.target())
+        else:
+            figures = figures_of(program.circuit, program.measured, self._layouts.target())
         return {"device": self.machine.device, "date": self.calibration_date, **figures}
 
-    def cost(self, program: Program, num_samples: int, *, jacobian: bool) -> list[JobCost]:
-        """Return what the jobs of one evaluation are expected to cost."""
-        question = self._planned(program, np.zeros((num_samples, len(program.angles))), jacobian=jacobian)
-        return self._cost_of(question, Part("", 0, num_samples))
+    def cost(self, program: Program, num_samples: int | Sequence[int], *, jacobian: bool) -> list[JobCost]:
+        """Return what the jobs of one evaluation are expected to cost.
+
+        Args:
+            program: The program.
+            num_samples: Number of samples; of each client, where several ask in one job.
+            jacobian: Whether derivatives are wanted.
+        """
+        sizes = [num_samples] if isinstance(num_samples, int) else list(num_samples)
+        asked = [Asked(np.zeros((size, len(program.angles))), 0, None) for size in sizes]
+        question = self._question(program, asked, JobKey(0, None, 0, "plan"), jacobian=jacobian)
+        return self._cost_of(question, Part("", 0, sum(sizes)))
 
     def payload_bytes(self, program: Program, num_samples: int, *, jacobian: bool) -> int:
         """Return the size of one evaluation as it is sent; of random angles, since it is compressed."""
         angles = np.random.default_rng(0).uniform(-np.pi, np.pi, (num_samples, len(program.angles)))
-        pub = self._planned(program, angles, jacobian=jacobian).pub(Part("", 0, num_samples))
+        question = self._question(program, [Asked(angles, 0, None)], JobKey(0, None, 0, "plan"), jacobian=jacobian)
+        pub = question.pub(Part("", 0, num_samples), self._packed_circuit(program))
         return self.machine.primitive.payload_bytes(pub, self.machine.qiskit_backend)
 
     def evaluate(
@@ -223,31 +222,63 @@ class DeviceBackend:
             program: The program, compiled for this backend.
             angles: Angles in radians, shape (batch, angles).
             jacobian: Whether derivatives are wanted.
-            seed: Seed of SPSA's directions.
+            seed: Seed of random directions or shifts.
             key: What it is for; the journal answers a key that was asked before.
 
         Raises:
             BackendError: The device takes no jobs, or the job was refused, failed, or is out of reach.
             BudgetError: A budget of QPU seconds would be passed.
         """
-        program.check_angles(angles)
-        key = key or JobKey(0, None, next(self._loose_keys), "loose")
-        if seed is None and jacobian and isinstance(self.entry.gradient, Spsa):
-            seed = secrets.randbits(63)  # once, so that the directions of the points are those of the derivatives
-        question = Question(program, angles, jacobian, seed, key, self.entry.gradient)
-        answers = self._answers(question, Part("", 0, len(angles)))
-        submissions = [submission for _, _, submission in answers]
-        return Evaluation(
-            values=np.concatenate([values for values, _, _ in answers]),
-            jacobian=np.concatenate([derivatives for _, derivatives, _ in answers]) if jacobian else None,
-            circuits=sum(s.circuits for s in submissions),
-            executions=sum(s.executions for s in submissions),
-            simulator=self.simulator,
-            jobs=tuple(receipt(s) for s in submissions),
-        )
+        asked = Asked(angles, seed, None if key is None else key.client)
+        return self.evaluate_jointly(program, [asked], jacobian=jacobian, key=key)[0]
 
-    def _planned(self, program: Program, angles: NDArray[np.float64], *, jacobian: bool) -> Question:
-        return Question(program, angles, jacobian, 0, JobKey(0, None, 0, "plan"), self.entry.gradient)
+    def evaluate_jointly(
+        self, program: Program, asked: Sequence[Asked], *, jacobian: bool, key: JobKey | None = None
+    ) -> list[Evaluation]:
+        """Evaluate what several clients ask in one job, or in several where one would be too long.
+
+        Args:
+            program: The program, compiled for this backend.
+            asked: What each of them asks.
+            jacobian: Whether derivatives are wanted.
+            key: What it is for.
+
+        Returns:
+            An evaluation for each; circuits, executions and QPU seconds are shared out by the number of samples.
+
+        Raises:
+            BackendError: As :meth:`evaluate`.
+            BudgetError: As :meth:`evaluate`.
+        """
+        for of in asked:
+            program.check_angles(of.angles)
+        key = key or JobKey(0, None, next(self._loose_keys), "loose")
+        question = self._question(program, asked, key, jacobian=jacobian)
+        answers = self._answers(question, Part("", 0, len(question.angles)))
+        values = np.concatenate([values for values, _, _ in answers])
+        derivatives = np.concatenate([derivatives for _, derivatives, _ in answers]) if jacobian else None
+        return shared_out([len(of.angles) for of in asked], values, derivatives, answers, self.simulator)
+
+    def _question(self, program: Program, asked: Sequence[Asked], key: JobKey, *, jacobian: bool) -> Question:
+        is_drawn = jacobian and isinstance(self.entry.gradient, (Spsa, RandomShifts))
+        askers = tuple(
+            Asker(
+                of.angles,
+                # Drawn once, so that the directions of the points are those of the derivatives.
+                secrets.randbits(63) if of.seed is None and is_drawn else of.seed,
+                self._shares.blocks_of(program, of.client),
+            )
+            for of in asked
+        )
+        offset = int.from_bytes(sha256(str(key.at(0)).encode()).digest()[:4]) + key.step
+        return Question(program, askers, jacobian, key, self.entry.gradient, offset)
+
+    def _packed_circuit(self, program: Program) -> PackedCircuit | None:
+        if len(program.copies) < 2:
+            return None
+        if program not in self._packed:
+            self._packed[program] = PackedCircuit(program.copies)
+        return self._packed[program]
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         try:
@@ -255,9 +286,7 @@ class DeviceBackend:
         except BackendError as error:
             raise BackendError(f"Backend {self.name!r}: {error}") from error.__cause__
 
-    def _answers(
-        self, question: Question, part: Part
-    ) -> list[tuple[NDArray[np.float64], NDArray[np.float64], Submission]]:
+    def _answers(self, question: Question, part: Part) -> list[Answered]:
         """Return values, derivatives and submission of each job of a part."""
         if self._is_split(question, part):
             return [answer for half in part.halves() for answer in self._answers(question, half)]
@@ -268,10 +297,10 @@ class DeviceBackend:
             part=part.name,
             fingerprint=self._fingerprint(question),
             angles=question.angles[part.start : part.stop],
-            details={"shifted": list(question.program.shifted), "calibration": self.calibration_date},
-            pub=lambda: question.pub(part),
+            details={**question.details, "calibration": self.calibration_date},
+            pub=lambda: question.pub(part, self._packed_circuit(question.program)),
             cost=cost,
-            shape=lambda details: question.shape(part, details["shifted"]),
+            shape=lambda details: question.shape(part, details),
         )
         try:
             expectations, submission = self.dispatcher.run(self.machine, request, self._policy)
@@ -279,8 +308,8 @@ class DeviceBackend:
             if part.num_samples < 2:
                 raise JobError(f"Backend {self.name!r}, {question.key}: one sample is too long: {error}") from error
             return [answer for half in part.halves() for answer in self._answers(question, half)]
-        shifted = submission.request["shifted"]  # those of the layout with which the job was sent
-        return [(expectations[:, 0], question.derivatives(part, expectations, shifted), submission)]
+        values, derivatives = question.answer(part, expectations, submission.request)  # as the job was sent
+        return [(values, derivatives, submission)]
 
     def _is_split(self, question: Question, part: Part) -> bool:
         """Return whether a part is to be sent in halves: as it was before, or because it would be too long."""
@@ -296,35 +325,40 @@ class DeviceBackend:
 
     def _exceeds(self, question: Question, cost: JobCost) -> bool:
         longest = self.entry.max_execution_seconds or _LONGEST_JOB_SECONDS
-        num_bytes = cost.circuits * len(question.program.angles) * 8
-        return cost.seconds > longest or num_bytes > _LARGEST_JOB_BYTES
+        num_angles = len(question.program.angles) * max(1, len(question.program.copies))
+        return cost.seconds > longest or cost.circuits * num_angles * 8 > _LARGEST_JOB_BYTES
 
     def _cost_of(self, question: Question, part: Part, *, whole: bool = False) -> list[JobCost]:
         """Return the cost of each job that a part would be sent in; of one job if ``whole``."""
-        program, num_samples = question.program, part.num_samples
-        circuits = num_samples * question.num_points(program.shifted) * program.num_groups
+        program = question.program
+        circuits = question.num_circuits(part) * program.num_groups
         size = circuits, circuits * self.shots
         if not self.machine.primitive.is_plain():
-            size = self.machine.primitive.size(question.pub(part), self.machine.qiskit_backend)
+            pub = question.pub(part, self._packed_circuit(program))
+            size = self.machine.primitive.size(pub, self.machine.qiskit_backend)
         cost = self._timing(program).cost(*size)
-        if whole or num_samples < 2 or not self._exceeds(question, cost):
+        if whole or part.num_samples < 2 or not self._exceeds(question, cost):
             return [cost]
         return [cost for half in part.halves() for cost in self._cost_of(question, half)]
 
     def _timing(self, program: Program) -> Timing:
         if program not in self._timings:
-            measured: Sequence[int] = program.measured
+            packed = self._packed_circuit(program) or program
+            measured: Sequence[int] = packed.measured
             if self.machine.primitive.measures_all_qubits:
-                left_out = self._gaps().qubits
+                left_out = self._layouts.gaps().qubits
                 measured = [q for q in range(self.machine.qiskit_backend.num_qubits) if q not in left_out]
-            length = circuit_seconds(program.circuit, measured, self._target())
+            length = circuit_seconds(packed.circuit, measured, self._layouts.target())
             self._timings[program] = Timing(length, self._rep_delay_seconds)
         return self._timings[program]
 
     def _fingerprint(self, question: Question) -> str:
         """Return a digest of how it is asked, apart from layout and calibration, which may change before a replay."""
         asked = {"device", "shots", "primitive", "resilience_level", "options", "gradient"}
-        seed = question.seed if isinstance(self.entry.gradient, Spsa) else None
+        seeds = [
+            asker.seed if isinstance(self.entry.gradient, (Spsa, RandomShifts)) else None for asker in question.askers
+        ]
+        seed = seeds[0] if len(seeds) == 1 else seeds
         outputs = len(question.program.observables)
         settings = f"{self.entry.model_dump_json(include=asked)} {question.jacobian} {seed} {outputs}"
         return sha256(settings.encode()).hexdigest()

@@ -18,9 +18,12 @@ from qiskit_fedqml.backends.broadcast import evaluate_broadcast
 from qiskit_fedqml.backends.figures import success_probability
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.layout import lay_out
+from qiskit_fedqml.backends.packing.blocks import BlockFinder, BlockLayout
+from qiskit_fedqml.backends.packing.sharing import BlockShares
 from qiskit_fedqml.backends.program import Evaluation, Program
 from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator, simulation_method
 from qiskit_fedqml.circuits.angles import num_qubits_in_use
+from qiskit_fedqml.config.backends import Blocks
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.estimator import SweepEstimator
 from qiskit_fedqml.simulation.exact import ExactProgram
@@ -62,9 +65,11 @@ class AerBackend:
         simulator: ``"sweep"`` evaluates values and derivatives in two sweeps and refuses what these cannot express;
             ``"aer"`` runs every shifted circuit by Aer; ``"auto"`` takes the sweeps where they apply, and else Aer,
             with a line in the log that says why.
+        blocks: How the machine is cut into blocks, so that each client has one of its own; None is off. It needs the
+            noise of a calibration, and spreads clients.
 
     Raises:
-        BackendError: ``shots`` is not a number from 1, or there is no such simulator.
+        BackendError: ``shots`` is not a number from 1, there is no such simulator, or the machine has no blocks.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class AerBackend:
         optimization_level: int = 3,
         transpiler_seed: int = 0,
         simulator: SimulatorChoice = "auto",
+        blocks: Blocks | None = None,
     ) -> None:
         if simulator not in get_args(SimulatorChoice):
             raise BackendError(
@@ -86,6 +92,10 @@ class AerBackend:
         self._optimization_level = optimization_level
         self._transpiler_seed = transpiler_seed
         self._choice = simulator
+        self._blocks = blocks
+        if blocks is not None and (blocks.spread != "clients" or noise is None or noise.target is None):
+            raise BackendError("Argument `blocks` needs `spread: clients` and the noise of a calibration.")
+        self._shares = BlockShares(blocks)
         self._simulations: WeakKeyDictionary[Program, Simulation] = WeakKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -111,7 +121,8 @@ class AerBackend:
 
     def without_shots(self) -> "AerBackend":
         """Return the same machine with exact expectation values."""
-        return AerBackend(self.name, self.noise, None, self._optimization_level, self._transpiler_seed, self._choice)
+        options = (self._optimization_level, self._transpiler_seed, self._choice, self._blocks)
+        return AerBackend(self.name, self.noise, None, *options)
 
     def describe(self) -> dict[str, Any]:
         """Return simulator, noise, its calibration's date, number of qubits (None: any) and shots (None: exact).
@@ -164,12 +175,44 @@ class AerBackend:
             options["basis_gates"] = list(self.noise.basis)
         return generate_preset_pass_manager(**options).run(circuit)
 
-    def success_probability(self, program: Program) -> float:
+    def block_layout(self, circuit: QuantumCircuit, measured: Sequence[int]) -> BlockLayout | None:
+        """Return the blocks of a circuit of which some qubits are measured; None where blocks are off.
+
+        Raises:
+            BackendError: The circuit doesn't fit the machine.
+        """
+        if self._blocks is None or self.noise is None or self.noise.target is None:
+            return None
+        seeds = [self._transpiler_seed]
+        finder = BlockFinder(self.noise.target, self.noise.gaps, self._blocks, self._optimization_level, seeds)
+        try:
+            return finder.find(circuit, measured)
+        except BackendError as error:
+            raise BackendError(f"Backend {self.name!r} cannot take the circuit: {error}") from error
+
+    def give_blocks_to(self, clients: Sequence[int]) -> None:
+        """Let each of these clients have a block of its own for the whole run."""
+        self._shares.clients = tuple(clients)
+
+    def calibration_of(self, program: Program, client: int | None = None) -> dict[str, Any]:
+        """Return the machine whose noise it is, its date, and a client's blocks, as plain values."""
+        rates = self.noise.rates if self.noise else None
+        figures = self._shares.figures(program, client, rates) if rates is not None and program.copies else {}
+        return {
+            "device": self.noise.source if self.noise else None,
+            "date": self.noise.date if self.noise else None,
+            **figures,
+        }
+
+    def success_probability(self, program: Program, client: int | None = None) -> float:
         """Return the estimated chance that no gate and no readout of a program errs; 1 on an ideal machine.
 
         As for a device it is by the published error rates where the noise is that of a calibration (where relaxation
-        alone exceeds them, the simulated gates err more), and else by the channels' infidelities.
+        alone exceeds them, the simulated gates err more), and else by the channels' infidelities. Of a program with
+        copies it is that of a client's block; for the server, which has none, of the best one.
         """
+        if program.copies:
+            program = self._own(program, client)
         if self.noise is None:
             return 1.0
         if self.noise.rates is not None:
@@ -229,13 +272,15 @@ class AerBackend:
             angles: Angles in radians, shape (batch, angles).
             jacobian: Whether derivatives are wanted.
             seed: Seed of the shots; None takes one from the system.
-            key: What it is for; not used, since a simulation can be repeated.
+            key: What it is for: says whose block is simulated, where the machine is cut into blocks.
 
         Raises:
             BackendError: The angles are not finite or of another shape, or the simulation failed.
         """
         try:
             program.check_angles(angles)
+            if program.copies:
+                program = self._own(program, None if key is None else key.client)
             simulation = self.simulation(program)
             if simulation.program is None:
                 return evaluate_broadcast(
@@ -257,6 +302,10 @@ class AerBackend:
             rng = np.random.default_rng(seed)
             values, derivatives = simulation.program.estimate(angles, self.shots or 0, rng, jacobian=jacobian)
         return program.evaluation(values, derivatives, shots=self.shots, simulator="sweep")
+
+    def _own(self, program: Program, client: int | None) -> Program:
+        """Return the copy on a client's block; on the best one for the server, which has none."""
+        return program.copies[self._shares.blocks_of(program, client)[0]]
 
 
 def _needs_no_transpiling(circuit: QuantumCircuit) -> bool:

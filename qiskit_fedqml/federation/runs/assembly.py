@@ -85,6 +85,7 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
     )
     for name in devices:
         registry[name]
+    registry.give_blocks(assignment)
     data = prepare_data(experiment, observer.features_extracted if observer else None)
     blueprint = Blueprint(
         seed=experiment.seed,
