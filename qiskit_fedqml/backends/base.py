@@ -17,7 +17,7 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.backends.job import JobKey
-from qiskit_fedqml.backends.program import Evaluation, Program
+from qiskit_fedqml.backends.program import Asked, Evaluation, Program
 from qiskit_fedqml.circuits.angles import light_cone
 from qiskit_fedqml.circuits.observables import checked_observables, commuting_groups
 from qiskit_fedqml.errors import BackendError
@@ -121,6 +121,22 @@ class PackingBackend(Backend, Protocol):
 
     def calibration_of(self, program: Program, client: int | None = None) -> dict[str, Any]:
         """Return machine, date and the figures of the qubits or blocks that a client uses, as plain values."""
+        ...
+
+
+@runtime_checkable
+class JointBackend(QueuedBackend, Protocol):
+    """A device that evaluates what several clients ask in one job."""
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether the clients of a round are to take each step together."""
+        ...
+
+    def evaluate_jointly(
+        self, program: Program, asked: Sequence[Asked], *, jacobian: bool, key: JobKey | None = None
+    ) -> list[Evaluation]:
+        """Evaluate a program for several clients; return an evaluation for each."""
         ...
 
 

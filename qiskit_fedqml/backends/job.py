@@ -12,12 +12,14 @@ class JobKey:
         client: The client, from 0; None is the server.
         step: Counts the evaluations of this kind, from 0.
         kind: ``"train"``, ``"test"``, ``"test on …"`` by the server, ``"evaluation"`` of a finished run.
+        clients: The clients that ask together; ``client`` is None then.
     """
 
     server_step: int
     client: int | None
     step: int
     kind: str
+    clients: tuple[int, ...] = ()
 
     def at(self, step: int) -> "JobKey":
         """Return the key of another step."""
@@ -25,6 +27,8 @@ class JobKey:
 
     def __str__(self) -> str:
         who = "the server" if self.client is None else f"client {self.client}"
+        if self.clients:
+            who = f"clients {', '.join(map(str, self.clients))}"
         return f"round {self.server_step}, {who}, {self.kind} step {self.step}"
 
 

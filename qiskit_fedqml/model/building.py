@@ -27,6 +27,7 @@ from qiskit_fedqml.model.classifier import (
 from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer, uniform_angles
 from qiskit_fedqml.model.linear import OneDnnLinear
 from qiskit_fedqml.model.memory import check_head_fits
+from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 from qiskit_fedqml.seeds import derive_seed, torch_generator
 
 
@@ -93,6 +94,13 @@ class Blueprint:
             BackendError: The circuit does not fit the backend.
         """
         layer = quantum_layer(self.spec, backend, initial_weights=initial_circuit_weights(self.spec, self.seed))
+        return self._placed(layer)
+
+    def layer_of(self, network: BroadcastEstimatorQNN) -> QuantumLayer:
+        """Return the quantum layer of a network of the circuit, with the circuit's initial weights."""
+        return self._placed(QuantumLayer(network, initial_circuit_weights(self.spec, self.seed)))
+
+    def _placed(self, layer: QuantumLayer) -> QuantumLayer:
         return layer.to(self.config.device).requires_grad_(self.config.quantum == "trainable")
 
     def build(self, layer: QuantumLayer | None, *, initial_head: bool = False) -> HybridClassifier:

@@ -1,8 +1,9 @@
 """The quantum network: an ``EstimatorQNN`` that asks for values and Jacobian in one PUB."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from qiskit.circuit import Parameter, QuantumCircuit
@@ -17,7 +18,7 @@ from qiskit_machine_learning.neural_networks import EstimatorQNN
 from qiskit_fedqml.backends.base import Backend, PackingBackend, QueuedBackend, compile_program
 from qiskit_fedqml.backends.broadcast import EstimatorBackend
 from qiskit_fedqml.backends.job import JobKey, Usage
-from qiskit_fedqml.backends.program import Program
+from qiskit_fedqml.backends.program import Asked, Evaluation, Program
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.circuits.observables import as_observables
@@ -31,6 +32,12 @@ class NotFiniteError(QiskitMachineLearningError, TrainingError):
 
     def __str__(self) -> str:
         return str(self.message)  # Qiskit's errors show it in quotes
+
+
+class Evaluate(Protocol):
+    """Evaluates a network's program in place of its backend."""
+
+    def __call__(self, program: Program, asked: Asked, *, jacobian: bool, key: JobKey) -> Evaluation: ...  # noqa: D102
 
 
 class Answer(NamedTuple):
@@ -122,6 +129,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         self._seed: int | None = None
         self._key: JobKey | None = None
         self._step = 0
+        self._evaluate_by: Evaluate | None = None
         # After super().__init__, self._circuit has the parameters inputs[i], then weights[i], in this order.
         self.angles = GateAngles(self._circuit, list(self._circuit.parameters))
         self.program = self._compiled()
@@ -149,13 +157,25 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         """
         self._seed, self._key, self._step = seed, key, 0
 
+    def twin(self, evaluate: Evaluate) -> "BroadcastEstimatorQNN":
+        """Return a network with the same program and a usage of its own, evaluated by somebody else.
+
+        It keeps the program when the device's calibration changes; a new twin has the new one.
+
+        Args:
+            evaluate: Asks the backend, or lets another one ask for several networks together.
+        """
+        twin = copy(self)
+        twin.usage, twin._evaluate_by = Usage(), evaluate
+        return twin
+
     def refresh(self) -> None:
         """Transpile the circuit again if the backend is a device whose calibration has changed.
 
         Raises:
             BackendError: The device cannot be asked.
         """
-        if isinstance(self.backend, QueuedBackend):
+        if isinstance(self.backend, QueuedBackend) and self._evaluate_by is None:
             self.backend.refresh()
             if self.backend.calibration_date != self._compiled_for:
                 self.program = self._compiled()
@@ -244,7 +264,10 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         key = None if self._key is None else self._key.at(self._step)
         self._step += 1
         program = self.program if of_weights else self.program_of_inputs
-        evaluation = self.backend.evaluate(program, angles, jacobian=jacobian, seed=seed, key=key)
+        if self._evaluate_by is not None and key is not None:
+            evaluation = self._evaluate_by(program, Asked(angles, seed, key.client), jacobian=jacobian, key=key)
+        else:
+            evaluation = self.backend.evaluate(program, angles, jacobian=jacobian, seed=seed, key=key)
         self.usage.jobs += len(evaluation.jobs) or 1
         self.usage.receipts += evaluation.jobs
         self.usage.circuits += evaluation.circuits

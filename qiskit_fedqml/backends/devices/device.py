@@ -82,6 +82,11 @@ class DeviceBackend:
         """Shots of each circuit."""
         return self.entry.shots
 
+    @property
+    def is_joint(self) -> bool:
+        """Whether the clients of a round are to take each step together, in one job."""
+        return self.entry.is_joint
+
     def describe(self) -> dict[str, Any]:
         """Return device, calibration's date, number of qubits and shots; ``gaps`` where it leaves something out."""
         gaps = self._layouts.gaps()

@@ -121,7 +121,8 @@ class Dispatcher:
         """Cancel what skipped clients have left behind in a round, whose answers nobody will ask for again."""
         briefly = policy.waiting.model_copy(update={"outage_seconds": SHORT_SECONDS})
         for submission in self.journal.open(backend):
-            if submission.key.server_step == round and submission.key.client in clients:
+            askers = submission.key.clients or (submission.key.client,)
+            if submission.key.server_step == round and all(client in clients for client in askers):
                 self.patience.ask_once(partial(self.cancel, machine, submission, briefly), dict[str, str]())
 
     def _finished(self, machine: Machine, request: JobRequest, policy: Policy) -> Submission:

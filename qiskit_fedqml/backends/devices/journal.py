@@ -287,12 +287,15 @@ class Journal:
 
 
 def _key(key: JobKey) -> tuple[int, int, int, str]:
-    return key.server_step, _SERVER if key.client is None else key.client, key.step, key.kind
+    together = f"/{'+'.join(map(str, key.clients))}" if key.clients else ""
+    return key.server_step, _SERVER if key.client is None else key.client, key.step, key.kind + together
 
 
 def _submission(row: tuple[Any, ...]) -> Submission:
     tag, round, client, step, kind, *rest = row
-    key = JobKey(round, None if client == _SERVER else client, step, kind)
+    kind, _, together = kind.partition("/")
+    clients = tuple(map(int, together.split("+"))) if together else ()
+    key = JobKey(round, None if client == _SERVER else client, step, kind, clients)
     names = [column.name for column in fields(Submission)][2:]
     values = dict(zip(names, rest, strict=True))
     for name in ("request", "duplicates"):

@@ -6,7 +6,7 @@ there the circuit is run on the qubits that it uses, with their noise.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.providers import BackendV2
-from qiskit.quantum_info import PauliList, SparsePauliOp
 from qiskit_aer import AerSimulator
 
 from qiskit_fedqml.backends.calibration import Calibration, calibration_of, fake_device
 from qiskit_fedqml.backends.devices.answers import read_expectations
 from qiskit_fedqml.backends.devices.machine import JobStatus, Primitive, UnreadableError
+from qiskit_fedqml.backends.ibm.components import ComponentSimulation, components, on_qubits, restricted, support
 from qiskit_fedqml.backends.ibm.errors import one_line
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
 from qiskit_fedqml.backends.noise import noise_from_calibration
+from qiskit_fedqml.backends.packing.packed import NUM_BLOCKS
 from qiskit_fedqml.config.backends import IBMEntry
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.noise import Noise
@@ -50,7 +51,9 @@ class RehearsalMachine:
         primitive = IBMPrimitive(entry)
         self.primitive: Primitive = primitive
         self._device = fake_device(str(entry.device))
-        self._jobs: dict[str, Any] = {}
+        self._jobs: dict[str, Callable[[], NDArray[np.float64]]] = {}
+        self._simulated: tuple[QuantumCircuit, ComponentSimulation | None] | None = None
+        self._shots = entry.shots
         if not primitive.is_executor and (entry.resilience_level or entry.options):
             logger.warning("EstimatorV2 mitigates on the server: a rehearsal on %s leaves that out.", self.device)
 
@@ -89,20 +92,28 @@ class RehearsalMachine:
         return None
 
     def submit(self, pub: Any, tag: str) -> str:
-        """Run one PUB as one job."""
+        """Run one PUB as one job; a circuit of blocks is simulated block by block."""
         circuit, observables, bindings = pub
         values = next(iter(bindings.values())) if isinstance(bindings, dict) else bindings
-        mode: BackendV2 = self._device
         try:
+            simulation = self._by_parts(pub)
+            if simulation is not None:
+                points = values.reshape(-1, values.shape[-1])
+                found = simulation.run(points, seed_of(values))
+                shape = (*values.shape[:-1], found.shape[-1])
+                job_id = f"parts-{tag}"
+                self._jobs[job_id] = lambda: found.reshape(shape)
+                return job_id
+            mode: BackendV2 = self._device
             if self._device.num_qubits > _MOST_QUBITS:
                 qubits = _used(circuit, observables)
-                mode = self._simulator(qubits)
-                observables = [[[_restricted(o, qubits) for o in row] for row in of] for of in observables]
-                circuit = _on(circuit, qubits)
+                mode = AerSimulator(noise_model=self._noise_on(qubits).model, n_qubits=len(qubits))
+                observables = [[[restricted(o, qubits) for o in row] for row in of] for of in observables]
+                circuit = on_qubits(circuit, qubits)
             job = self.primitive.estimator(mode, [tag], seed_of(values)).run([(circuit, observables, bindings)])
         except Exception as error:
             raise BackendError(f"{self.device} cannot take the job: {_said(error)}.") from error
-        self._jobs[job.job_id()] = job
+        self._jobs[job.job_id()] = lambda: read_expectations(job.result())
         return str(job.job_id())
 
     def find(self, tag: str) -> list[str]:
@@ -118,7 +129,7 @@ class RehearsalMachine:
     def result(self, job_id: str) -> NDArray[np.float64]:
         """Return the expectation values of a job, shape (samples, points, outputs)."""
         try:
-            values = read_expectations(self._jobs.pop(job_id).result())
+            values = self._jobs.pop(job_id)()
         except Exception as error:
             raise BackendError(f"the simulation of {self.device} failed: {_said(error)}.") from error
         if not np.isfinite(values).all():
@@ -137,10 +148,27 @@ class RehearsalMachine:
     def _noise(self) -> Noise:
         return noise_from_calibration(self.calibration(), self.device)
 
-    def _simulator(self, qubits: Sequence[int]) -> AerSimulator:
-        """Return the device without the other qubits."""
+    def _by_parts(self, pub: Any) -> ComponentSimulation | None:
+        """Return the simulation of a circuit of blocks; None for other circuits, and where jobs are mitigated.
+
+        That of the last circuit is kept, since the steps of a training have the same one.
+        """
+        circuit, observables, bindings = pub
+        if self._simulated is None or self._simulated[0] is not circuit:
+            simulation = None
+            operators = [o for of in observables for row in of for o in row]
+            parameters = next(iter(bindings)) if isinstance(bindings, dict) else ()
+            is_packed = NUM_BLOCKS in (circuit.metadata or {}) and self.primitive.is_plain()
+            if is_packed and (parts := components(circuit, operators, parameters)):
+                constants = {k: float(o.coeffs.sum().real) for k, o in enumerate(operators) if not support(o).any()}
+                simulation = ComponentSimulation(parts, constants, len(operators), self._noise_on, self._shots)
+            self._simulated = circuit, simulation
+        return self._simulated[1]
+
+    def _noise_on(self, qubits: Sequence[int]) -> Noise:
+        """Return the noise of some qubits, which have the numbers of their places."""
         place = {qubit: k for k, qubit in enumerate(qubits)}
-        noise = Noise(
+        return Noise(
             source=self.device,
             date=None,
             target=None,
@@ -152,7 +180,6 @@ class RehearsalMachine:
             readout={place[q]: matrix for q, matrix in self._noise.readout.items() if q in place},
             basis=tuple(self._device.operation_names),
         )
-        return AerSimulator(noise_model=noise.model, n_qubits=len(qubits))
 
 
 def seed_of(values: NDArray[np.float64]) -> int:
@@ -170,28 +197,5 @@ def _said(error: Exception) -> str:
 
 def _used(circuit: QuantumCircuit, observables: Any) -> list[int]:
     in_gates = {circuit.find_bit(q).index for i in circuit.data if i.operation.name != "barrier" for q in i.qubits}
-    measured = {int(q) for of in observables for row in of for o in row for q in np.flatnonzero(_support(o))}
+    measured = {int(q) for of in observables for row in of for o in row for q in np.flatnonzero(support(o))}
     return sorted(in_gates | measured)
-
-
-def _support(observable: SparsePauliOp) -> NDArray[np.bool_]:
-    support: NDArray[np.bool_] = (observable.paulis.z | observable.paulis.x).any(axis=0)
-    return support
-
-
-def _restricted(observable: SparsePauliOp, qubits: Sequence[int]) -> SparsePauliOp:
-    of, terms = list(qubits), observable.paulis
-    return SparsePauliOp(PauliList.from_symplectic(terms.z[:, of], terms.x[:, of], terms.phase), observable.coeffs)
-
-
-def _on(circuit: QuantumCircuit, qubits: Sequence[int]) -> QuantumCircuit:
-    """Return a circuit on these of its qubits alone."""
-    small = QuantumCircuit(len(qubits), global_phase=circuit.global_phase)
-    place = {circuit.qubits[qubit]: k for k, qubit in enumerate(qubits)}
-    for instruction in circuit.data:
-        on = [place[q] for q in instruction.qubits if q in place]
-        if instruction.operation.name == "barrier":
-            small.barrier(on)
-        else:
-            small.append(instruction.operation, on)
-    return small

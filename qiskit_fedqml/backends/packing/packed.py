@@ -9,6 +9,9 @@ from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 
 from qiskit_fedqml.backends.program import Program
 
+NUM_BLOCKS = "num_blocks"
+"""The key of a packed circuit's metadata that says how many blocks it has."""
+
 
 class PackedCircuit:
     """The copies of a program as one circuit, each with angles of its own.
@@ -27,7 +30,7 @@ class PackedCircuit:
     def __init__(self, copies: Sequence[Program]) -> None:
         num_angles = len(copies[0].angles)
         angles = ParameterVector("angle", len(copies) * num_angles)
-        self.circuit = QuantumCircuit(copies[0].circuit.num_qubits)
+        self.circuit = QuantumCircuit(copies[0].circuit.num_qubits, metadata={NUM_BLOCKS: len(copies)})
         self._columns: list[tuple[Parameter, int, int]] = []
         for number, copy in enumerate(copies):
             in_circuit = set(copy.circuit.parameters)

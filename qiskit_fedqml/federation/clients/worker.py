@@ -10,6 +10,7 @@ from qiskit_fedqml.federation.steps.step import ClientStep
 from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
+from qiskit_fedqml.model.qnn import Evaluate
 
 
 @dataclass
@@ -40,13 +41,30 @@ class Worker:
         Raises:
             BackendError: The backend cannot be opened, or the circuit does not fit it.
         """
-        layer = None
-        if self.blueprint.has_circuit:
-            if backend not in self._layers:
-                self._layers[backend] = self.blueprint.layer_on(self.backends[backend])
-            layer = self._layers[backend]
+        layer = self.layer_on(backend) if self.blueprint.has_circuit else None
         if self._model is None:
             self._model = self.blueprint.build(layer)
         elif layer is not None:
             self._model.use_quantum_layer(layer)
         return self._model
+
+    def layer_on(self, backend: str) -> QuantumLayer:
+        """Return the quantum layer on a backend; it is compiled at the first time.
+
+        Raises:
+            BackendError: The backend cannot be opened, or the circuit does not fit it.
+        """
+        if backend not in self._layers:
+            self._layers[backend] = self.blueprint.layer_on(self.backends[backend])
+        return self._layers[backend]
+
+    def use_twin_of(self, other: "Worker", backend: str, evaluate: Evaluate) -> None:
+        """Let another worker's circuit on a backend be evaluated for this one too, without compiling it again.
+
+        Args:
+            other: The other worker.
+            backend: The backend.
+            evaluate: Evaluates it for this worker.
+        """
+        layer = other.layer_on(backend)
+        self._layers[backend] = self.blueprint.layer_of(layer.neural_network.twin(evaluate))

@@ -1,7 +1,7 @@
 """A thread for each device, while the calling thread runs the simulators.
 
 Clients on devices wait in queues, so devices work at the same time as each other and as the simulators; the clients of
-one device follow each other, and their jobs go in one batch.
+one device follow each other, or train in lockstep, and their jobs go in one batch.
 """
 
 import logging
@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from qiskit_fedqml.backends.base import QueuedBackend
+from qiskit_fedqml.backends.base import JointBackend, QueuedBackend
 from qiskit_fedqml.errors import FedQMLError
 from qiskit_fedqml.federation.clients.client import train_client
 from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.executor import Executor
+from qiskit_fedqml.federation.executors.lockstep import MOST_TOGETHER, train_together
 from qiskit_fedqml.federation.interruption import check_interrupted
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
 
@@ -44,7 +46,7 @@ class DeviceExecutor:
     devices: Collection[str]
     make_worker: Callable[[], Worker]
     let_go: Callable[[], None]
-    _workers: dict[str, Worker] = field(default_factory=dict, init=False)
+    _workers: dict[str, list[Worker]] = field(default_factory=dict, init=False)
 
     def run(self, tasks: Sequence[ClientTask]) -> Iterator[ClientUpdate]:
         """Run tasks; give their updates as they finish, and end when all devices have closed their batches."""
@@ -56,7 +58,10 @@ class DeviceExecutor:
                 of_devices.setdefault(task.backend, []).append(task)
         threads = [
             threading.Thread(
-                target=_run_on_device, args=(self._worker_for(name), some, arrivals, handed_out), name=name, daemon=True
+                target=_run_on_device,
+                args=(partial(self._worker, name), some, arrivals, handed_out),
+                name=name,
+                daemon=True,
             )
             for name, some in of_devices.items()
         ]
@@ -85,29 +90,47 @@ class DeviceExecutor:
         """Let devices' threads stop waiting; their jobs live on."""
         self.let_go()
 
-    def _worker_for(self, device: str) -> Worker:
-        if device not in self._workers:
-            self._workers[device] = self.make_worker()
-        return self._workers[device]
+    def _worker(self, device: str, number: int) -> Worker:
+        """Return one of a device's workers; several are needed for clients that train in lockstep."""
+        workers = self._workers.setdefault(device, [])
+        while len(workers) <= number:
+            workers.append(self.make_worker())
+        return workers[number]
 
 
-def _run_on_device(worker: Worker, tasks: Sequence[ClientTask], arrivals: Arrivals, handed_out: float) -> None:
+def _run_on_device(
+    worker: Callable[[int], Worker], tasks: Sequence[ClientTask], arrivals: Arrivals, handed_out: float
+) -> None:
     try:
-        backend = worker.backends[tasks[0].backend]
+        backend = worker(0).backends[tasks[0].backend]
         assert isinstance(backend, QueuedBackend)
         failed = []
         with backend.together():
-            for task in tasks:
-                waited = time.perf_counter() - handed_out
-                update = replace(train_client(worker, task), waited_seconds=waited)
+            for waited, update in _trained(worker, tasks, backend, handed_out):
                 failed += [update.client_id] if update.status is Status.FAILED else []
-                arrivals.put(update)
+                arrivals.put(replace(update, waited_seconds=waited))
         try:
             backend.close_round(tasks[0].server_step, failed)
         except FedQMLError as error:  # nothing is lost by it, so the run continues
             logger.warning("Backend %r: the round could not be tidied up: %s", backend.name, error)
     except BaseException as error:
         arrivals.put(error)
+
+
+def _trained(
+    worker: Callable[[int], Worker], tasks: Sequence[ClientTask], backend: QueuedBackend, handed_out: float
+) -> Iterator[tuple[float, ClientUpdate]]:
+    """Train the clients of a device; give each update with the time for which its task had waited."""
+    if isinstance(backend, JointBackend) and backend.is_joint and len(tasks) > 1:
+        for start in range(0, len(tasks), MOST_TOGETHER):
+            some, waited = tasks[start : start + MOST_TOGETHER], time.perf_counter() - handed_out
+            others = [worker(1 + place) for place in range(len(some))]
+            for update in train_together(worker(0), others, some, backend):
+                yield waited, update
+        return
+    for task in tasks:
+        waited = time.perf_counter() - handed_out
+        yield waited, train_client(worker(0), task)
 
 
 def _next(arrivals: Arrivals) -> ClientUpdate:
