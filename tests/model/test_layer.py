@@ -156,7 +156,7 @@ def test_empty_batch_has_a_gradient_path():
 
 def test_a_layer_on_a_device_is_not_pickled_and_its_copy_shares_the_device():
     layer = device_layer()
-    with pytest.raises(BackendError, match="'manila' is a device, .* cannot be pickled; open it anew"):
+    with pytest.raises(BackendError, match="'manila' is a device, .* cannot be pickled; open it again"):
         pickle.dumps(layer)
     twin = copy.deepcopy(layer)
     assert twin.neural_network.backend is layer.neural_network.backend
