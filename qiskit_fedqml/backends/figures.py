@@ -64,8 +64,8 @@ def error_of(target: Target, name: str, on: tuple[int, ...]) -> float:
         on: Its qubits.
     """
     error = _gate_error(target, name, on)
-    if error is not None:
-        return error
+    if error is not None or name == "barrier":
+        return error or 0.0
     return 1.0 if name == "measure" or needs_error(name) else 0.0
 
 

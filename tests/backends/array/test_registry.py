@@ -110,7 +110,7 @@ def test_ibm_entries_are_read_without_opening_a_device():
         ({"device": "ibm_x", "initial_layout": [0, 1], "layout_trials": 3}, "layout_trials has no effect"),
         (
             {"device": "ibm_x", "gradient": "spsa"},
-            "must be parameter_shift or .*, but got 'spsa'",
+            "must be parameter_shift, .*, but got 'spsa'",
         ),
         ({"device": ""}, "must be a device's name or"),
         ({"device": "ibm_x", "mode": "session", "budget_seconds": 9}, "charged by the clock"),
