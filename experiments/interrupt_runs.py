@@ -120,7 +120,11 @@ def interrupt(number: int, seed: int, reference: RunResult, lengths: tuple[float
         of_folder = folder / "config.yaml" if number % 2 else None
         seconds = rng.uniform(0, (lengths[0] - lengths[1]) * 1.1 if of_folder else lengths[0])
         process = start("resume" if has_begun else "run", folder, rounds)
-        if not stopped(process, kind, seconds, of_folder):
+        while not stopped(process, kind, seconds, of_folder) and not stops:  # it was faster than the reference
+            shutil.rmtree(folder)
+            seconds /= 2
+            process = start("run", folder, rounds)
+        if process.returncode == 0:
             break
         stops.append((kind.name, round(seconds, 3)))
         stored.append(num_rounds(folder))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.config.assignment import Cycle, clients_of
 from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile, IBMEntry, StatedNoise
 from qiskit_fedqml.config.strict import nearest, validate
+from qiskit_fedqml.config.text_files import reading
 from qiskit_fedqml.config.yaml_files import read_yaml
 from qiskit_fedqml.errors import BackendError, ConfigurationError, shown
 from qiskit_fedqml.seeds import derive_seed
@@ -225,10 +226,8 @@ def _of_file(path: Path, digest: str, factor: float) -> Noise:
 
 
 def _digest(path: Path) -> str:
-    try:
-        return sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""  # reading the calibration says what is wrong
+    with reading(path, BackendError) as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 @_kept

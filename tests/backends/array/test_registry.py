@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -84,6 +85,14 @@ def test_a_machine_is_worked_out_once_in_a_process(tmp_path):
         tmp_path / "mine.json"
     )
     assert noise_of({"calibration": "mine.json"}).date != before.date
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_in_a_calibrations_place_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "mine.json")
+    data = {"backends": {**IDEAL, "m": {"type": "aer", "noise": {"calibration": "mine.json"}}}}
+    with pytest.raises(BackendError, match=r"'m': .*mine\.json: cannot be read: it is not a file"):
+        BackendRegistry.from_mapping(data, folder=tmp_path)["m"]
 
 
 def test_ibm_entries_are_read_without_opening_a_device():
