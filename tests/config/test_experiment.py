@@ -74,6 +74,9 @@ REHEARSAL = {
     "backends.backends": {"exact": {"type": "aer"}, "ideal": {"type": "ibm", "device": "FakeManilaV2", "shots": 16}},
     "backends.assignment.server": "exact",
 }
+ON_A_CHIP = REHEARSAL | {
+    "backends.backends": {"exact": {"type": "aer"}, "ideal": {"type": "ibm", "device": "FakeMontrealV2", "shots": 16}},
+}
 
 # For each key: what the run has, and the value that must make a difference.
 FEDAVGM = {"aggregation.server_optimizer": {"method": "fedavgm"}}
@@ -195,6 +198,16 @@ PERTURBED = {
     f"{IDEAL}.initial_layout": (REHEARSAL, [0, 1]),
     f"{IDEAL}.layout_trials": (REHEARSAL | {f"{IDEAL}.transpiler_seed": 2}, None),
     f"{IDEAL}.gradient": (REHEARSAL, {"spsa": {}}),
+    f"{IDEAL}.gradient.random_shifts.fraction": (
+        REHEARSAL | {f"{IDEAL}.gradient": {"random_shifts": {"fraction": 1.0}}},
+        0.2,
+    ),
+    f"{IDEAL}.blocks": (ON_A_CHIP, "auto"),
+    f"{IDEAL}.blocks.separation": (ON_A_CHIP | {f"{IDEAL}.blocks": {"separation": 1}}, 0),
+    f"{IDEAL}.blocks.least_success": (ON_A_CHIP | {f"{IDEAL}.blocks": {"least_success": 0.7}}, 1.0),
+    f"{IDEAL}.blocks.most": (ON_A_CHIP | {f"{IDEAL}.blocks": {}}, 2),
+    f"{IDEAL}.blocks.spread": (ON_A_CHIP | {f"{IDEAL}.blocks": {"spread": "samples"}}, "clients"),
+    f"{IDEAL}.joint": (REHEARSAL | {"federation.clients_per_round": 2}, True),
     f"{IDEAL}.gradient.spsa.perturbation": (REHEARSAL | {f"{IDEAL}.gradient": {"spsa": {"perturbation": 0.2}}}, 0.9),
     f"{IDEAL}.task": (REHEARSAL, "evaluate"),
     f"{IDEAL}.max_execution_seconds": (REHEARSAL, 2),

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Condition, Lock, Thread
 
+from qiskit.providers import BackendV2, Options
+from qiskit.transpiler import Target
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime import fake_provider
 from qiskit_ibm_runtime.utils.backend_decoder import properties_from_server_data
@@ -38,6 +40,7 @@ class Device:
         self._run, self._may_run = run, may_run
         self._properties = self._first_properties = self.fake._load_json(self.fake.props_filename)
         self._simulator: AerSimulator | None = None
+        self._of_qubits: dict[tuple[int, ...], AerSimulator] = {}
         self._queue: deque = deque()
         self._queue_length: int | None = None
         self._held = self._stopped = False
@@ -62,6 +65,12 @@ class Device:
         if self._simulator is None:
             self._simulator = _Simulator.from_backend(self.fake)
         return self._simulator
+
+    def simulator_of(self, qubits: list[int]) -> AerSimulator:
+        """Return the simulator of some qubits alone, which have the numbers of their places."""
+        if (key := tuple(qubits)) not in self._of_qubits:
+            self._of_qubits[key] = _Simulator.from_backend(_Some(self.fake.target, qubits))
+        return self._of_qubits[key]
 
     def hold(self) -> None:
         """Let accepted jobs wait in the queue."""
@@ -158,6 +167,7 @@ class Device:
             self._properties = properties
             self.fake._props_dict = decoded
             self.fake._target = self.fake.sim = self._simulator = None
+            self._of_qubits = {}
 
     def submit(self, job) -> None:
         """Put a job at the end of the queue."""
@@ -190,6 +200,36 @@ class Device:
                     return
                 job = self._queue.popleft()
             self._run(job, self)
+
+
+class _Some(BackendV2):
+    """A device's qubits without the others."""
+
+    def __init__(self, target: Target, qubits: list[int]):
+        super().__init__(name="some")
+        place = {qubit: number for number, qubit in enumerate(qubits)}
+        self._target = Target(num_qubits=len(qubits), qubit_properties=[target.qubit_properties[q] for q in qubits])
+        for name in target.operation_names:
+            if None in (target[name] or {None: None}):
+                continue
+            some = {tuple(place[q] for q in on): of for on, of in target[name].items() if place.keys() >= set(on)}
+            if some:
+                self._target.add_instruction(target.operation_from_name(name), some, name=name)
+
+    @property
+    def target(self) -> Target:
+        return self._target
+
+    @property
+    def max_circuits(self) -> None:
+        return None
+
+    @classmethod
+    def _default_options(cls) -> Options:
+        return Options()
+
+    def run(self, *_, **__):
+        raise NotImplementedError
 
 
 class _Simulator(AerSimulator):

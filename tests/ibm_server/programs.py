@@ -19,7 +19,7 @@ from qiskit_ibm_runtime.options_models.simulator import SimulatorOptions
 from qiskit_ibm_runtime.quantum_program.params_converters import QUANTUM_PROGRAM_PARAMS_CONVERTERS
 from samplomatic.quantum_program import CircuitItem
 
-from tests.ibm_server.trimming import SMALL_DEVICE, observed_qubits, without_idle_qubits
+from tests.ibm_server.trimming import SMALL_DEVICE, connected_parts, observed_qubits, on_qubits
 
 
 def seed_of(arrays: Iterable[np.ndarray]) -> int:
@@ -76,13 +76,27 @@ class ExecutorProgram:
 
     def run(self, device) -> str:
         """Return the results as the service's text."""
-        program = self.program
-        if device.fake.num_qubits > SMALL_DEVICE:
-            observed = observed_qubits(program.passthrough_data)
-            program = type(program)(program.shots, [without_idle_qubits(item, observed) for item in program.items])
-        options = SimulatorOptions(seed_simulator=seed_of(self.parameter_values))
-        started = datetime.now(UTC)
-        return self._encode(run_quantum_program(device.simulator, program, options), started)
+        program, seed, started = self.program, seed_of(self.parameter_values), datetime.now(UTC)
+        if device.fake.num_qubits <= SMALL_DEVICE:
+            options = SimulatorOptions(seed_simulator=seed)
+            return self._encode(run_quantum_program(device.simulator, program, options), started)
+        observed = observed_qubits(program.passthrough_data)
+        results = [self._run_by_parts(item, observed, device, seed) for item in program.items]
+        return self._encode(results, started)
+
+    def _run_by_parts(self, item, observed: set[int], device, seed: int) -> dict:
+        """Run each group of qubits that gates connect on its own; each bit is 1 in at most one of the results."""
+        together: dict = {}
+        for number, part in enumerate(connected_parts(item, observed)):
+            # Randomisations must be the same for all parts, and so must the seed; otherwise each part has its own.
+            own = seed if any(name.endswith("flips") for name in together) else (seed + number) & 0x7FFFFFFF
+            qubits = sorted(part)
+            program = type(self.program)(self.program.shots, [on_qubits(item, qubits)])
+            (found,) = run_quantum_program(device.simulator_of(qubits), program, SimulatorOptions(seed_simulator=own))
+            for name, values in found.items():
+                is_bits = values.dtype == bool and not name.endswith("flips")
+                together[name] = values | together[name] if is_bits and name in together else values
+        return together
 
     def _encode(self, result, started: datetime) -> str:
         models = import_module(f"ibm_quantum_schemas.executor.version_{self._version[1:].replace('.', '_')}")

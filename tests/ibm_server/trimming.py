@@ -6,6 +6,7 @@ the idle ones away by itself, and 133 qubits need more memory than there is.
 
 import copy
 
+import rustworkx as rx
 from qiskit import QuantumCircuit
 from samplomatic.quantum_program import CircuitItem, QuantumProgramItem
 
@@ -23,21 +24,33 @@ def observed_qubits(passthrough_data) -> set[int]:
     return set()
 
 
-def without_idle_qubits(item: QuantumProgramItem, observed: set[int]) -> QuantumProgramItem:
-    """Return an item without the gates and measurements of qubits that take no part: their bits then read 0.
+def connected_parts(item: QuantumProgramItem, observed: set[int]) -> list[set[int]]:
+    """Return the groups of qubits that gates connect, and each other qubit on which an observable acts.
 
     A qubit takes no part where no gate couples it to another one and no observable acts on it. Single-qubit gates do
     not count: those in front of a measurement are merged into its basis rotation, so they cannot be told from it.
     """
-    circuit = item.circuit
-    kept = set(observed)
-    for instruction in circuit.data:
+    graph = rx.PyGraph()
+    graph.add_nodes_from(range(item.circuit.num_qubits))
+    coupled = set(observed)
+    for instruction in item.circuit.data:
         if len(instruction.qubits) > 1 and instruction.operation.name != "barrier":
-            kept |= _indices(circuit, instruction)
-    smaller = circuit.copy_empty_like()
+            first, *others = sorted(_indices(item.circuit, instruction))
+            graph.add_edges_from_no_data([(first, other) for other in others])
+            coupled |= {first, *others}
+    return [set(part) for part in rx.connected_components(graph) if not coupled.isdisjoint(part)]
+
+
+def on_qubits(item: QuantumProgramItem, kept: list[int]) -> QuantumProgramItem:
+    """Return an item on some of its qubits alone, which have the numbers of their places; other qubits' bits read 0."""
+    circuit, place = item.circuit, {qubit: number for number, qubit in enumerate(kept)}
+    smaller = QuantumCircuit(len(kept))
+    for register in circuit.cregs:
+        smaller.add_register(register)
     for instruction in circuit.data:
-        if instruction.operation.name != "barrier" and _indices(circuit, instruction) <= kept:
-            smaller.append(instruction)
+        indices = [circuit.find_bit(qubit).index for qubit in instruction.qubits]
+        if instruction.operation.name != "barrier" and place.keys() >= set(indices):
+            smaller.append(instruction.operation, [place[index] for index in indices], instruction.clbits)
     used = set(smaller.parameters)
     columns = [index for index, parameter in enumerate(circuit.parameters) if parameter in used]
     trimmed = copy.copy(item)

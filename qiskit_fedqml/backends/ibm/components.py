@@ -76,14 +76,14 @@ class ComponentSimulation:
         constants: The value of each observable that acts on no qubit, by its place.
         num_outputs: Number of all observables.
         noise_on: The noise of some qubits.
-        shots: Shots of each point.
+        shots: Shots of each point; None is exact.
     """
 
     parts: Sequence[Component]
     constants: dict[int, float]
     num_outputs: int
     noise_on: Callable[[Sequence[int]], Noise]
-    shots: int
+    shots: int | None
     _compiled: list[tuple[SweepEstimator, dict[tuple[object, ...], object]]] = field(default_factory=list, init=False)
 
     def run(self, points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:

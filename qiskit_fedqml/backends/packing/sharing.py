@@ -20,19 +20,21 @@ class BlockShares:
     Args:
         config: How blocks are used; None where they are off.
         clients: The device's clients.
+        one_each: Whether a client has one block even where there are more, and the server the best one.
     """
 
     config: Blocks | None
     clients: tuple[int, ...] = ()
+    one_each: bool = False
 
     def blocks_of(self, program: Program, client: int | None) -> tuple[int, ...]:
         """Return the numbers of a client's blocks; of the only one, where the program has no copies."""
         num_blocks = max(1, len(program.copies))
         has_own = self.config is not None and self.config.spread == "clients" and client in self.clients
-        if not has_own:
-            return tuple(range(num_blocks))
-        place = self.clients.index(client)
-        return tuple(range(place % num_blocks, num_blocks, max(len(self.clients), 1)))
+        place = self.clients.index(client) if has_own and client is not None else 0
+        if self.one_each:
+            return (place % num_blocks,)
+        return tuple(range(place % num_blocks, num_blocks, len(self.clients) if has_own else 1))
 
     def success_probability(self, program: Program, client: int | None, target: Target) -> float:
         """Return the mean success probability of a client's blocks."""

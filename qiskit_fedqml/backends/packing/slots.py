@@ -41,9 +41,10 @@ def filled(
         The slots, one client's after another's.
     """
     heights = np.zeros(num_blocks, dtype=np.intp)
-    pairs, values = [], []
+    pairs, values, placed_before = [], [], 0
     for (_, num_pairs), own in zip(sizes, blocks, strict=True):
-        turned = _turned(own, offset)
+        turned = _turned(own, offset + placed_before)  # where the last client's pairs ended
+        placed_before += num_pairs
         number = np.arange(num_pairs)
         block = turned[number % len(turned)]
         pairs.append(np.stack([heights[block] + 2 * (number // len(turned)), block], axis=1))

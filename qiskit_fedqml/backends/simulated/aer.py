@@ -95,7 +95,7 @@ class AerBackend:
         self._blocks = blocks
         if blocks is not None and (blocks.spread != "clients" or noise is None or noise.target is None):
             raise BackendError("Argument `blocks` needs `spread: clients` and the noise of a calibration.")
-        self._shares = BlockShares(blocks)
+        self._shares = BlockShares(blocks, one_each=True)
         self._simulations: WeakKeyDictionary[Program, Simulation] = WeakKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:
