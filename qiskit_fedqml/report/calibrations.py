@@ -53,12 +53,18 @@ class Calibration:
                 "SX error": _error(values.get("sx_error")),
                 "Readout error": _error(values["readout_error"]) if "readout_error" in values else "not read",
             }
-            for qubit, values in self.figures["qubits"].items()
+            for qubit, values in self.figures.get("qubits", {}).items()
         ]
+
+    def block_rows(self) -> list[Row]:
+        """Return a row for each block used, the best one first."""
+        blocks: Mapping[str, float] = self.figures.get("blocks", {})
+        best_first = sorted(blocks.items(), key=lambda pair: -pair[1])
+        return [{"Block": qubits.replace("-", ", "), "Success probability": f"{p:.1%}"} for qubits, p in best_first]
 
     def coupling_rows(self) -> list[Row]:
         """Return a row for each coupling used; one for both directions where their errors are the same."""
-        errors = self.figures["couplings"]
+        errors = self.figures.get("couplings", {})
         rows = []
         for pair, error in errors.items():
             back = "-".join(reversed(pair.split("-")))

@@ -29,6 +29,7 @@ class ClientRecord:
         jobs: Ids of the jobs that its device ran.
         planned_seconds: QPU seconds that these were estimated to take.
         qpu_seconds: QPU seconds that the service charged; None where it had not said so when the round ended.
+        blocks: The qubits of the blocks that are its own, such as ``"14-16-19-20"``; empty where it has none.
     """
 
     id: int
@@ -46,6 +47,7 @@ class ClientRecord:
     jobs: tuple[str, ...] = ()
     planned_seconds: float = 0.0
     qpu_seconds: float | None = None
+    blocks: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> str:
@@ -55,7 +57,9 @@ class ClientRecord:
     def as_json(self) -> dict[str, Any]:
         """Return the record as plain values; status and reason are one text there."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "reason"}
-        return {**values, "status": self.outcome, "jobs": list(self.jobs)}
+        blocks = values.pop("blocks")
+        own = {"blocks": list(blocks)} if blocks else {}
+        return {**values, "status": self.outcome, "jobs": list(self.jobs), **own}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ClientRecord":
@@ -67,7 +71,8 @@ class ClientRecord:
             ValueError: The status is unknown.
         """
         status, _, reason = str(values["status"]).partition(": ")
-        return cls(**{**values, "status": Status(status), "reason": reason, "jobs": tuple(values.get("jobs", ()))})
+        plain = {**values, "status": Status(status), "reason": reason}
+        return cls(**{**plain, **{name: tuple(values.get(name, ())) for name in ("jobs", "blocks")}})
 
 
 @dataclass(frozen=True)

@@ -42,10 +42,11 @@ class BlockShares:
         return sum(found.values()) / len(found)
 
     def figures(self, program: Program, client: int | None, target: Target) -> dict[str, Any]:
-        """Return the success probability of each of a client's blocks, by its qubits, and their mean."""
+        """Return the success probability of each of a client's blocks, by its qubits, their mean, and the spread."""
         found = self._probabilities(program, client, target)
         blocks = {"-".join(map(str, program.copies[block].qubits)): value for block, value in found.items()}
-        return {"blocks": blocks, "success_probability": sum(found.values()) / len(found)}
+        spread = "samples" if self.config is None else self.config.spread
+        return {"blocks": blocks, "success_probability": sum(found.values()) / len(found), "spread": spread}
 
     def _probabilities(self, program: Program, client: int | None, target: Target) -> dict[int, float]:
         copies = program.copies

@@ -200,7 +200,7 @@ class AerBackend:
         figures = self._shares.figures(program, client, rates) if rates is not None and program.copies else {}
         return {
             "device": self.noise.source if self.noise else None,
-            "date": self.noise.date if self.noise else None,
+            "date": str(self.noise.date) if self.noise else None,
             **figures,
         }
 

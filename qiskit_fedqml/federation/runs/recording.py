@@ -1,7 +1,9 @@
 """A round's record, made of what its clients returned and of the tests of its aggregate."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -66,11 +68,19 @@ def record_step(
         server_jobs=tuple(receipt.job_id for receipt in server_receipts),
         planned_seconds=sum(receipt.planned_seconds for receipt in receipts),
         qpu_seconds=_charged(receipts),
-        devices={
-            **{t.backend: t.calibration for t in tests if t.calibration},
-            **{c.backend: c.calibration for c in clients if c.calibration},
-        },
+        devices=_devices([(t.backend, t.calibration) for t in tests] + [(c.backend, c.calibration) for c in clients]),
     )
+
+
+def _devices(calibrations: Iterable[tuple[str, dict[str, Any] | None]]) -> dict[str, dict[str, Any]]:
+    """Return the calibration of each device; of one that is cut into blocks, with the blocks that were used."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, calibration in calibrations:
+        if calibration:
+            blocks = found.get(name, {}).get("blocks", {}) | calibration.get("blocks", {})
+            figures = {"blocks": blocks, "success_probability": fmean(blocks.values())} if blocks else {}
+            found[name] = {key: value for key, value in calibration.items() if key != "spread"} | figures
+    return found
 
 
 def _num_bytes(model: State) -> int:
@@ -99,7 +109,14 @@ def _client_record(client: ClientUpdate) -> ClientRecord:
         jobs=tuple(receipt.job_id for receipt in receipts),
         planned_seconds=sum(receipt.planned_seconds for receipt in receipts),
         qpu_seconds=_charged(receipts),
+        blocks=_own_blocks(client.calibration),
     )
+
+
+def _own_blocks(calibration: dict[str, Any] | None) -> tuple[str, ...]:
+    if calibration is None or calibration.get("spread") != "clients":
+        return ()
+    return tuple(calibration["blocks"])
 
 
 def _charged(receipts: Sequence[JobReceipt]) -> float | None:
