@@ -324,6 +324,7 @@ class DeviceBackend:
     def _fingerprint(self, question: Question) -> str:
         """Return a digest of how it is asked, apart from layout and calibration, which may change before a replay."""
         asked = {"device", "shots", "primitive", "resilience_level", "options", "gradient"}
+        asked |= {"mitigation"} if self.entry.mitigation else set()
         seed = question.seed if isinstance(self.entry.gradient, Spsa) else None
         outputs = len(question.program.observables)
         settings = f"{self.entry.model_dump_json(include=asked)} {question.jacobian} {seed} {outputs}"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_fedqml.backends.broadcast import broadcast_pub
+from qiskit_fedqml.backends.broadcast import UnshiftedPub, broadcast_pub
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.program import Program
 from qiskit_fedqml.circuits import parameter_shift, spsa
@@ -72,7 +72,8 @@ class Question:
             points = spsa.perturbed_points(angles, shifted, directions, self.gradient.spsa.perturbation)
         else:
             points = parameter_shift.shifted_points(angles, shifted)
-        return broadcast_pub(program, points)
+        pub = broadcast_pub(program, points)
+        return pub if self.jacobian or self.key.is_training else UnshiftedPub(pub)
 
     def derivatives(self, part: Part, expectations: NDArray[np.float64], shifted: Sequence[int]) -> NDArray[np.float64]:
         """Return the derivatives that a part's answer holds.

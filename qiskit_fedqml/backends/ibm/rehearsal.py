@@ -20,10 +20,11 @@ from qiskit.providers import BackendV2
 from qiskit.quantum_info import PauliList, SparsePauliOp
 from qiskit_aer import AerSimulator
 
+from qiskit_fedqml.backends.broadcast import UnshiftedPub
 from qiskit_fedqml.backends.calibration import Calibration, calibration_of, fake_device
-from qiskit_fedqml.backends.devices.answers import read_expectations
 from qiskit_fedqml.backends.devices.machine import JobStatus, Primitive, UnreadableError
 from qiskit_fedqml.backends.ibm.errors import one_line
+from qiskit_fedqml.backends.ibm.mitigation import as_sent, read_mitigated
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
 from qiskit_fedqml.backends.noise import noise_from_calibration
 from qiskit_fedqml.config.backends import IBMEntry
@@ -43,12 +44,15 @@ class RehearsalMachine:
         entry: Its entry.
 
     Raises:
-        BackendError: There is no such fake device, or an option is refused.
+        BackendError: There is no such fake device, an option is refused, or mitigation cannot be rehearsed.
     """
 
     def __init__(self, entry: IBMEntry) -> None:
         primitive = IBMPrimitive(entry)
+        if entry.mitigation is not None and not primitive.is_executor:
+            raise BackendError("mitigation is rehearsed with the executor alone, which this qiskit-ibm-runtime lacks.")
         self.primitive: Primitive = primitive
+        self._mitigation = entry.mitigation
         self._device = fake_device(str(entry.device))
         self._jobs: dict[str, Any] = {}
         if not primitive.is_executor and (entry.resilience_level or entry.options):
@@ -90,7 +94,8 @@ class RehearsalMachine:
 
     def submit(self, pub: Any, tag: str) -> str:
         """Run one PUB as one job."""
-        circuit, observables, bindings = pub
+        extrapolates = isinstance(pub, UnshiftedPub)
+        circuit, observables, bindings = as_sent(pub, self._mitigation)
         values = next(iter(bindings.values())) if isinstance(bindings, dict) else bindings
         mode: BackendV2 = self._device
         try:
@@ -99,7 +104,8 @@ class RehearsalMachine:
                 mode = self._simulator(qubits)
                 observables = [[[_restricted(o, qubits) for o in row] for row in of] for of in observables]
                 circuit = _on(circuit, qubits)
-            job = self.primitive.estimator(mode, [tag], seed_of(values)).run([(circuit, observables, bindings)])
+            estimator = self.primitive.estimator(mode, [tag], seed_of(values), extrapolates=extrapolates)
+            job = estimator.run([(circuit, observables, bindings)])
         except Exception as error:
             raise BackendError(f"{self.device} cannot take the job: {_said(error)}.") from error
         self._jobs[job.job_id()] = job
@@ -118,7 +124,7 @@ class RehearsalMachine:
     def result(self, job_id: str) -> NDArray[np.float64]:
         """Return the expectation values of a job, shape (samples, points, outputs)."""
         try:
-            values = read_expectations(self._jobs.pop(job_id).result())
+            values = read_mitigated(self._jobs.pop(job_id).result(), self._mitigation)
         except Exception as error:
             raise BackendError(f"the simulation of {self.device} failed: {_said(error)}.") from error
         if not np.isfinite(values).all():
@@ -186,7 +192,7 @@ def _restricted(observable: SparsePauliOp, qubits: Sequence[int]) -> SparsePauli
 
 def _on(circuit: QuantumCircuit, qubits: Sequence[int]) -> QuantumCircuit:
     """Return a circuit on these of its qubits alone."""
-    small = QuantumCircuit(len(qubits), global_phase=circuit.global_phase)
+    small = QuantumCircuit(len(qubits), global_phase=circuit.global_phase, metadata=circuit.metadata)
     place = {circuit.qubits[qubit]: k for k, qubit in enumerate(qubits)}
     for instruction in circuit.data:
         on = [place[q] for q in instruction.qubits if q in place]
