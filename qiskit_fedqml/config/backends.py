@@ -253,11 +253,13 @@ class IBMEntry(StrictModel):
     def _mitigates_in_one_way(self) -> "IBMEntry":
         if self.mitigation is None:
             return self
-        twirling = self.options.get("twirling")
+        twirling = self.options.get("twirling", {})
+        if not isinstance(twirling, dict):
+            raise ValueError("options.twirling must be a mapping of keys to values")
         if self.resilience_level or "resilience" in self.options:
             other = "resilience_level" if self.resilience_level else "options.resilience"
             raise ValueError(f"mitigation and {other} both say what is mitigated; leave one of them out")
-        if self.mitigation.readout and isinstance(twirling, dict) and twirling.get("enable_measure") is False:
+        if self.mitigation.readout and twirling.get("enable_measure") is False:
             raise ValueError("mitigation.readout twirls measurements, and options.twirling.enable_measure forbids it")
         if self.is_rehearsal and self.primitive == "estimator":
             raise ValueError("mitigation cannot be rehearsed with primitive: estimator, which mitigates on the server")

@@ -24,7 +24,7 @@ from qiskit_fedqml.backends.broadcast import UnshiftedPub
 from qiskit_fedqml.backends.calibration import Calibration, calibration_of, fake_device
 from qiskit_fedqml.backends.devices.machine import JobStatus, Primitive, UnreadableError
 from qiskit_fedqml.backends.ibm.errors import one_line
-from qiskit_fedqml.backends.ibm.mitigation import as_sent, read_mitigated
+from qiskit_fedqml.backends.ibm.extrapolation import as_sent, read_mitigated
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
 from qiskit_fedqml.backends.noise import noise_from_calibration
 from qiskit_fedqml.config.backends import IBMEntry

@@ -24,7 +24,7 @@ from qiskit_fedqml.backends.devices.machine import (
 )
 from qiskit_fedqml.backends.ibm.connection import Connection, Memory
 from qiskit_fedqml.backends.ibm.errors import one_line
-from qiskit_fedqml.backends.ibm.mitigation import as_sent, read_mitigated
+from qiskit_fedqml.backends.ibm.extrapolation import as_sent, read_mitigated
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
 from qiskit_fedqml.config.backends import IBMEntry
 from qiskit_fedqml.errors import BackendError
