@@ -97,10 +97,13 @@ def interrupt_runs(printed, out):
 
 def noise_study(printed, out):
     folder = out / "digits"
-    assert drawn(folder, "gaps", "clients", "gradients")
+    assert drawn(folder, "gaps", "curves", "clients", "gradients")
     assert all((folder / name).stat().st_size > 100 for name in ("table.csv", "clients.csv", "rounds.csv"))
     text = (folder / "results.md").read_text()
     assert "Uniform array, rates × 2" in text
+    with (folder / "table.csv").open() as table:
+        taken = {line["Scheme"]: float(line["Executions (millions)"]) for line in csv.DictReader(table)}
+    assert taken["Skewed array, readout mitigated"] == taken["Skewed array"] > taken["Noiseless"]
     assert re.search(r"\d \(\S+ and \S+\)", text), "two seeds are shown as they are"
 
 
