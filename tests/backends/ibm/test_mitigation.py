@@ -13,13 +13,14 @@ from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.noise import noise_from_calibration
 from qiskit_fedqml.config.backends import IBMEntry
 from qiskit_fedqml.config.mitigation import Mitigation, Zne
-from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.errors import BackendError, JobError
 from tests.backends.conftest import Client
 
 pytest.importorskip("qiskit_ibm_runtime.executor_estimator", reason="EstimatorV2 mitigates on the server alone")
 
 READOUT = {"readout": True}
 BOTH = {"readout": True, "zne": {"factors": [1, 3, 5], "extrapolator": "exponential"}}
+SHOTS = 4096
 CIRCUITS = 21
 """Of a sample's value and derivatives."""
 
@@ -77,6 +78,14 @@ def test_another_process_reads_what_was_extrapolated(server, tmp_path):
     assert np.array_equal(again[:, 0], asked[0])
 
 
+def test_the_journal_does_not_answer_for_other_mitigation(tmp_path):
+    journal = tmp_path / "j.sqlite"
+    device = {"device": "FakeManilaV2", "shots": 4}
+    Client(journal, **device).ask(rows=1)
+    with pytest.raises(JobError, match="the journal holds another question under this key"):
+        Client(journal, **device, mitigation=READOUT).ask(rows=1)
+
+
 def rehearsed(device, mitigation, num_samples=5):
     """Return values of a mitigated rehearsal and, exactly, without mitigation, with it, and without noise."""
     inputs = np.random.default_rng(2).uniform(-2, 2, (num_samples, 2))
@@ -92,9 +101,6 @@ def rehearsed(device, mitigation, num_samples=5):
     exact = (AerBackend("b", *of).evaluate(network.program, angles, jacobian=False).values for of in machines)
     errors = [1 - np.trace(noise.confusion(qubit)) / 2 for qubit in network.program.measured]
     return found, *exact, np.array(errors)
-
-
-SHOTS = 4096
 
 
 def test_readout_mitigation_moves_values_toward_ideal():
