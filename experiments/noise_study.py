@@ -17,7 +17,7 @@ from parts.noise_curves import curve_figure
 from parts.noise_design import FULL, SMALLEST, Design
 from parts.noise_figures import client_figure, gap_figure, gradient_figure
 from parts.noise_gradients import gradient_study
-from parts.noise_results import about, client_rows, table
+from parts.noise_results import about, client_rows, mitigation_rows, table
 from parts.progress import show_trial
 
 from qiskit_fedqml import load_experiment
@@ -66,7 +66,9 @@ def run_study(
     save_figure(curve_figure(study, title), out / "curves")
     save_figure(client_figure(clients, title), out / "clients")
     save_figure(gradient_figure(qualities, title), out / "gradients")
-    text = markdown_table(rows) + about(design, seeds)
+    text = (
+        f"{markdown_table(rows)}\nMitigated readout:\n\n{markdown_table(mitigation_rows(study))}{about(design, seeds)}"
+    )
     write_text(out / "results.md", text)
     print(text)
 

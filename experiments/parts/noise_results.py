@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from parts.noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, Machine
+from parts.noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, Machine, mitigated
 from qiskit_fedqml import RunResult
 from qiskit_fedqml.results.records import ClientRecord
 from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome
@@ -56,6 +56,22 @@ def table(study: Study) -> list[dict[str, str]]:
             "Memory of the process": f"{max(_peak(run) for run in study.of(scheme).values()) / 2**30:.1f} GiB",
         }
         for scheme in study.schemes
+    ]
+
+
+def mitigation_rows(study: Study) -> list[dict[str, str]]:
+    """Return what mitigated readout changes in each array, in pairs of the same seed."""
+    return [
+        {
+            "Array": array,
+            **{
+                o.heading_less("not mitigated"): o.text(o.less(study, mitigated(array), array), signed=True)
+                for o in OUTCOMES
+            },
+            "Executions (millions)": f"{executions(study, mitigated(array)) / 1e6:,.2f}",
+            "not mitigated": f"{executions(study, array) / 1e6:,.2f}",
+        }
+        for array in (UNIFORM, SKEWED)
     ]
 
 
