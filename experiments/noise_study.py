@@ -1,8 +1,8 @@
 """What noise costs in federated training, by machine, array, shots, and strength of the noise.
 
 Compares noiseless training, each device alone, a uniform and a skewed array, shots from 128 to exact, and error rates
-from half to eight times, in pairs of runs over several seeds; with figures of each client, and of the gradient's signal
-and noise. Finished runs are not run again, and one that was begun is resumed.
+from half to eight times, in pairs of runs over several seeds; and both arrays with mitigated readout. With figures of
+each client, and of the gradient's signal and noise. Finished runs are not run again, and one that was begun is resumed.
 
     python experiments/noise_study.py digits --set federation.rounds=40
     FEDQML_DATA=… python experiments/noise_study.py planes_vs_cars_256 --processes 2
@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from parts.command_line import ScriptParser, experiment_file, run_script
+from parts.noise_curves import curve_figure
 from parts.noise_design import FULL, SMALLEST, Design
 from parts.noise_figures import client_figure, gap_figure, gradient_figure
 from parts.noise_gradients import gradient_study
-from parts.noise_results import about, client_rows, table
+from parts.noise_results import about, client_rows, mitigation_rows, table
 from parts.progress import show_trial
 
 from qiskit_fedqml import load_experiment
@@ -62,9 +63,12 @@ def run_study(
     qualities = gradient_study(base, design, out / "gradients.jsonl")
     title = path.stem.replace("_", " ").capitalize()
     save_figure(gap_figure(study, design, title), out / "gaps")
+    save_figure(curve_figure(study, title), out / "curves")
     save_figure(client_figure(clients, title), out / "clients")
     save_figure(gradient_figure(qualities, title), out / "gradients")
-    text = markdown_table(rows) + about(design, seeds)
+    text = (
+        f"{markdown_table(rows)}\nMitigated readout:\n\n{markdown_table(mitigation_rows(study))}{about(design, seeds)}"
+    )
     write_text(out / "results.md", text)
     print(text)
 

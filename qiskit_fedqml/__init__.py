@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qiskit_fedqml.circuits.tree import tree_circuit
     from qiskit_fedqml.config.experiment import Experiment
     from qiskit_fedqml.config.loading import load_experiment
+    from qiskit_fedqml.config.mitigation import Mitigation
     from qiskit_fedqml.errors import FedQMLError
     from qiskit_fedqml.federation.runs.run import resume_federation, run_federation
     from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer
@@ -34,6 +35,7 @@ _MODULE_OF = {
     "CircuitSpec": "circuits.spec",
     "Experiment": "config.experiment",
     "FedQMLError": "errors",
+    "Mitigation": "config.mitigation",
     "QuantumLayer": "model.layer",
     "RunResult": "results.result",
     "SweepEstimator": "simulation.estimator",
@@ -56,6 +58,7 @@ __all__ = [
     "CircuitSpec",
     "Experiment",
     "FedQMLError",
+    "Mitigation",
     "QuantumLayer",
     "RunResult",
     "SweepEstimator",

@@ -16,6 +16,7 @@ BACKENDS: dict[str, Any] = {
                 "readout": {"read_1_if_0": 0.1, "read_0_if_1": 0.1},
             },
             "shots": 50,
+            "mitigation": {"readout": True, "zne": {"factors": [1, 3], "extrapolator": "exponential"}},
         },
         "saved": {"type": "aer", "noise": {"calibration": "manila.json"}},
         "device": {

@@ -1,4 +1,4 @@
-"""What the noise study compares: machines, arrays, shots, and strengths of the noise."""
+"""What the noise study compares: machines, arrays, shots, strengths of the noise, and mitigation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +24,15 @@ def array(machines: Mapping[str, Machine], shots: int | None = SHOTS) -> dict[st
         "backends": {"ideal": {"type": "aer"}, **entries},
         "assignment": {"server": "ideal", "default": {"cycle": list(entries)}},
     }
+
+
+def mitigated(array: str) -> str:
+    """Return the name of an array whose readout is mitigated."""
+    return f"{array}, readout mitigated"
+
+
+def _mitigating(machines: Mapping[str, Machine]) -> dict[str, Machine]:
+    return {name: {**machine, "mitigation": {"readout": True}} for name, machine in machines.items()}
 
 
 def with_shots(shots: int | None) -> str:
@@ -72,7 +81,7 @@ class Design:
     @property
     def machines_and_arrays(self) -> list[str]:
         """The schemes whose machines are as they were calibrated, or skewed, with ``SHOTS`` shots."""
-        return [*(f"{name} alone" for name in self.devices), UNIFORM, SKEWED]
+        return [*(f"{name} alone" for name in self.devices), UNIFORM, mitigated(UNIFORM), SKEWED, mitigated(SKEWED)]
 
     def schemes(self) -> dict[str, dict[str, Any]]:
         """Return the backends section of each scheme."""
@@ -86,7 +95,9 @@ class Design:
             NOISELESS: {"backends": {"ideal": {"type": "aer"}}},
             **alone,
             UNIFORM: array(self.devices),
+            mitigated(UNIFORM): array(_mitigating(self.devices)),
             SKEWED: array(self.skewed),
+            mitigated(SKEWED): array(_mitigating(self.skewed)),
             **{with_shots(shots): array(self.devices, shots) for shots in self.shots_swept},
             **scaled,
         }

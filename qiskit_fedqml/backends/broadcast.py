@@ -50,6 +50,10 @@ def evaluate_broadcast(
     )
 
 
+class UnshiftedPub(tuple[Any, ...]):
+    """A PUB of a test: no derivative is taken of its values, so that they may be extrapolated."""
+
+
 def broadcast_pub(program: Program, points: NDArray[np.float64]) -> tuple[QuantumCircuit, list[Any], Any]:
     """Return one PUB: observables of shape (outputs, 1, 1) at points of shape (batch, shifts, angles)."""
     in_circuit = set(program.circuit.parameters)

@@ -21,6 +21,11 @@ class JobKey:
     kind: str
     clients: tuple[int, ...] = ()
 
+    @property
+    def is_training(self) -> bool:
+        """Whether a client trains by it."""
+        return self.kind == "train"
+
     def at(self, step: int) -> "JobKey":
         """Return the key of another step."""
         return replace(self, step=step)

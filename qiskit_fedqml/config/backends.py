@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from qiskit_fedqml.config.assignment import Assignment
+from qiskit_fedqml.config.mitigation import Mitigation
 from qiskit_fedqml.config.strict import (
     Integer,
     NaturalNumber,
@@ -114,6 +115,7 @@ class AerEntry(StrictModel):
     (values and derivatives in two sweeps), ``"aer"`` (every shifted circuit by Aer) or ``"auto"`` (the sweeps where
     they apply, else Aer). ``noise_factor`` multiplies every error rate of the noise: 2 is a machine twice as noisy.
     ``blocks`` gives each client a block of the device's qubits of its own.
+    ``mitigation`` is None for values as the machine gives them.
     """
 
     type: Literal["aer"]
@@ -123,6 +125,7 @@ class AerEntry(StrictModel):
     optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
     transpiler_seed: NaturalNumber = 0
     simulator: Literal["auto", "sweep", "aer"] = "auto"
+    mitigation: Mitigation | None = None
     blocks: Annotated[Blocks | None, BeforeValidator(_blocks_of_clients)] = None
 
     @model_validator(mode="after")
@@ -133,6 +136,19 @@ class AerEntry(StrictModel):
             raise ValueError("blocks need the noise of a fake device or of a calibration, which has couplings")
         if self.blocks is not None and self.blocks.spread != "clients":
             raise ValueError("blocks of a simulator hold a client each: their spread must be clients")
+        return self
+
+    @model_validator(mode="after")
+    def _mitigation_has_noise(self) -> "AerEntry":
+        if self.mitigation is None:
+            return self
+        if self.noise is None:
+            raise ValueError("mitigation has no effect without noise")
+        if isinstance(self.noise, StatedNoise):
+            if self.mitigation.readout and self.noise.readout == ReadoutRates():
+                raise ValueError("mitigation.readout has no effect without readout error")
+            if self.mitigation.zne and not self.noise.depolarizing.two_qubit + self.noise.amplitude_damping.two_qubit:
+                raise ValueError("mitigation.zne has no effect without errors of two-qubit gates")
         return self
 
 
@@ -230,9 +246,10 @@ class IBMEntry(StrictModel):
 
     ``account`` names a saved account; without it the default one is taken, or the environment's. ``primitive`` is
     qiskit-ibm-runtime's ``executor_estimator.Estimator`` (``"executor"``) or its ``EstimatorV2`` (``"estimator"``);
-    ``"auto"`` takes the first where it is installed. ``options`` are the primitive's own. ``task: evaluate`` lets the
-    clients of this device test the global model on their data, and train nothing. ``joint`` lets the clients of a round
-    train in lockstep, each step of all of them in one job.
+    ``"auto"`` takes the first where it is installed. ``options`` are the primitive's own. ``mitigation`` says in the
+    package's words what is mitigated, ``resilience_level`` or ``options.resilience`` in the primitive's. ``task:
+    evaluate`` lets the clients of this device test the global model on their data, and train nothing. ``joint`` lets
+    the clients of a round train in lockstep, each step of all of them in one job.
     """
 
     type: Literal["ibm"]
@@ -251,6 +268,7 @@ class IBMEntry(StrictModel):
     shots: Shots = 1024
     primitive: Literal["auto", "executor", "estimator"] = "auto"
     resilience_level: Annotated[Integer, Field(ge=0, le=2)] = 0
+    mitigation: Mitigation | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
     initial_layout: Annotated[tuple[Qubit, ...], Field(max_length=1000)] | None = None
@@ -288,6 +306,22 @@ class IBMEntry(StrictModel):
             raise ValueError("initial_layout has no effect with blocks, each of which has a layout of its own")
         if self.initial_layout is not None and "layout_trials" in self.model_fields_set:
             raise ValueError("layout_trials has no effect with an initial_layout")
+        return self
+
+    @model_validator(mode="after")
+    def _mitigates_in_one_way(self) -> "IBMEntry":
+        if self.mitigation is None:
+            return self
+        twirling = self.options.get("twirling", {})
+        if not isinstance(twirling, dict):
+            raise ValueError("options.twirling must be a mapping of keys to values")
+        if self.resilience_level or "resilience" in self.options:
+            other = "resilience_level" if self.resilience_level else "options.resilience"
+            raise ValueError(f"mitigation and {other} both say what is mitigated; leave one of them out")
+        if self.mitigation.readout and twirling.get("enable_measure") is False:
+            raise ValueError("mitigation.readout twirls measurements, and options.twirling.enable_measure forbids it")
+        if self.is_rehearsal and self.primitive == "estimator":
+            raise ValueError("mitigation cannot be rehearsed with primitive: estimator, which mitigates on the server")
         return self
 
     @property

@@ -170,7 +170,8 @@ def _changed(devices: Devices, change: Any) -> Devices:
 
 def _facts(backend: DeviceBackend, program: Program) -> DeviceFacts:
     entry = backend.entry
-    mitigates = bool(entry.resilience_level or entry.options.keys() & {"resilience", "twirling"})
+    asked = entry.options.keys() & {"resilience", "twirling"}
+    mitigates = bool(entry.mitigation or entry.resilience_level or asked)
     return DeviceFacts(
         device=backend.machine.device,
         account=backend.machine.account,

@@ -101,6 +101,24 @@ def _trains_by_sweeps(experiment: Experiment) -> bool:
     return _has_circuit(experiment) and any(isinstance(e, AerEntry) and e.simulator != "aer" for e in entries)
 
 
+def _tested_entries(experiment: Experiment) -> list[AerEntry | IBMEntry]:
+    """Return the entries of the backends on which the server tests, or clients that train nothing."""
+    registry = BackendRegistry(experiment.backends, Path())
+    clients = {name for name in registry.assign(experiment.federation.clients) if not registry.trains(name)}
+    names = clients | {experiment.backends.assignment.server, *experiment.evaluation.backends}
+    return [experiment.backends.backends[name] for name in names]
+
+
+def _mitigates_devices_readout(experiment: Experiment) -> bool:
+    entries = [*_training_entries(experiment), *_tested_entries(experiment)]
+    on_devices = any(isinstance(e, IBMEntry) and e.mitigation and e.mitigation.readout for e in entries)
+    return _has_circuit(experiment) and on_devices
+
+
+def _extrapolates(experiment: Experiment) -> bool:
+    return _has_circuit(experiment) and any(e.mitigation and e.mitigation.zne for e in _tested_entries(experiment))
+
+
 def _gradient(*, spsa: bool) -> Callable[[Experiment], bool]:
     """Return whether any client that trains takes its circuit's derivatives by SPSA, or by parameter shifts."""
 
@@ -129,6 +147,9 @@ TABLE = (
     Citation(_gradient(spsa=False), "schuld2019evaluating", "the parameter-shift rule"),
     Citation(_trains_by_sweeps, "jones2020efficient", _SWEEPS),
     Citation(_gradient(spsa=True), "spall1992multivariate", "SPSA, the circuit's gradient on devices"),
+    Citation(_mitigates_devices_readout, "vandenberg2022trex", "the mitigation of readout on devices, TREX"),
+    Citation(_extrapolates, "temme2017error", "zero-noise extrapolation of tests"),
+    Citation(_extrapolates, "giurgicatiron2020digital", "the folding of gates in zero-noise extrapolation"),
     Citation(_optimizer("adam"), "kingma2015adam", "the clients' optimiser, Adam"),
     Citation(_optimizer("rmsprop"), "tieleman2012rmsprop", "the clients' optimiser, RMSprop"),
     Citation(_has_dropout, "srivastava2014dropout", "dropout in the head"),

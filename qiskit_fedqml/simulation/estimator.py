@@ -34,6 +34,7 @@ class SweepEstimator(MachineEstimator):
         shots: Shots of each circuit where ``run`` is given no precision; None is exact.
         seed: Seed of the shots; None takes one from the system. Each call of ``run`` draws on.
         otherwise: Estimates what this simulation cannot express, with a line in the log; None refuses it.
+        mitigates_readout: Whether readout error is taken out again.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class SweepEstimator(MachineEstimator):
         shots: int | None = None,
         seed: int | None = None,
         otherwise: MachineEstimator | None = None,
+        *,
+        mitigates_readout: bool = False,
     ) -> None:
-        super().__init__(noise, shots, seed)
+        super().__init__(noise, shots, seed, mitigates_readout=mitigates_readout)
         self._otherwise = otherwise
         self._said: set[str] = set()
 
@@ -64,9 +67,7 @@ class SweepEstimator(MachineEstimator):
         try:
             if shots is None:
                 terms = tuple(str(operator.to_list()) for operator in operators)
-                exact: ExactProgram = once(
-                    run, (id(circuit), *terms), lambda: ExactProgram(circuit, parameters, operators, self._noise)
-                )
+                exact: ExactProgram = once(run, (id(circuit), *terms), lambda: self._exact(circuit, operators))
                 means = exact.evaluate(points, jacobian=False)[0].T
                 return means, np.zeros_like(means)
 
@@ -76,7 +77,7 @@ class SweepEstimator(MachineEstimator):
                 )
                 return program.probabilities(some)
 
-            return estimate_by_outcomes(operators, points, outcomes_at, run, shots)
+            return estimate_by_outcomes(operators, points, outcomes_at, run, shots, self._mitigated)
         except UnsupportedError as error:
             if self._otherwise is None:
                 raise
@@ -84,3 +85,7 @@ class SweepEstimator(MachineEstimator):
                 self._said.add(str(error))
                 logger.warning("Aer estimates a circuit, because %s.", error)
             return self._otherwise.estimate(circuit, operators, points, shots, run)
+
+    def _exact(self, circuit: QuantumCircuit, operators: Sequence[SparsePauliOp]) -> ExactProgram:
+        mitigates = self._mitigated is not None
+        return ExactProgram(circuit, tuple(circuit.parameters), operators, self._noise, mitigates_readout=mitigates)

@@ -24,13 +24,14 @@ class ExactProgram:
         observables: What is measured, on the circuit's qubits.
         noise: The machine's noise, or None.
         shifted: Indices of the parameters whose derivatives are wanted.
+        mitigates_readout: Whether readout error is taken out again.
 
     Attributes:
         method: ``"state vectors"`` or ``"Pauli vectors"``.
 
     Raises:
         UnsupportedError: The sweeps cannot express it.
-        BackendError: A channel of the circuit or the noise is not physical.
+        BackendError: A channel of the circuit or the noise is not physical, or a readout error cannot be taken out.
         CircuitError: An observable has another number of qubits than the circuit, is not real, or is zero.
     """
 
@@ -41,6 +42,8 @@ class ExactProgram:
         observables: Sequence[SparsePauliOp],
         noise: Noise | None,
         shifted: Sequence[int] = (),
+        *,
+        mitigates_readout: bool = False,
     ) -> None:
         observables = checked_observables(observables, circuit.num_qubits)
         lowered = lower(circuit, noise)
@@ -61,7 +64,9 @@ class ExactProgram:
             if pure:
                 small = [on_qubits(o, active.qubits) for o in some]
                 return StateSweep(active.operations, active.num_angles, num_qubits, small)
-            vectors = observables_as_read(some, circuit.num_qubits, active.qubits, noise)
+            vectors = observables_as_read(
+                some, circuit.num_qubits, active.qubits, noise, mitigates_readout=mitigates_readout
+            )
             return PauliSweep(active.operations, active.num_angles, num_qubits, vectors)
 
         at_once = active.observables_at_once(2 if pure else 4)

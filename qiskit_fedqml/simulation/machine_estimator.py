@@ -63,10 +63,19 @@ class MachineEstimator(BaseEstimatorV2):
         noise: The machine's noise, or None for an ideal machine.
         shots: Shots of each circuit where ``run`` is given no precision; None is exact.
         seed: Seed of the shots; None takes one from the system. Each call of ``run`` draws on.
+        mitigates_readout: Whether readout error is taken out again.
     """
 
-    def __init__(self, noise: Noise | None = None, shots: int | None = None, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        noise: Noise | None = None,
+        shots: int | None = None,
+        seed: int | None = None,
+        *,
+        mitigates_readout: bool = False,
+    ) -> None:
         self._noise = noise
+        self._mitigated = noise if mitigates_readout else None
         self._shots = checked_shots(shots)
         self._rng = np.random.default_rng(seed)
 
@@ -148,6 +157,7 @@ def estimate_by_outcomes(
     outcomes_at: Callable[[Basis, Array], Array],
     run: Run,
     shots: int | None,
+    mitigated: Noise | None = None,
 ) -> Estimate:
     """Estimate operators basis by basis, with as many points at once as their outcomes fit in memory.
 
@@ -157,8 +167,9 @@ def estimate_by_outcomes(
         outcomes_at: Gives outcome probabilities, shape (points, 2**measured), in a basis at some points.
         run: Draws the shots.
         shots: Shots of each circuit, or None for exact means.
+        mitigated: A machine whose readout error is taken out.
     """
-    bases, weights, constants = measured_groups(operators)
+    bases, weights, constants = measured_groups(operators, mitigated)
     means = np.repeat(constants[:, None], len(points), axis=1)
     variances = np.zeros_like(means)
     for basis, worth in zip(bases, weights, strict=True):

@@ -11,12 +11,15 @@ from qiskit.transpiler import generate_preset_pass_manager
 
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.circuits.observables import commuting_groups, weight_of_outcomes
+from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.memory import outcome_bytes, require_memory
 from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.simulation.shots import frequencies
 
 MOST_PROBABILITIES = 1 << 22
 """Outcome probabilities of shifted circuits that are in memory at once, 32 MB."""
+_LEAST_DETERMINANT = 1e-3
+"""Least determinant of a confusion matrix that is inverted: the variance of shots grows with its inverse square."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,18 @@ class Basis:
         return generate_preset_pass_manager(0, target=noise.target, initial_layout=layout).run(circuit)
 
 
-def measured_groups(observables: Sequence[SparsePauliOp]) -> tuple[list[Basis], list[Array], Array]:
+def measured_groups(
+    observables: Sequence[SparsePauliOp], mitigated: Noise | None = None
+) -> tuple[list[Basis], list[Array], Array]:
     """Return bases, each one's worth of outcomes (2**k, observables), and the observables' constant parts.
 
+    Args:
+        observables: What is measured.
+        mitigated: A machine whose readout error is taken out: the worth is that of outcomes as it reads them.
+
     Raises:
-        BackendError: So many qubits are measured together that their outcomes do not fit in memory.
+        BackendError: So many qubits are measured together that their outcomes do not fit in memory, or a readout error
+            cannot be taken out.
     """
     bases, weights = [], []
     constants = np.zeros(len(observables))
@@ -73,7 +83,7 @@ def measured_groups(observables: Sequence[SparsePauliOp]) -> tuple[list[Basis], 
         columns = np.stack([np.zeros(1 << len(basis.qubits)) if w is None else w for w in worth], axis=1)
         if basis.qubits:
             bases.append(basis)
-            weights.append(columns)
+            weights.append(columns if mitigated is None else worth_as_read(columns, basis, mitigated))
         else:
             constants += columns[0]
     return bases, weights, constants
@@ -82,6 +92,31 @@ def measured_groups(observables: Sequence[SparsePauliOp]) -> tuple[list[Basis], 
 def confusions(basis: Basis, noise: Noise | None) -> list[Array]:
     """Return each measured qubit's confusion matrix, ``[measured, true]``."""
     return [np.eye(2) if noise is None else noise.confusion(q) for q in basis.qubits]
+
+
+def worth_as_read(worth: Array, basis: Basis, noise: Noise) -> Array:
+    """Return what outcomes as read must be worth, so that their mean is that of the true outcomes.
+
+    With M the product of the qubits' confusion matrices, outcomes p are read as M p; worth w of p is worth M⁻ᵀ w of M
+    p. So values and all that is linear in them, such as shifts, are without readout error, and shots stay unbiased.
+
+    Args:
+        worth: Shape (2**measured, observables).
+        basis: What is measured.
+        noise: The machine's noise.
+
+    Raises:
+        BackendError: A qubit's readout hardly depends on its state.
+    """
+    inverses: list[Array] = []
+    for qubit, matrix in zip(basis.qubits, confusions(basis, noise), strict=True):
+        if abs(np.linalg.det(matrix)) < _LEAST_DETERMINANT:
+            raise BackendError(
+                f"The readout error of qubit {qubit} of {noise.source} cannot be mitigated, because what is read there "
+                "hardly depends on the qubit's state."
+            )
+        inverses.append(np.asarray(np.linalg.inv(matrix).T, dtype=float))
+    return misread(worth.T, inverses).T
 
 
 def outcomes_of_z_strings(confusion: Sequence[Array]) -> Array:
@@ -95,7 +130,7 @@ def outcomes_of_z_strings(confusion: Sequence[Array]) -> Array:
 
 
 def misread(probabilities: Array, confusion: Sequence[Array]) -> Array:
-    """Apply each qubit's confusion matrix to outcome probabilities of shape (points, 2**qubits)."""
+    """Apply a matrix for each qubit, such as its confusion matrix, to outcomes of shape (points, 2**qubits)."""
     num_qubits = len(confusion)
     tensor = probabilities.reshape(-1, *(2,) * num_qubits)
     for k, matrix in enumerate(confusion):

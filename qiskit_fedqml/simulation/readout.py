@@ -16,7 +16,12 @@ from qiskit_fedqml.simulation.spaces import PauliVectors, fuse, z_strings
 
 
 def observables_as_read(
-    observables: Sequence[SparsePauliOp], num_qubits: int, qubits: tuple[int, ...], noise: Noise | None
+    observables: Sequence[SparsePauliOp],
+    num_qubits: int,
+    qubits: tuple[int, ...],
+    noise: Noise | None,
+    *,
+    mitigates_readout: bool = False,
 ) -> Array:
     """Write observables, as read with readout error, as Pauli vectors at the circuit's end.
 
@@ -25,11 +30,12 @@ def observables_as_read(
         num_qubits: Number of the circuit's qubits.
         qubits: Those that the Pauli vectors are of.
         noise: The machine's noise, or None.
+        mitigates_readout: Whether readout error is taken out again.
 
     Returns:
         Coefficients of Pauli strings, shape (4**qubits, observables).
     """
-    bases, weights, constants = measured_groups(observables)
+    bases, weights, constants = measured_groups(observables, noise if mitigates_readout else None)
     total = np.zeros((4 ** len(qubits), len(observables)))
     total[0] = constants
     for basis, worth in zip(bases, weights, strict=True):

@@ -39,10 +39,11 @@ class SampledProgram:
         observables: What is measured, on the circuit's qubits.
         noise: The machine's noise, or None.
         shifted: Indices of the parameters whose derivatives are wanted.
+        mitigates_readout: Whether readout error is taken out again.
 
     Raises:
         UnsupportedError: The sweeps cannot express it.
-        BackendError: A channel of the circuit or the noise is not physical.
+        BackendError: A channel of the circuit or the noise is not physical, or a readout error cannot be taken out.
         CircuitError: An observable has another number of qubits than the circuit, is not real, or is zero.
     """
 
@@ -55,10 +56,12 @@ class SampledProgram:
         observables: Sequence[SparsePauliOp],
         noise: Noise | None,
         shifted: Sequence[int],
+        *,
+        mitigates_readout: bool = False,
     ) -> None:
         observables = checked_observables(observables, circuit.num_qubits)
         lowered = lower(circuit, noise)
-        bases, self._weights, self._constants = measured_groups(observables)
+        bases, self._weights, self._constants = measured_groups(observables, noise if mitigates_readout else None)
         most = max((len(basis.qubits) for basis in bases), default=0)
         if most > MOST_SAMPLED_QUBITS:
             raise UnsupportedError(
@@ -145,9 +148,11 @@ class PointwiseProgram:
         observables: Sequence[SparsePauliOp],
         noise: Noise | None,
         shifted: Sequence[int],
+        *,
+        mitigates_readout: bool = False,
     ) -> None:
         observables = checked_observables(observables, circuit.num_qubits)
-        bases, self._weights, self._constants = measured_groups(observables)
+        bases, self._weights, self._constants = measured_groups(observables, noise if mitigates_readout else None)
         self._outcomes = [OutcomeProgram(circuit, parameters, basis, noise) for basis in bases]
         self._shifted = tuple(shifted)
         self.method = self._outcomes[0].method if self._outcomes else "state vectors"

@@ -178,6 +178,9 @@ PERTURBED = {
         MANILA | RING_OF_FOUR | {"backends.backends.ideal.optimization_level": 1},
         None,
     ),
+    f"{IDEAL}.mitigation.readout": (MANILA | {f"{IDEAL}.mitigation": {"zne": {}}}, True),
+    f"{IDEAL}.mitigation.zne.factors": (MANILA | {f"{IDEAL}.mitigation": {"zne": {}}}, [1, 5]),
+    f"{IDEAL}.mitigation.zne.extrapolator": (MANILA | {f"{IDEAL}.mitigation": {"zne": {}}}, "exponential"),
     f"{NOISE}.calibration": (
         {f"{NOISE}": {"calibration": "manila.json"}, "backends.backends.ideal.type": "aer"},
         "quito.json",

@@ -13,7 +13,7 @@ def test_schemes_differ_in_their_machines_alone(script):
     noiseless = made["Noiseless"]
     assert all(e.model_copy(update={"backends": noiseless.backends}) == noiseless for e in made.values())
     assert len({e.backends.model_dump_json() for e in made.values()}) == len(made)
-    assert len(made) == 1 + len(design.devices) + 2 + len(design.shots_swept) + len(design.factors) - 1
+    assert len(made) == 1 + len(design.devices) + 4 + len(design.shots_swept) + len(design.factors) - 1
     assert set(design.machines_and_arrays) <= set(made)
 
 

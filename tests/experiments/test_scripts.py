@@ -87,6 +87,16 @@ def compare_circuits(printed, out):
     assert drawn(folder, "circuits")
 
 
+def compare_mitigation(printed, out):
+    with (out / "slopes.csv").open() as table:
+        slopes = {(line["device"], line["method"]): float(line["slope"]) for line in csv.DictReader(table)}
+    assert len(slopes) == 2 * 6
+    for device in ("FakeManilaV2", "FakeQuitoV2"):
+        assert slopes[device, "none"] < slopes[device, "readout"] < slopes[device, "readout, exponential"]
+    assert "| executions, in those without mitigation | 1 " in printed
+    assert drawn(out, "slopes")
+
+
 def fuzz(printed, out):
     assert "| all " in printed
 
@@ -97,10 +107,13 @@ def interrupt_runs(printed, out):
 
 def noise_study(printed, out):
     folder = out / "digits"
-    assert drawn(folder, "gaps", "clients", "gradients")
+    assert drawn(folder, "gaps", "curves", "clients", "gradients")
     assert all((folder / name).stat().st_size > 100 for name in ("table.csv", "clients.csv", "rounds.csv"))
     text = (folder / "results.md").read_text()
     assert "Uniform array, rates × 2" in text
+    with (folder / "table.csv").open() as table:
+        taken = {line["Scheme"]: float(line["Executions (millions)"]) for line in csv.DictReader(table)}
+    assert taken["Skewed array, readout mitigated"] == taken["Skewed array"] > taken["Noiseless"]
     assert re.search(r"\d \(\S+ and \S+\)", text), "two seeds are shown as they are"
 
 
@@ -129,8 +142,8 @@ CHECKS = {
     check.__name__: check
     for check in (
         *(benchmark_head, benchmark_scaling, benchmark_startup, benchmark_training_step),
-        *(compare_aggregation, compare_circuits, fuzz, interrupt_runs, noise_study, noisy_vs_noiseless),
-        *(reproduce_paper, same_bits),
+        *(compare_aggregation, compare_circuits, compare_mitigation, fuzz, interrupt_runs, noise_study),
+        *(noisy_vs_noiseless, reproduce_paper, same_bits),
     )
 }
 

@@ -108,6 +108,22 @@ def test_what_the_plan_does_not_know_is_told(planned):
     assert "b: a session is charged by the clock" in told
 
 
+def test_mitigation_is_planned(planned):
+    """Of a: in each job a calibration of 8 circuits of 128 shots; of b: the server's tests at three factors."""
+    pytest.importorskip("qiskit_ibm_runtime.executor_estimator", reason="EstimatorV2 mitigates on the server")
+    zne = {"zne": {"factors": [1, 3, 5]}}
+    plain = planned({"shots": 128}, {"shots": 128}, evaluation__backends=["b"])
+    mitigated = planned(
+        {"shots": 128, "mitigation": {"readout": True}}, {"shots": 128, "mitigation": zne}, evaluation__backends=["b"]
+    )
+    assert not any(facts.is_lower_bound for facts in mitigated.devices.values())
+    for before, after in zip(plain.items, mitigated.items, strict=True):
+        work, times = before.work, 3 if before.client is None else 1
+        calibration = 1024 * work.jobs if before.backend == "a" else 0
+        assert after.work.executions == times * work.executions + calibration
+        assert after.work.jobs == work.jobs
+
+
 def test_tests_of_the_server_are_planned(planned):
     plan = planned(evaluation__backends=["b"])
     server = [item for item in plan.items if item.client is None]

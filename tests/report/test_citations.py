@@ -39,6 +39,15 @@ TWO = {
 }
 SPSA = {"type": "ibm", "device": "FakeManilaV2", "gradient": {"spsa": {}}}
 MIXED = {"backends": {"ideal": {"type": "aer"}, "device": SPSA}, "assignment": {"clients": {"0": "device"}}}
+TREX, ZNE = {"vandenberg2022trex"}, {"temme2017error", "giurgicatiron2020digital"}
+
+
+def mitigating(server):
+    mitigation = {"readout": True, "zne": {}}
+    simulated = {"type": "aer", "noise": "FakeManilaV2", "mitigation": mitigation}
+    device = {"type": "ibm", "device": "FakeManilaV2", "mitigation": mitigation}
+    backends = {"ideal": {"type": "aer"}, "server": simulated, "idle": device}
+    return {"backends": backends, "assignment": {"server": server if server == "server" else "ideal"}}
 
 
 @pytest.mark.parametrize(
@@ -63,6 +72,9 @@ MIXED = {"backends": {"ideal": {"type": "aer"}, "device": SPSA}, "assignment": {
         ({"data": {"dataset": "cifar10"}}, {"krizhevsky2009learning"}, DIGITS),
         ({"backends": MIXED}, {"spall1992multivariate"}, set()),
         ({"backends": MIXED | {"assignment": {"default": "device"}}}, {"spall1992multivariate"}, SHIFTS | SWEEPS),
+        ({"backends": mitigating("idle")}, set(), set()),
+        ({"backends": mitigating("idle"), "evaluation__backends": ["idle"]}, TREX | ZNE, set()),
+        ({"backends": mitigating("server")}, ZNE, set()),
         ({"backends": {"backends": {"ideal": {"type": "aer", "simulator": "aer"}}}}, set(), SWEEPS),
         ({"backends": {"backends": {"ideal": {"type": "aer", "simulator": "sweep"}}}}, set(), set()),
         (

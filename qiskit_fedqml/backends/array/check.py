@@ -61,7 +61,8 @@ def _values(values: tuple[float, ...]) -> str:
 
 
 def check_backend(backend: AerBackend) -> BackendCheck:
-    """Run the test circuit on a backend and compare with the prediction."""
+    """Run the test circuit on a backend, without its mitigation, and compare with the prediction."""
+    backend = backend.without_mitigation()
     noise = backend.noise
     num_qubits = 2 if noise is None or noise.target is None or _couples(noise.target) else 1
     has_noise = noise is not None and not _is_silent(noise)

@@ -23,7 +23,7 @@ def summary(registry: BackendRegistry, name: str) -> dict[str, str]:
             "Qubits": "" if isinstance(entry.device, str) else f"from {entry.device.least_busy.min_qubits}",
             "Shots": str(entry.shots),
             "Simulator": "rehearsal" if entry.is_rehearsal else "none",
-            "How or why": f"{entry.mode} mode; `fedqml plan` says what a run costs",
+            "How or why": f"{entry.mode} mode{_mitigated(entry)}; `fedqml plan` says what a run costs",
         }
     backend = registry[name]
     facts = backend.describe()
@@ -36,7 +36,7 @@ def summary(registry: BackendRegistry, name: str) -> dict[str, str]:
         "Qubits": str(facts["num_qubits"] or "any"),
         "Shots": str(facts["shots"] or "exact"),
         "Simulator": simulator,
-        "How or why": f"{reason}{gaps}",
+        "How or why": f"{reason}{_mitigated(entry)}{gaps}",
     }
 
 
@@ -44,6 +44,10 @@ def check(registry: BackendRegistry) -> list[BackendCheck]:
     """Prove on a small circuit that each simulated backend differs from ideal as its rates say."""
     simulated = [name for name, entry in registry.file.backends.items() if isinstance(entry, AerEntry)]
     return [check_backend(backend) for name in simulated if isinstance(backend := registry[name], AerBackend)]
+
+
+def _mitigated(entry: AerEntry | IBMEntry) -> str:
+    return f"; {entry.mitigation}" if entry.mitigation else ""
 
 
 def _simulation_of_paper_circuit(backend: Backend) -> tuple[str, str]:

@@ -163,7 +163,8 @@ class BackendRegistry(Mapping[str, Backend]):
             noise = self._noise(entry)
         except BackendError as error:
             raise BackendError(f"Backend {name!r}: {error}") from error
-        options = (entry.optimization_level, entry.transpiler_seed, entry.simulator, entry.blocks)
+        level, seed = entry.optimization_level, entry.transpiler_seed
+        options = (level, seed, entry.simulator, entry.mitigation, entry.blocks)
         return AerBackend(name, noise, entry.shots, *options)
 
     def _noise(self, entry: AerEntry) -> Noise | None:

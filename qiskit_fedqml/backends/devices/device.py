@@ -360,6 +360,7 @@ class DeviceBackend:
     def _fingerprint(self, question: Question) -> str:
         """Return a digest of how it is asked, apart from layout and calibration, which may change before a replay."""
         asked = {"device", "shots", "primitive", "resilience_level", "options", "gradient"}
+        asked |= {"mitigation"} if self.entry.mitigation else set()
         seeds = [
             asker.seed if isinstance(self.entry.gradient, (Spsa, RandomShifts)) else None for asker in question.askers
         ]

@@ -78,8 +78,17 @@ class Primitive(Protocol):
         """Return the same for another entry."""
         ...
 
-    def estimator(self, mode: Any, tags: list[str], seed: int | None = None) -> BaseEstimatorV2:
-        """Return an estimator on a device, batch or session, whose jobs carry these tags."""
+    def estimator(
+        self, mode: Any, tags: list[str], seed: int | None = None, *, extrapolates: bool = False
+    ) -> BaseEstimatorV2:
+        """Return an estimator on a device, batch or session, whose jobs carry these tags.
+
+        Args:
+            mode: The device, batch or session.
+            tags: The tags.
+            seed: Seed of a simulation.
+            extrapolates: Whether its jobs are tests, which are extrapolated where the entry says so.
+        """
         ...
 
     def is_plain(self) -> bool:

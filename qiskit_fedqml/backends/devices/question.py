@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_fedqml.backends.broadcast import broadcast_pub
+from qiskit_fedqml.backends.broadcast import UnshiftedPub, broadcast_pub
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.packing.packed import PackedCircuit
 from qiskit_fedqml.backends.packing.slots import Slots, filled
@@ -117,6 +117,10 @@ class Question:
             part: The part.
             packed: The program's copies, if it has any.
         """
+        pub = self._pub(part, packed)
+        return pub if self.jacobian or self.key.is_training else UnshiftedPub(pub)
+
+    def _pub(self, part: Part, packed: PackedCircuit | None) -> tuple[Any, ...]:
         program, angles, details = self.program, self.angles[part.start : part.stop], self.details
         if self.is_packed:
             table = self._table(part, details)

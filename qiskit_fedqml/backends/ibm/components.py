@@ -6,6 +6,7 @@ costs what its blocks cost. The simulation is exact as far as that holds.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import rustworkx as rx
@@ -36,6 +37,12 @@ class Component:
     observables: tuple[SparsePauliOp, ...]
     outputs: tuple[int, ...]
     columns: tuple[int, ...]
+
+    def pub(self, values: NDArray[np.float64]) -> tuple[Any, ...]:
+        """Return the part's PUB, at values of all parameters of shape (…, parameters)."""
+        own = values[..., list(self.columns)]
+        bindings: Any = {tuple(self.circuit.parameters): own} if self.columns else own
+        return self.circuit, [[[observable]] for observable in self.observables], bindings
 
 
 def components(
@@ -98,15 +105,20 @@ class ComponentSimulation:
                 noise = self.noise_on(part.qubits)
                 otherwise = AerEstimator(noise, self.shots)
                 self._compiled.append((SweepEstimator(noise, self.shots, otherwise=otherwise), {}))
-        values = np.zeros((len(points), self.num_outputs))
-        for output, constant in self.constants.items():
-            values[:, output] = constant
+        values = np.tile(self.outputs_without_qubits(), (len(points), 1))
         for number, (part, (estimator, compiled)) in enumerate(zip(self.parts, self._compiled, strict=True)):
             run = Run(np.random.default_rng([seed, number]), compiled)
             own = points[:, list(part.columns)]
             values[:, list(part.outputs)] = estimator.estimate(part.circuit, part.observables, own, self.shots, run)[
                 0
             ].T
+        return values
+
+    def outputs_without_qubits(self) -> NDArray[np.float64]:
+        """Return the value of each output that is constant, and 0 for the others."""
+        values = np.zeros(self.num_outputs)
+        for output, constant in self.constants.items():
+            values[output] = constant
         return values
 
 
@@ -124,7 +136,7 @@ def restricted(observable: SparsePauliOp, qubits: Sequence[int]) -> SparsePauliO
 
 def on_qubits(circuit: QuantumCircuit, qubits: Sequence[int]) -> QuantumCircuit:
     """Return what a circuit does on some of its qubits, which no gate connects with others, on these alone."""
-    small = QuantumCircuit(len(qubits), global_phase=circuit.global_phase)
+    small = QuantumCircuit(len(qubits), global_phase=circuit.global_phase, metadata=circuit.metadata)
     place = {circuit.qubits[qubit]: k for k, qubit in enumerate(qubits)}
     for instruction in circuit.data:
         on = [place[q] for q in instruction.qubits if q in place]

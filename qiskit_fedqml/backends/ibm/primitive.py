@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.providers import BackendV2
 
+from qiskit_fedqml.backends.broadcast import UnshiftedPub
 from qiskit_fedqml.backends.ibm.errors import translate
+from qiskit_fedqml.backends.ibm.mitigation import options_of
 from qiskit_fedqml.config.backends import IBMEntry
 from qiskit_fedqml.errors import BackendError, FedQMLError
 
@@ -31,7 +33,7 @@ class IBMPrimitive:
             raise BackendError("This qiskit-ibm-runtime has no executor_estimator; use `primitive: estimator`.")
         self._entry = entry
         self.is_executor = has_executor and entry.primitive != "estimator"
-        _checked(lambda: self._options([], None))
+        _checked(lambda: self._options([], None, extrapolates=True))
 
     @property
     def measures_all_qubits(self) -> bool:
@@ -42,9 +44,18 @@ class IBMPrimitive:
         """Return the adapter of another entry."""
         return IBMPrimitive(entry)
 
-    def estimator(self, mode: Any, tags: list[str], seed: int | None = None) -> BaseEstimatorV2:
-        """Return an estimator on a device, batch or session, whose jobs carry these tags."""
-        options = self._options(tags, seed)
+    def estimator(
+        self, mode: Any, tags: list[str], seed: int | None = None, *, extrapolates: bool = False
+    ) -> BaseEstimatorV2:
+        """Return an estimator on a device, batch or session, whose jobs carry these tags.
+
+        Args:
+            mode: The device, batch or session.
+            tags: The tags.
+            seed: Seed of a simulation.
+            extrapolates: Whether its jobs are tests, which are extrapolated where the entry says so.
+        """
+        options = self._options(tags, seed, extrapolates=extrapolates)
         if self.is_executor:
             from qiskit_ibm_runtime.executor_estimator import Estimator
 
@@ -58,7 +69,8 @@ class IBMPrimitive:
 
         ``EstimatorV2`` mitigates on the server, which does not say beforehand what it adds.
         """
-        mitigates = self._entry.resilience_level or self._entry.options.keys() & {"resilience", "twirling"}
+        asked = self._entry.options.keys() & {"resilience", "twirling"}
+        mitigates = self._entry.mitigation or self._entry.resilience_level or asked
         return not mitigates or not self.is_executor
 
     def size(self, pub: Any, device: BackendV2) -> tuple[int, int]:
@@ -82,9 +94,10 @@ class IBMPrimitive:
     def _prepare(self, pub: Any, device: BackendV2) -> Any:
         from qiskit_ibm_runtime.executor_estimator.prepare import prepare
 
-        return _checked(lambda: prepare([pub], self._options([], None), None, add_tags=False, backend=device))
+        options = self._options([], None, extrapolates=isinstance(pub, UnshiftedPub))
+        return _checked(lambda: prepare([pub], options, None, add_tags=False, backend=device))
 
-    def _options(self, tags: list[str], seed: int | None) -> Any:
+    def _options(self, tags: list[str], seed: int | None, *, extrapolates: bool) -> Any:
         own: dict[str, Any] = {"default_shots": self._entry.shots}
         if seed is not None:
             own["simulator"] = {"seed_simulator": seed}
@@ -95,13 +108,14 @@ class IBMPrimitive:
         own |= {"resilience_level": self._entry.resilience_level, "environment": {"job_tags": tags}}
         if self._entry.max_execution_seconds is not None:
             own["max_execution_time"] = self._entry.max_execution_seconds
+        own |= options_of(self._entry, is_executor=self.is_executor, extrapolates=extrapolates)
         if not self.is_executor:
             from qiskit_ibm_runtime.options import EstimatorOptions as LegacyOptions
 
-            return LegacyOptions(**own, **self._entry.options)
+            return LegacyOptions(**own)
         from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
 
-        return EstimatorOptions(**own, **self._entry.options)
+        return EstimatorOptions(**own)
 
 
 def _checked(function: Callable[[], Answer]) -> Answer:

@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
+from qiskit.primitives import BaseEstimatorV2
 from qiskit.providers import BackendV2
 from qiskit_aer import AerSimulator
 
+from qiskit_fedqml.backends.broadcast import UnshiftedPub
 from qiskit_fedqml.backends.calibration import Calibration, calibration_of, fake_device
-from qiskit_fedqml.backends.devices.answers import read_expectations
 from qiskit_fedqml.backends.devices.machine import JobStatus, Primitive, UnreadableError
 from qiskit_fedqml.backends.ibm.components import ComponentSimulation, components, on_qubits, restricted, support
 from qiskit_fedqml.backends.ibm.errors import one_line
+from qiskit_fedqml.backends.ibm.extrapolation import as_sent, read_mitigated
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
 from qiskit_fedqml.backends.noise import noise_from_calibration
 from qiskit_fedqml.backends.packing.packed import NUM_BLOCKS
@@ -44,12 +46,15 @@ class RehearsalMachine:
         entry: Its entry.
 
     Raises:
-        BackendError: There is no such fake device, or an option is refused.
+        BackendError: There is no such fake device, an option is refused, or mitigation cannot be rehearsed.
     """
 
     def __init__(self, entry: IBMEntry) -> None:
         primitive = IBMPrimitive(entry)
+        if entry.mitigation is not None and not primitive.is_executor:
+            raise BackendError("mitigation is rehearsed with the executor alone, which this qiskit-ibm-runtime lacks.")
         self.primitive: Primitive = primitive
+        self._mitigation = entry.mitigation
         self._device = fake_device(str(entry.device))
         self._jobs: dict[str, Callable[[], NDArray[np.float64]]] = {}
         self._simulated: tuple[QuantumCircuit, ComponentSimulation | None] | None = None
@@ -93,28 +98,31 @@ class RehearsalMachine:
 
     def submit(self, pub: Any, tag: str) -> str:
         """Run one PUB as one job; a circuit of blocks is simulated block by block."""
-        circuit, observables, bindings = pub
+        extrapolates = isinstance(pub, UnshiftedPub)
+        circuit, observables, bindings = as_sent(pub, self._mitigation)
         values = next(iter(bindings.values())) if isinstance(bindings, dict) else bindings
         try:
-            simulation = self._by_parts(pub)
-            if simulation is not None:
-                points = values.reshape(-1, values.shape[-1])
-                found = simulation.run(points, seed_of(values))
-                shape = (*values.shape[:-1], found.shape[-1])
-                job_id = f"parts-{tag}"
-                self._jobs[job_id] = lambda: found.reshape(shape)
-                return job_id
+            if simulation := self._blocks_of(pub):
+                values_of_blocks = self._run_blocks(simulation, values, tag, extrapolates=extrapolates)
+                return self._kept(f"blocks-{tag}", lambda: values_of_blocks)
             mode: BackendV2 = self._device
             if self._device.num_qubits > _MOST_QUBITS:
                 qubits = _used(circuit, observables)
                 mode = AerSimulator(noise_model=self._noise_on(qubits).model, n_qubits=len(qubits))
                 observables = [[[restricted(o, qubits) for o in row] for row in of] for of in observables]
                 circuit = on_qubits(circuit, qubits)
-            job = self.primitive.estimator(mode, [tag], seed_of(values)).run([(circuit, observables, bindings)])
+            estimator = self._estimator(mode, tag, seed_of(values), extrapolates=extrapolates)
+            job = estimator.run([(circuit, observables, bindings)])
+            return self._kept(str(job.job_id()), lambda: read_mitigated(job.result(), self._mitigation))
         except Exception as error:
             raise BackendError(f"{self.device} cannot take the job: {_said(error)}.") from error
-        self._jobs[job.job_id()] = lambda: read_expectations(job.result())
-        return str(job.job_id())
+
+    def _kept(self, job_id: str, answer: Callable[[], NDArray[np.float64]]) -> str:
+        self._jobs[job_id] = answer
+        return job_id
+
+    def _estimator(self, mode: Any, tag: str, seed: int, *, extrapolates: bool) -> BaseEstimatorV2:
+        return self.primitive.estimator(mode, [tag], seed, extrapolates=extrapolates)
 
     def find(self, tag: str) -> list[str]:
         """Return nothing: a rehearsal's job ends with its process."""
@@ -148,22 +156,38 @@ class RehearsalMachine:
     def _noise(self) -> Noise:
         return noise_from_calibration(self.calibration(), self.device)
 
-    def _by_parts(self, pub: Any) -> ComponentSimulation | None:
-        """Return the simulation of a circuit of blocks; None for other circuits, and where jobs are mitigated.
+    def _blocks_of(self, pub: Any) -> ComponentSimulation | None:
+        """Return the simulation of a circuit of blocks; None for other circuits.
 
         That of the last circuit is kept, since the steps of a training have the same one.
         """
         circuit, observables, bindings = pub
+        if NUM_BLOCKS not in (circuit.metadata or {}):
+            return None
         if self._simulated is None or self._simulated[0] is not circuit:
-            simulation = None
             operators = [o for of in observables for row in of for o in row]
             parameters = next(iter(bindings)) if isinstance(bindings, dict) else ()
-            is_packed = NUM_BLOCKS in (circuit.metadata or {}) and self.primitive.is_plain()
-            if is_packed and (parts := components(circuit, operators, parameters)):
-                constants = {k: float(o.coeffs.sum().real) for k, o in enumerate(operators) if not support(o).any()}
-                simulation = ComponentSimulation(parts, constants, len(operators), self._noise_on, self._shots)
-            self._simulated = circuit, simulation
+            parts = components(circuit, operators, parameters)
+            constants = {k: float(o.coeffs.sum().real) for k, o in enumerate(operators) if not support(o).any()}
+            simulation = parts and ComponentSimulation(parts, constants, len(operators), self._noise_on, self._shots)
+            self._simulated = circuit, simulation or None
         return self._simulated[1]
+
+    def _run_blocks(
+        self, simulation: ComponentSimulation, values: NDArray[np.float64], tag: str, *, extrapolates: bool
+    ) -> NDArray[np.float64]:
+        """Simulate block by block; where jobs are mitigated, each block by a job of its own."""
+        seed, points = seed_of(values), values.reshape(-1, values.shape[-1])
+        if self.primitive.is_plain():
+            return simulation.run(points, seed).reshape(*values.shape[:-1], -1)
+        found = np.tile(simulation.outputs_without_qubits(), (*values.shape[:-1], 1))
+        for number, part in enumerate(simulation.parts):
+            mode = AerSimulator(noise_model=self._noise_on(part.qubits).model, n_qubits=len(part.qubits))
+            pub = part.pub(values)
+            own = as_sent(UnshiftedPub(pub) if extrapolates else pub, self._mitigation)
+            job = self._estimator(mode, tag, (seed + number) & 0x7FFFFFFF, extrapolates=extrapolates).run([own])
+            found[..., list(part.outputs)] = read_mitigated(job.result(), self._mitigation)
+        return found
 
     def _noise_on(self, qubits: Sequence[int]) -> Noise:
         """Return the noise of some qubits, which have the numbers of their places."""

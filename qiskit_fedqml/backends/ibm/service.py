@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.providers import BackendV2
 
+from qiskit_fedqml.backends.broadcast import UnshiftedPub
 from qiskit_fedqml.backends.calibration import Calibration, refreshed_calibration
-from qiskit_fedqml.backends.devices.answers import read_expectations, read_job_id, read_seconds
+from qiskit_fedqml.backends.devices.answers import read_job_id, read_seconds
 from qiskit_fedqml.backends.devices.machine import (
     BatchClosedError,
     JobStatus,
@@ -23,6 +24,7 @@ from qiskit_fedqml.backends.devices.machine import (
 )
 from qiskit_fedqml.backends.ibm.connection import Connection, Memory
 from qiskit_fedqml.backends.ibm.errors import one_line
+from qiskit_fedqml.backends.ibm.extrapolation import as_sent, read_mitigated
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
 from qiskit_fedqml.config.backends import IBMEntry
 from qiskit_fedqml.errors import BackendError
@@ -132,7 +134,8 @@ class ServiceMachine:
 
         def send() -> Any:
             mode = self._batch if self._is_together else self._connection.device
-            job = self.primitive.estimator(mode, [tag]).run([pub])
+            estimator = self.primitive.estimator(mode, [tag], extrapolates=isinstance(pub, UnshiftedPub))
+            job = estimator.run([as_sent(pub, self._entry.mitigation)])
             return read_job_id(job.job_id()), job
 
         try:
@@ -180,7 +183,7 @@ class ServiceMachine:
             answer = self._job(job_id).result()
             if answer is None:
                 raise UnreachableError("the service has no results yet")
-            return read_expectations(answer)
+            return read_mitigated(answer, self._entry.mitigation)
 
         return self._connection.ask("give a job's results", ask)
 

@@ -22,8 +22,10 @@ from qiskit_fedqml.backends.packing.blocks import BlockFinder, BlockLayout
 from qiskit_fedqml.backends.packing.sharing import BlockShares
 from qiskit_fedqml.backends.program import Evaluation, Program
 from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator, simulation_method
+from qiskit_fedqml.backends.simulated.extrapolation import evaluate_extrapolated, folded_programs
 from qiskit_fedqml.circuits.angles import num_qubits_in_use
 from qiskit_fedqml.config.backends import Blocks
+from qiskit_fedqml.config.mitigation import Mitigation
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.estimator import SweepEstimator
 from qiskit_fedqml.simulation.exact import ExactProgram
@@ -65,6 +67,9 @@ class AerBackend:
         simulator: ``"sweep"`` evaluates values and derivatives in two sweeps and refuses what these cannot express;
             ``"aer"`` runs every shifted circuit by Aer; ``"auto"`` takes the sweeps where they apply, and else Aer,
             with a line in the log that says why.
+        mitigation: What is done about the noise. Readout error is taken out of values and derivatives by the inverse of
+            the qubits' confusion matrices; values may so leave an observable's range a little, and are not cut off,
+            which would bias them. Evaluations without derivatives that train nothing are extrapolated to zero noise.
         blocks: How the machine is cut into blocks, so that each client has one of its own; None is off. It needs the
             noise of a calibration, and spreads clients.
 
@@ -80,6 +85,7 @@ class AerBackend:
         optimization_level: int = 3,
         transpiler_seed: int = 0,
         simulator: SimulatorChoice = "auto",
+        mitigation: Mitigation | None = None,
         blocks: Blocks | None = None,
     ) -> None:
         if simulator not in get_args(SimulatorChoice):
@@ -92,17 +98,21 @@ class AerBackend:
         self._optimization_level = optimization_level
         self._transpiler_seed = transpiler_seed
         self._choice = simulator
+        self._mitigation = mitigation
+        self._mitigates_readout = mitigation is not None and mitigation.readout
         self._blocks = blocks
         if blocks is not None and (blocks.spread != "clients" or noise is None or noise.target is None):
             raise BackendError("Argument `blocks` needs `spread: clients` and the noise of a calibration.")
         self._shares = BlockShares(blocks, one_each=True)
         self._simulations: WeakKeyDictionary[Program, Simulation] = WeakKeyDictionary()
+        self._folded: WeakKeyDictionary[Program, tuple[Program, ...]] = WeakKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_simulations": None}  # programs are compiled again in another process
+        # Programs are compiled again in another process.
+        return {**self.__dict__, "_simulations": None, "_folded": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _simulations=WeakKeyDictionary())
+        self.__dict__.update(state, _simulations=WeakKeyDictionary(), _folded=WeakKeyDictionary())
 
     @property
     def name(self) -> str:
@@ -121,18 +131,27 @@ class AerBackend:
 
     def without_shots(self) -> "AerBackend":
         """Return the same machine with exact expectation values."""
-        options = (self._optimization_level, self._transpiler_seed, self._choice, self._blocks)
-        return AerBackend(self.name, self.noise, None, *options)
+        return self._changed(None, self._mitigation)
+
+    def without_mitigation(self) -> "AerBackend":
+        """Return the same machine with values as it gives them."""
+        return self._changed(self._shots, None)
+
+    def _changed(self, shots: int | None, mitigation: Mitigation | None) -> "AerBackend":
+        level, seed = self._optimization_level, self._transpiler_seed
+        return AerBackend(self.name, self.noise, shots, level, seed, self._choice, mitigation, self._blocks)
 
     def describe(self) -> dict[str, Any]:
         """Return simulator, noise, its calibration's date, number of qubits (None: any) and shots (None: exact).
 
-        ``gaps`` says what the calibration leaves out, where it does.
+        ``gaps`` says what the calibration leaves out, and ``mitigation`` what is mitigated, where there is such.
         """
         target = self.noise.target if self.noise else None
         gaps = {"gaps": str(self.noise.gaps)} if self.noise and self.noise.gaps else {}
+        mitigation = {"mitigation": str(self._mitigation)} if self._mitigation else {}
         return {
             **gaps,
+            **mitigation,
             "type": "aer",
             "simulator": self._choice,
             "noise": self.noise.source if self.noise else None,
@@ -221,10 +240,14 @@ class AerBackend:
 
     def estimator(self, seed: int | None = None) -> MachineEstimator:
         """Return an estimator for transpiled circuits with the machine's noise and shots."""
+        by_aer = self._aer_estimator(seed)
         if self._choice == "aer":
-            return AerEstimator(self.noise, self.shots, seed)
-        otherwise = AerEstimator(self.noise, self.shots, seed) if self._choice == "auto" else None
-        return SweepEstimator(self.noise, self.shots, seed, otherwise)
+            return by_aer
+        otherwise = by_aer if self._choice == "auto" else None
+        return SweepEstimator(self.noise, self.shots, seed, otherwise, mitigates_readout=self._mitigates_readout)
+
+    def _aer_estimator(self, seed: int | None) -> AerEstimator:
+        return AerEstimator(self.noise, self.shots, seed, mitigates_readout=self._mitigates_readout)
 
     def simulation(self, program: Program) -> Simulation:
         """Return how a program is simulated; it is compiled at the first time.
@@ -240,14 +263,15 @@ class AerBackend:
         if self._choice == "aer":
             return Simulation("aer", "asked for")
         arguments = program.circuit, program.angles, program.observables, self.noise, program.shifted
+        mitigates = self._mitigates_readout
         try:
             if self.shots is None:
-                exact = ExactProgram(*arguments)
+                exact = ExactProgram(*arguments, mitigates_readout=mitigates)
                 return Simulation("sweep", f"two sweeps of {exact.method}", exact)
             try:
-                sampled = SampledProgram(*arguments)
+                sampled = SampledProgram(*arguments, mitigates_readout=mitigates)
             except UnsupportedError as error:
-                pointwise = PointwiseProgram(*arguments)
+                pointwise = PointwiseProgram(*arguments, mitigates_readout=mitigates)
                 return Simulation("sweep", f"{pointwise.method} for each shift, because {error}", pointwise)
             return Simulation("sweep", f"two sweeps of {sampled.method}, for shots", sampled)
         except UnsupportedError as error:
@@ -275,27 +299,41 @@ class AerBackend:
             key: What it is for: says whose block is simulated, where the machine is cut into blocks.
 
         Raises:
-            BackendError: The angles are not finite or of another shape, or the simulation failed.
+            BackendError: The angles are not finite or of another shape, the simulation failed, or the program cannot be
+                mitigated.
         """
+        zne = self._mitigation.zne if self._mitigation else None
         try:
             program.check_angles(angles)
             if program.copies:
                 program = self._own(program, None if key is None else key.client)
-            simulation = self.simulation(program)
-            if simulation.program is None:
-                return evaluate_broadcast(
-                    program,
-                    angles,
-                    jacobian=jacobian,
-                    estimator=AerEstimator(self.noise, self.shots, seed),
-                    precision=None,
-                    shots=self.shots,
-                    simulator="aer",
-                )
+            if zne is None or jacobian or (key is not None and key.is_training):
+                return self._evaluate(program, angles, seed, jacobian=jacobian)
+            if program not in self._folded:
+                self._folded[program] = folded_programs(program, zne)
+            return evaluate_extrapolated(
+                self._folded[program], zne, seed, lambda at, own: self._evaluate(at, angles, own, jacobian=False)
+            )
         except BackendError as error:
             if str(error).startswith(f"Backend {self.name!r}"):
                 raise
             raise BackendError(f"Backend {self.name!r}: {error}") from error
+
+    def _evaluate(
+        self, program: Program, angles: NDArray[np.float64], seed: int | None, *, jacobian: bool
+    ) -> Evaluation:
+        """Evaluate a program as it is."""
+        simulation = self.simulation(program)
+        if simulation.program is None:
+            return evaluate_broadcast(
+                program,
+                angles,
+                jacobian=jacobian,
+                estimator=self._aer_estimator(seed),
+                precision=None,
+                shots=self.shots,
+                simulator="aer",
+            )
         if isinstance(simulation.program, ExactProgram):
             values, derivatives = simulation.program.evaluate(angles, jacobian=jacobian)
         else:

@@ -32,6 +32,7 @@ class AerEstimator(MachineEstimator):
         noise: The machine's noise, or None for an ideal machine.
         shots: Shots of each circuit where ``run`` is given no precision; None is exact.
         seed: Seed of the shots; None takes one from the system. Each call of ``run`` draws on.
+        mitigates_readout: Whether readout error is taken out again.
     """
 
     def estimate(
@@ -50,7 +51,7 @@ class AerEstimator(MachineEstimator):
         def outcomes_at(basis: Basis, some: NDArray[np.float64]) -> NDArray[np.float64]:
             return self._probabilities(circuit, basis, some)
 
-        return estimate_by_outcomes(operators, points, outcomes_at, run, shots)
+        return estimate_by_outcomes(operators, points, outcomes_at, run, shots, self._mitigated)
 
     def _probabilities(self, circuit: QuantumCircuit, basis: Basis, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probabilities of what is read in a basis, shape (points, 2**measured)."""
