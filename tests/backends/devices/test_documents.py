@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE
-from qiskit_fedqml.config.backends import BackendsFile, IBMEntry, Waiting
+from qiskit_fedqml.config.backends import BackendsFile, Blocks, IBMEntry, Waiting
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
@@ -23,6 +23,7 @@ def rows(heading):
     ("heading", "model", "own"),
     [
         ("| Key | Default | Meaning |\n", IBMEntry, {"type", "device", "waiting"}),
+        ("| Key of `blocks` | Default | Meaning |\n", Blocks, set()),
         ("| Key of `waiting` | Default | Meaning, in seconds |\n", Waiting, set()),
     ],
 )

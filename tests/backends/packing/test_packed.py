@@ -239,3 +239,19 @@ def test_a_simulated_chip_gives_each_client_its_block():
         assert np.abs(found[client].values - values).max() < 1e-12
         assert np.abs(found[client].jacobian - jacobian).max() < 1e-12
         assert list(machine.calibration_of(program, client)["blocks"]) == ["-".join(map(str, copy.qubits))]
+
+
+def test_blocks_are_mitigated_each_on_its_own():
+    pytest.importorskip("qiskit_ibm_runtime.executor_estimator")
+    angles, key = points(3), JobKey(1, None, 0, "test on m")
+    exact = ExactProgram(ANGLES.circuit, ANGLES.params, SPEC.observables, None).evaluate(angles, jacobian=False)[0]
+    blocks = {"separation": 0, "least_success": 0.5, "most": 2}
+    errors = {}
+    for name, mitigation in (("none", None), ("readout", {"readout": True})):
+        device = backend(blocks=blocks, shots=2048, **({"mitigation": mitigation} if mitigation else {}))
+        program = compile_program(device, ANGLES.circuit, ANGLES.params, SPEC.observables)
+        assert len(program.copies) == 2
+        found = device.evaluate(program, angles, jacobian=False, key=key)
+        (slope,) = np.linalg.lstsq(exact.reshape(-1, 1), found.values.ravel(), rcond=None)[0]
+        errors[name] = abs(1 - slope)
+    assert errors["readout"] < errors["none"]
