@@ -11,7 +11,8 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.circuits.expressions import Expressions
 from qiskit_fedqml.errors import BackendError
-from qiskit_fedqml.simulation.lowering import Channel, Lowered, Operation, Rotation, UnsupportedError, within_light_cone
+from qiskit_fedqml.simulation.lowering import Lowered, UnsupportedError
+from qiskit_fedqml.simulation.operations import Channel, Operation, Rotation, within_light_cone
 
 MOST_STATE_QUBITS = 20
 """Qubits up to which state vectors are swept."""

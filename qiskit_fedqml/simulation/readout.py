@@ -8,9 +8,10 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.simulation import kernels
-from qiskit_fedqml.simulation.lowering import lower, within_light_cone
+from qiskit_fedqml.simulation.lowering import lower
 from qiskit_fedqml.simulation.measurement import Basis, confusions, measured_groups, outcomes_of_z_strings
 from qiskit_fedqml.simulation.noise import Noise
+from qiskit_fedqml.simulation.operations import within_light_cone
 from qiskit_fedqml.simulation.schedule import schedule
 from qiskit_fedqml.simulation.spaces import PauliVectors, fuse, z_strings
 

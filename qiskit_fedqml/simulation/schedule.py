@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_fedqml.simulation import kernels
-from qiskit_fedqml.simulation.lowering import Rotation
+from qiskit_fedqml.simulation.operations import Rotation
 from qiskit_fedqml.simulation.spaces import Fixed, Space, deposit, significant
 
 Tables = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]

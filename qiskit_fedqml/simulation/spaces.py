@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_fedqml.simulation.lowering import (
+from qiskit_fedqml.simulation.operations import (
     Channel,
     Operation,
     Rotation,

@@ -19,8 +19,8 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.simulation import kernels
 from qiskit_fedqml.simulation.active import MOST_NUMBERS
-from qiskit_fedqml.simulation.lowering import Operation
 from qiskit_fedqml.simulation.measurement import outcomes_of_z_strings
+from qiskit_fedqml.simulation.operations import Operation
 from qiskit_fedqml.simulation.schedule import Schedule, schedule
 from qiskit_fedqml.simulation.spaces import PauliVectors, Space, StateVectors, fuse, z_strings
 

@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from qiskit_fedqml.backends.base import JointBackend
 from qiskit_fedqml.backends.devices.patience import StoppedError
@@ -16,8 +17,10 @@ from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.program import Asked, Evaluation, Program
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.federation.clients.client import train_client
-from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.federation.clients.worker import Worker
 
 MOST_TOGETHER = 32
 """Most clients in lockstep, each of which has a model in memory; more follow each other in groups."""
@@ -124,7 +127,7 @@ class Lockstep:
 
 
 def train_together(
-    lead: Worker, others: Sequence[Worker], tasks: Sequence[ClientTask], backend: JointBackend
+    lead: "Worker", others: "Sequence[Worker]", tasks: Sequence[ClientTask], backend: JointBackend
 ) -> Iterator[ClientUpdate]:
     """Train clients in lockstep; give their updates as they finish.
 
@@ -146,7 +149,7 @@ def train_together(
         except BackendError:  # each client finds that out by itself, and is skipped or ends the run
             has_twins = False
 
-    def run(worker: Worker, task: ClientTask) -> None:
+    def run(worker: "Worker", task: ClientTask) -> None:
         def work() -> None:
             if has_twins:
                 worker.use_twin_of(lead, task.backend, lockstep.ask)

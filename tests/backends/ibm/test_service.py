@@ -17,6 +17,7 @@ from qiskit_fedqml import paper_circuit, quantum_layer
 from qiskit_fedqml.backends.array import overview
 from qiskit_fedqml.backends.array.registry import BackendRegistry, find_calibration
 from qiskit_fedqml.backends.calibration import load_calibration
+from qiskit_fedqml.backends.ibm.extrapolation import read_mitigated
 from qiskit_fedqml.errors import BackendError
 from tests.backends.conftest import FAST, Client
 
@@ -267,7 +268,7 @@ def test_rehearsal_that_fails_ends_at_once(evs, message):
     """There is no service that might answer better later."""
     client = Client(device="FakeManilaV2")
     machine = client.backend.machine
-    machine.submit = lambda *_: machine._jobs.update(job=Broken(evs)) or "job"
+    machine.submit = lambda *_: machine._kept("job", lambda: read_mitigated(Broken(evs).result(), None))
     with pytest.raises(BackendError, match=rf"'mine', round 1, client 4, train step 0, job job: {message}"):
         client.ask(rows=1, jacobian=False)
 
