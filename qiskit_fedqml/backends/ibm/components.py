@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
-from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator
-from qiskit_fedqml.simulation.estimator import SweepEstimator
-from qiskit_fedqml.simulation.machine_estimator import Run
-from qiskit_fedqml.simulation.noise import Noise
+from qiskit_fedqml.simulation.machine_estimator import MachineEstimator, Run
 
 
 @dataclass(frozen=True)
@@ -82,16 +79,16 @@ class ComponentSimulation:
         parts: The parts.
         constants: The value of each observable that acts on no qubit, by its place.
         num_outputs: Number of all observables.
-        noise_on: The noise of some qubits.
+        estimator_on: Makes what estimates circuits on some qubits, with their noise.
         shots: Shots of each point; None is exact.
     """
 
     parts: Sequence[Component]
     constants: dict[int, float]
     num_outputs: int
-    noise_on: Callable[[Sequence[int]], Noise]
+    estimator_on: Callable[[Sequence[int]], MachineEstimator]
     shots: int | None
-    _compiled: list[tuple[SweepEstimator, dict[tuple[object, ...], object]]] = field(default_factory=list, init=False)
+    _compiled: list[tuple[MachineEstimator, dict[tuple[object, ...], object]]] = field(default_factory=list, init=False)
 
     def run(self, points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
         """Return expectation values, shape (points, outputs), at points of shape (points, parameters).
@@ -101,10 +98,7 @@ class ComponentSimulation:
             seed: Seed of the shots; each part draws on its own.
         """
         if not self._compiled:
-            for part in self.parts:
-                noise = self.noise_on(part.qubits)
-                otherwise = AerEstimator(noise, self.shots)
-                self._compiled.append((SweepEstimator(noise, self.shots, otherwise=otherwise), {}))
+            self._compiled = [(self.estimator_on(part.qubits), {}) for part in self.parts]
         values = np.tile(self.outputs_without_qubits(), (len(points), 1))
         for number, (part, (estimator, compiled)) in enumerate(zip(self.parts, self._compiled, strict=True)):
             run = Run(np.random.default_rng([seed, number]), compiled)

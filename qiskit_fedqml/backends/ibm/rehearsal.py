@@ -29,8 +29,11 @@ from qiskit_fedqml.backends.ibm.extrapolation import as_sent, read_mitigated
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
 from qiskit_fedqml.backends.noise import noise_from_calibration
 from qiskit_fedqml.backends.packing.packed import NUM_BLOCKS
+from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator
 from qiskit_fedqml.config.backends import IBMEntry
 from qiskit_fedqml.errors import BackendError
+from qiskit_fedqml.simulation.estimator import SweepEstimator
+from qiskit_fedqml.simulation.machine_estimator import MachineEstimator
 from qiskit_fedqml.simulation.noise import Noise
 
 logger = logging.getLogger(__name__)
@@ -169,7 +172,9 @@ class RehearsalMachine:
             parameters = next(iter(bindings)) if isinstance(bindings, dict) else ()
             parts = components(circuit, operators, parameters)
             constants = {k: float(o.coeffs.sum().real) for k, o in enumerate(operators) if not support(o).any()}
-            simulation = parts and ComponentSimulation(parts, constants, len(operators), self._noise_on, self._shots)
+            simulation = parts and ComponentSimulation(
+                parts, constants, len(operators), self._estimator_on, self._shots
+            )
             self._simulated = circuit, simulation or None
         return self._simulated[1]
 
@@ -188,6 +193,10 @@ class RehearsalMachine:
             job = self._estimator(mode, tag, (seed + number) & 0x7FFFFFFF, extrapolates=extrapolates).run([own])
             found[..., list(part.outputs)] = read_mitigated(job.result(), self._mitigation)
         return found
+
+    def _estimator_on(self, qubits: Sequence[int]) -> MachineEstimator:
+        noise = self._noise_on(qubits)
+        return SweepEstimator(noise, self._shots, otherwise=AerEstimator(noise, self._shots))
 
     def _noise_on(self, qubits: Sequence[int]) -> Noise:
         """Return the noise of some qubits, which have the numbers of their places."""

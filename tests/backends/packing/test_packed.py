@@ -20,6 +20,7 @@ from qiskit_fedqml.backends.packing.packed import PackedCircuit
 from qiskit_fedqml.backends.program import Asked
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.config.backends import RandomShifts, RandomShiftsOptions, Spsa, SpsaOptions
+from qiskit_fedqml.simulation.estimator import SweepEstimator
 from qiskit_fedqml.simulation.exact import ExactProgram
 
 SPEC = paper_circuit(num_layers=1)
@@ -62,7 +63,9 @@ def exactly(pub, noise_on):
     ((parameters, values),) = bindings.items()
     operators = [o for of in observables for row in of for o in row]
     parts = components(circuit, operators, parameters)
-    found = ComponentSimulation(parts, {}, len(operators), noise_on, None).run(values[:, 0], 0)
+    found = ComponentSimulation(parts, {}, len(operators), lambda of: SweepEstimator(noise_on(of)), None).run(
+        values[:, 0], 0
+    )
     return found[:, None]
 
 
@@ -153,7 +156,9 @@ def test_outcomes_of_blocks_follow_their_distributions(program):
     parts = components(circuit, operators, parameters)
 
     def run(shots):
-        return ComponentSimulation(parts, {}, len(operators), lambda _: SAME_EVERYWHERE, shots).run(values[:, 0], 4)
+        return ComponentSimulation(parts, {}, len(operators), lambda _: SweepEstimator(SAME_EVERYWHERE), shots).run(
+            values[:, 0], 4
+        )
 
     sampled, exact = run(shots), run(None)
     ones, share = (1 - sampled) / 2 * shots, (1 - exact) / 2
