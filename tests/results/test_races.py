@@ -99,9 +99,13 @@ def test_interruption_that_python_drops_comes_through(tiny):
         del thing
         assert reference() is None
 
-    with pytest.raises(KeyboardInterrupt):
-        run_federation(tiny(federation__rounds=50), observer=Meanwhile(press))
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background Ctrl-C is ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_federation(tiny(federation__rounds=50), observer=Meanwhile(press))
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_handlers_of_others_are_left_alone():
