@@ -61,7 +61,9 @@ def start(command: str, folder: Path, rounds: int) -> subprocess.Popen[bytes]:
         settings = [f"federation.rounds={rounds}", *SETTINGS]
         arguments = ["run", str(HERE / "digits.yaml"), "--out", str(folder)]
         arguments += [part for setting in settings for part in ("--set", setting)]
-    script = "import sys; from qiskit_fedqml.cli import main; main()"
+    # A process that was started in the background would ignore Ctrl-C, and so would its children.
+    script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    script += "from qiskit_fedqml.cli import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", script, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
