@@ -102,6 +102,7 @@ PERTURBED = {
     "model.dropout": ({}, 0.5),
     "model.quantum": ({}, "frozen"),
     "model.device": ({}, "cuda"),
+    "model.initial": ({}, "before"),
     "model.circuit.ansatz": ({}, "reuploading"),
     "model.circuit.num_qubits": ({}, 3),
     "model.circuit.num_layers": ({}, 2),
@@ -227,6 +228,7 @@ def here(tmp_path_factory):
     np.savez(folder / "images.npz", **pixels, **labels)
     for name in ("manila", "quito"):
         fake_calibration(f"Fake{name.title()}V2").save(folder / f"{name}.json")
+    run_federation(validate(Experiment, TINY, "tiny"), folder / "before")
     try:
         import torchvision
     except (ImportError, RuntimeError):

@@ -52,7 +52,8 @@ def run_federation(
         DataError: Data, weights or features are missing or do not fit.
         BackendError: A backend cannot be opened, or failed.
         BudgetError: The next job would pass a budget of QPU seconds; the run can be resumed.
-        ResultError: The folder exists already, is in use, or cannot be written.
+        ResultError: The folder exists already, is in use, or cannot be written; or ``model.initial`` names no finished
+            run whose model fits.
         TrainingError: The aggregate's loss is not finite.
     """
     check_tracking(experiment.tracking, has_folder=out is not None)
@@ -80,7 +81,7 @@ def run_assembled(federation: Federation, writer: RunWriter | None = None) -> Ru
     """
     run = _describe(federation)
     if writer:
-        run = writer.create(federation.experiment, run)
+        run = writer.create(federation.experiment, run, federation.initial.named() if federation.origin else None)
         if federation.devices:
             federation.registry.dispatcher.journal.move_to(writer.folder.journal)
     return _Run(federation, run, writer).run(federation.initial, ())
@@ -143,7 +144,7 @@ def extend_federation(out: str | Path, rounds: int, *, observer: Observer | None
             if not folder.checkpoint.exists():  # the model is all the state that there was
                 _, proof = folder.read_records(folder.proven_manifest())
                 writer.continue_after(proof)
-                trained = assemble(stored.experiment, None, None).initial.model
+                trained = assemble(stored.experiment.without_initial(), None, None).initial.model
                 model = {name: tensor for name, tensor in folder.load_model_state().items() if name in trained}
                 writer.save_checkpoint(*ServerState(len(stored.rounds), model).named())
                 writer.wait()
@@ -179,7 +180,10 @@ def _resume(writer: RunWriter, observer: Observer | None) -> RunResult:
         logger.warning(
             "%s is resumed in another environment, so its bits may differ: %s", folder.path, "; ".join(changes)
         )
-    federation = assemble(stored.experiment, observer, folder.journal)
+    if stored.experiment.model.initial and not folder.is_finished and not folder.checkpoint.exists():
+        raise ResultError(f"{folder.path}: checkpoint.safetensors is gone, and with it the model to resume from.")
+    federation = assemble(stored.experiment.without_initial(), observer, folder.journal)
+    federation.experiment = stored.experiment
     check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
     checkpoint = folder.load_checkpoint()
     _, proof = folder.read_records(manifest)
@@ -302,4 +306,5 @@ def _describe(federation: Federation) -> dict[str, Any]:
         "test": len(data.test),
     }
     described = describe_run(federation.experiment, data.classes, examples, data.num_features, num_trained)
-    return {**described, "data": dict(data.digests)}
+    origin = {"initial": federation.origin} if federation.origin else {}
+    return {**described, "data": dict(data.digests), **origin}
