@@ -193,6 +193,8 @@ PERTURBED = {
     f"{IDEAL}.primitive": (REHEARSAL, "estimator"),
     f"{IDEAL}.resilience_level": (REHEARSAL, 1),
     f"{IDEAL}.options": (REHEARSAL, {"twirling": {"enable_measure": True, "num_randomizations": 2}}),
+    f"{IDEAL}.test_shots": (REHEARSAL | {"evaluation.backends": ["ideal"]}, 50),
+    f"{IDEAL}.rep_delay_seconds": (REHEARSAL, 1e-4),
     f"{IDEAL}.initial_layout": (REHEARSAL, [0, 1]),
     f"{IDEAL}.layout_trials": (REHEARSAL | {f"{IDEAL}.transpiler_seed": 2}, None),
     f"{IDEAL}.gradient": (REHEARSAL, {"spsa": {}}),

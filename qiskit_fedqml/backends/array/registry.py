@@ -150,7 +150,8 @@ class BackendRegistry(Mapping[str, Backend]):
             noise = self._noise(entry)
         except BackendError as error:
             raise BackendError(f"Backend {name!r}: {error}") from error
-        return AerBackend(name, noise, entry.shots, entry.optimization_level, entry.transpiler_seed, entry.simulator)
+        level, seed = entry.optimization_level, entry.transpiler_seed
+        return AerBackend(name, noise, entry.shots, level, seed, entry.simulator, entry.test_shots)
 
     def _noise(self, entry: AerEntry) -> Noise | None:
         noise = entry.noise

@@ -78,19 +78,24 @@ class Primitive(Protocol):
         """Return the same for another entry."""
         ...
 
-    def estimator(self, mode: Any, tags: list[str], seed: int | None = None) -> BaseEstimatorV2:
-        """Return an estimator on a device, batch or session, whose jobs carry these tags."""
+    def estimator(
+        self, mode: Any, tags: list[str], seed: int | None = None, shots: int | None = None
+    ) -> BaseEstimatorV2:
+        """Return an estimator on a device, batch or session, whose jobs carry these tags.
+
+        Here and below, ``shots`` None takes the entry's.
+        """
         ...
 
     def is_plain(self) -> bool:
         """Return whether each circuit runs as it is, without randomisations or mitigation."""
         ...
 
-    def size(self, pub: Any, device: BackendV2) -> tuple[int, int]:
+    def size(self, pub: Any, device: BackendV2, shots: int | None = None) -> tuple[int, int]:
         """Return circuits and executions of a PUB, randomisations included."""
         ...
 
-    def payload_bytes(self, pub: Any, device: BackendV2) -> int:
+    def payload_bytes(self, pub: Any, device: BackendV2, shots: int | None = None) -> int:
         """Return the size of a PUB as it is sent."""
         ...
 
@@ -139,7 +144,7 @@ class Machine(Protocol):
         """Return the QPU seconds that the account has left, or None where there is no limit."""
         ...
 
-    def submit(self, pub: Any, tag: str) -> str:
+    def submit(self, pub: Any, tag: str, shots: int | None = None) -> str:
         """Send one PUB as one job and return its id; raise BatchClosedError where the batch is closed."""
         ...
 

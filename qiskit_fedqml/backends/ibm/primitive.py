@@ -31,7 +31,7 @@ class IBMPrimitive:
             raise BackendError("This qiskit-ibm-runtime has no executor_estimator; use `primitive: estimator`.")
         self._entry = entry
         self.is_executor = has_executor and entry.primitive != "estimator"
-        _checked(lambda: self._options([], None))
+        _checked(lambda: self._options([]))
 
     @property
     def measures_all_qubits(self) -> bool:
@@ -42,9 +42,14 @@ class IBMPrimitive:
         """Return the adapter of another entry."""
         return IBMPrimitive(entry)
 
-    def estimator(self, mode: Any, tags: list[str], seed: int | None = None) -> BaseEstimatorV2:
-        """Return an estimator on a device, batch or session, whose jobs carry these tags."""
-        options = self._options(tags, seed)
+    def estimator(
+        self, mode: Any, tags: list[str], seed: int | None = None, shots: int | None = None
+    ) -> BaseEstimatorV2:
+        """Return an estimator on a device, batch or session, whose jobs carry these tags.
+
+        Here and below, ``shots`` None takes the entry's.
+        """
+        options = self._options(tags, seed, shots)
         if self.is_executor:
             from qiskit_ibm_runtime.executor_estimator import Estimator
 
@@ -61,31 +66,32 @@ class IBMPrimitive:
         mitigates = self._entry.resilience_level or self._entry.options.keys() & {"resilience", "twirling"}
         return not mitigates or not self.is_executor
 
-    def size(self, pub: Any, device: BackendV2) -> tuple[int, int]:
+    def size(self, pub: Any, device: BackendV2, shots: int | None = None) -> tuple[int, int]:
         """Return circuits and executions of a PUB by the executor's own preparation, randomisations included."""
-        program, _ = self._prepare(pub, device)
+        program, _ = self._prepare(pub, device, shots)
         circuits = sum(item.size() for item in program.items)
         return circuits, circuits * program.shots
 
-    def payload_bytes(self, pub: Any, device: BackendV2) -> int:
+    def payload_bytes(self, pub: Any, device: BackendV2, shots: int | None = None) -> int:
         """Return the size of a PUB as it is sent."""
         if self.is_executor:
             from qiskit_ibm_runtime.quantum_program.params_converters import QUANTUM_PROGRAM_PARAMS_CONVERTERS
 
             *_, latest = QUANTUM_PROGRAM_PARAMS_CONVERTERS.values()
-            return len(json.dumps(latest.encoder(*self._prepare(pub, device)).model_dump(mode="json")))
+            return len(json.dumps(latest.encoder(*self._prepare(pub, device, shots)).model_dump(mode="json")))
         from qiskit.primitives.containers.estimator_pub import EstimatorPub
         from qiskit_ibm_runtime import RuntimeEncoder
 
         return len(json.dumps({"pubs": [EstimatorPub.coerce(pub)]}, cls=RuntimeEncoder))
 
-    def _prepare(self, pub: Any, device: BackendV2) -> Any:
+    def _prepare(self, pub: Any, device: BackendV2, shots: int | None) -> Any:
         from qiskit_ibm_runtime.executor_estimator.prepare import prepare
 
-        return _checked(lambda: prepare([pub], self._options([], None), None, add_tags=False, backend=device))
+        options = self._options([], shots=shots)
+        return _checked(lambda: prepare([pub], options, None, add_tags=False, backend=device))
 
-    def _options(self, tags: list[str], seed: int | None) -> Any:
-        own: dict[str, Any] = {"default_shots": self._entry.shots}
+    def _options(self, tags: list[str], seed: int | None = None, shots: int | None = None) -> Any:
+        own: dict[str, Any] = {"default_shots": shots or self._entry.shots}
         if seed is not None:
             own["simulator"] = {"seed_simulator": seed}
         if self._entry.is_rehearsal and not self.is_executor:  # EstimatorV2 runs no other option locally, and says so
@@ -98,10 +104,17 @@ class IBMPrimitive:
         if not self.is_executor:
             from qiskit_ibm_runtime.options import EstimatorOptions as LegacyOptions
 
-            return LegacyOptions(**own, **self._entry.options)
+            return LegacyOptions(**own, **_options_of(self._entry))
         from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
 
-        return EstimatorOptions(**own, **self._entry.options)
+        return EstimatorOptions(**own, **_options_of(self._entry))
+
+
+def _options_of(entry: IBMEntry) -> dict[str, Any]:
+    """Return the estimator's own options, with the repetition delay that the entry asks for."""
+    if entry.rep_delay_seconds is None:
+        return entry.options
+    return entry.options | {"execution": entry.execution_options | {"rep_delay": entry.rep_delay_seconds}}
 
 
 def _checked(function: Callable[[], Answer]) -> Answer:

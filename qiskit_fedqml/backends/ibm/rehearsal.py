@@ -88,7 +88,7 @@ class RehearsalMachine:
         """Return None: there is no account."""
         return None
 
-    def submit(self, pub: Any, tag: str) -> str:
+    def submit(self, pub: Any, tag: str, shots: int | None = None) -> str:
         """Run one PUB as one job."""
         circuit, observables, bindings = pub
         values = next(iter(bindings.values())) if isinstance(bindings, dict) else bindings
@@ -99,7 +99,8 @@ class RehearsalMachine:
                 mode = self._simulator(qubits)
                 observables = [[[_restricted(o, qubits) for o in row] for row in of] for of in observables]
                 circuit = _on(circuit, qubits)
-            job = self.primitive.estimator(mode, [tag], seed_of(values)).run([(circuit, observables, bindings)])
+            estimator = self.primitive.estimator(mode, [tag], seed_of(values), shots)
+            job = estimator.run([(circuit, observables, bindings)])
         except Exception as error:
             raise BackendError(f"{self.device} cannot take the job: {_said(error)}.") from error
         self._jobs[job.job_id()] = job

@@ -127,12 +127,12 @@ class ServiceMachine:
 
         return self._connection.ask("report what the account has left", ask)
 
-    def submit(self, pub: Any, tag: str) -> str:
+    def submit(self, pub: Any, tag: str, shots: int | None = None) -> str:
         """Send one PUB as one job."""
 
         def send() -> Any:
             mode = self._batch if self._is_together else self._connection.device
-            job = self.primitive.estimator(mode, [tag]).run([pub])
+            job = self.primitive.estimator(mode, [tag], shots=shots).run([pub])
             return read_job_id(job.job_id()), job
 
         try:

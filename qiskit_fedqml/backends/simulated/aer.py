@@ -62,9 +62,11 @@ class AerBackend:
         simulator: ``"sweep"`` evaluates values and derivatives in two sweeps and refuses what these cannot express;
             ``"aer"`` runs every shifted circuit by Aer; ``"auto"`` takes the sweeps where they apply, and else Aer,
             with a line in the log that says why.
+        test_shots: Shots of each circuit in evaluations that train nothing; None takes ``shots``.
 
     Raises:
-        BackendError: ``shots`` is not a number from 1, or there is no such simulator.
+        BackendError: ``shots`` or ``test_shots`` is not a number from 1, the latter comes without the former, or there
+            is no such simulator.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class AerBackend:
         optimization_level: int = 3,
         transpiler_seed: int = 0,
         simulator: SimulatorChoice = "auto",
+        test_shots: int | None = None,
     ) -> None:
         if simulator not in get_args(SimulatorChoice):
             raise BackendError(
@@ -82,7 +85,9 @@ class AerBackend:
             )
         self._name = name
         self.noise = noise
-        self._shots = checked_shots(shots)
+        if shots is None and test_shots is not None:
+            raise BackendError("Argument `test_shots` has no effect without `shots`.")
+        self._shots, self._test_shots = checked_shots(shots), checked_shots(test_shots)
         self._optimization_level = optimization_level
         self._transpiler_seed = transpiler_seed
         self._choice = simulator
@@ -116,7 +121,8 @@ class AerBackend:
     def describe(self) -> dict[str, Any]:
         """Return simulator, noise, its calibration's date, number of qubits (None: any) and shots (None: exact).
 
-        ``gaps`` says what the calibration leaves out, where it does.
+        ``test_shots`` are those of tests, where they are other ones; ``gaps`` says what the calibration leaves out,
+        where it does.
         """
         target = self.noise.target if self.noise else None
         gaps = {"gaps": str(self.noise.gaps)} if self.noise and self.noise.gaps else {}
@@ -128,6 +134,7 @@ class AerBackend:
             "calibration_date": self.noise.date if self.noise else None,
             "num_qubits": target.num_qubits if target else None,
             "shots": self.shots,
+            **({"test_shots": self._test_shots} if self._test_shots is not None else {}),
         }
 
     def memory_bytes(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> int:
@@ -229,11 +236,12 @@ class AerBackend:
             angles: Angles in radians, shape (batch, angles).
             jacobian: Whether derivatives are wanted.
             seed: Seed of the shots; None takes one from the system.
-            key: What it is for; not used, since a simulation can be repeated.
+            key: What it is for, which says how many shots it has.
 
         Raises:
             BackendError: The angles are not finite or of another shape, or the simulation failed.
         """
+        shots = self._test_shots or self.shots if key is not None and key.is_test else self.shots
         try:
             program.check_angles(angles)
             simulation = self.simulation(program)
@@ -242,9 +250,9 @@ class AerBackend:
                     program,
                     angles,
                     jacobian=jacobian,
-                    estimator=AerEstimator(self.noise, self.shots, seed),
+                    estimator=AerEstimator(self.noise, shots, seed),
                     precision=None,
-                    shots=self.shots,
+                    shots=shots,
                     simulator="aer",
                 )
         except BackendError as error:
@@ -255,8 +263,8 @@ class AerBackend:
             values, derivatives = simulation.program.evaluate(angles, jacobian=jacobian)
         else:
             rng = np.random.default_rng(seed)
-            values, derivatives = simulation.program.estimate(angles, self.shots or 0, rng, jacobian=jacobian)
-        return program.evaluation(values, derivatives, shots=self.shots, simulator="sweep")
+            values, derivatives = simulation.program.estimate(angles, shots or 0, rng, jacobian=jacobian)
+        return program.evaluation(values, derivatives, shots=shots, simulator="sweep")
 
 
 def _needs_no_transpiling(circuit: QuantumCircuit) -> bool:
