@@ -92,6 +92,7 @@ class DeviceBackend:
             "calibration_date": self.calibration_date,
             "num_qubits": self.machine.qiskit_backend.num_qubits,
             "shots": self.shots,
+            **({"test_shots": self.entry.test_shots} if self.entry.test_shots is not None else {}),
         }
 
     def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
@@ -205,8 +206,9 @@ class DeviceBackend:
     def payload_bytes(self, program: Program, num_samples: int, *, jacobian: bool) -> int:
         """Return the size of one evaluation as it is sent; of random angles, since it is compressed."""
         angles = np.random.default_rng(0).uniform(-np.pi, np.pi, (num_samples, len(program.angles)))
-        pub = self._planned(program, angles, jacobian=jacobian).pub(Part("", 0, num_samples))
-        return self.machine.primitive.payload_bytes(pub, self.machine.qiskit_backend)
+        question = self._planned(program, angles, jacobian=jacobian)
+        pub, shots = question.pub(Part("", 0, num_samples)), self._shots(question.key)
+        return self.machine.primitive.payload_bytes(pub, self.machine.qiskit_backend, shots)
 
     def evaluate(
         self,
@@ -247,7 +249,12 @@ class DeviceBackend:
         )
 
     def _planned(self, program: Program, angles: NDArray[np.float64], *, jacobian: bool) -> Question:
-        return Question(program, angles, jacobian, 0, JobKey(0, None, 0, "plan"), self.entry.gradient)
+        key = JobKey(0, None, 0, "train" if jacobian else "test")
+        return Question(program, angles, jacobian, 0, key, self.entry.gradient)
+
+    def _shots(self, key: JobKey) -> int:
+        """Return the shots of each circuit of an evaluation."""
+        return (self.entry.test_shots or self.shots) if key.is_test else self.shots
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         try:
@@ -270,6 +277,7 @@ class DeviceBackend:
             angles=question.angles[part.start : part.stop],
             details={"shifted": list(question.program.shifted), "calibration": self.calibration_date},
             pub=lambda: question.pub(part),
+            shots=self._shots(question.key),
             cost=cost,
             shape=lambda details: question.shape(part, details["shifted"]),
         )
@@ -303,9 +311,10 @@ class DeviceBackend:
         """Return the cost of each job that a part would be sent in; of one job if ``whole``."""
         program, num_samples = question.program, part.num_samples
         circuits = num_samples * question.num_points(program.shifted) * program.num_groups
-        size = circuits, circuits * self.shots
+        shots = self._shots(question.key)
+        size = circuits, circuits * shots
         if not self.machine.primitive.is_plain():
-            size = self.machine.primitive.size(question.pub(part), self.machine.qiskit_backend)
+            size = self.machine.primitive.size(question.pub(part), self.machine.qiskit_backend, shots)
         cost = self._timing(program).cost(*size)
         if whole or num_samples < 2 or not self._exceeds(question, cost):
             return [cost]
@@ -324,7 +333,9 @@ class DeviceBackend:
     def _fingerprint(self, question: Question) -> str:
         """Return a digest of how it is asked, apart from layout and calibration, which may change before a replay."""
         asked = {"device", "shots", "primitive", "resilience_level", "options", "gradient"}
+        asked |= {"rep_delay_seconds"} if self.entry.rep_delay_seconds is not None else set()
         seed = question.seed if isinstance(self.entry.gradient, Spsa) else None
         outputs = len(question.program.observables)
-        settings = f"{self.entry.model_dump_json(include=asked)} {question.jacobian} {seed} {outputs}"
+        entry = self.entry.model_copy(update={"shots": self._shots(question.key)})
+        settings = f"{entry.model_dump_json(include=asked)} {question.jacobian} {seed} {outputs}"
         return sha256(settings.encode()).hexdigest()
