@@ -85,9 +85,10 @@ FLOORS = (
         "federation.clients",
         "federation.executors",
         "federation.algorithms",
+        "planning",
         "federation.runs",
     ),
-    *("terminal", "planning", "report", "study", "cli", "qiskit_fedqml"),
+    *("terminal", "report", "study", "cli", "qiskit_fedqml"),
 )
 
 

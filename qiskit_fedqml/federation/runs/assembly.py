@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.backends.array.used import used_backends
 from qiskit_fedqml.backends.base import check_fits
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher
 from qiskit_fedqml.backends.devices.journal import Journal
@@ -131,17 +132,6 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
         origin=start.origin if start is not None else None,
         observer=observer,
     )
-
-
-def used_backends(experiment: Experiment, registry: BackendRegistry) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the name of each client's backend, and the names of all that are used and whose jobs wait in a queue.
-
-    Raises:
-        ConfigurationError: The assignment names a client that doesn't exist.
-    """
-    assignment = registry.assign(experiment.federation.clients)
-    used = {*assignment, *experiment.evaluation.backends, experiment.backends.assignment.server}
-    return assignment, tuple(sorted(name for name in used if registry.is_queued(name)))
 
 
 def _begun_from(start: InitialModel, model: State, data: FederatedData) -> State:
