@@ -2,7 +2,6 @@
 
 import gc
 import sys
-from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,20 +15,23 @@ from qiskit_fedqml.terminal.arguments import (
     ComparisonFolder,
     ExperimentFile,
     FilesOrFolders,
+    FitOption,
     JsonOption,
     OutOption,
     OverwriteOption,
+    PartialOption,
     QueueOption,
     ReportFolder,
     ResultFolder,
     ResultFolders,
     SetOption,
+    load,
     name_of,
     parse_budget,
     usable,
 )
 from qiskit_fedqml.terminal.output import print_table
-from qiskit_fedqml.terminal.resuming import resumable
+from qiskit_fedqml.terminal.resuming import resumable, tell_stopped
 
 if TYPE_CHECKING:
     from qiskit_fedqml.config.experiment import Experiment
@@ -51,15 +53,17 @@ def run(
     out: OutOption = None,
     set_: SetOption = None,
     overwrite: OverwriteOption = False,
+    allow_partial: PartialOption = False,
 ) -> None:
     """Run an experiment: federated training, or the non-federated baseline (one client with all the data).
 
     The result folder gets the resolved configuration, a JSON line for each round, and the model. A run that was stopped
-    is resumed by `fedqml resume DIR`.
+    is resumed by `fedqml resume DIR`. A run on devices whose plan passes a budget, or what the account has left, is
+    refused before anything is sent.
     """
     target = out or Path("results") / file.stem
-    experiment = _load(file, backends, set_)
-    _show({file.stem: _run(experiment, file.stem, target, overwrite)})
+    experiment = load(file, backends, set_)
+    _show({file.stem: _run(experiment, file.stem, target, overwrite, allow_partial=allow_partial)})
     print(f"Result: {target}")
 
 
@@ -67,6 +71,7 @@ def run(
 def resume(
     directory: ResultFolder,
     budgets: BudgetOption = None,
+    allow_partial: PartialOption = False,
 ) -> None:
     """Resume a stopped run. An interrupted round is replayed from its start, so the end is the same to the bit."""
     from qiskit_fedqml.federation.runs.run import resume_federation
@@ -74,7 +79,8 @@ def resume(
 
     changed = dict(parse_budget(text) for text in budgets or ())
     with resumable(directory), ProgressBars(name_of(directory)) as bars:
-        result = resume_federation(directory, budgets=changed, observer=bars)
+        result = resume_federation(directory, budgets=changed, observer=bars, allow_partial=allow_partial)
+    tell_stopped(result, directory)
     _show({name_of(directory): result})
 
 
@@ -82,13 +88,15 @@ def resume(
 def extend(
     directory: ResultFolder,
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="The number of rounds in all.")],
+    allow_partial: PartialOption = False,
 ) -> None:
     """Give a run another number of rounds and resume it; the end is that of a run that had so many from the start."""
     from qiskit_fedqml.federation.runs.run import extend_federation
     from qiskit_fedqml.terminal.progress import ProgressBars
 
     with resumable(directory), ProgressBars(name_of(directory)) as bars:
-        result = extend_federation(directory, rounds, observer=bars)
+        result = extend_federation(directory, rounds, observer=bars, allow_partial=allow_partial)
+    tell_stopped(result, directory)
     _show({name_of(directory): result})
 
 
@@ -98,31 +106,23 @@ def plan(
     backends: BackendsOption = None,
     set_: SetOption = None,
     queue_seconds: QueueOption = 0.0,
+    fit: FitOption = None,
     json_: JsonOption = None,
 ) -> None:
     """Say what an experiment will cost on IBM Quantum devices: jobs, circuits, executions, QPU time, money.
 
-    Nothing is sent. Ends with exit code 1 if a budget, or what the account has left, does not suffice.
+    Nothing is sent. Ends with exit code 1 if a budget, or what the account has left, does not suffice. With --fit it
+    proposes settings that take so many QPU seconds at most.
     """
-    import json
+    from qiskit_fedqml.terminal.plans import show_plan, show_proposals
 
-    from qiskit_fedqml.files import write_text
-    from qiskit_fedqml.planning import tables as plan_tables
-    from qiskit_fedqml.planning.planner import plan_experiment
-
-    made = plan_experiment(_load(file, backends, set_))
-    as_json = json.dumps(made.as_json(), indent=1)
-    if json_ == Path("-"):
-        print(as_json)
+    experiment = load(file, backends, set_)
+    if fit is None:
+        suffices = show_plan(experiment, queue_seconds, json_)
     else:
-        for title, rows in plan_tables.tables(made):
-            print(f"{title}\n")
-            print_table(rows)
-        for sentence in plan_tables.sentences(made, queue_seconds):
-            print(sentence)
-        if json_ is not None:
-            write_text(json_, f"{as_json}\n")
-    if made.lacking():
+        options = [*(("--backends", str(backends)) if backends else ()), *(p for s in set_ or () for p in ("--set", s))]
+        suffices = show_proposals(experiment, fit, ["fedqml", "run", str(file), *options], json_)
+    if not suffices:
         raise typer.Exit(1)
 
 
@@ -175,7 +175,7 @@ def compare(
     if len({printable(name) for name in names}) != len(names):
         raise ConfigurationError(f"The experiments to compare must have different names, but are {listed(names)}.")
     # All mistakes are found before anything runs.
-    experiments = {path: _load(path, backends, set_) for path in files if not path.is_dir()}
+    experiments = {path: load(path, backends, set_) for path in files if not path.is_dir()}
     results = {name: RunResult.load(path) for name, path in zip(names, files, strict=True) if path.is_dir()}
     for name, stored in results.items():
         if not stored.is_complete:
@@ -266,9 +266,7 @@ def citation(
 
     if (backends or set_) and all(path.is_dir() for path in files):
         raise ConfigurationError("--backends and --set are for experiment files, but only result folders are given.")
-    experiments = (
-        RunFolder(path).load_experiment() if path.is_dir() else _load(path, backends, set_) for path in files
-    )
+    experiments = (RunFolder(path).load_experiment() if path.is_dir() else load(path, backends, set_) for path in files)
     print(bibtex(experiments))
 
 
@@ -327,21 +325,16 @@ def main() -> None:
         gc.freeze()
 
 
-def _load(file: Path, backends: Path | None, overrides: Sequence[str] | None) -> "Experiment":
-    from qiskit_fedqml.config.loading import load_experiment, parse_override
-
-    values = dict(parse_override(text) for text in overrides or ())
-    if backends is not None:
-        values["backends"] = backends.absolute()
-    return load_experiment(file, values)
-
-
-def _run(experiment: "Experiment", name: str, out: Path, overwrite: bool) -> "RunResult":
+def _run(
+    experiment: "Experiment", name: str, out: Path, overwrite: bool, *, allow_partial: bool = False
+) -> "RunResult":
     from qiskit_fedqml.federation.runs.run import run_federation
     from qiskit_fedqml.terminal.progress import ProgressBars
 
     with resumable(out), ProgressBars(name) as bars:
-        return run_federation(experiment, out, overwrite=overwrite, observer=bars)
+        result = run_federation(experiment, out, overwrite=overwrite, observer=bars, allow_partial=allow_partial)
+    tell_stopped(result, out)
+    return result
 
 
 def _show(runs: "dict[str, RunResult]") -> None:

@@ -86,9 +86,10 @@ FLOORS = (
         "federation.clients",
         "federation.executors",
         "federation.algorithms",
+        "planning",
         "federation.runs",
     ),
-    *("terminal", "planning", "report", "study", "cli", "qiskit_fedqml"),
+    *("terminal", "report", "study", "cli", "qiskit_fedqml"),
 )
 
 

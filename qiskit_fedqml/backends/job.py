@@ -26,6 +26,11 @@ class JobKey:
         """Whether a client trains by it."""
         return self.kind == "train"
 
+    @property
+    def is_test(self) -> bool:
+        """Whether nothing is trained by the evaluation."""
+        return self.kind == "evaluation" or self.kind.partition(" ")[0] == "test"
+
     def at(self, step: int) -> "JobKey":
         """Return the key of another step."""
         return replace(self, step=step)

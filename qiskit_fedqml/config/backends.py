@@ -114,14 +114,15 @@ class AerEntry(StrictModel):
     ``noise`` is None for an ideal machine; ``shots`` is None for exact expectation values. ``simulator`` is ``"sweep"``
     (values and derivatives in two sweeps), ``"aer"`` (every shifted circuit by Aer) or ``"auto"`` (the sweeps where
     they apply, else Aer). ``noise_factor`` multiplies every error rate of the noise: 2 is a machine twice as noisy.
-    ``blocks`` gives each client a block of the device's qubits of its own.
-    ``mitigation`` is None for values as the machine gives them.
+    ``mitigation`` is None for values as the machine gives them. ``blocks`` gives each client a block of the device's
+    qubits of its own. ``test_shots`` are the shots of evaluations that train nothing; None takes ``shots``.
     """
 
     type: Literal["aer"]
     noise: NoiseEntry | None = None
     noise_factor: Annotated[PositiveNumber, Field(le=1e6)] = 1.0
     shots: Shots | None = None
+    test_shots: Shots | None = None
     optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
     transpiler_seed: NaturalNumber = 0
     simulator: Literal["auto", "sweep", "aer"] = "auto"
@@ -129,9 +130,11 @@ class AerEntry(StrictModel):
     blocks: Annotated[Blocks | None, BeforeValidator(_blocks_of_clients)] = None
 
     @model_validator(mode="after")
-    def _fits_the_noise(self) -> "AerEntry":
+    def _all_has_an_effect(self) -> "AerEntry":
         if self.noise is None and self.noise_factor != 1.0:
             raise ValueError("noise_factor has no effect without noise")
+        if self.shots is None and self.test_shots is not None:
+            raise ValueError("test_shots has no effect without shots, where all expectation values are exact")
         if self.blocks is not None and not isinstance(self.noise, (str, CalibrationFile)):
             raise ValueError("blocks need the noise of a fake device or of a calibration, which has couplings")
         if self.blocks is not None and self.blocks.spread != "clients":
@@ -246,10 +249,12 @@ class IBMEntry(StrictModel):
 
     ``account`` names a saved account; without it the default one is taken, or the environment's. ``primitive`` is
     qiskit-ibm-runtime's ``executor_estimator.Estimator`` (``"executor"``) or its ``EstimatorV2`` (``"estimator"``);
-    ``"auto"`` takes the first where it is installed. ``options`` are the primitive's own. ``mitigation`` says in the
-    package's words what is mitigated, ``resilience_level`` or ``options.resilience`` in the primitive's. ``task:
-    evaluate`` lets the clients of this device test the global model on their data, and train nothing. ``joint`` lets
-    the clients of a round train in lockstep, each step of all of them in one job.
+    ``"auto"`` takes the first where it is installed. ``options`` are the primitive's own. ``test_shots`` are the shots
+    of evaluations that train nothing; None takes ``shots``. ``rep_delay_seconds`` is the pause between two executions;
+    None takes the device's own. ``mitigation`` says in the package's words what is mitigated, ``resilience_level`` or
+    ``options.resilience`` in the primitive's. ``task: evaluate`` lets the clients of this device test the global model
+    on their data, and train nothing. ``joint`` lets the clients of a round train in lockstep, each step of all of them
+    in one job.
     """
 
     type: Literal["ibm"]
@@ -266,7 +271,9 @@ class IBMEntry(StrictModel):
     channel: Literal["ibm_quantum_platform", "ibm_cloud"] | None = None
     mode: Literal["job", "batch", "session"] = "batch"
     shots: Shots = 1024
+    test_shots: Shots | None = None
     primitive: Literal["auto", "executor", "estimator"] = "auto"
+    rep_delay_seconds: Annotated[Number, Field(ge=0.0, le=1e8)] | None = None
     resilience_level: Annotated[Integer, Field(ge=0, le=2)] = 0
     mitigation: Mitigation | None = None
     options: dict[str, Any] = Field(default_factory=dict)
@@ -304,6 +311,8 @@ class IBMEntry(StrictModel):
             raise ValueError("budget_seconds cannot be kept in mode: session, which is charged by the clock; use batch")
         if self.initial_layout is not None and self.blocks is not None:
             raise ValueError("initial_layout has no effect with blocks, each of which has a layout of its own")
+        if self.rep_delay_seconds is not None and "rep_delay" in self.execution_options:
+            raise ValueError("rep_delay_seconds and options.execution.rep_delay say the same; keep rep_delay_seconds")
         if self.initial_layout is not None and "layout_trials" in self.model_fields_set:
             raise ValueError("layout_trials has no effect with an initial_layout")
         return self
@@ -328,6 +337,12 @@ class IBMEntry(StrictModel):
     def is_joint(self) -> bool:
         """Whether the clients of a round take each step in one job: unless said otherwise, where there are blocks."""
         return self.blocks is not None if self.joint is None else self.joint
+
+    @property
+    def execution_options(self) -> dict[str, Any]:
+        """What ``options`` say of the execution; empty where that is nothing, or nothing that the estimator takes."""
+        execution = self.options.get("execution")
+        return execution if isinstance(execution, dict) else {}
 
     @property
     def is_rehearsal(self) -> bool:

@@ -23,7 +23,8 @@ class ModelConfig(StrictModel):
     """The trainable head (Table I's widths are 4096 and 4096) and what follows it.
 
     ``quantum: trainable`` is the paper's; ``frozen`` leaves the circuit's weights as they start; ``classical`` puts a
-    classical layer with as many parameters in the circuit's place.
+    classical layer with as many parameters in the circuit's place. ``initial`` is the result folder of a finished run
+    whose final model is the one to begin from; None draws the weights.
     """
 
     hidden: Annotated[tuple[Annotated[PositiveInteger, Field(le=1_000_000_000)], ...], Field(max_length=1000)] = (
@@ -34,6 +35,7 @@ class ModelConfig(StrictModel):
     quantum: Literal["trainable", "frozen", "classical"] = "trainable"
     circuit: CircuitConfig = PaperAnsatz()
     device: Literal["cpu", "cuda"] = "cpu"
+    initial: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _can_be_held(self) -> "ModelConfig":
@@ -57,6 +59,8 @@ class ModelConfig(StrictModel):
                 "circuit.ansatz: reuploading has no effect with quantum: classical, which takes only the number of "
                 "weights from the circuit: paper has as many"
             )
+        if self.quantum == "frozen" and self.initial is not None:
+            raise ValueError("initial cannot come with quantum: frozen, which keeps the weights that the seed draws")
         return self
 
 
@@ -175,6 +179,10 @@ class Experiment(StrictModel):
             for name, entry in self.backends.backends.items()
         }
         return self.model_copy(update={"backends": self.backends.model_copy(update={"backends": entries})})
+
+    def without_initial(self) -> "Experiment":
+        """Return the experiment of a run that has begun, whose model is no longer that of ``model.initial``."""
+        return self.model_copy(update={"model": self.model.model_copy(update={"initial": None})})
 
     def with_rounds(self, rounds: int) -> "Experiment":
         """Return the experiment with another number of rounds.

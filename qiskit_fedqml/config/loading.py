@@ -19,9 +19,9 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
 
     Args:
         path: The YAML file. Its key ``backends`` holds a backends file's content, or its path from the folder of the
-            experiment file.
-        overrides: Values to put in place of the file's, by dotted key, such as ``{"federation.rounds": 3}``. A path
-            given for ``backends`` starts at the current folder.
+            experiment file; a relative ``model.initial`` starts at that folder too.
+        overrides: Values to put in place of the file's, by dotted key, such as ``{"federation.rounds": 3}``. Paths
+            given for ``backends`` and ``model.initial`` start at the current folder.
 
     Raises:
         ConfigurationError: A file cannot be read, or a key or value is wrong.
@@ -33,6 +33,7 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     data = deepcopy(data)
     overrides = dict(overrides or {})
     folder = path.parent
+    _place_initial(data, folder)
     if "backends" in overrides:
         data["backends"], folder = overrides.pop("backends"), Path()
     if isinstance(data.get("backends"), (str, Path)):
@@ -40,6 +41,7 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
         data["backends"], folder = read_yaml(backends_path), backends_path.parent
     for key, value in overrides.items():
         _put(data, key, value)
+    _place_initial(data, Path())
     # With absolute paths the experiment does not depend on where its file is.
     experiment = validate(Experiment, data, str(path))
     return experiment.with_calibrations(lambda _, calibration: str((folder / calibration).absolute()))
@@ -55,6 +57,13 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise ConfigurationError(f"--set must be KEY=VALUE, such as federation.rounds=3, but got {shown(text)}.")
     return key.strip(), parse_yaml(value, f"--set {shortened(key)}")
+
+
+def _place_initial(data: dict[str, Any], folder: Path) -> None:
+    """Let a relative ``model.initial`` start at a folder."""
+    model = data.get("model")
+    if isinstance(model, dict) and isinstance(model.get("initial"), str) and model["initial"]:
+        model["initial"] = str((folder / model["initial"]).absolute())
 
 
 def _put(data: dict[str, Any], key: str, value: Any) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE
+from qiskit_fedqml.planning.ceilings import Ceiling, Fit, fit
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,17 @@ class Work:
             self.qpu_seconds + other.qpu_seconds,
             self.payload_bytes + other.payload_bytes,
         )
+
+    def part(self, low: int, high: int, of: int) -> "Work":
+        """Return the part from ``low`` to ``high`` of a whole of ``of``; parts add up to the whole.
+
+        A job belongs to the part that begins it.
+        """
+        whole = (self.circuits, self.executions)
+        circuits, executions = (total * high // of - total * low // of for total in whole)
+        share = (high - low) / of
+        payload = self.payload_bytes * high // of - self.payload_bytes * low // of
+        return Work(0 if low else self.jobs, circuits, executions, self.qpu_seconds * share, payload)
 
     def __mul__(self, times: int) -> "Work":
         return Work(*(times * value for value in asdict(self).values()))
@@ -106,13 +118,15 @@ class Plan:
     Args:
         items: What each client and the server send in each round; simulated clients send nothing.
         devices: Facts by backend.
-        budget_seconds: The run's, or None.
+        num_rounds: Rounds of the run, with those in which no device is used.
+        ceilings: What may be spent.
         savings: Changes that would cost less, the largest saving first.
     """
 
     items: tuple[Item, ...]
     devices: dict[str, DeviceFacts]
-    budget_seconds: float | None
+    num_rounds: int
+    ceilings: tuple[Ceiling, ...] = ()
     savings: tuple[Saving, ...] = ()
 
     def total(self, of: Callable[[Item], bool] = lambda _: True) -> Work:
@@ -172,24 +186,18 @@ class Plan:
         return total
 
     def lacking(self) -> list[str]:
-        """Return a sentence for each budget that does not suffice."""
-        ceilings = [("The run's budget", self.total().qpu_seconds, self.budget_seconds)]
-        for name, facts in self.devices.items():
-            ceilings.append((f"The budget of {name}", self._needs({name}), facts.budget_seconds))
-        for account in {facts.account for facts in self.devices.values()}:
-            names = {name for name, facts in self.devices.items() if facts.account == account}
-            left = [facts.remaining_seconds for name, facts in self.devices.items() if name in names]
-            known = [seconds for seconds in left if seconds is not None]
-            what = f"What the account of {', '.join(sorted(names))} has left"
-            ceilings.append((what, self._needs(names), min(known) if known else None))
+        """Return a sentence for each ceiling that would be passed."""
+        total = seconds_of(self.items)
         return [
-            f"{what} is {ceiling:.0f} s, {need - ceiling:.0f} s too little."
-            for what, need, ceiling in ceilings
-            if ceiling is not None and need > ceiling
+            f"{text[:1].upper()}{text[1:]}."
+            for ceiling in self.ceilings
+            if ceiling.is_passed(need := ceiling.need(total)) and (text := ceiling.described(need))
         ]
 
-    def _needs(self, backends: set[str]) -> float:
-        return self.total(lambda item: item.backend in backends).qpu_seconds
+    def fit(self) -> Fit:
+        """Return how many of the rounds fit under all ceilings."""
+        by_round = dict(self.by_round())
+        return fit(self.ceilings, (seconds_of(by_round.get(round, [])) for round in range(1, self.num_rounds + 1)))
 
     def as_json(self) -> dict[str, Any]:
         """Return the whole plan as plain values."""
@@ -204,4 +212,13 @@ class Plan:
             "stock_training_circuits": self.stock_circuits(),
             "savings": [asdict(saving) for saving in self.savings],
             "lacking": self.lacking(),
+            "rounds_that_fit": self.fit().rounds,
         }
+
+
+def seconds_of(items: Iterable[Item]) -> dict[str, float]:
+    """Return the QPU seconds of items by backend."""
+    found: dict[str, float] = {}
+    for item in items:
+        found[item.backend] = found.get(item.backend, 0.0) + item.work.qpu_seconds
+    return found

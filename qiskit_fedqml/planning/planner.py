@@ -1,36 +1,34 @@
 """Planning a run on devices, before anything is sent.
 
 The planner goes through the rounds as the run will: the same clients are drawn, hold the same shards and take the same
-steps; each evaluation is costed by the backend that would send it. What a change would save is a plan of its own.
+steps; each evaluation is costed by the backend that would send it. Other settings are planned on the same devices,
+which are opened once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from copy import copy
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
-from qiskit_fedqml.backends.base import compile_program
+from qiskit_fedqml.backends.array.used import used_backends
 from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.backends.program import Program
-from qiskit_fedqml.circuits.angles import GateAngles
-from qiskit_fedqml.config.backends import IBMEntry, Spsa, SpsaOptions
-from qiskit_fedqml.config.experiment import Experiment, FederationConfig
+from qiskit_fedqml.circuits.spec import CircuitSpec
+from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.preparation import share_out
 from qiskit_fedqml.errors import ConfigurationError
-from qiskit_fedqml.federation.runs.assembly import used_backends
-from qiskit_fedqml.federation.sampling import sample_clients
 from qiskit_fedqml.model.building import circuit_for
-from qiskit_fedqml.model.prediction import TEST_BATCH
-from qiskit_fedqml.planning.plan import DeviceFacts, Item, Plan, Saving, Work
+from qiskit_fedqml.planning.ceilings import Ceiling
+from qiskit_fedqml.planning.changes import Machines, changed, single_changes
+from qiskit_fedqml.planning.limits import ceilings_of
+from qiskit_fedqml.planning.plan import DeviceFacts, Item, Plan, Saving, seconds_of
+from qiskit_fedqml.planning.rounds import Devices, RoundCosts, Sizes, compiled, drawn_clients
 
 _MOST_TRAININGS = 1_000_000
 """Clients' rounds in a plan, each of which is an item of its own."""
-
-Devices = dict[str, tuple[DeviceBackend, Program]]
 
 
 def plan_experiment(experiment: Experiment) -> Plan:
@@ -44,134 +42,131 @@ def plan_experiment(experiment: Experiment) -> Plan:
         DataError: The data are missing, or too few.
         BackendError: A device cannot be opened, or the circuit doesn't fit it.
     """
-    planner = _planner(experiment)
-    items = planner.items(experiment.federation, planner.devices)
-    facts = {name: _facts(*device) for name, device in planner.devices.items()}
-    plan = Plan(items, facts, experiment.backends.budget_seconds)
-    return replace(plan, savings=tuple(_savings(planner, plan)))
+    return Planner.open(experiment).plan()
 
 
-@dataclass(frozen=True)
-class _Planner:
-    """What stays as it is, whatever else is changed.
+@dataclass
+class Planner:
+    """Devices that are opened and data that are shared out: what stays as it is, whatever settings are planned.
 
     Args:
         experiment: The experiment.
-        assignment: Name of each client's backend.
-        devices: The devices that are used, with the circuit as each runs it.
-        tests: Backends of the server's tests in each round, and with how many examples; the server's first.
-        num_examples: Of each client.
+        registry: Its machines.
+        spec: Its circuit.
+        shards: Examples of each client.
+        num_test: Examples of the server's test set.
+        num_validation: Examples of the tuning set.
     """
 
     experiment: Experiment
-    assignment: tuple[str, ...]
-    devices: Devices
-    tests: tuple[tuple[str, int], ...]
-    num_examples: tuple[int, ...]
+    registry: BackendRegistry
+    spec: CircuitSpec
+    shards: tuple[int, ...]
+    num_test: int
+    num_validation: int
+    _devices: dict[str, tuple[DeviceBackend, Program]] = field(default_factory=dict, init=False, repr=False)
 
-    def items(self, config: FederationConfig, devices: Devices, *, with_tests: bool = True) -> tuple[Item, ...]:
-        """Return what clients and server send with these settings on these devices."""
+    @classmethod
+    def open(cls, experiment: Experiment) -> "Planner":
+        """Open the devices that an experiment uses, and share out its data.
 
-        @cache
-        def evaluation(name: str, num_samples: int, jacobian: bool) -> Work:
-            backend, program = devices[name]
-            costs = backend.cost(program, num_samples, jacobian=jacobian)
-            payload = backend.payload_bytes(program, num_samples, jacobian=jacobian)
-            sums = (sum(c.circuits for c in costs), sum(c.executions for c in costs), sum(c.seconds for c in costs))
-            return Work(len(costs), *sums, payload)
+        Raises:
+            ConfigurationError: As :func:`plan_experiment`.
+            DataError: As :func:`plan_experiment`.
+            BackendError: As :func:`plan_experiment`.
+        """
+        config = experiment.federation
+        if (trainings := config.rounds * config.clients_per_round) > _MOST_TRAININGS:
+            raise ConfigurationError(
+                f"{config.rounds:,} rounds of {config.clients_per_round:,} clients are {trainings:,} trainings; at "
+                f"most {_MOST_TRAININGS:,} are planned. Costs grow with the rounds, so plan fewer "
+                "(--set federation.rounds=10)."
+            )
+        registry = BackendRegistry(experiment.backends, Path())
+        _, names = used_backends(experiment, registry)
+        if not names:
+            raise ConfigurationError("There is nothing to plan: no client and no test uses a backend of type ibm.")
+        dataset = load_dataset(experiment.data, experiment.seed)
+        shards, validation = share_out(experiment, dataset)
+        spec = circuit_for(experiment.model, len(dataset.classes))
+        sizes = tuple(len(shard) for shard in shards)
+        planner = cls(experiment, registry, spec, sizes, len(dataset.test), len(validation))
+        planner.devices(experiment)  # opened and compiled now, so that a mistake there shows
+        return planner
 
-        def work(name: str, num_samples: int, *, trains: bool) -> Work:
-            size = config.batch_size if trains else TEST_BATCH
-            once = sum((evaluation(name, n, trains) for n in _batches(num_samples, size)), Work())
-            return once * config.local_epochs if trains else once
+    def plan(self) -> Plan:
+        """Plan the experiment as it is, and what single changes would save."""
+        devices, items = self.devices(self.experiment), self.items(self.experiment, with_payload=True)
+        backends = {name: backend for name, (backend, _) in devices.items()}
+        ceilings = ceilings_of(backends, self.experiment.backends.budget_seconds, DeviceBackend.remaining_seconds)
+        facts = {name: _facts(*device, ceilings) for name, device in devices.items()}
+        plan = Plan(items, facts, self.experiment.federation.rounds, ceilings)
+        return replace(plan, savings=tuple(self._savings(plan)))
 
-        items = []
-        for round in range(1, config.rounds + 1):
-            chosen = sample_clients(self.experiment.seed, round, config.clients, config.clients_per_round)
-            for client in chosen:
-                name, samples = self.assignment[client], self.num_examples[client]
-                if name in devices:
-                    trains = devices[name][0].entry.task == "train"
-                    times = config.local_epochs if trains else 1
-                    items.append(Item(round, client, name, trains, samples * times, work(name, samples, trains=trains)))
-            for name, samples in self.tests:
-                if name in devices and with_tests:
-                    items.append(Item(round, None, name, False, samples, work(name, samples, trains=False)))
-        return tuple(items)
+    def items(self, experiment: Experiment, *, with_payload: bool = False) -> tuple[Item, ...]:
+        """Return what all rounds send with an experiment of other settings on the same devices."""
+        costs = self.costs(experiment, with_payload=with_payload)
+        drawn = drawn_clients(experiment, self.machines(experiment).assignment)
+        return tuple(item for round, clients in drawn for item in costs.items(round, clients))
 
+    def costs(self, experiment: Experiment, *, with_payload: bool = False) -> RoundCosts:
+        """Return what rounds cost with an experiment of other settings on the same devices."""
+        sizes = Sizes.of(experiment, self.shards, self.num_test, self.num_validation)
+        return RoundCosts(self.devices(experiment), experiment.federation, sizes, with_payload=with_payload)
 
-def _planner(experiment: Experiment) -> _Planner:
-    config = experiment.federation
-    if (trainings := config.rounds * config.clients_per_round) > _MOST_TRAININGS:
-        raise ConfigurationError(
-            f"{config.rounds:,} rounds of {config.clients_per_round:,} clients are {trainings:,} trainings; at most "
-            f"{_MOST_TRAININGS:,} are planned. Costs grow with the rounds, so plan fewer (--set federation.rounds=10)."
-        )
-    registry = BackendRegistry(experiment.backends, Path())
-    assignment, names = used_backends(experiment, registry)
-    server = experiment.backends.assignment.server
-    if not names:
-        raise ConfigurationError("There is nothing to plan: no client and no test uses a backend of type ibm.")
-    dataset = load_dataset(experiment.data, experiment.seed)
-    shards, validation = share_out(experiment, dataset)
-    spec = circuit_for(experiment.model, len(dataset.classes))
-    angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
+    def machines(self, experiment: Experiment) -> Machines:
+        """Return who has which machine in an experiment of other settings; none is opened for it."""
+        registry = BackendRegistry(experiment.backends, Path(), self.registry.dispatcher)
+        return Machines(*used_backends(experiment, registry))
 
-    def device(name: str) -> tuple[DeviceBackend, Program]:
-        backend = registry[name]
-        assert isinstance(backend, DeviceBackend)
-        program = compile_program(backend, angles.circuit, angles.params, spec.observables)
-        is_frozen = experiment.model.quantum == "frozen"
-        return backend, program.shifting(angles.driven_by(spec.input_params)) if is_frozen else program
+    def devices(self, experiment: Experiment) -> Devices:
+        """Return the devices that an experiment of other settings uses, with its entries; none is opened twice."""
+        return {name: self._device(name, experiment) for name in self.machines(experiment).devices}
 
-    registry.give_blocks(assignment)
-    tests = [(name, len(dataset.test)) for name in (server, *experiment.evaluation.backends)]
-    if len(validation):
-        tests.append((server, len(validation)))
-    num_examples = tuple(len(shard) for shard in shards)
-    return _Planner(experiment, assignment, {name: device(name) for name in names}, tuple(tests), num_examples)
+    def _device(self, name: str, experiment: Experiment) -> tuple[DeviceBackend, Program]:
+        entry = experiment.backends.backends[name]
+        assert isinstance(entry, IBMEntry)
+        key = f"{name} {entry.model_dump_json()}"
+        if key not in self._devices:
+            opened = self.registry[name]
+            assert isinstance(opened, DeviceBackend)
+            if entry == opened.entry:
+                self._devices[key] = opened, compiled(opened, self.spec, self.experiment)
+            elif entry.model_dump(exclude=_SAME_CIRCUIT) == opened.entry.model_dump(exclude=_SAME_CIRCUIT):
+                self._devices[key] = _under(opened, entry), self._device(name, self.experiment)[1]
+            else:
+                backend = _under(opened, entry)
+                self._devices[key] = backend, compiled(backend, self.spec, experiment)
+            self._devices[key][0].give_blocks_to(
+                [client for client, of in enumerate(self.machines(experiment).assignment) if of == name]
+            )
+        return self._devices[key]
 
-
-def _savings(planner: _Planner, plan: Plan) -> list[Saving]:
-    """Return changes that would cost less, each planned again."""
-    config, devices = planner.experiment.federation, planner.devices
-    spsa = Spsa(spsa=SpsaOptions())
-    larger = config.model_copy(update={"batch_size": 2 * config.batch_size})
-    changes = {
-        "half the shots": (config, _changed(devices, lambda e: {"shots": max(1, e.shots // 2)})),
-        "gradient: {spsa: {}} (noisier derivatives)": (config, _changed(devices, lambda _: {"gradient": spsa})),
-        "task: evaluate on all devices (clients test there and train nothing)": (
-            config,
-            _changed(devices, lambda _: {"task": "evaluate"}),
-        ),
-        f"federation.batch_size: {larger.batch_size} (fewer jobs)": (larger, devices),
-        "federation.local_epochs: 1": (config.model_copy(update={"local_epochs": 1}), devices),
-    }
-    before = plan.total().qpu_seconds
-    found = [
-        Saving(change, before - sum(item.work.qpu_seconds for item in planner.items(settings, machines)))
-        for change, (settings, machines) in changes.items()
-    ]
-    without_tests = sum(item.work.qpu_seconds for item in planner.items(config, devices, with_tests=False))
-    found.append(Saving("no tests of the server on devices", before - without_tests))
-    return sorted((saving for saving in found if saving.seconds > 1e-6), key=lambda saving: -saving.seconds)
-
-
-def _changed(devices: Devices, change: Any) -> Devices:
-    """Return the same devices under other entries; nothing is opened for it."""
-    changed = {}
-    for name, (backend, program) in devices.items():
-        entry: IBMEntry = backend.entry.model_copy(update=change(backend.entry))
-        machine = copy(backend.machine)
-        machine.primitive = backend.machine.primitive.with_entry(entry)
-        changed[name] = (DeviceBackend(name, entry, machine, backend.dispatcher), program)
-    return changed
+    def _savings(self, plan: Plan) -> list[Saving]:
+        """Return changes that would cost less, each planned again."""
+        before, found = plan.total().qpu_seconds, []
+        for change in single_changes(self.experiment, self.machines(self.experiment)):
+            items = self.items(changed(self.experiment, [change]))
+            found.append(Saving(change.words, before - sum(seconds_of(items).values())))
+        return sorted((saving for saving in found if saving.seconds > 1e-6), key=lambda saving: -saving.seconds)
 
 
-def _facts(backend: DeviceBackend, program: Program) -> DeviceFacts:
+_SAME_CIRCUIT = {"shots", "test_shots", "rep_delay_seconds", "gradient", "task", "budget_seconds"}
+"""Keys of an entry that leave the circuit as it was compiled."""
+
+
+def _under(opened: DeviceBackend, entry: IBMEntry) -> DeviceBackend:
+    """Return an open device under another entry; nothing is opened for it."""
+    machine = copy(opened.machine)
+    machine.primitive = opened.machine.primitive.with_entry(entry)
+    return DeviceBackend(opened.name, entry, machine, opened.dispatcher)
+
+
+def _facts(backend: DeviceBackend, program: Program, ceilings: Iterable[Ceiling]) -> DeviceFacts:
     entry = backend.entry
     asked = entry.options.keys() & {"resilience", "twirling"}
     mitigates = bool(entry.mitigation or entry.resilience_level or asked)
+    left = [c.seconds for c in ceilings if c.is_account and backend.name in c.backends]
     return DeviceFacts(
         device=backend.machine.device,
         account=backend.machine.account,
@@ -179,12 +174,7 @@ def _facts(backend: DeviceBackend, program: Program) -> DeviceFacts:
         outputs=len(program.observables),
         price_per_minute=entry.price_per_minute,
         budget_seconds=entry.budget_seconds,
-        remaining_seconds=backend.remaining_seconds(),
+        remaining_seconds=min(left, default=None),
         is_lower_bound=mitigates and backend.machine.primitive.is_plain(),
         is_session=entry.mode == "session",
     )
-
-
-def _batches(num_samples: int, size: int) -> Iterator[int]:
-    for start in range(0, num_samples, size):
-        yield min(size, num_samples - start)

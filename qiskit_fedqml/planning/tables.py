@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 
 from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE
+from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import listed
 from qiskit_fedqml.planning.plan import Item, Plan, Work
+from qiskit_fedqml.planning.proposals import Proposal, few_steps
 from qiskit_fedqml.tables import duration
 
 Row = dict[str, str]
 
 _MOST_ROWS = 20
+OPEN_PLAN_SECONDS = 600.0
+"""QPU seconds that IBM's Open Plan gives in 28 days, free of charge."""
 
 
 def tables(plan: Plan) -> list[tuple[str, list[Row]]]:
@@ -70,6 +74,22 @@ def saving_rows(plan: Plan) -> list[Row]:
     ]
 
 
+def proposal_rows(proposals: Sequence[Proposal], experiment: Experiment) -> list[Row]:
+    """Return a row for each proposal."""
+    return [
+        {
+            "#": str(number),
+            "Changes": "; ".join(change.words for change in proposal.changes) or "none",
+            "Rounds": f"{proposal.rounds} of {proposal.num_rounds}",
+            "Optimiser steps": f"{proposal.steps}{' (too few)' if few_steps(experiment, proposal.steps) else ''}",
+            "Jobs": f"{proposal.work.jobs:,}",
+            "Executions": f"{proposal.work.executions:,}",
+            "QPU time": duration(proposal.work.qpu_seconds),
+        }
+        for number, proposal in enumerate(proposals, start=1)
+    ]
+
+
 def sentences(plan: Plan, queue_seconds: float) -> list[str]:
     """Return what the plan means: time, money, and what is lacking."""
     total, price = plan.total(), plan.price()
@@ -98,7 +118,19 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
             lines.append(f"{name}: EstimatorV2 mitigates on the server, which adds executions that are not known here.")
         if facts.is_session:
             lines.append(f"{name}: a session is charged by the clock, until it is closed; here its jobs count.")
-    return [*lines, *plan.lacking()]
+    share = total.qpu_seconds / OPEN_PLAN_SECONDS
+    lines.append(
+        f"The Open Plan gives {OPEN_PLAN_SECONDS:g} s of QPU time in 28 days: the run takes "
+        f"{f'{share:.0%} of that' if share <= 1 else f'{share:,.1f} times that, so that it does not fit'}."
+    )
+    return [*lines, *plan.lacking(), *_what_fits(plan)]
+
+
+def _what_fits(plan: Plan) -> list[str]:
+    """Return how many rounds fit, where not all do."""
+    if not plan.lacking():
+        return []
+    return [f"{plan.fit().rounds} of {plan.num_rounds} rounds fit; --fit SECONDS proposes settings that fit."]
 
 
 def _columns(work: Work) -> Row:

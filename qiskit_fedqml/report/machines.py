@@ -57,7 +57,7 @@ def machine_rows(name: str, run: RunResult, calibrations: Mapping[str, Calibrati
                 "Machine": machine,
                 "Made of": _made_of(entry, calibration),
                 "Calibrated": calibration.date[:10] if calibration else "–",
-                "Shots": "exact" if entry.shots is None else f"{entry.shots:,}",
+                "Shots": _shots(entry),
                 "Success": _success(run, registry, machine, done, calibration),
                 "Clients": str(assigned.count(machine)),
                 **_work(done, total, run.experiment.federation.local_epochs),
@@ -65,6 +65,11 @@ def machine_rows(name: str, run: RunResult, calibrations: Mapping[str, Calibrati
             }
         )
     return rows
+
+
+def _shots(entry: BackendEntry) -> str:
+    tests = f" (tests: {entry.test_shots:,})" if entry.test_shots is not None else ""
+    return "exact" if entry.shots is None else f"{entry.shots:,}{tests}"
 
 
 def rate_tables(runs: Mapping[str, RunResult]) -> list[StatedRates]:

@@ -52,9 +52,23 @@ def _origin(run: RunResult) -> Row:
         "Trained parameters": f"{described['num_trained_parameters']:,}"
         if "num_trained_parameters" in described
         else "–",
+        **_initial(described),
         "Commit": _short(described.get("git_commit")),
         **{package: version or "–" for package, version in versions.items()},
     }
+
+
+def _initial(described: Mapping[str, Any]) -> Row:
+    """Return from whose model a run began, if it was another run's."""
+    initial = described.get("initial")
+    if not isinstance(initial, Mapping):
+        return {}
+    name, rounds = Path(str(initial.get("folder"))).name, initial.get("rounds")
+    return {"Began from": f"the model of {name} after {_rounds(rounds)} (SHA-256 {str(initial.get('sha256'))[:12]})"}
+
+
+def _rounds(count: Any) -> str:
+    return "1 round" if count == 1 else f"{count} rounds"
 
 
 def _short(commit: str | None) -> str:

@@ -24,6 +24,7 @@ class RunResult:
         rounds: The rounds, in order.
         folder: Where it is stored, or None.
         final_state: The model's tensors by name if they are in memory.
+        stopped: Why it has just ended before its last round, where the next one could not be paid; empty otherwise.
     """
 
     experiment: Experiment
@@ -31,6 +32,7 @@ class RunResult:
     rounds: tuple[RoundRecord, ...]
     folder: Path | None = None
     final_state: dict[str, torch.Tensor] | None = field(default=None, compare=False)
+    stopped: str = field(default="", compare=False)
 
     @classmethod
     def load(cls, folder: str | Path) -> "RunResult":

@@ -22,7 +22,7 @@ from qiskit_fedqml.results.checkpoint import Checkpoint, Header
 from qiskit_fedqml.results.folder import FILES, FOLDERS, RunFolder
 from qiskit_fedqml.results.lock import LOCK, FolderLock
 from qiskit_fedqml.results.manifest import Manifest, digest_of_file
-from qiskit_fedqml.results.record_log import Proof, RecordLog
+from qiskit_fedqml.results.record_log import NOTHING, Proof, RecordLog
 from qiskit_fedqml.results.records import RoundRecord
 
 
@@ -84,8 +84,16 @@ class RunWriter:
                     folder.rmdir()
         self._lock.release()
 
-    def create(self, experiment: Experiment, run: dict[str, Any]) -> dict[str, Any]:
+    def create(
+        self, experiment: Experiment, run: dict[str, Any], begun: tuple[dict[str, Any], States] | None = None
+    ) -> dict[str, Any]:
         """Remove the files of an earlier run, and write configuration and description.
+
+        Args:
+            experiment: The configuration.
+            run: The description.
+            begun: Plain values and tensors of the state before the first round, where they do not follow from the
+                configuration: they are the first checkpoint.
 
         Returns:
             The description as it is stored, with the run's id.
@@ -116,6 +124,8 @@ class RunWriter:
             write_text(self.path / "run.json", json.dumps(described, indent=2) + "\n")
             files = {name: digest_of_file(self.path / name) for name in (*calibrations, "run.json")}
             Manifest(described["run_id"], relative.resolved(), files).save(self.path)
+            if begun is not None:
+                Checkpoint(Header(described["run_id"], begun[0], NOTHING), begun[1]).save(self.folder.checkpoint)
             self._write_configuration(relative)  # the last one: now it is a result folder
 
         self._write(write)

@@ -1,13 +1,17 @@
 """Arguments that commands share, checked as they come in."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qiskit_fedqml.config.text_files import unusable
 from qiskit_fedqml.errors import ConfigurationError, shown
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.config.experiment import Experiment
 
 
 def usable(value: Any) -> Any:
@@ -33,6 +37,17 @@ def queue_time(seconds: float) -> float:
     return seconds
 
 
+def fit_seconds(seconds: float | None) -> float | None:
+    """Return the QPU seconds of ``--fit``.
+
+    Raises:
+        ConfigurationError: They are no number above 0.
+    """
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise ConfigurationError(f"--fit must be a number of QPU seconds above 0, but got {seconds:g}.")
+    return seconds
+
+
 def parse_budget(text: str) -> tuple[str | None, float]:
     """Return the backend's name, None for the run, and the seconds of a ``--budget``.
 
@@ -49,6 +64,20 @@ def parse_budget(text: str) -> tuple[str | None, float]:
             f"--budget must be [NAME=]SECONDS, with seconds above 0, such as 300 or kingston=60, but got {shown(text)}."
         )
     return name or None, budget
+
+
+def load(file: Path, backends: Path | None, overrides: Sequence[str] | None) -> "Experiment":
+    """Read an experiment file with the values of ``--backends`` and ``--set``.
+
+    Raises:
+        ConfigurationError: A file cannot be read, or a key or value is wrong.
+    """
+    from qiskit_fedqml.config.loading import load_experiment, parse_override
+
+    values = dict(parse_override(text) for text in overrides or ())
+    if backends is not None:
+        values["backends"] = backends.absolute()
+    return load_experiment(file, values)
 
 
 def name_of(folder: Path) -> str:
@@ -89,10 +118,26 @@ BudgetOption = Annotated[
         help="Another budget of QPU seconds, for a backend or for the run; may be repeated.",
     ),
 ]
+PartialOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-partial",
+        help="Begin although budgets will not pay all rounds; end before the first one that does not fit.",
+    ),
+]
 ResultFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of the run.", callback=usable)]
 QueueOption = Annotated[
     float,
     typer.Option("--queue-seconds", help="How long a job waits in its queue, as you expect it.", callback=queue_time),
+]
+FitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--fit",
+        metavar="SECONDS",
+        help="Propose settings that take so many QPU seconds at most, such as 600.",
+        callback=fit_seconds,
+    ),
 ]
 JsonOption = Annotated[
     Path | None,

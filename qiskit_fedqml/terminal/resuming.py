@@ -4,10 +4,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from qiskit_fedqml.errors import AccountLimitError, BackendError, BudgetError, ResultError
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.results.result import RunResult
+
+_BUDGET = " --budget [NAME=]SECONDS"
 
 
 @contextmanager
@@ -21,9 +27,15 @@ def resumable(folder: Path) -> Iterator[None]:
         raise typer.Exit(130) from None
     except (BackendError, BudgetError) as error:
         is_budget_of_run = isinstance(error, BudgetError) and not isinstance(error, AccountLimitError)
-        option = " --budget [NAME=]SECONDS" if is_budget_of_run else ""
-        _tell(str(error), _how_to_resume(folder, before, option))
+        how = _how_to_resume(folder, before, _BUDGET if is_budget_of_run else "")
+        _tell(str(error), how, _how_to_end(folder) if how and isinstance(error, BudgetError) else "")
         raise typer.Exit(2) from None
+
+
+def tell_stopped(result: "RunResult", folder: Path) -> None:
+    """Say why a run has ended before its last round, and how it continues; nothing if it has not."""
+    if result.stopped:
+        _tell(result.stopped, f"`fedqml resume {folder}{_BUDGET}` continues.", _how_to_end(folder))
 
 
 def _tell(*sentences: str) -> None:
@@ -37,6 +49,18 @@ def _age_of(folder: Path) -> tuple[bool, float]:
     begun = folder / "run.json"
     is_finished = (folder / "model.safetensors").exists()
     return is_finished, begun.stat().st_mtime if begun.exists() else 0.0
+
+
+def _how_to_end(folder: Path) -> str:
+    """Return how a run ends with the rounds that are done; nothing if none is."""
+    from qiskit_fedqml.results.folder import RunFolder
+
+    try:
+        done = len(RunFolder(folder).read()[2])
+    except ResultError:  # as below
+        return ""
+    rounds = "1 round that is" if done == 1 else f"{done} rounds that are"
+    return f"`fedqml extend {folder} --rounds {done}` ends it with the {rounds} done." if done else ""
 
 
 def _how_to_resume(folder: Path, before: tuple[bool, float], option: str = "") -> str:

@@ -105,6 +105,7 @@ PERTURBED = {
     "model.dropout": ({}, 0.5),
     "model.quantum": ({}, "frozen"),
     "model.device": ({}, "cuda"),
+    "model.initial": ({}, "before"),
     "model.circuit.ansatz": ({}, "reuploading"),
     "model.circuit.num_qubits": ({}, 3),
     "model.circuit.num_layers": ({}, 2),
@@ -198,6 +199,8 @@ PERTURBED = {
     f"{IDEAL}.primitive": (REHEARSAL, "estimator"),
     f"{IDEAL}.resilience_level": (REHEARSAL, 1),
     f"{IDEAL}.options": (REHEARSAL, {"twirling": {"enable_measure": True, "num_randomizations": 2}}),
+    f"{IDEAL}.test_shots": (REHEARSAL | {"evaluation.backends": ["ideal"]}, 50),
+    f"{IDEAL}.rep_delay_seconds": (REHEARSAL, 1e-4),
     f"{IDEAL}.initial_layout": (REHEARSAL, [0, 1]),
     f"{IDEAL}.layout_trials": (REHEARSAL | {f"{IDEAL}.transpiler_seed": 2}, None),
     f"{IDEAL}.gradient": (REHEARSAL, {"spsa": {}}),
@@ -243,6 +246,7 @@ def here(tmp_path_factory):
     np.savez(folder / "images.npz", **pixels, **labels)
     for name in ("manila", "quito"):
         fake_calibration(f"Fake{name.title()}V2").save(folder / f"{name}.json")
+    run_federation(validate(Experiment, TINY, "tiny"), folder / "before")
     try:
         import torchvision
     except (ImportError, RuntimeError):

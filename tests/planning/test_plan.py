@@ -62,7 +62,8 @@ def test_price_and_budgets(planned):
     of_a, of_b = (plan.total(lambda i, n=n: i.backend == n).qpu_seconds for n in "ab")
     assert plan.price() == pytest.approx(of_a / 60 * 96 + of_b / 60 * 48)
     assert [sentence.split(" is ")[0] for sentence in plan.lacking()] == ["The run's budget", "The budget of a"]
-    assert f"{of_a - 1:.0f} s too little" in plan.lacking()[1]
+    assert f"{of_a - 1:,.1f} s too little" in plan.lacking()[1]
+    assert plan.fit().rounds == 0
 
 
 def test_savings_are_what_the_changed_plan_takes_less(planned):
@@ -85,7 +86,10 @@ def test_savings_are_what_the_changed_plan_takes_less(planned):
 def test_savings_that_there_are_not(planned):
     """Shards of 10 are one batch already; there are no tests of the server and one epoch."""
     changes = {saving.change.split(" (")[0] for saving in planned(federation__batch_size=16).savings}
-    assert changes == {"half the shots", "gradient: {spsa: {}}", "task: evaluate on all devices"}
+    assert changes == {
+        *("half the shots", "gradient: {spsa: {}}", "task: evaluate on all devices"),
+        "2 of 4 clients on devices",
+    }
 
 
 def test_two_entries_of_one_device_are_one_machine(planned):
@@ -133,11 +137,38 @@ def test_tests_of_the_server_are_planned(planned):
     assert rows[-1]["Client"] == "server"
 
 
+def test_tests_are_planned_with_their_own_shots(planned):
+    plan = planned(second={"test_shots": 7}, evaluation__backends=["b"])
+    assert [item.work.executions for item in plan.items if item.client is None] == [6 * 7] * 2
+    assert all(item.work.executions == 100 * item.work.circuits for item in plan.items if item.client is not None)
+    tested = planned({"task": "evaluate", "test_shots": 7}, {"task": "evaluate", "test_shots": 7})
+    assert tested.total().executions == 7 * tested.total().circuits
+
+
+def test_rounds_that_fit(planned):
+    each = planned(federation__rounds=4).total().qpu_seconds / 4
+    plan = planned(file={"budget_seconds": 2.5 * each}, federation__rounds=4)
+    assert (plan.fit().rounds, plan.fit().passed.what) == (2, "the run's budget")
+    assert plan.as_json()["rounds_that_fit"] == 2
+    assert "2 of 4 rounds fit; --fit SECONDS proposes settings that fit." in sentences(plan, 0.0)
+    whole = planned(file={"budget_seconds": 4.5 * each}, federation__rounds=4)
+    assert (whole.fit().rounds, whole.fit().passed, whole.lacking()) == (4, None, [])
+
+
+@pytest.mark.parametrize("shots", [100, 8000])
+def test_open_plan(planned, shots):
+    plan = planned({"shots": shots}, {"shots": shots})
+    share = plan.total().qpu_seconds / 600
+    assert (share > 1) == (shots == 8000)
+    words = f"{share:.1f} times that, so that it does not fit" if share > 1 else f"{share:.0%} of that"
+    assert f"The Open Plan gives 600 s of QPU time in 28 days: the run takes {words}." in sentences(plan, 0.0)
+
+
 def test_tables(planned):
     plan = planned({"price_per_minute": 96.0})
     assert [row["Backend"] for row in backend_rows(plan)] == ["a", "b", "all"]
     assert [row["Round"] for row in round_rows(plan)] == ["1", "2"]
-    assert {row["Change"] for row in saving_rows(plan)} >= {"half the shots"}
+    assert {row["Change"] for row in saving_rows(plan)} >= {"half the shots (50)"}
     told = " ".join(sentences(plan, 0.0))
     assert "On its array of machines the run takes" in told
     assert "US$" in told

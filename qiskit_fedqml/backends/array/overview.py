@@ -6,7 +6,7 @@ from qiskit_fedqml.backends.base import Backend, compile_program
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.paper import paper_circuit
-from qiskit_fedqml.config.backends import AerEntry, IBMEntry
+from qiskit_fedqml.config.backends import AerEntry, BackendEntry, IBMEntry
 from qiskit_fedqml.errors import BackendError
 
 
@@ -21,7 +21,7 @@ def summary(registry: BackendRegistry, name: str) -> dict[str, str]:
             "Type": entry.type,
             "Noise": entry.device if isinstance(entry.device, str) else "least busy device",
             "Qubits": "" if isinstance(entry.device, str) else f"from {entry.device.least_busy.min_qubits}",
-            "Shots": str(entry.shots),
+            "Shots": _shots(entry),
             "Simulator": "rehearsal" if entry.is_rehearsal else "none",
             "How or why": f"{entry.mode} mode{_mitigated(entry)}; `fedqml plan` says what a run costs",
         }
@@ -34,7 +34,7 @@ def summary(registry: BackendRegistry, name: str) -> dict[str, str]:
         "Type": entry.type,
         "Noise": f"{facts['noise']}{date}" if facts["noise"] else "none",
         "Qubits": str(facts["num_qubits"] or "any"),
-        "Shots": str(facts["shots"] or "exact"),
+        "Shots": _shots(entry),
         "Simulator": simulator,
         "How or why": f"{reason}{_mitigated(entry)}{gaps}",
     }
@@ -48,6 +48,11 @@ def check(registry: BackendRegistry) -> list[BackendCheck]:
 
 def _mitigated(entry: AerEntry | IBMEntry) -> str:
     return f"; {entry.mitigation}" if entry.mitigation else ""
+
+
+def _shots(entry: BackendEntry) -> str:
+    tests = f" (tests: {entry.test_shots})" if entry.test_shots is not None else ""
+    return f"{entry.shots or 'exact'}{tests}"
 
 
 def _simulation_of_paper_circuit(backend: Backend) -> tuple[str, str]:

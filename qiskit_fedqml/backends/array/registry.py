@@ -164,7 +164,7 @@ class BackendRegistry(Mapping[str, Backend]):
         except BackendError as error:
             raise BackendError(f"Backend {name!r}: {error}") from error
         level, seed = entry.optimization_level, entry.transpiler_seed
-        options = (level, seed, entry.simulator, entry.mitigation, entry.blocks)
+        options = (level, seed, entry.simulator, entry.mitigation, entry.blocks, entry.test_shots)
         return AerBackend(name, noise, entry.shots, *options)
 
     def _noise(self, entry: AerEntry) -> Noise | None:

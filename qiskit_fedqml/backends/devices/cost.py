@@ -58,21 +58,23 @@ class Timing:
 
 
 def rep_delay_seconds(entry: IBMEntry, device: Any) -> float:
-    """Return the time between two executions on a device: the entry's option, or the device's own.
+    """Return the time between two executions on a device: what the entry asks for, or the device's own.
 
     Raises:
-        BackendError: The option is not in the device's range.
+        BackendError: What is asked for is not in the device's range, or the device lets nobody choose.
     """
     configuration = device.configuration()
-    asked = entry.options.get("execution", {}).get("rep_delay")
+    asked, key = entry.rep_delay_seconds, "rep_delay_seconds"
+    if asked is None:
+        asked, key = entry.execution_options.get("rep_delay"), "options.execution.rep_delay"
     if asked is None:
         own = getattr(configuration, "default_rep_delay", None)
         return DEFAULT_REP_DELAY_SECONDS if own is None else float(own)
+    if getattr(configuration, "dynamic_reprate_enabled", None) is False:
+        raise BackendError(f"{key} cannot be used on {device.name}, which does not let the repetition delay be chosen.")
     least, most = getattr(configuration, "rep_delay_range", None) or (0.0, float("inf"))
     if not least <= asked <= most:
-        raise BackendError(
-            f"options.execution.rep_delay must be from {least:g} to {most:g} s on {device.name}, but is {asked:g} s."
-        )
+        raise BackendError(f"{key} must be from {least:g} to {most:g} s on {device.name}, but is {asked:g} s.")
     return float(asked)
 
 

@@ -97,6 +97,7 @@ class DeviceBackend:
             "calibration_date": self.calibration_date,
             "num_qubits": self.machine.qiskit_backend.num_qubits,
             "shots": self.shots,
+            **({"test_shots": self.entry.test_shots} if self.entry.test_shots is not None else {}),
         }
 
     def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
@@ -192,25 +193,24 @@ class DeviceBackend:
             figures = figures_of(program.circuit, program.measured, self._layouts.target())
         return {"device": self.machine.device, "date": self.calibration_date, **figures}
 
-    def cost(self, program: Program, num_samples: int | Sequence[int], *, jacobian: bool) -> list[JobCost]:
+    def cost(self, program: Program, asked: Sequence[tuple[int | None, int]], *, jacobian: bool) -> list[JobCost]:
         """Return what the jobs of one evaluation are expected to cost.
 
         Args:
             program: The program.
-            num_samples: Number of samples; of each client, where several ask in one job.
+            asked: The clients that ask together (None is the server), each with its number of samples.
             jacobian: Whether derivatives are wanted.
         """
-        sizes = [num_samples] if isinstance(num_samples, int) else list(num_samples)
-        asked = [Asked(np.zeros((size, len(program.angles))), 0, None) for size in sizes]
-        question = self._question(program, asked, JobKey(0, None, 0, "plan"), jacobian=jacobian)
-        return self._cost_of(question, Part("", 0, sum(sizes)))
+        samples = [(client, np.zeros((size, len(program.angles)))) for client, size in asked]
+        return self._cost_of(self._planned(program, samples, jacobian=jacobian), self._whole(asked))
 
-    def payload_bytes(self, program: Program, num_samples: int, *, jacobian: bool) -> int:
+    def payload_bytes(self, program: Program, asked: Sequence[tuple[int | None, int]], *, jacobian: bool) -> int:
         """Return the size of one evaluation as it is sent; of random angles, since it is compressed."""
-        angles = np.random.default_rng(0).uniform(-np.pi, np.pi, (num_samples, len(program.angles)))
-        question = self._question(program, [Asked(angles, 0, None)], JobKey(0, None, 0, "plan"), jacobian=jacobian)
-        pub = question.pub(Part("", 0, num_samples), self._packed_circuit(program))
-        return self.machine.primitive.payload_bytes(pub, self.machine.qiskit_backend)
+        rng = np.random.default_rng(0)
+        samples = [(client, rng.uniform(-np.pi, np.pi, (size, len(program.angles)))) for client, size in asked]
+        question = self._planned(program, samples, jacobian=jacobian)
+        pub = question.pub(self._whole(asked), self._packed_circuit(program))
+        return self.machine.primitive.payload_bytes(pub, self.machine.qiskit_backend, self._shots(question.key))
 
     def evaluate(
         self,
@@ -264,6 +264,16 @@ class DeviceBackend:
         derivatives = np.concatenate([derivatives for _, derivatives, _ in answers]) if jacobian else None
         return shared_out([len(of.angles) for of in asked], values, derivatives, answers, self.simulator)
 
+    def _planned(
+        self, program: Program, samples: Sequence[tuple[int | None, NDArray[np.float64]]], *, jacobian: bool
+    ) -> Question:
+        key = JobKey(0, None, 0, "train" if jacobian else "test")
+        return self._question(program, [Asked(angles, 0, client) for client, angles in samples], key, jacobian=jacobian)
+
+    @staticmethod
+    def _whole(asked: Sequence[tuple[int | None, int]]) -> Part:
+        return Part("", 0, sum(size for _, size in asked))
+
     def _question(self, program: Program, asked: Sequence[Asked], key: JobKey, *, jacobian: bool) -> Question:
         is_drawn = jacobian and isinstance(self.entry.gradient, (Spsa, RandomShifts))
         askers = tuple(
@@ -285,6 +295,10 @@ class DeviceBackend:
             self._packed[program] = PackedCircuit(program.copies)
         return self._packed[program]
 
+    def _shots(self, key: JobKey) -> int:
+        """Return the shots of each circuit of an evaluation."""
+        return (self.entry.test_shots or self.shots) if key.is_test else self.shots
+
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         try:
             return self.dispatcher.patience.ask(question, self.entry.waiting.outage_seconds)
@@ -304,6 +318,7 @@ class DeviceBackend:
             angles=question.angles[part.start : part.stop],
             details={**question.details, "calibration": self.calibration_date},
             pub=lambda: question.pub(part, self._packed_circuit(question.program)),
+            shots=self._shots(question.key),
             cost=cost,
             shape=lambda details: question.shape(part, details),
         )
@@ -335,12 +350,12 @@ class DeviceBackend:
 
     def _cost_of(self, question: Question, part: Part, *, whole: bool = False) -> list[JobCost]:
         """Return the cost of each job that a part would be sent in; of one job if ``whole``."""
-        program = question.program
+        program, shots = question.program, self._shots(question.key)
         circuits = question.num_circuits(part) * program.num_groups
-        size = circuits, circuits * self.shots
+        size = circuits, circuits * shots
         if not self.machine.primitive.is_plain():
             pub = question.pub(part, self._packed_circuit(program))
-            size = self.machine.primitive.size(pub, self.machine.qiskit_backend)
+            size = self.machine.primitive.size(pub, self.machine.qiskit_backend, shots)
         cost = self._timing(program).cost(*size)
         if whole or part.num_samples < 2 or not self._exceeds(question, cost):
             return [cost]
@@ -361,10 +376,12 @@ class DeviceBackend:
         """Return a digest of how it is asked, apart from layout and calibration, which may change before a replay."""
         asked = {"device", "shots", "primitive", "resilience_level", "options", "gradient"}
         asked |= {"mitigation"} if self.entry.mitigation else set()
+        asked |= {"rep_delay_seconds"} if self.entry.rep_delay_seconds is not None else set()
         seeds = [
             asker.seed if isinstance(self.entry.gradient, (Spsa, RandomShifts)) else None for asker in question.askers
         ]
         seed = seeds[0] if len(seeds) == 1 else seeds
         outputs = len(question.program.observables)
-        settings = f"{self.entry.model_dump_json(include=asked)} {question.jacobian} {seed} {outputs}"
+        entry = self.entry.model_copy(update={"shots": self._shots(question.key)})
+        settings = f"{entry.model_dump_json(include=asked)} {question.jacobian} {seed} {outputs}"
         return sha256(settings.encode()).hexdigest()

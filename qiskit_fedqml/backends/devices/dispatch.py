@@ -207,7 +207,7 @@ class Dispatcher:
             try:
                 pub = request.pub()
                 self._tell(machine, request, "sending")
-                job_id = machine.submit(pub, submission.tag)
+                job_id = machine.submit(pub, submission.tag, request.shots)
                 break
             except BatchClosedError as error:
                 if is_reopened:

@@ -79,7 +79,13 @@ class Primitive(Protocol):
         ...
 
     def estimator(
-        self, mode: Any, tags: list[str], seed: int | None = None, *, extrapolates: bool = False
+        self,
+        mode: Any,
+        tags: list[str],
+        seed: int | None = None,
+        shots: int | None = None,
+        *,
+        extrapolates: bool = False,
     ) -> BaseEstimatorV2:
         """Return an estimator on a device, batch or session, whose jobs carry these tags.
 
@@ -87,6 +93,7 @@ class Primitive(Protocol):
             mode: The device, batch or session.
             tags: The tags.
             seed: Seed of a simulation.
+            shots: Shots of each circuit; here and below None takes the entry's.
             extrapolates: Whether its jobs are tests, which are extrapolated where the entry says so.
         """
         ...
@@ -95,11 +102,11 @@ class Primitive(Protocol):
         """Return whether each circuit runs as it is, without randomisations or mitigation."""
         ...
 
-    def size(self, pub: Any, device: BackendV2) -> tuple[int, int]:
+    def size(self, pub: Any, device: BackendV2, shots: int | None = None) -> tuple[int, int]:
         """Return circuits and executions of a PUB, randomisations included."""
         ...
 
-    def payload_bytes(self, pub: Any, device: BackendV2) -> int:
+    def payload_bytes(self, pub: Any, device: BackendV2, shots: int | None = None) -> int:
         """Return the size of a PUB as it is sent."""
         ...
 
@@ -148,7 +155,7 @@ class Machine(Protocol):
         """Return the QPU seconds that the account has left, or None where there is no limit."""
         ...
 
-    def submit(self, pub: Any, tag: str) -> str:
+    def submit(self, pub: Any, tag: str, shots: int | None = None) -> str:
         """Send one PUB as one job and return its id; raise BatchClosedError where the batch is closed."""
         ...
 

@@ -52,6 +52,7 @@ class JobRequest:
         pub: Makes the PUB.
         cost: What it will cost.
         shape: The shape of its answer, (samples, points, outputs), where it was sent with these details.
+        shots: Of each circuit; None takes those of the backend's entry.
     """
 
     backend: str
@@ -63,6 +64,7 @@ class JobRequest:
     pub: Callable[[], Any]
     cost: JobCost
     shape: Callable[[dict[str, Any]], tuple[int, int, int]]
+    shots: int | None = None
 
 
 @dataclass(frozen=True)

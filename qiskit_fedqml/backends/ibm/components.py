@@ -80,22 +80,21 @@ class ComponentSimulation:
         constants: The value of each observable that acts on no qubit, by its place.
         num_outputs: Number of all observables.
         estimator_on: Makes what estimates circuits on some qubits, with their noise.
-        shots: Shots of each point; None is exact.
     """
 
     parts: Sequence[Component]
     constants: dict[int, float]
     num_outputs: int
     estimator_on: Callable[[Sequence[int]], MachineEstimator]
-    shots: int | None
     _compiled: list[tuple[MachineEstimator, dict[tuple[object, ...], object]]] = field(default_factory=list, init=False)
 
-    def run(self, points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    def run(self, points: NDArray[np.float64], seed: int, shots: int | None) -> NDArray[np.float64]:
         """Return expectation values, shape (points, outputs), at points of shape (points, parameters).
 
         Args:
             points: Values of the parameters.
             seed: Seed of the shots; each part draws on its own.
+            shots: Shots of each point; None is exact.
         """
         if not self._compiled:
             self._compiled = [(self.estimator_on(part.qubits), {}) for part in self.parts]
@@ -103,9 +102,7 @@ class ComponentSimulation:
         for number, (part, (estimator, compiled)) in enumerate(zip(self.parts, self._compiled, strict=True)):
             run = Run(np.random.default_rng([seed, number]), compiled)
             own = points[:, list(part.columns)]
-            values[:, list(part.outputs)] = estimator.estimate(part.circuit, part.observables, own, self.shots, run)[
-                0
-            ].T
+            values[:, list(part.outputs)] = estimator.estimate(part.circuit, part.observables, own, shots, run)[0].T
         return values
 
     def outputs_without_qubits(self) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ class IBMPrimitive:
             raise BackendError("This qiskit-ibm-runtime has no executor_estimator; use `primitive: estimator`.")
         self._entry = entry
         self.is_executor = has_executor and entry.primitive != "estimator"
-        _checked(lambda: self._options([], None, extrapolates=True))
+        _checked(lambda: self._options([], extrapolates=True))
 
     @property
     def measures_all_qubits(self) -> bool:
@@ -45,7 +45,13 @@ class IBMPrimitive:
         return IBMPrimitive(entry)
 
     def estimator(
-        self, mode: Any, tags: list[str], seed: int | None = None, *, extrapolates: bool = False
+        self,
+        mode: Any,
+        tags: list[str],
+        seed: int | None = None,
+        shots: int | None = None,
+        *,
+        extrapolates: bool = False,
     ) -> BaseEstimatorV2:
         """Return an estimator on a device, batch or session, whose jobs carry these tags.
 
@@ -53,9 +59,10 @@ class IBMPrimitive:
             mode: The device, batch or session.
             tags: The tags.
             seed: Seed of a simulation.
+            shots: Shots of each circuit; here and below None takes the entry's.
             extrapolates: Whether its jobs are tests, which are extrapolated where the entry says so.
         """
-        options = self._options(tags, seed, extrapolates=extrapolates)
+        options = self._options(tags, seed, shots, extrapolates=extrapolates)
         if self.is_executor:
             from qiskit_ibm_runtime.executor_estimator import Estimator
 
@@ -73,32 +80,34 @@ class IBMPrimitive:
         mitigates = self._entry.mitigation or self._entry.resilience_level or asked
         return not mitigates or not self.is_executor
 
-    def size(self, pub: Any, device: BackendV2) -> tuple[int, int]:
+    def size(self, pub: Any, device: BackendV2, shots: int | None = None) -> tuple[int, int]:
         """Return circuits and executions of a PUB by the executor's own preparation, randomisations included."""
-        program, _ = self._prepare(pub, device)
+        program, _ = self._prepare(pub, device, shots)
         circuits = sum(item.size() for item in program.items)
         return circuits, circuits * program.shots
 
-    def payload_bytes(self, pub: Any, device: BackendV2) -> int:
+    def payload_bytes(self, pub: Any, device: BackendV2, shots: int | None = None) -> int:
         """Return the size of a PUB as it is sent."""
         if self.is_executor:
             from qiskit_ibm_runtime.quantum_program.params_converters import QUANTUM_PROGRAM_PARAMS_CONVERTERS
 
             *_, latest = QUANTUM_PROGRAM_PARAMS_CONVERTERS.values()
-            return len(json.dumps(latest.encoder(*self._prepare(pub, device)).model_dump(mode="json")))
+            return len(json.dumps(latest.encoder(*self._prepare(pub, device, shots)).model_dump(mode="json")))
         from qiskit.primitives.containers.estimator_pub import EstimatorPub
         from qiskit_ibm_runtime import RuntimeEncoder
 
         return len(json.dumps({"pubs": [EstimatorPub.coerce(pub)]}, cls=RuntimeEncoder))
 
-    def _prepare(self, pub: Any, device: BackendV2) -> Any:
+    def _prepare(self, pub: Any, device: BackendV2, shots: int | None) -> Any:
         from qiskit_ibm_runtime.executor_estimator.prepare import prepare
 
-        options = self._options([], None, extrapolates=isinstance(pub, UnshiftedPub))
+        options = self._options([], shots=shots, extrapolates=isinstance(pub, UnshiftedPub))
         return _checked(lambda: prepare([pub], options, None, add_tags=False, backend=device))
 
-    def _options(self, tags: list[str], seed: int | None, *, extrapolates: bool) -> Any:
-        own: dict[str, Any] = {"default_shots": self._entry.shots}
+    def _options(
+        self, tags: list[str], seed: int | None = None, shots: int | None = None, *, extrapolates: bool = False
+    ) -> Any:
+        own: dict[str, Any] = {"default_shots": shots or self._entry.shots}
         if seed is not None:
             own["simulator"] = {"seed_simulator": seed}
         if self._entry.is_rehearsal and not self.is_executor:  # EstimatorV2 runs no other option locally, and says so

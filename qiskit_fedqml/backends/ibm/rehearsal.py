@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
-from qiskit.primitives import BaseEstimatorV2
 from qiskit.providers import BackendV2
 from qiskit_aer import AerSimulator
 
@@ -99,14 +98,14 @@ class RehearsalMachine:
         """Return None: there is no account."""
         return None
 
-    def submit(self, pub: Any, tag: str) -> str:
+    def submit(self, pub: Any, tag: str, shots: int | None = None) -> str:
         """Run one PUB as one job; a circuit of blocks is simulated block by block."""
         extrapolates = isinstance(pub, UnshiftedPub)
         circuit, observables, bindings = as_sent(pub, self._mitigation)
         values = next(iter(bindings.values())) if isinstance(bindings, dict) else bindings
         try:
             if simulation := self._blocks_of(pub):
-                values_of_blocks = self._run_blocks(simulation, values, tag, extrapolates=extrapolates)
+                values_of_blocks = self._run_blocks(simulation, values, tag, shots, extrapolates=extrapolates)
                 return self._kept(f"blocks-{tag}", lambda: values_of_blocks)
             mode: BackendV2 = self._device
             if self._device.num_qubits > _MOST_QUBITS:
@@ -114,7 +113,7 @@ class RehearsalMachine:
                 mode = AerSimulator(noise_model=self._noise_on(qubits).model, n_qubits=len(qubits))
                 observables = [[[restricted(o, qubits) for o in row] for row in of] for of in observables]
                 circuit = on_qubits(circuit, qubits)
-            estimator = self._estimator(mode, tag, seed_of(values), extrapolates=extrapolates)
+            estimator = self.primitive.estimator(mode, [tag], seed_of(values), shots, extrapolates=extrapolates)
             job = estimator.run([(circuit, observables, bindings)])
             return self._kept(str(job.job_id()), lambda: read_mitigated(job.result(), self._mitigation))
         except Exception as error:
@@ -123,9 +122,6 @@ class RehearsalMachine:
     def _kept(self, job_id: str, answer: Callable[[], NDArray[np.float64]]) -> str:
         self._jobs[job_id] = answer
         return job_id
-
-    def _estimator(self, mode: Any, tag: str, seed: int, *, extrapolates: bool) -> BaseEstimatorV2:
-        return self.primitive.estimator(mode, [tag], seed, extrapolates=extrapolates)
 
     def find(self, tag: str) -> list[str]:
         """Return nothing: a rehearsal's job ends with its process."""
@@ -172,26 +168,31 @@ class RehearsalMachine:
             parameters = next(iter(bindings)) if isinstance(bindings, dict) else ()
             parts = components(circuit, operators, parameters)
             constants = {k: float(o.coeffs.sum().real) for k, o in enumerate(operators) if not support(o).any()}
-            simulation = parts and ComponentSimulation(
-                parts, constants, len(operators), self._estimator_on, self._shots
-            )
+            simulation = parts and ComponentSimulation(parts, constants, len(operators), self._estimator_on)
             self._simulated = circuit, simulation or None
         return self._simulated[1]
 
     def _run_blocks(
-        self, simulation: ComponentSimulation, values: NDArray[np.float64], tag: str, *, extrapolates: bool
+        self,
+        simulation: ComponentSimulation,
+        values: NDArray[np.float64],
+        tag: str,
+        shots: int | None,
+        *,
+        extrapolates: bool,
     ) -> NDArray[np.float64]:
         """Simulate block by block; where jobs are mitigated, each block by a job of its own."""
         seed, points = seed_of(values), values.reshape(-1, values.shape[-1])
         if self.primitive.is_plain():
-            return simulation.run(points, seed).reshape(*values.shape[:-1], -1)
+            return simulation.run(points, seed, shots or self._shots).reshape(*values.shape[:-1], -1)
         found = np.tile(simulation.outputs_without_qubits(), (*values.shape[:-1], 1))
         for number, part in enumerate(simulation.parts):
             mode = AerSimulator(noise_model=self._noise_on(part.qubits).model, n_qubits=len(part.qubits))
             pub = part.pub(values)
             own = as_sent(UnshiftedPub(pub) if extrapolates else pub, self._mitigation)
-            job = self._estimator(mode, tag, (seed + number) & 0x7FFFFFFF, extrapolates=extrapolates).run([own])
-            found[..., list(part.outputs)] = read_mitigated(job.result(), self._mitigation)
+            drawn_by = (seed + number) & 0x7FFFFFFF
+            estimator = self.primitive.estimator(mode, [tag], drawn_by, shots, extrapolates=extrapolates)
+            found[..., list(part.outputs)] = read_mitigated(estimator.run([own]).result(), self._mitigation)
         return found
 
     def _estimator_on(self, qubits: Sequence[int]) -> MachineEstimator:

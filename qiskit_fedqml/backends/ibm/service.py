@@ -129,12 +129,13 @@ class ServiceMachine:
 
         return self._connection.ask("report what the account has left", ask)
 
-    def submit(self, pub: Any, tag: str) -> str:
+    def submit(self, pub: Any, tag: str, shots: int | None = None) -> str:
         """Send one PUB as one job."""
 
         def send() -> Any:
             mode = self._batch if self._is_together else self._connection.device
-            estimator = self.primitive.estimator(mode, [tag], extrapolates=isinstance(pub, UnshiftedPub))
+            extrapolates = isinstance(pub, UnshiftedPub)
+            estimator = self.primitive.estimator(mode, [tag], shots=shots, extrapolates=extrapolates)
             job = estimator.run([as_sent(pub, self._entry.mitigation)])
             return read_job_id(job.job_id()), job
 

@@ -72,9 +72,11 @@ class AerBackend:
             which would bias them. Evaluations without derivatives that train nothing are extrapolated to zero noise.
         blocks: How the machine is cut into blocks, so that each client has one of its own; None is off. It needs the
             noise of a calibration, and spreads clients.
+        test_shots: Shots of each circuit in evaluations that train nothing; None takes ``shots``.
 
     Raises:
-        BackendError: ``shots`` is not a number from 1, there is no such simulator, or the machine has no blocks.
+        BackendError: ``shots`` or ``test_shots`` is not a number from 1, the latter comes without the former, there is
+            no such simulator, or the machine has no blocks.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class AerBackend:
         simulator: SimulatorChoice = "auto",
         mitigation: Mitigation | None = None,
         blocks: Blocks | None = None,
+        test_shots: int | None = None,
     ) -> None:
         if simulator not in get_args(SimulatorChoice):
             raise BackendError(
@@ -94,7 +97,9 @@ class AerBackend:
             )
         self._name = name
         self.noise = noise
-        self._shots = checked_shots(shots)
+        if shots is None and test_shots is not None:
+            raise BackendError("Argument `test_shots` has no effect without `shots`.")
+        self._shots, self._test_shots = checked_shots(shots), checked_shots(test_shots)
         self._optimization_level = optimization_level
         self._transpiler_seed = transpiler_seed
         self._choice = simulator
@@ -138,13 +143,14 @@ class AerBackend:
         return self._changed(self._shots, None)
 
     def _changed(self, shots: int | None, mitigation: Mitigation | None) -> "AerBackend":
-        level, seed = self._optimization_level, self._transpiler_seed
-        return AerBackend(self.name, self.noise, shots, level, seed, self._choice, mitigation, self._blocks)
+        options = (self._optimization_level, self._transpiler_seed, self._choice, mitigation, self._blocks)
+        return AerBackend(self.name, self.noise, shots, *options, None if shots is None else self._test_shots)
 
     def describe(self) -> dict[str, Any]:
         """Return simulator, noise, its calibration's date, number of qubits (None: any) and shots (None: exact).
 
-        ``gaps`` says what the calibration leaves out, and ``mitigation`` what is mitigated, where there is such.
+        ``test_shots`` are those of tests, where they are other ones; ``gaps`` says what the calibration leaves out, and
+        ``mitigation`` what is mitigated, where there is such.
         """
         target = self.noise.target if self.noise else None
         gaps = {"gaps": str(self.noise.gaps)} if self.noise and self.noise.gaps else {}
@@ -158,6 +164,7 @@ class AerBackend:
             "calibration_date": self.noise.date if self.noise else None,
             "num_qubits": target.num_qubits if target else None,
             "shots": self.shots,
+            **({"test_shots": self._test_shots} if self._test_shots is not None else {}),
         }
 
     def memory_bytes(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> int:
@@ -240,14 +247,14 @@ class AerBackend:
 
     def estimator(self, seed: int | None = None) -> MachineEstimator:
         """Return an estimator for transpiled circuits with the machine's noise and shots."""
-        by_aer = self._aer_estimator(seed)
+        by_aer = self._aer_estimator(seed, self.shots)
         if self._choice == "aer":
             return by_aer
         otherwise = by_aer if self._choice == "auto" else None
         return SweepEstimator(self.noise, self.shots, seed, otherwise, mitigates_readout=self._mitigates_readout)
 
-    def _aer_estimator(self, seed: int | None) -> AerEstimator:
-        return AerEstimator(self.noise, self.shots, seed, mitigates_readout=self._mitigates_readout)
+    def _aer_estimator(self, seed: int | None, shots: int | None) -> AerEstimator:
+        return AerEstimator(self.noise, shots, seed, mitigates_readout=self._mitigates_readout)
 
     def simulation(self, program: Program) -> Simulation:
         """Return how a program is simulated; it is compiled at the first time.
@@ -296,23 +303,27 @@ class AerBackend:
             angles: Angles in radians, shape (batch, angles).
             jacobian: Whether derivatives are wanted.
             seed: Seed of the shots; None takes one from the system.
-            key: What it is for: says whose block is simulated, where the machine is cut into blocks.
+            key: What it is for, which says how many shots it has, and whose block is simulated where there are some.
 
         Raises:
             BackendError: The angles are not finite or of another shape, the simulation failed, or the program cannot be
                 mitigated.
         """
         zne = self._mitigation.zne if self._mitigation else None
+        shots = (self._test_shots or self.shots) if key is not None and key.is_test else self.shots
         try:
             program.check_angles(angles)
             if program.copies:
                 program = self._own(program, None if key is None else key.client)
             if zne is None or jacobian or (key is not None and key.is_training):
-                return self._evaluate(program, angles, seed, jacobian=jacobian)
+                return self._evaluate(program, angles, seed, shots, jacobian=jacobian)
             if program not in self._folded:
                 self._folded[program] = folded_programs(program, zne)
             return evaluate_extrapolated(
-                self._folded[program], zne, seed, lambda at, own: self._evaluate(at, angles, own, jacobian=False)
+                self._folded[program],
+                zne,
+                seed,
+                lambda at, own: self._evaluate(at, angles, own, shots, jacobian=False),
             )
         except BackendError as error:
             if str(error).startswith(f"Backend {self.name!r}"):
@@ -320,7 +331,7 @@ class AerBackend:
             raise BackendError(f"Backend {self.name!r}: {error}") from error
 
     def _evaluate(
-        self, program: Program, angles: NDArray[np.float64], seed: int | None, *, jacobian: bool
+        self, program: Program, angles: NDArray[np.float64], seed: int | None, shots: int | None, *, jacobian: bool
     ) -> Evaluation:
         """Evaluate a program as it is."""
         simulation = self.simulation(program)
@@ -329,17 +340,17 @@ class AerBackend:
                 program,
                 angles,
                 jacobian=jacobian,
-                estimator=self._aer_estimator(seed),
+                estimator=self._aer_estimator(seed, shots),
                 precision=None,
-                shots=self.shots,
+                shots=shots,
                 simulator="aer",
             )
         if isinstance(simulation.program, ExactProgram):
             values, derivatives = simulation.program.evaluate(angles, jacobian=jacobian)
         else:
             rng = np.random.default_rng(seed)
-            values, derivatives = simulation.program.estimate(angles, self.shots or 0, rng, jacobian=jacobian)
-        return program.evaluation(values, derivatives, shots=self.shots, simulator="sweep")
+            values, derivatives = simulation.program.estimate(angles, shots or 0, rng, jacobian=jacobian)
+        return program.evaluation(values, derivatives, shots=shots, simulator="sweep")
 
     def _own(self, program: Program, client: int | None) -> Program:
         """Return the copy on a client's block; on the best one for the server, which has none."""

@@ -1,12 +1,15 @@
 """All that the server steps of a run work on, put together from an experiment."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.backends.array.used import used_backends
 from qiskit_fedqml.backends.base import check_fits
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher
 from qiskit_fedqml.backends.devices.journal import Journal
@@ -19,7 +22,7 @@ from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.devices import DeviceExecutor
 from qiskit_fedqml.federation.executors.executor import Executor
 from qiskit_fedqml.federation.executors.serial import SerialExecutor
-from qiskit_fedqml.federation.messages import ClientUpdate
+from qiskit_fedqml.federation.messages import ClientUpdate, State
 from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
 from qiskit_fedqml.federation.rules.opening import open_rule, open_server_optimizer
 from qiskit_fedqml.federation.runs.evaluator import Evaluator
@@ -27,6 +30,9 @@ from qiskit_fedqml.federation.runs.observer import Observer
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.steps.opening import open_step
 from qiskit_fedqml.model.building import Blueprint, circuit_for
+from qiskit_fedqml.results.initial import InitialModel, load_initial
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -42,6 +48,7 @@ class Federation:
         executor: Lets clients work.
         evaluator: Tests the aggregate.
         initial: The server's state before the first step.
+        origin: Of the model that ``model.initial`` names: folder, run_id, rounds, SHA-256; None where it names none.
         observer: Notified of what happens, or None.
     """
 
@@ -53,6 +60,7 @@ class Federation:
     executor: Executor
     evaluator: Evaluator
     initial: ServerState
+    origin: dict[str, Any] | None
     observer: Observer | None
 
 
@@ -69,12 +77,14 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
             there is no such device, or a part of the user's own cannot be found.
         DataError: Data, weights or features are missing or do not fit.
         BackendError: A device, or the server's backend, cannot be opened.
+        ResultError: ``model.initial`` names no finished run whose model fits.
     """
     # Large tensors in huge pages (Linux): with Table I's widths a training step takes two thirds of the time. torch
     # looks for this once, at its first large tensor; it changes no number.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if experiment.model.device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("`model.device` is 'cuda', but torch finds no CUDA device here; use 'cpu'.")
+    start = load_initial(Path(experiment.model.initial), experiment.model) if experiment.model.initial else None
     step = open_step(experiment.federation)
     registry = BackendRegistry(experiment.backends, Path())
     assignment, devices = used_backends(experiment, registry)
@@ -107,6 +117,8 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
     stop = registry.dispatcher.patience.stop
     executor: Executor = DeviceExecutor(serial, devices, make_worker, stop) if devices else serial
     model = evaluator.model.trainable_state()
+    if start is not None:
+        model = _begun_from(start, model, data)
     angles = [name for name in model if blueprint.has_circuit and name.startswith("quantum.")]
     algorithm = open_algorithm(_setting(experiment, registry, assignment, angles))
     return Federation(
@@ -118,19 +130,19 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
         executor=executor,
         evaluator=evaluator,
         initial=algorithm.init(model),
+        origin=start.origin if start is not None else None,
         observer=observer,
     )
 
 
-def used_backends(experiment: Experiment, registry: BackendRegistry) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the name of each client's backend, and the names of all that are used and whose jobs wait in a queue.
-
-    Raises:
-        ConfigurationError: The assignment names a client that doesn't exist.
-    """
-    assignment = registry.assign(experiment.federation.clients)
-    used = {*assignment, *experiment.evaluation.backends, experiment.backends.assignment.server}
-    return assignment, tuple(sorted(name for name in used if registry.is_queued(name)))
+def _begun_from(start: InitialModel, model: State, data: FederatedData) -> State:
+    """Return the trained tensors of another run's model in place of a model's own."""
+    fitted = start.fitted(model, data.classes)
+    if start.scaling_differs(torch.as_tensor(data.mean).float(), torch.as_tensor(data.deviation).float()):
+        logger.warning(
+            "The model of %s was trained on features that were scaled differently from those of this run.", start.folder
+        )
+    return fitted
 
 
 def _setting(

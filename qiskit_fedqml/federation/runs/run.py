@@ -1,29 +1,28 @@
 """Federated runs: begun, resumed, extended, and ended."""
 
 import logging
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError
-from qiskit_fedqml.federation.executors.executor import in_task_order
 from qiskit_fedqml.federation.interruption import interruptible
-from qiskit_fedqml.federation.messages import ClientUpdate
 from qiskit_fedqml.federation.runs.assembly import Federation, assemble
+from qiskit_fedqml.federation.runs.loop import RunLoop
 from qiskit_fedqml.federation.runs.observer import Observer
-from qiskit_fedqml.federation.runs.recording import record_step
 from qiskit_fedqml.federation.server_state import ServerState
+from qiskit_fedqml.model.building import circuit_for
 from qiskit_fedqml.results.checkpoint import Checkpoint
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.provenance import changes_since, check_data, describe_run
-from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.results.writer import RunWriter
 from qiskit_fedqml.tracking.tracking import Tracking, check_tracking, open_trackers
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.planning.guard import BudgetGuard
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +33,7 @@ def run_federation(
     *,
     overwrite: bool = False,
     observer: Observer | None = None,
+    allow_partial: bool = False,
 ) -> RunResult:
     """Run a federated training (one client that holds all the data is the non-federated baseline).
 
@@ -42,48 +42,55 @@ def run_federation(
         out: The result folder; None keeps the result in memory alone.
         overwrite: Whether a result folder that exists may be replaced.
         observer: Notified of what happens.
+        allow_partial: Whether a run on devices may begin that its budgets, or what an account has left, will not pay to
+            the end. It ends before the first round that does not fit.
 
     Returns:
-        The result, with the final model.
+        The result, with the final model; of a run that ended early, with the rounds that are done, and why
+        (:attr:`RunResult.stopped`).
 
     Raises:
         ConfigurationError: The assignment names a client that doesn't exist, there are more classes than qubits,
             there is no such device, a part of the user's own cannot be found, or a tracker's extra is not installed.
         DataError: Data, weights or features are missing or do not fit.
         BackendError: A backend cannot be opened, or failed.
-        BudgetError: The next job would pass a budget of QPU seconds; the run can be resumed.
-        ResultError: The folder exists already, is in use, or cannot be written.
+        BudgetError: The plan passes a budget of QPU seconds, or what an account has left, and nothing was sent; or in
+            the course of the run the next round, or the next job, does, and the run can be resumed.
+        ResultError: The folder exists already, is in use, or cannot be written; or ``model.initial`` names no finished
+            run whose model fits.
         TrainingError: The aggregate's loss is not finite.
     """
     check_tracking(experiment.tracking, has_folder=out is not None)
     if out is None:
         with interruptible():
-            return run_assembled(assemble(experiment, observer, None))
+            return run_assembled(assemble(experiment, observer, None), allow_partial=allow_partial)
     writer = RunWriter(RunFolder(Path(out)))
     try:
         with interruptible():
             writer.claim(overwrite=overwrite)
-            return run_assembled(assemble(experiment, observer, None), writer)
+            return run_assembled(assemble(experiment, observer, None), writer, allow_partial=allow_partial)
     finally:
         writer.release()
 
 
-def run_assembled(federation: Federation, writer: RunWriter | None = None) -> RunResult:
+def run_assembled(federation: Federation, writer: RunWriter | None = None, *, allow_partial: bool = False) -> RunResult:
     """Run a federation that is put together, perhaps with parts of another kind, such as your own executor.
 
     Args:
         federation: From :func:`~qiskit_fedqml.federation.runs.assembly.assemble`.
         writer: Writes the result folder, which it has claimed; None keeps the result in memory alone.
+        allow_partial: As :func:`run_federation`.
 
     Raises:
         FedQMLError: As :func:`run_federation`.
     """
+    guard = _checked(federation, first=1, allow_partial=allow_partial)
     run = _describe(federation)
     if writer:
-        run = writer.create(federation.experiment, run)
+        run = writer.create(federation.experiment, run, federation.initial.named() if federation.origin else None)
         if federation.devices:
             federation.registry.dispatcher.journal.move_to(writer.folder.journal)
-    return _Run(federation, run, writer).run(federation.initial, ())
+    return RunLoop(federation, run, writer, guard, allow_partial=allow_partial).run(federation.initial, ())
 
 
 def resume_federation(
@@ -91,6 +98,7 @@ def resume_federation(
     *,
     budgets: Mapping[str | None, float] | None = None,
     observer: Observer | None = None,
+    allow_partial: bool = False,
 ) -> RunResult:
     """Resume a run where it stopped; an interrupted round is replayed from its start, to the same bits.
 
@@ -101,6 +109,7 @@ def resume_federation(
         out: The result folder.
         budgets: Other budgets of QPU seconds, by backend; None is the whole run. The change is recorded.
         observer: Notified of what happens.
+        allow_partial: As :func:`run_federation`, of the rounds that are missing.
 
     Raises:
         ResultError: It is no result folder, a file of it is damaged, edited or of another run, the data are no longer
@@ -112,13 +121,13 @@ def resume_federation(
         TrainingError: As :func:`run_federation`.
     """
     with _at_work_on(Path(out)) as writer:
-        if budgets:
-            experiment = writer.folder.load_experiment().with_budgets(budgets)
-            writer.replace_experiment(experiment, "resume --budget")
-        return _resume(writer, observer)
+        change = (writer.folder.load_experiment().with_budgets(budgets), "resume --budget") if budgets else None
+        return _resume(writer, observer, change, allow_partial=allow_partial)
 
 
-def extend_federation(out: str | Path, rounds: int, *, observer: Observer | None = None) -> RunResult:
+def extend_federation(
+    out: str | Path, rounds: int, *, observer: Observer | None = None, allow_partial: bool = False
+) -> RunResult:
     """Give a run, finished or not, another number of rounds, and resume it; the change is recorded.
 
     The result is that of a run which had so many rounds from the start, to the bit.
@@ -127,6 +136,7 @@ def extend_federation(out: str | Path, rounds: int, *, observer: Observer | None
         out: The result folder.
         rounds: The number of rounds in all; at least those that are done.
         observer: Notified of what happens.
+        allow_partial: As :func:`run_federation`, of the rounds that are missing.
 
     Raises:
         ConfigurationError: ``rounds`` is no number from 1.
@@ -134,22 +144,11 @@ def extend_federation(out: str | Path, rounds: int, *, observer: Observer | None
         FedQMLError: As :func:`resume_federation`.
     """
     with _at_work_on(Path(out)) as writer:
-        folder = writer.folder
         stored = RunResult.load(out)
         if rounds < len(stored.rounds):
             raise ResultError(f"{out}: {len(stored.rounds)} rounds are done, so it cannot have {rounds}.")
-        experiment = stored.experiment.with_rounds(rounds)
-        if folder.is_finished and rounds > len(stored.rounds):
-            if not folder.checkpoint.exists():  # the model is all the state that there was
-                _, proof = folder.read_records(folder.proven_manifest())
-                writer.continue_after(proof)
-                trained = assemble(stored.experiment, None, None).initial.model
-                model = {name: tensor for name, tensor in folder.load_model_state().items() if name in trained}
-                writer.save_checkpoint(*ServerState(len(stored.rounds), model).named())
-                writer.wait()
-            writer.reopen()
-        writer.replace_experiment(experiment, "extend --rounds")
-        return _resume(writer, observer)
+        change = stored.experiment.with_rounds(rounds), "extend --rounds"
+        return _resume(writer, observer, change, allow_partial=allow_partial)
 
 
 @contextmanager
@@ -164,32 +163,68 @@ def _at_work_on(path: Path) -> Iterator[RunWriter]:
         writer.release()
 
 
-def _resume(writer: RunWriter, observer: Observer | None) -> RunResult:
+def _resume(
+    writer: RunWriter,
+    observer: Observer | None,
+    change: tuple[Experiment, str] | None,
+    *,
+    allow_partial: bool,
+) -> RunResult:
+    """Resume a run, perhaps with another configuration, which is written down with what changed it."""
     folder = writer.folder
     stored = RunResult.load(folder.path)
+    experiment, command = change or (stored.experiment, "")
     if folder.is_finished and not (folder.path / "model.safetensors").exists():
         raise ResultError(f"{folder.path} is the folder of a finished run, but its model.safetensors is gone.")
-    if folder.is_finished and stored.is_complete:
-        trackers = open_trackers(stored.experiment, stored.run, folder.path, len(stored.rounds))
-        Tracking(trackers, stored.rounds, folder.path).end()
-        return stored
+    if folder.is_finished and len(stored.rounds) == experiment.federation.rounds:
+        return _shown(writer, experiment, command)
     manifest = folder.proven_manifest()
-    check_tracking(stored.experiment.tracking, has_folder=True)
+    check_tracking(experiment.tracking, has_folder=True)
     if changes := changes_since(stored.run):
         logger.warning(
             "%s is resumed in another environment, so its bits may differ: %s", folder.path, "; ".join(changes)
         )
-    federation = assemble(stored.experiment, observer, folder.journal)
+    if stored.experiment.model.initial and not folder.is_finished and not folder.checkpoint.exists():
+        raise ResultError(f"{folder.path}: checkpoint.safetensors is gone, and with it the model to resume from.")
+    federation = assemble(experiment.without_initial(), observer, folder.journal)
+    federation.experiment = experiment
     check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
-    checkpoint = folder.load_checkpoint()
+    server = _state_in(folder, federation, len(stored.rounds))
     _, proof = folder.read_records(manifest)
-    server = _state_of(checkpoint, federation, folder.path) if checkpoint else federation.initial
-    if server.step != len(stored.rounds):
-        raise ResultError(
-            f"{folder.path}: the checkpoint of round {server.step} does not fit {len(stored.rounds)} rounds."
-        )
+    guard = _checked(federation, first=server.step + 1, allow_partial=allow_partial)
     writer.continue_after(proof)
-    return _Run(federation, stored.run, writer).run(server, stored.rounds)
+    if folder.is_finished:
+        writer.save_checkpoint(*server.named())
+        writer.wait()
+        writer.reopen()
+    if command:
+        writer.replace_experiment(experiment, command)
+    return RunLoop(federation, stored.run, writer, guard, allow_partial=allow_partial).run(server, stored.rounds)
+
+
+def _shown(writer: RunWriter, experiment: Experiment, command: str) -> RunResult:
+    """Return a run that has all its rounds, after its trackers were given what they lack."""
+    if command:
+        writer.replace_experiment(experiment, command)
+    stored = RunResult.load(writer.path)
+    trackers = open_trackers(stored.experiment, stored.run, writer.path, len(stored.rounds))
+    Tracking(trackers, stored.rounds, writer.path).end()
+    return stored
+
+
+def _state_in(folder: RunFolder, federation: Federation, num_rounds: int) -> ServerState:
+    """Return the server's state after the rounds that are done."""
+    if (checkpoint := folder.load_checkpoint()) is not None:
+        server = _state_of(checkpoint, federation, folder.path)
+    elif folder.is_finished:  # the model is all the state that there was
+        trained = federation.initial.model
+        model = {name: tensor for name, tensor in folder.load_model_state().items() if name in trained}
+        server = ServerState(num_rounds, model).on_devices_of(trained)
+    else:
+        server = federation.initial
+    if server.step != num_rounds:
+        raise ResultError(f"{folder.path}: the checkpoint of round {server.step} does not fit {num_rounds} rounds.")
+    return server
 
 
 def _state_of(checkpoint: Checkpoint, federation: Federation, path: Path) -> ServerState:
@@ -204,94 +239,26 @@ def _state_of(checkpoint: Checkpoint, federation: Federation, path: Path) -> Ser
     return server.on_devices_of(expected)
 
 
-class _Run:
-    """A run at work: server steps, one after another, each recorded and checkpointed.
+def _checked(federation: Federation, *, first: int, allow_partial: bool) -> "BudgetGuard | None":
+    """Return what says of each round whether it can be paid, after it has checked all that are missing.
 
-    Args:
-        federation: What it works on.
-        run: Its description.
-        writer: Writes its folder; None keeps the result in memory alone.
+    Raises:
+        BudgetError: They do not fit; nothing was sent.
     """
+    if not federation.devices:
+        return None
+    from qiskit_fedqml.planning.guard import BudgetGuard
+    from qiskit_fedqml.planning.rounds import Sizes
 
-    def __init__(self, federation: Federation, run: dict[str, Any], writer: RunWriter | None) -> None:
-        self.federation, self.description, self.writer = federation, run, writer
-
-    def run(self, server: ServerState, done: Sequence[RoundRecord]) -> RunResult:
-        """Run the server steps that are missing.
-
-        Args:
-            server: The state after those that are done.
-            done: Their records.
-        """
-        path = self.writer.path if self.writer else None
-        dispatcher = self.federation.registry.dispatcher
-        trackers = open_trackers(self.federation.experiment, self.description, path, len(done))
-        try:
-            with Tracking(trackers, done, path) as tracking:
-                records = list(done)
-                while server.step < self.federation.experiment.federation.rounds:
-                    server, record = self._step(server)
-                    records.append(record)
-                    self._keep(server, record, tracking)
-                return self._end(server, records)
-        finally:
-            self.federation.executor.stop()  # whatever ended the run, no device's thread continues
-            dispatcher.patience.stop()
-            dispatcher.journal.close()
-
-    def _step(self, server: ServerState) -> tuple[ServerState, RoundRecord]:
-        federation, experiment = self.federation, self.federation.experiment
-        started = time.perf_counter()
-        tasks = federation.algorithm.next_tasks(server)
-        if federation.observer:
-            federation.observer.round_started(server.step + 1, experiment.federation.rounds, len(tasks))
-        updates = in_task_order(tasks, self._told(federation.executor.run(tasks)))
-        server, clients = federation.algorithm.apply(server, updates)
-        local_epochs, backends = experiment.federation.local_epochs, experiment.evaluation.backends
-        return server, record_step(server, clients, federation.evaluator, backends, local_epochs, started)
-
-    def _told(self, updates: Iterator[ClientUpdate]) -> Iterator[ClientUpdate]:
-        for update in updates:
-            if self.federation.observer:
-                self.federation.observer.client_finished(update)
-            yield update
-
-    def _keep(self, server: ServerState, record: RoundRecord, tracking: Tracking) -> None:
-        if self.writer:
-            self.writer.append(record)
-        tracking.round_finished(record)  # before the checkpoint: what need not be trained again has been shown
-        if self.writer:
-            self.writer.save_checkpoint(*server.named())
-        if self.federation.observer:
-            self.federation.observer.round_finished(record)
-
-    def _end(self, server: ServerState, records: list[RoundRecord]) -> RunResult:
-        if self.federation.devices:
-            records = self._with_charges(records)
-            if self.writer:
-                self.writer.wait()
-                self.writer.rewrite_records(tuple(records))
-        model = self.federation.evaluator.model
-        model.adopt_trainable_state(server.model)
-        final_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        if self.writer:
-            self.writer.finish(final_state, keep_checkpoint=bool(server.optimizer or server.clients))
-        path = self.writer.path if self.writer else None
-        result = RunResult(self.federation.experiment, self.description, tuple(records), path, final_state)
-        if reason := result.never_trained:
-            logger.warning(
-                "No update was aggregated in any round, so the model is as it began. The last one: %s", reason
-            )
-        return result
-
-    def _with_charges(self, records: Sequence[RoundRecord]) -> list[RoundRecord]:
-        """Fill in charges that the service did not yet know when their round ended."""
-        registry = self.federation.registry
-        for backend in registry.opened():
-            if isinstance(backend, DeviceBackend):
-                backend.settle()
-        submissions = registry.dispatcher.journal.all()
-        return [record.with_charges(submissions) for record in records]
+    experiment, data = federation.experiment, federation.data
+    sizes = Sizes.of(experiment, map(len, data.shards), len(data.test), len(data.validation))
+    guard = BudgetGuard(experiment, federation.registry, circuit_for(experiment.model, len(data.classes)), sizes)
+    try:
+        guard.check_run(first, allow_partial=allow_partial)
+    except BaseException:
+        federation.registry.dispatcher.journal.close()
+        raise
+    return guard
 
 
 def _describe(federation: Federation) -> dict[str, Any]:
@@ -302,4 +269,5 @@ def _describe(federation: Federation) -> dict[str, Any]:
         "test": len(data.test),
     }
     described = describe_run(federation.experiment, data.classes, examples, data.num_features, num_trained)
-    return {**described, "data": dict(data.digests)}
+    origin = {"initial": federation.origin} if federation.origin else {}
+    return {**described, "data": dict(data.digests), **origin}

@@ -14,6 +14,7 @@ from qiskit_fedqml.backends.array import overview
 from qiskit_fedqml.backends.array.check import check_backend
 from qiskit_fedqml.backends.base import Backend, compile_program
 from qiskit_fedqml.backends.calibration import fake_calibration, load_calibration
+from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator
 from qiskit_fedqml.errors import BackendError, ConfigurationError
@@ -127,12 +128,25 @@ def test_ibm_entries_are_read_without_opening_a_device():
         ({"device": "ibm_x", "resilience_level": 3}, "less than or equal to 2"),
         ({"device": "ibm_x", "waiting": {"poll_seconds": 0}}, "greater than 0"),
         ({"device": "ibm_x", "mode": "swarm"}, "'batch'"),
+        ({"device": "ibm_x", "test_shots": 0}, "'backends.x.test_shots'.*greater than 0"),
+        ({"device": "ibm_x", "rep_delay_seconds": -1e-6}, "'backends.x.rep_delay_seconds'.*greater than or equal to 0"),
+        (
+            {"device": "ibm_x", "rep_delay_seconds": 1e-4, "options": {"execution": {"rep_delay": 1e-4}}},
+            "rep_delay_seconds and options.execution.rep_delay say the same; keep rep_delay_seconds",
+        ),
     ],
 )
 def test_wrong_ibm_entries_are_refused(entry, message):
     with pytest.raises(ConfigurationError, match=message) as error:
         registry({"x": {"type": "ibm", **entry}})
     assert "very secret" not in str(error.value)
+
+
+def test_shots_of_tests_need_shots():
+    with pytest.raises(ConfigurationError, match="test_shots has no effect without shots"):
+        registry({"x": {"type": "aer", "test_shots": 3}})
+    with pytest.raises(BackendError, match="`test_shots` has no effect without `shots`"):
+        AerBackend("x", test_shots=3)
 
 
 def test_budget_needs_a_device():
@@ -289,6 +303,31 @@ def test_shots_differ_from_step_to_step_and_repeat_with_the_seed():
     assert not torch.equal(first[0], first[1])
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[1], second[1])
+
+
+@pytest.mark.parametrize("simulator", ["sweep", "aer"])
+@pytest.mark.parametrize("noise", [None, {"readout": 0.1}])
+def test_tests_have_shots_of_their_own(simulator, noise):
+    entry = {"type": "aer", "noise": noise, "simulator": simulator, "shots": 1, "test_shots": 400}
+    array = registry({"s": entry, "one": {**entry, "test_shots": None}, "all": {**entry, "shots": 400}})
+    inputs, values, counted = torch.linspace(-1, 1, 12).reshape(3, 4), {}, {}
+    for name in ("s", "one", "all"):
+        network = quantum_layer(paper_circuit(), array[name]).neural_network
+        for kind in ("train", "test", "test on the server, validation", "evaluation", "loose"):
+            network.reseed(3, JobKey(1, 0, 0, kind))
+            before = network.usage.executions
+            found, _ = network.evaluate(inputs.double().numpy(), np.linspace(-1, 1, 24), jacobian=False)
+            values[name, kind], counted[name, kind] = found.tolist(), network.usage.executions - before
+    for kind in ("train", "loose"):
+        assert values["s", kind] == values["one", kind] != values["all", kind]
+        assert counted["s", kind] == 3
+        assert set(np.abs(values["s", kind]).ravel()) == {1.0}, "one shot is 1 or -1"
+    for kind in ("test", "test on the server, validation", "evaluation"):
+        assert values["s", kind] == values["all", kind] != values["one", kind]
+        assert counted["s", kind] == 3 * 400
+    assert array["s"].describe()["test_shots"] == 400
+    assert "test_shots" not in array["one"].describe()
+    assert overview.summary(array, "s")["Shots"] == "1 (tests: 400)"
 
 
 def test_noisy_gradient_is_the_derivative_of_the_noisy_value():

@@ -31,7 +31,7 @@ class Machine:
     def remaining_seconds(self):
         return None
 
-    def submit(self, pub, tag):
+    def submit(self, pub, tag, shots=None):
         if self.refuse:
             raise self.refuse.pop()
         for _ in range(1 + self.double):

@@ -31,7 +31,7 @@ def test_calibration_is_sent_counted_and_planned(server, tmp_path):
     (job,) = server.jobs
     # Each circuit with two random flips of 150 shots; the calibration in seven, to have 1024.
     assert job.executions == 300 * CIRCUITS + 7 * 150
-    (cost,) = client.backend.cost(client.network.program, 1, jacobian=True)
+    (cost,) = client.backend.cost(client.network.program, [(4, 1)], jacobian=True)
     (submission,) = client.journal.all()
     assert cost.executions == submission.executions == job.executions
     assert submission.planned_seconds == pytest.approx(cost.seconds)
@@ -51,7 +51,9 @@ def test_training_is_not_extrapolated_and_tests_are(server):
     client.network.reseed(7, JobKey(2, 4, 0, "train"))
     client.network.evaluate(Client.inputs, Client.weights, jacobian=False)
     assert [job.executions for job in server.jobs] == [2 * 16 * CIRCUITS, 3 * 2 * 16, 2 * 16]
-    planned = [client.backend.cost(client.network.program, 2, jacobian=jacobian)[0] for jacobian in (True, False)]
+    planned = [
+        client.backend.cost(client.network.program, [(4, 2)], jacobian=jacobian)[0] for jacobian in (True, False)
+    ]
     assert [cost.executions for cost in planned] == [2 * 16 * CIRCUITS, 3 * 2 * 16]
     gates = [part[0].num_nonlocal_gates() for part in job_parts(server.jobs[1])]
     assert gates == [gates[0], 3 * gates[0], 5 * gates[0]]

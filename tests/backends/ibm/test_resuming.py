@@ -292,7 +292,7 @@ def test_spsa_without_a_seed_has_one_direction_for_points_and_derivatives(monkey
     client, sent = Client(device="FakeManilaV2", gradient={"spsa": {}}), []
     machine, program = client.backend.machine, client.network.program
     submit = machine.submit
-    monkeypatch.setattr(machine, "submit", lambda pub, tag: sent.append(pub) or submit(pub, tag))
+    monkeypatch.setattr(machine, "submit", lambda pub, tag, shots=None: sent.append(pub) or submit(pub, tag))
     angles = np.linspace(-1, 1, 2 * len(program.angles)).reshape(2, -1)
     jacobian = client.backend.evaluate(program, angles, jacobian=True).jacobian
     points = next(iter(sent[0][2].values()))

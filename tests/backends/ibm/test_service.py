@@ -18,6 +18,7 @@ from qiskit_fedqml.backends.array import overview
 from qiskit_fedqml.backends.array.registry import BackendRegistry, find_calibration
 from qiskit_fedqml.backends.calibration import load_calibration
 from qiskit_fedqml.backends.ibm.extrapolation import read_mitigated
+from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.errors import BackendError
 from tests.backends.conftest import FAST, Client
 
@@ -109,6 +110,82 @@ def test_options_reach_the_service(server):
     (submission,) = client.journal.all()
     assert submission.planned_seconds == pytest.approx(job.quantum_seconds, rel=0.01)
     assert submission.planned_seconds > 2 + 0.0004 * submission.executions
+
+
+@pytest.mark.parametrize("primitive", ["executor", "estimator"])
+@pytest.mark.parametrize("seconds", [0.0, 2e-5, 0.0005])
+def test_repetition_delay_of_the_entry(server, primitive, seconds):
+    if primitive == "executor" and not has_executor():
+        pytest.skip("this qiskit-ibm-runtime has no executor")
+    client = Client(primitive=primitive, rep_delay_seconds=seconds, options={"execution": {"init_qubits": True}})
+    client.ask()
+    (job,) = server.jobs
+    options = job.params["options"]
+    assert options.get("execution", options)["rep_delay"] == seconds
+    (submission,) = client.journal.all()
+    assert submission.planned_seconds == pytest.approx(job.quantum_seconds, rel=0.001)
+    assert seconds * submission.executions < submission.planned_seconds - 2 < (seconds + 4e-5) * submission.executions
+
+
+def test_repetition_delay_outside_the_device_s_range_by_the_key():
+    with pytest.raises(BackendError, match=r"'mine': rep_delay_seconds must be from 0 to 0.0005 s on .*is 0.001 s"):
+        Client(device="FakeManilaV2", rep_delay_seconds=1e-3)
+
+
+def test_repetition_delay_that_nobody_may_choose(server):
+    server.devices["ibm_manila"].configuration_answer = lambda own=server.devices["ibm_manila"].configuration_answer: {
+        **own(),
+        "dynamic_reprate_enabled": False,
+    }
+    try:
+        with pytest.raises(BackendError, match="rep_delay_seconds cannot be used on ibm_manila, which does not let"):
+            Client(rep_delay_seconds=1e-4)
+    finally:
+        del server.devices["ibm_manila"].configuration_answer
+
+
+@pytest.mark.parametrize("primitive", ["executor", "estimator"])
+def test_tests_have_shots_of_their_own(server, primitive):
+    if primitive == "executor" and not has_executor():
+        pytest.skip("this qiskit-ibm-runtime has no executor")
+    client = Client(primitive=primitive, shots=1, test_shots=50)
+    program, network = client.network.program, client.network
+    network.reseed(7, JobKey(1, 4, 0, "train"))
+    network.evaluate(client.inputs, client.weights, jacobian=True)
+    network.reseed(7, JobKey(1, None, 0, "test on the server"))
+    network.evaluate(client.inputs, client.weights, jacobian=False)
+    training, testing = server.jobs
+    assert (training.circuits, training.executions) == (2 * 21, 2 * 21)
+    assert (testing.circuits, testing.executions) == (2, 2 * 50)
+    for jacobian, submission, job in zip((True, False), client.journal.all(), server.jobs, strict=True):
+        (cost,) = client.backend.cost(program, [(4, 2)], jacobian=jacobian)
+        assert cost.executions == submission.executions == job.executions
+        assert cost.seconds == submission.planned_seconds == pytest.approx(job.quantum_seconds, rel=0.001)
+    assert client.backend.describe()["test_shots"] == 50
+
+
+def test_other_shots_of_tests_are_another_question(server, tmp_path):
+    """What was trained is read from the journal; a test with other shots is not."""
+
+    def ask(kind, test_shots):
+        client = Client(tmp_path / "journal.sqlite", shots=8, test_shots=test_shots)
+        client.network.reseed(7, JobKey(1, 4, 0, kind))
+        return client.network.evaluate(client.inputs, client.weights, jacobian=kind == "train")[0]
+
+    trained = ask("train", None)
+    ask("test", None)
+    assert np.array_equal(ask("train", 16), trained)
+    assert len(server.jobs) == 2
+    with pytest.raises(BackendError, match="the journal holds another question under this key"):
+        ask("test", 16)
+
+
+def test_one_shot_with_randomisations(server):
+    client = Client(shots=1, options={"twirling": {"enable_measure": True}})
+    client.ask()
+    (job,) = server.jobs
+    (submission,) = client.journal.all()
+    assert (submission.circuits, submission.executions) == (job.circuits, job.executions)
 
 
 @pytest.mark.parametrize("rep_delay", [-1.0, 5.0])

@@ -1,0 +1,150 @@
+"""The server steps of a run, one after another, each recorded and checkpointed."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qiskit_fedqml.backends.devices.device import DeviceBackend
+from qiskit_fedqml.errors import BudgetError
+from qiskit_fedqml.federation.executors.executor import in_task_order
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate
+from qiskit_fedqml.federation.runs.recording import record_step
+from qiskit_fedqml.federation.server_state import ServerState
+from qiskit_fedqml.results.records import RoundRecord
+from qiskit_fedqml.results.result import RunResult
+from qiskit_fedqml.results.writer import RunWriter
+from qiskit_fedqml.tracking.tracking import Tracking, open_trackers
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.federation.runs.assembly import Federation
+    from qiskit_fedqml.planning.guard import BudgetGuard
+
+logger = logging.getLogger(__name__)
+
+
+class _ShortageError(Exception):
+    """The next round passes what the run may spend."""
+
+    def __init__(self, shortage: BudgetError) -> None:
+        super().__init__()
+        self.shortage = shortage
+
+
+class RunLoop:
+    """A run at work.
+
+    Args:
+        federation: What it works on.
+        run: Its description.
+        writer: Writes its folder; None keeps the result in memory alone.
+        guard: Says of each round whether it can be paid; None where no device is used.
+        allow_partial: Whether the run may end before a round that cannot be paid; otherwise that is an error.
+    """
+
+    def __init__(
+        self,
+        federation: "Federation",
+        run: dict[str, Any],
+        writer: RunWriter | None,
+        guard: "BudgetGuard | None" = None,
+        *,
+        allow_partial: bool = False,
+    ) -> None:
+        self.federation, self.description, self.writer = federation, run, writer
+        self.guard, self.allow_partial = guard, allow_partial
+
+    def run(self, server: ServerState, done: Sequence[RoundRecord]) -> RunResult:
+        """Run the server steps that are missing.
+
+        Args:
+            server: The state after those that are done.
+            done: Their records.
+
+        Raises:
+            BudgetError: The next round cannot be paid, and that is no end that is allowed.
+            FedQMLError: What a step raises.
+        """
+        path = self.writer.path if self.writer else None
+        dispatcher = self.federation.registry.dispatcher
+        trackers = open_trackers(self.federation.experiment, self.description, path, len(done))
+        self._server, self._records = server, list(done)
+        try:
+            with Tracking(trackers, done, path) as tracking:
+                self._run_steps(tracking)
+                return self._end()
+        except _ShortageError as stop:
+            if not (self.allow_partial and self._records):
+                raise stop.shortage from None
+            return self._end(stopped=str(stop.shortage))
+        finally:
+            self.federation.executor.stop()  # whatever ended the run, no device's thread continues
+            dispatcher.patience.stop()
+            dispatcher.journal.close()
+
+    def _run_steps(self, tracking: Tracking) -> None:
+        while self._server.step < self.federation.experiment.federation.rounds:
+            tasks = self.federation.algorithm.next_tasks(self._server)
+            clients = [(task.client_id, task.backend) for task in tasks]
+            if self.guard and (shortage := self.guard.shortage(self._server.step + 1, clients)):
+                raise _ShortageError(shortage)
+            self._server, record = self._step(self._server, tasks)
+            self._records.append(record)
+            self._keep(record, tracking)
+
+    def _step(self, server: ServerState, tasks: Sequence[ClientTask]) -> tuple[ServerState, RoundRecord]:
+        federation, experiment = self.federation, self.federation.experiment
+        started = time.perf_counter()
+        if federation.observer:
+            federation.observer.round_started(server.step + 1, experiment.federation.rounds, len(tasks))
+        updates = in_task_order(tasks, self._told(federation.executor.run(tasks)))
+        server, clients = federation.algorithm.apply(server, updates)
+        local_epochs, backends = experiment.federation.local_epochs, experiment.evaluation.backends
+        return server, record_step(server, clients, federation.evaluator, backends, local_epochs, started)
+
+    def _told(self, updates: Iterator[ClientUpdate]) -> Iterator[ClientUpdate]:
+        for update in updates:
+            if self.federation.observer:
+                self.federation.observer.client_finished(update)
+            yield update
+
+    def _keep(self, record: RoundRecord, tracking: Tracking) -> None:
+        if self.writer:
+            self.writer.append(record)
+        tracking.round_finished(record)  # before the checkpoint: what need not be trained again has been shown
+        if self.writer:
+            self.writer.save_checkpoint(*self._server.named())
+        if self.federation.observer:
+            self.federation.observer.round_finished(record)
+
+    def _end(self, stopped: str = "") -> RunResult:
+        """Return the result, and end the folder's run unless it was stopped for want of budget."""
+        server, records = self._server, self._records
+        if self.writer:
+            self.writer.wait()
+        if self.federation.devices:
+            records = self._with_charges(records)
+            if self.writer:
+                self.writer.rewrite_records(tuple(records))
+        model = self.federation.evaluator.model
+        model.adopt_trainable_state(server.model)
+        final_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        if self.writer and not stopped:
+            self.writer.finish(final_state, keep_checkpoint=bool(server.optimizer or server.clients))
+        path = self.writer.path if self.writer else None
+        experiment = self.federation.experiment
+        result = RunResult(experiment, self.description, tuple(records), path, final_state, stopped)
+        if reason := result.never_trained:
+            logger.warning(
+                "No update was aggregated in any round, so the model is as it began. The last one: %s", reason
+            )
+        return result
+
+    def _with_charges(self, records: Sequence[RoundRecord]) -> list[RoundRecord]:
+        """Fill in charges that the service did not yet know when their round ended."""
+        registry = self.federation.registry
+        for backend in registry.opened():
+            if isinstance(backend, DeviceBackend):
+                backend.settle()
+        submissions = registry.dispatcher.journal.all()
+        return [record.with_charges(submissions) for record in records]

@@ -1,0 +1,172 @@
+"""What keeps a run from work that its budgets, or its accounts, cannot pay: the whole of it, and each round.
+
+A round that began and could not end would be paid for nothing, so it is not begun. What it will take is worked out as a
+plan does, times what earlier jobs were charged in proportion to their plan.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.backends.array.used import used_backends
+from qiskit_fedqml.backends.devices.device import DeviceBackend
+from qiskit_fedqml.backends.devices.finder import SHORT_SECONDS
+from qiskit_fedqml.backends.devices.journal import Journal
+from qiskit_fedqml.backends.devices.submission import Submission
+from qiskit_fedqml.backends.program import Program
+from qiskit_fedqml.circuits.spec import CircuitSpec
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.errors import BackendError, BudgetError
+from qiskit_fedqml.planning.ceilings import Ceiling, Fit, fit
+from qiskit_fedqml.planning.limits import ceilings_of
+from qiskit_fedqml.planning.plan import seconds_of
+from qiskit_fedqml.planning.rounds import RoundCosts, Sizes, compiled, drawn_clients
+
+logger = logging.getLogger(__name__)
+
+_COVERED = ("intended", "sent", "done")
+"""States of submissions that a replay of their round does not send again."""
+
+
+@dataclass
+class BudgetGuard:
+    """Checks a run, and then each of its rounds, before anything of it is sent.
+
+    Args:
+        experiment: The configuration.
+        registry: The machines, of which those with a queue are open.
+        spec: The circuit.
+        sizes: How many examples are evaluated.
+    """
+
+    experiment: Experiment
+    registry: BackendRegistry
+    spec: CircuitSpec
+    sizes: Sizes
+    _programs: dict[str, tuple[str, Program]] = field(default_factory=dict, init=False)
+    _costs: RoundCosts | None = field(default=None, init=False)
+    _checked: int = field(default=0, init=False)
+
+    @property
+    def _journal(self) -> Journal:
+        return self.registry.dispatcher.journal
+
+    def check_run(self, first: int, *, allow_partial: bool) -> None:
+        """Check the rounds that are missing.
+
+        Args:
+            first: The first of them.
+            allow_partial: Whether it suffices that one of them fits.
+
+        Raises:
+            BudgetError: They do not fit; it says how many do.
+            BackendError: A service does not say what its account has left.
+        """
+        num_rounds = self.experiment.federation.rounds
+        if first > num_rounds:
+            return
+        ceilings = self._ceilings(DeviceBackend.remaining_seconds)
+        if not ceilings:
+            return
+        self._compile()
+        assignment, _ = used_backends(self.experiment, self.registry)
+        drawn = drawn_clients(self.experiment, assignment, first)
+        submissions = self._journal.all()
+        found = fit(ceilings, (self._seconds(round, clients, submissions) for round, clients in drawn))
+        if found.passed is None or (allow_partial and found.rounds):
+            self._checked = first
+            return
+        raise found.passed.error(_said_of_run(found, found.passed, first, num_rounds))
+
+    def shortage(self, round: int, clients: Sequence[tuple[int, str]]) -> BudgetError | None:
+        """Return why a round cannot be paid to its end; None where it can.
+
+        Args:
+            round: The round, from 1; its first jobs may have been sent before an interruption.
+            clients: Its clients, each with the name of its backend.
+        """
+        if self._costs is None or round == self._checked:  # there is no limit, or the run was just checked
+            return None
+        self._compile(refresh=True)
+        found = fit(self._ceilings(_remaining_if_known), [self._seconds(round, clients, self._journal.all())])
+        if found.passed is None:
+            return None
+        done = "no round is" if round == 1 else "1 round is" if round == 2 else f"{round - 1} rounds are"
+        return found.passed.error(
+            f"Round {round} of {self.experiment.federation.rounds} needs {found.need:,.1f} QPU seconds, but "
+            f"{found.passed.described(found.need)}. It was not begun; {done} done."
+        )
+
+    def _ceilings(self, remaining: Callable[[DeviceBackend], float | None]) -> tuple[Ceiling, ...]:
+        return ceilings_of(self._backends(), self.experiment.backends.budget_seconds, remaining)
+
+    def _backends(self) -> dict[str, DeviceBackend]:
+        _, names = used_backends(self.experiment, self.registry)
+        return {name: backend for name in names if isinstance(backend := self.registry[name], DeviceBackend)}
+
+    def _compile(self, *, refresh: bool = False) -> None:
+        """Compile the circuit for each device, again where the calibration has changed.
+
+        What goes wrong is left to the clients, who say where, and may be skipped.
+        """
+        for name, backend in self._backends().items():
+            if refresh:
+                patience = backend.dispatcher.patience
+                patience.ask_once(partial(patience.ask, backend.machine.refresh, SHORT_SECONDS), None)
+            if self._programs.get(name, ("",))[0] == backend.calibration_date:
+                continue
+            try:
+                self._programs[name] = backend.calibration_date, compiled(backend, self.spec, self.experiment)
+            except BackendError as error:
+                logger.info("Backend %r is left out of the plan: %s", name, error)
+                continue
+            self._costs = None
+        if self._costs is None:
+            devices = {n: (b, self._programs[n][1]) for n, b in self._backends().items() if n in self._programs}
+            self._costs = RoundCosts(devices, self.experiment.federation, self.sizes)
+
+    def _seconds(
+        self, round: int, clients: Sequence[tuple[int, str]], submissions: Sequence[Submission]
+    ) -> Mapping[str, float]:
+        """Return the QPU seconds by backend that a round still takes."""
+        assert self._costs is not None
+        seconds = seconds_of(self._costs.items(round, clients))
+        return {
+            name: max(0.0, need - _covered(submissions, name, round)) * _overrun(submissions, name)
+            for name, need in seconds.items()
+        }
+
+
+def _remaining_if_known(backend: DeviceBackend) -> float | None:
+    """Return what a device's account has left; None also where the service gives no answer."""
+    patience = backend.dispatcher.patience
+    return patience.ask_once(partial(patience.ask, backend.machine.remaining_seconds, SHORT_SECONDS), None)
+
+
+def _covered(submissions: Sequence[Submission], backend: str, round: int) -> float:
+    """Return the planned QPU seconds of a round's jobs that are not sent again."""
+    of_round = (s for s in submissions if s.backend == backend and s.key.server_step == round)
+    return sum(s.planned_seconds for s in of_round if s.state in _COVERED)
+
+
+def _overrun(submissions: Sequence[Submission], backend: str) -> float:
+    """Return what a backend's jobs were charged in proportion to their plan; 1 where that is less, or not known."""
+    known = [s for s in submissions if s.backend == backend and s.state == "done" and s.reported_seconds is not None]
+    planned = sum(s.planned_seconds for s in known)
+    return max(1.0, sum(s.reported_seconds or 0.0 for s in known) / planned) if planned else 1.0
+
+
+def _said_of_run(found: Fit, passed: Ceiling, first: int, num_rounds: int) -> str:
+    left = num_rounds - first + 1
+    rounds = "one round" if left == 1 else f"{left} rounds"
+    which = f"The run's {rounds}" if first == 1 else f"The {rounds} left"
+    need = f"need{'s' if left == 1 else ''} {found.need:,.1f} QPU seconds"
+    fit = "fits" if found.rounds == 1 else "fit"
+    fitting = f"{found.rounds} of them {fit}" if found.rounds else "none fits"
+    partly = ", or allow a part of it (--allow-partial)" if found.rounds else ""
+    return (
+        f"{which} {need}, but {passed.described(found.need)}: {fitting}. Nothing was sent; plan "
+        f"fewer rounds, give it a larger budget, take what `fedqml plan --fit` proposes{partly}."
+    )

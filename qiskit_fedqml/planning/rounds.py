@@ -1,0 +1,157 @@
+"""What a round sends to devices: each evaluation is costed by the backend that would send it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from qiskit_fedqml.backends.base import compile_program
+from qiskit_fedqml.backends.devices.device import DeviceBackend
+from qiskit_fedqml.backends.program import Program
+from qiskit_fedqml.circuits.angles import GateAngles
+from qiskit_fedqml.circuits.spec import CircuitSpec
+from qiskit_fedqml.config.experiment import Experiment, FederationConfig
+from qiskit_fedqml.federation.executors.lockstep import MOST_TOGETHER
+from qiskit_fedqml.federation.sampling import sample_clients
+from qiskit_fedqml.model.prediction import TEST_BATCH
+from qiskit_fedqml.planning.plan import Item, Work
+
+Devices = dict[str, tuple[DeviceBackend, Program]]
+"""Devices by name, with the circuit as each runs it."""
+Asked = tuple[tuple[int | None, int], ...]
+"""Who asks for an evaluation (None is the server), each with a number of samples."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many examples are evaluated.
+
+    Args:
+        clients: Examples of each client.
+        tests: Backends of the server's tests in each round, and with how many examples; the server's first.
+    """
+
+    clients: tuple[int, ...]
+    tests: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, experiment: Experiment, clients: Iterable[int], num_test: int, num_validation: int) -> "Sizes":
+        """Return the sizes of an experiment whose data are shared out."""
+        server = experiment.backends.assignment.server
+        tests = [(name, num_test) for name in (server, *experiment.evaluation.backends)]
+        if num_validation:
+            tests.append((server, num_validation))
+        return cls(tuple(clients), tuple(tests))
+
+
+def compiled(backend: DeviceBackend, spec: CircuitSpec, experiment: Experiment) -> Program:
+    """Return the circuit as a device runs it in training.
+
+    Raises:
+        BackendError: The circuit doesn't fit the device.
+    """
+    angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
+    program = compile_program(backend, angles.circuit, angles.params, spec.observables)
+    is_frozen = experiment.model.quantum == "frozen"
+    return program.shifting(angles.driven_by(spec.input_params)) if is_frozen else program
+
+
+@dataclass(frozen=True)
+class RoundCosts:
+    """What rounds send with these settings on these devices.
+
+    Args:
+        devices: The devices that are used.
+        config: The `federation` section.
+        sizes: How many examples are evaluated.
+        with_tests: Whether the server's tests are counted.
+        with_payload: Whether the size of uploads is worked out, which takes longer than all the rest.
+    """
+
+    devices: Devices
+    config: FederationConfig
+    sizes: Sizes
+    with_tests: bool = True
+    with_payload: bool = False
+    _known: dict[tuple[str, Asked, bool], Work] = field(default_factory=dict, init=False, repr=False)
+
+    def items(self, round: int, clients: Iterable[tuple[int, str]]) -> list[Item]:
+        """Return what a round's clients and the server send.
+
+        Args:
+            round: The round, from 1.
+            clients: The clients that take part, each with the name of its backend; those on simulators send nothing.
+        """
+        of_devices: dict[str, list[int]] = {}
+        for client, name in clients:
+            if name in self.devices:
+                of_devices.setdefault(name, []).append(client)
+        items = [item for name, some in of_devices.items() for item in self._of_clients(round, name, some)]
+        if self.with_tests:
+            for name, samples in self.sizes.tests:
+                if name in self.devices:
+                    work = self._evaluations(name, None, _batches(samples, TEST_BATCH), trains=False)
+                    items.append(Item(round, None, name, False, samples, work))
+        return items
+
+    def _of_clients(self, round: int, name: str, clients: Sequence[int]) -> Iterator[Item]:
+        """Give what the clients of one device send in a round: each of them its own jobs, or joint ones."""
+        if self.devices[name][0].is_joint and len(clients) > 1:
+            for start in range(0, len(clients), MOST_TOGETHER):
+                yield from self._together(round, name, clients[start : start + MOST_TOGETHER])
+            return
+        trains = self.devices[name][0].entry.task == "train"
+        epochs, size = (self.config.local_epochs, self.config.batch_size) if trains else (1, TEST_BATCH)
+        for client in clients:
+            samples = self.sizes.clients[client]
+            work = self._evaluations(name, client, _batches(samples, size), trains=trains) * epochs
+            yield Item(round, client, name, trains, samples * epochs, work)
+
+    def _together(self, round: int, name: str, clients: Sequence[int]) -> Iterator[Item]:
+        """Give what clients in lockstep send: one job a step for all that still have batches, shared by samples."""
+        trains = self.devices[name][0].entry.task == "train"
+        epochs, size = (self.config.local_epochs, self.config.batch_size) if trains else (1, TEST_BATCH)
+        batches = {client: list(_batches(self.sizes.clients[client], size)) * epochs for client in clients}
+        works = dict.fromkeys(clients, Work())
+        for step in range(max(map(len, batches.values()))):
+            askers = {client: of[step] for client, of in batches.items() if step < len(of)}
+            work, before = self._evaluation(name, tuple(askers.items()), trains), 0
+            for client, samples in askers.items():
+                works[client] += work.part(before, before + samples, sum(askers.values()))
+                before += samples
+        for client, work in works.items():
+            yield Item(round, client, name, trains, self.sizes.clients[client] * epochs, work)
+
+    def _evaluations(self, name: str, client: int | None, batches: Iterable[int], *, trains: bool) -> Work:
+        return sum((self._evaluation(name, ((client, size),), trains) for size in batches), Work())
+
+    def _evaluation(self, name: str, asked: Asked, trains: bool) -> Work:
+        backend, program = self.devices[name]
+        if backend.entry.blocks is None or backend.entry.blocks.spread != "clients":
+            asked = tuple((None, samples) for _, samples in asked)  # it does not matter who asks
+        key = (name, asked, trains)
+        if key not in self._known:
+            costs = backend.cost(program, asked, jacobian=trains)
+            payload = backend.payload_bytes(program, asked, jacobian=trains) if self.with_payload else 0
+            sums = (sum(c.circuits for c in costs), sum(c.executions for c in costs), sum(c.seconds for c in costs))
+            self._known[key] = Work(len(costs), *sums, payload)
+        return self._known[key]
+
+
+def drawn_clients(
+    experiment: Experiment, assignment: Sequence[str], first: int = 1
+) -> Iterator[tuple[int, list[tuple[int, str]]]]:
+    """Give the rounds of synchronous federated averaging, each with the clients that will be drawn and their backends.
+
+    Args:
+        experiment: The experiment.
+        assignment: Name of each client's backend.
+        first: The first round.
+    """
+    config = experiment.federation
+    for round in range(first, config.rounds + 1):
+        chosen = sample_clients(experiment.seed, round, config.clients, config.clients_per_round)
+        yield round, [(client, assignment[client]) for client in chosen]
+
+
+def _batches(num_samples: int, size: int) -> Iterator[int]:
+    for start in range(0, num_samples, size):
+        yield min(size, num_samples - start)

@@ -1,0 +1,96 @@
+"""What `fedqml plan` prints: a plan, or settings that fit."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.yaml_files import dump_yaml
+from qiskit_fedqml.files import write_text
+from qiskit_fedqml.planning import tables
+from qiskit_fedqml.planning.changes import Key
+from qiskit_fedqml.planning.fitting import propose
+from qiskit_fedqml.planning.planner import Planner, plan_experiment
+from qiskit_fedqml.planning.proposals import Proposal, few_steps, nested
+from qiskit_fedqml.terminal.output import print_table
+
+
+def show_plan(experiment: Experiment, queue_seconds: float, json_: Path | None) -> bool:
+    """Print what an experiment will cost; return whether all budgets suffice.
+
+    Args:
+        experiment: The experiment.
+        queue_seconds: How long a job waits in its queue.
+        json_: Where the plan is written as JSON, or None; ``-`` prints that, and nothing else.
+
+    Raises:
+        FedQMLError: As :func:`~qiskit_fedqml.planning.planner.plan_experiment`.
+    """
+    plan = plan_experiment(experiment)
+    if _writes(plan.as_json(), json_):
+        for title, rows in tables.tables(plan):
+            print(f"{title}\n")
+            print_table(rows)
+        for sentence in tables.sentences(plan, queue_seconds):
+            print(sentence)
+    return not plan.lacking()
+
+
+def show_proposals(experiment: Experiment, seconds: float, command: Sequence[str], json_: Path | None) -> bool:
+    """Print settings that fit so many QPU seconds, and how to run with the first; return whether there are any.
+
+    Args:
+        experiment: The experiment.
+        seconds: The QPU seconds.
+        command: What runs the experiment as it is.
+        json_: As :func:`show_plan`.
+
+    Raises:
+        FedQMLError: As :func:`~qiskit_fedqml.planning.planner.plan_experiment`.
+    """
+    proposals = propose(Planner.open(experiment), seconds)
+    if not _writes({"fit_seconds": seconds, "proposals": [proposal.as_json() for proposal in proposals]}, json_):
+        return bool(proposals)
+    if not proposals:
+        print(f"No settings that were tried fit {seconds:g} s of QPU time and all budgets: not one round does.")
+        return False
+    print(f"Settings that fit {seconds:g} s of QPU time; those that depart least from the experiment come first\n")
+    print_table(tables.proposal_rows(proposals, experiment))
+    for sentence in _warnings(experiment, proposals):
+        print(sentence)
+    print(_how_to_use(proposals[0], experiment, seconds, command))
+    return True
+
+
+def _writes(values: object, json_: Path | None) -> bool:
+    """Write values as JSON where that is wanted; return whether there is still something to print."""
+    text = json.dumps(values, indent=1)
+    if json_ == Path("-"):
+        print(text)
+        return False
+    if json_ is not None:
+        write_text(json_, f"{text}\n")
+    return True
+
+
+def _warnings(experiment: Experiment, proposals: Sequence[Proposal]) -> list[str]:
+    """Return a warning of the first proposal that leaves too few steps; of the others the table says so."""
+    warned = ((n, few_steps(experiment, proposal.steps)) for n, proposal in enumerate(proposals, start=1))
+    return next(([f"Proposal {number}: {warning}"] for number, warning in warned if warning), [])
+
+
+def _how_to_use(proposal: Proposal, experiment: Experiment, seconds: float, command: Sequence[str]) -> str:
+    """Return a command that runs with a proposal's settings; where --set cannot name a key, the settings as YAML."""
+    has_session = any(getattr(entry, "mode", "") == "session" for entry in experiment.backends.backends.values())
+    settings = proposal.settings(None if has_session else seconds)
+    if any("." in part for key in settings for part in key):
+        return f"The first one in the experiment file:\n\n{dump_yaml(nested(settings))}"
+    lines = [shlex.join(command), *(f"  --set {shlex.quote(_assigned(key, value))}" for key, value in settings.items())]
+    return "The first one:\n\n" + " \\\n".join(lines)
+
+
+def _assigned(key: Key, value: object) -> str:
+    if isinstance(value, float):
+        return f"{'.'.join(key)}={value:.12g}"
+    return f"{'.'.join(key)}={value if isinstance(value, str) else json.dumps(value)}"

@@ -1,0 +1,188 @@
+"""Settings that fit so many QPU seconds: what is proposed fits, and what departs least comes first."""
+
+import json
+import shlex
+
+import numpy as np
+import pytest
+import yaml
+
+from qiskit_fedqml import cli
+from qiskit_fedqml.config.loading import load_experiment, parse_override
+from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.planning import changes, fitting
+from qiskit_fedqml.planning.changes import Change, Machines, changed, single_changes
+from qiskit_fedqml.planning.fitting import propose
+from qiskit_fedqml.planning.planner import Planner, plan_experiment
+from qiskit_fedqml.planning.proposals import few_steps
+from qiskit_fedqml.terminal.arguments import fit_seconds
+
+DEVICE = {"type": "ibm", "device": "FakeManilaV2", "shots": 100, "layout_trials": 1}
+
+
+@pytest.fixture
+def experiment(tiny, tmp_path):
+    """Return a function that makes ten rounds of two of four clients on two devices, 10 examples each."""
+    rng = np.random.default_rng(0)
+    labels = {"y_train": np.arange(40) % 2, "y_test": np.arange(6) % 2}
+    np.savez(tmp_path / "d.npz", x_train=rng.normal(size=(40, 3)), x_test=rng.normal(size=(6, 3)), **labels)
+
+    def make(first=None, second=None, file=None, entries=None, **overrides):
+        backends = {
+            "backends": {"a": DEVICE | (first or {}), "b": DEVICE | (second or {}), "ideal": {"type": "aer"}},
+            "assignment": {"default": {"cycle": ["a", "b"]}},
+        }
+        backends["backends"] |= entries or {}
+        data = {"dataset": "npz", "path": str(tmp_path / "d.npz")}
+        return tiny(data=data, backends=backends | (file or {}), **{"federation__rounds": 10, **overrides})
+
+    return make
+
+
+def qpu_seconds(experiment):
+    return plan_experiment(experiment).total().qpu_seconds
+
+
+@pytest.mark.parametrize("seconds", [40, *(pytest.param(s, marks=pytest.mark.slow) for s in (10, 120))])
+def test_every_proposal_fits_and_is_what_it_says(experiment, seconds):
+    asked = experiment(evaluation__backends=["b"], federation__local_epochs=2)
+    whole = qpu_seconds(asked)
+    assert whole > 120
+    proposals = propose(Planner.open(asked), seconds)
+    assert proposals
+    assert [p.departure for p in proposals] == sorted(p.departure for p in proposals)
+    for proposal in proposals:
+        rounds = Change("rounds", {("federation", "rounds"): proposal.rounds}, 0.0)
+        plan = plan_experiment(changed(asked, [*proposal.changes, rounds]))
+        assert plan.total().qpu_seconds <= seconds
+        assert plan.total().qpu_seconds == pytest.approx(proposal.work.qpu_seconds)
+        assert plan.total().jobs == proposal.work.jobs
+        if proposal.rounds < 10:
+            more = Change("rounds", {("federation", "rounds"): proposal.rounds + 1}, 0.0)
+            assert qpu_seconds(changed(asked, [*proposal.changes, more])) > seconds, "as many rounds as fit"
+
+
+def test_experiment_that_fits_is_proposed_as_it_is(experiment):
+    asked = experiment()
+    proposals = propose(Planner.open(asked), 1.01 * qpu_seconds(asked))
+    assert [(p.changes, p.rounds, p.departure) for p in proposals] == [((), 10, 0.0)]
+    assert proposals[0].steps == 10 * 2, "batches of 8 and 2"
+
+
+def test_what_departs_least_comes_first(experiment):
+    """Ten rounds take 420 s at 100 shots, and 240 s at 50, so that half the shots suffice; no change departs less."""
+    asked = experiment()
+    half = qpu_seconds(experiment({"shots": 50}, {"shots": 50}))
+    first, *_ = propose(Planner.open(asked), half + 0.1)
+    assert [change.words for change in first.changes] == ["half the shots (50)"]
+    assert (first.rounds, first.departure) == (10, 1.0)
+
+
+def test_own_budgets_are_kept_to(experiment):
+    asked = experiment({"budget_seconds": 9.0}, file={"budget_seconds": 30.0})
+    for proposal in propose(Planner.open(asked), 600)[:2]:
+        rounds = Change("rounds", {("federation", "rounds"): proposal.rounds}, 0.0)
+        assert plan_experiment(changed(asked, [*proposal.changes, rounds])).lacking() == []
+
+
+def test_nothing_fits_a_second(experiment):
+    assert propose(Planner.open(experiment()), 1.0) == []
+
+
+def test_kind_of_change_that_is_added_is_tried(experiment, monkeypatch):
+    def calm(experiment, machines):
+        settings = {("backends", "backends", name, "rep_delay_seconds"): 0.0 for name in machines.devices}
+        return [Change("no pause between executions", settings, 0.1)]
+
+    monkeypatch.setattr(fitting, "KINDS", (*changes.KINDS, calm))
+    asked = experiment()
+    first, *_ = propose(Planner.open(asked), 0.5 * qpu_seconds(asked))
+    assert [change.words for change in first.changes] == ["no pause between executions"]
+
+
+def test_changes_that_leave_the_clients_of_no_device(experiment):
+    """Without a simulator all clients stay; of seven clients on devices, the first stay and keep theirs."""
+    machines = Machines(("a", "b", "ideal", "a", "b", "a", "b", "a"), ("a", "b"))
+    half = next(c for c in single_changes(experiment(), machines) if "clients on devices" in c.words)
+    assert half.words == "4 of 7 clients on devices (the others on ideal)"
+    assert dict(half.settings) == {
+        ("backends", "assignment", "clients"): {"0": "a", "1": "b", "3": "a", "4": "b"},
+        ("backends", "assignment", "default"): "ideal",
+    }
+    machines = Machines(("a",) * 5, ("a",))
+    half = next(c for c in single_changes(experiment(), machines) if "clients on devices" in c.words)
+    assert half.settings["backends", "assignment", "clients"] == {"0-2": "a"}
+    alone = experiment(file={"backends": {"a": DEVICE}, "assignment": {"server": "a", "default": "a"}})
+    assert not any("clients on devices" in c.words for c in single_changes(alone, machines))
+
+
+def test_few_steps(experiment):
+    asked = experiment()
+    assert few_steps(asked, 20) == ""
+    warning = few_steps(asked, 4)
+    assert "takes 4 steps" in warning
+    assert "With adam at a learning rate of 0.05, they move a weight by 0.2 at most." in warning
+    assert "With" not in few_steps(experiment(federation__optimizer="sgd"), 4)
+    assert few_steps(asked, 0).startswith("Nothing is trained by these settings")
+    assert few_steps(experiment(model__initial="elsewhere"), 4) == "", "the model has learnt already"
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])
+def test_seconds_that_are_none(seconds):
+    with pytest.raises(ConfigurationError, match="--fit must be a number of QPU seconds above 0"):
+        fit_seconds(seconds)
+
+
+@pytest.fixture
+def fedqml(tmp_path, monkeypatch, capsys):
+    """Return a function that plans a file that is written; it gives exit code and output."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(experiment, *arguments):
+        (tmp_path / "an experiment.yaml").write_text(yaml.safe_dump(experiment.resolved()))
+        monkeypatch.setattr("sys.argv", ["fedqml", "plan", "an experiment.yaml", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code or 0, capsys.readouterr().out
+
+    return run
+
+
+def test_printed_command_runs_what_was_proposed(experiment, fedqml):
+    code, out = fedqml(experiment(), "--fit", "40", "--set", "federation.batch_size=5")
+    assert code == 0
+    assert "Settings that fit 40 s of QPU time; those that depart least from the experiment come first" in out
+    command, *parts = shlex.split(out.partition("The first one:")[2].replace("\\\n", " "))
+    assert (command, parts[:2]) == ("fedqml", ["run", "an experiment.yaml"])
+    overrides = dict(parse_override(parts[n + 1]) for n, part in enumerate(parts) if part == "--set")
+    assert overrides["federation.batch_size"] == 5
+    assert overrides["backends.budget_seconds"] == 40
+    plan = plan_experiment(load_experiment("an experiment.yaml", overrides))
+    assert plan.total().qpu_seconds <= 40
+    assert plan.lacking() == []
+
+
+def test_names_that_set_cannot_tell_and_sessions(experiment, fedqml):
+    """YAML in place of --set; and no budget, which a session cannot keep."""
+    named = experiment(entries={"my.dev": {**DEVICE, "mode": "session"}}, file={"assignment": {"default": "my.dev"}})
+    _, out = fedqml(named, "--fit", "40")
+    settings = yaml.safe_load(out.partition("The first one in the experiment file:")[2])
+    assert settings["backends"]["backends"]["my.dev"].keys() <= {"shots", "gradient"}
+    assert "budget_seconds" not in settings["backends"]
+
+
+def test_output_as_json_and_exit_codes(experiment, fedqml):
+    code, out = fedqml(experiment(), "--fit", "40", "--json", "-")
+    assert code == 0
+    told = json.loads(out)
+    assert told["fit_seconds"] == 40
+    assert all(proposal["qpu_seconds"] <= 40 for proposal in told["proposals"])
+    code, out = fedqml(experiment(), "--fit", "1")
+    assert code == 1
+    assert out == "No settings that were tried fit 1 s of QPU time and all budgets: not one round does.\n"
+
+
+def test_too_few_steps_are_warned_of(experiment, fedqml):
+    _, out = fedqml(experiment(federation__rounds=2), "--fit", "40")
+    assert "(too few)" in out
+    assert "Proposal 1: A client's optimiser takes" in out
