@@ -63,7 +63,7 @@ def exactly(pub, noise_on):
     ((parameters, values),) = bindings.items()
     operators = [o for of in observables for row in of for o in row]
     parts = components(circuit, operators, parameters)
-    found = ComponentSimulation(parts, {}, len(operators), lambda of: SweepEstimator(noise_on(of)), None).run(
+    found = ComponentSimulation(parts, {}, len(operators), lambda of: SweepEstimator(noise_on(of))).run(
         values[:, 0], 0
     )
     return found[:, None]
