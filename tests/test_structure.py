@@ -78,7 +78,8 @@ def folder(name):
 # From the bottom to the top: a folder imports from itself and from those before it.
 FLOORS = (
     *("errors", "seeds", "files", "tables", "config", "circuits", "simulation", "backends", "backends.simulated"),
-    *("backends.devices", "backends.ibm", "backends.array", "data", "model", "federation", "results", "tracking"),
+    *("backends.devices", "backends.ibm", "backends.providers", "backends.array"),
+    *("data", "model", "federation", "results", "tracking"),
     *(
         "federation.rules",
         "federation.steps",

@@ -78,16 +78,16 @@ class QueuedBackend(Backend, Protocol):
         ...
 
     @property
-    def calibration_date(self) -> str:
-        """The date of the calibration that was read last."""
+    def calibration_date(self) -> str | None:
+        """The date of the calibration that was read last; None where a provider states none."""
         ...
 
     def refresh(self) -> None:
         """Read the device's calibration again."""
         ...
 
-    def calibration_of(self, program: Program) -> dict[str, Any]:
-        """Return device, date and the figures of the qubits that a program uses, as plain values."""
+    def calibration_of(self, program: Program) -> dict[str, Any] | None:
+        """Return device, date and the figures of the qubits that a program uses, as plain values; None if unknown."""
         ...
 
     def close_round(self, round: int, failed_clients: Collection[int]) -> None:

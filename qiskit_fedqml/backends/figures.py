@@ -59,6 +59,23 @@ def success_probability(circuit: QuantumCircuit, target: Target, measured: Seque
     return probability
 
 
+def states_errors(circuit: QuantumCircuit, measured: Sequence[int], target: Target) -> bool:
+    """Return whether a target states an error of each gate that a circuit needs pulses for, and of each readout.
+
+    Args:
+        circuit: The circuit in the target's gates.
+        measured: The qubits that are measured at its end.
+        target: The device.
+    """
+    gates = {
+        (i.operation.name, tuple(circuit.find_bit(q).index for q in i.qubits))
+        for i in circuit.data
+        if isinstance(i.operation, Gate) and needs_error(i.operation.name)
+    }
+    needed = gates | {("measure", (qubit,)) for qubit in measured}
+    return all(_gate_error(target, name, on) is not None for name, on in needed)
+
+
 def _gate_error(target: Target, name: str, on: tuple[int, ...]) -> float | None:
     """Return the error that a calibration states of a gate; None where it states none, or no probability."""
     properties = target[name].get(on) if name in target.operation_names else None

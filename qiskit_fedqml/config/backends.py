@@ -1,10 +1,13 @@
 """The schema of `backends.yaml`: what an entry and the assignment may say."""
 
+import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from qiskit_fedqml.config.assignment import Assignment
+from qiskit_fedqml.config.extension import PythonName
 from qiskit_fedqml.config.strict import (
     Integer,
     NaturalNumber,
@@ -22,6 +25,8 @@ Probability = Annotated[Number, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=100)]
 """A backend's name, which also names files."""
 Qubit = Annotated[int, Field(strict=True, ge=0, lt=1_000_000)]
+Price = Annotated[PositiveNumber, Field(le=1e9)]
+"""In US$."""
 
 
 class GateRates(StrictModel):
@@ -164,32 +169,14 @@ _OWN_OPTIONS = {
 """Options of the primitive that are keys of the entry, or the package's own business."""
 
 
-class IBMEntry(StrictModel):
-    """An IBM Quantum device, or (``device: FakeTorino``) one of qiskit-ibm-runtime's fake devices, as a rehearsal.
+class DeviceEntry(StrictModel):
+    """What entries of machines with a queue have in common.
 
-    ``account`` names a saved account; without it the default one is taken, or the environment's. ``primitive`` is
-    qiskit-ibm-runtime's ``executor_estimator.Estimator`` (``"executor"``) or its ``EstimatorV2`` (``"estimator"``);
-    ``"auto"`` takes the first where it is installed. ``options`` are the primitive's own. ``task: evaluate`` lets the
-    clients of this device test the global model on their data, and train nothing.
+    ``task: evaluate`` lets the clients of this device test the global model on their data, and train nothing.
     """
 
-    type: Literal["ibm"]
-    device: Annotated[
-        Annotated[str, Tag("name")] | Annotated[LeastBusy, Tag("least busy device")],
-        Discriminator(
-            _kind_of_device,
-            custom_error_type="device",
-            custom_error_message="must be a device's name or {least_busy: {min_qubits: N}}",
-        ),
-    ]
-    account: str | None = None
-    instance: str | None = None
-    channel: Literal["ibm_quantum_platform", "ibm_cloud"] | None = None
-    mode: Literal["job", "batch", "session"] = "batch"
+    type: str
     shots: Shots = 1024
-    primitive: Literal["auto", "executor", "estimator"] = "auto"
-    resilience_level: Annotated[Integer, Field(ge=0, le=2)] = 0
-    options: dict[str, Any] = Field(default_factory=dict)
     optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
     initial_layout: Annotated[tuple[Qubit, ...], Field(max_length=1000)] | None = None
     layout_trials: Annotated[PositiveInteger, Field(le=1000)] = 4
@@ -205,9 +192,41 @@ class IBMEntry(StrictModel):
     task: Literal["train", "evaluate"] = "train"
     max_execution_seconds: Annotated[PositiveInteger, Field(le=100_000_000)] | None = None
     budget_seconds: Seconds | None = None
-    price_per_minute: Annotated[PositiveNumber, Field(le=1e9)] | None = None
+    price_per_minute: Price | None = None
     on_cancellation: Literal["stop", "resubmit"] = "stop"
     waiting: Waiting = Waiting()
+
+    @model_validator(mode="after")
+    def _layout_is_tried_or_given(self) -> "DeviceEntry":
+        if self.initial_layout is not None and "layout_trials" in self.model_fields_set:
+            raise ValueError("layout_trials has no effect with an initial_layout")
+        return self
+
+
+class IBMEntry(DeviceEntry):
+    """An IBM Quantum device, or (``device: FakeTorino``) one of qiskit-ibm-runtime's fake devices, as a rehearsal.
+
+    ``account`` names a saved account; without it the default one is taken, or the environment's. ``primitive`` is
+    qiskit-ibm-runtime's ``executor_estimator.Estimator`` (``"executor"``) or its ``EstimatorV2`` (``"estimator"``);
+    ``"auto"`` takes the first where it is installed. ``options`` are the primitive's own.
+    """
+
+    type: Literal["ibm"]
+    device: Annotated[
+        Annotated[str, Tag("name")] | Annotated[LeastBusy, Tag("least busy device")],
+        Discriminator(
+            _kind_of_device,
+            custom_error_type="device",
+            custom_error_message="must be a device's name or {least_busy: {min_qubits: N}}",
+        ),
+    ]
+    account: str | None = None
+    instance: str | None = None
+    channel: Literal["ibm_quantum_platform", "ibm_cloud"] | None = None
+    mode: Literal["job", "batch", "session"] = "batch"
+    primitive: Literal["auto", "executor", "estimator"] = "auto"
+    resilience_level: Annotated[Integer, Field(ge=0, le=2)] = 0
+    options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("options")
     @classmethod
@@ -227,8 +246,6 @@ class IBMEntry(StrictModel):
                 raise ValueError(f"a fake device such as {self.device!r} has no use for {', '.join(useless)}")
         if self.mode == "session" and self.budget_seconds is not None:
             raise ValueError("budget_seconds cannot be kept in mode: session, which is charged by the clock; use batch")
-        if self.initial_layout is not None and "layout_trials" in self.model_fields_set:
-            raise ValueError("layout_trials has no effect with an initial_layout")
         return self
 
     @property
@@ -237,7 +254,58 @@ class IBMEntry(StrictModel):
         return isinstance(self.device, str) and self.device.startswith("Fake")
 
 
-BackendEntry = Annotated[AerEntry | IBMEntry, Field(discriminator="type")]
+_SECRET = re.compile(r"token|secret|password|credential|api_?key", re.IGNORECASE)
+"""Names of arguments that may carry a secret."""
+
+
+class ProviderEntry(DeviceEntry):
+    """Any other provider's ``BackendV2``, which ``factory`` (``"package.module:name"``) returns.
+
+    ``arguments`` are passed to the factory by keyword; secrets are not among them, since the entry is written into
+    result folders. ``on_lost_job`` says what becomes of a job that may have been accepted, but cannot be found again.
+    A task, which ``price_per_task`` is for, holds at most ``circuits_per_task`` circuits.
+    """
+
+    type: Literal["backend"]
+    factory: PythonName
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    rep_delay_seconds: Annotated[Number, Field(ge=0.0, le=1e4)] = 0.0
+    budget_executions: Annotated[PositiveInteger, Field(le=10**15)] | None = None
+    price_per_shot: Price | None = None
+    price_per_task: Price | None = None
+    circuits_per_task: Annotated[PositiveInteger, Field(le=10**9)] = 1
+    on_lost_job: Literal["stop", "resubmit"] = "stop"
+
+    @field_validator("arguments")
+    @classmethod
+    def _arguments_hold_no_secret(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for key in _keys_in(value):
+            if _SECRET.search(key):
+                raise ValueError(
+                    f"must not hold {shown(key)}, since they are written into result folders; let the factory read "
+                    "secrets from the environment or from the provider's saved account"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _tasks_have_a_price(self) -> "ProviderEntry":
+        if self.price_per_task is None and "circuits_per_task" in self.model_fields_set:
+            raise ValueError("circuits_per_task has no effect without a price_per_task")
+        return self
+
+
+def _keys_in(value: Any) -> Iterator[str]:
+    """Yield all keys of nested mappings and lists."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _keys_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _keys_in(inner)
+
+
+BackendEntry = Annotated[AerEntry | IBMEntry | ProviderEntry, Field(discriminator="type")]
 
 
 class BackendsFile(StrictModel):
@@ -252,8 +320,8 @@ class BackendsFile(StrictModel):
         for key, name in self.assignment.names():
             if name not in self.backends:
                 raise ValueError(f"assignment.{key} names the backend {shown(name)}{nearest(name, self.backends)}")
-        if self.budget_seconds is not None and not any(isinstance(e, IBMEntry) for e in self.backends.values()):
-            raise ValueError("budget_seconds has no effect without a backend of type ibm")
+        if self.budget_seconds is not None and not any(isinstance(e, DeviceEntry) for e in self.backends.values()):
+            raise ValueError("budget_seconds has no effect without a backend of type ibm or backend")
         sessions = [n for n, e in self.backends.items() if isinstance(e, IBMEntry) and e.mode == "session"]
         if self.budget_seconds is not None and sessions:
             raise ValueError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
-from qiskit_fedqml.config.backends import AerEntry, IBMEntry, Spsa
+from qiskit_fedqml.config.backends import AerEntry, BackendEntry, DeviceEntry, Spsa
 from qiskit_fedqml.config.experiment import Experiment
 
 
@@ -89,7 +89,7 @@ def _partition(scheme: str) -> Callable[[Experiment], bool]:
     return lambda experiment: _is_federated(experiment) and experiment.data.partition.scheme == scheme
 
 
-def _training_entries(experiment: Experiment) -> list[AerEntry | IBMEntry]:
+def _training_entries(experiment: Experiment) -> list[BackendEntry]:
     """Return the entries of the backends whose clients train."""
     registry = BackendRegistry(experiment.backends, Path())
     names = {name for name in registry.assign(experiment.federation.clients) if registry.trains(name)}
@@ -106,7 +106,7 @@ def _gradient(*, spsa: bool) -> Callable[[Experiment], bool]:
 
     def applies(experiment: Experiment) -> bool:
         entries = _training_entries(experiment)
-        by_spsa = [isinstance(entry, IBMEntry) and isinstance(entry.gradient, Spsa) for entry in entries]
+        by_spsa = [isinstance(entry, DeviceEntry) and isinstance(entry.gradient, Spsa) for entry in entries]
         return _has_circuit(experiment) and spsa in by_spsa
 
     return applies

@@ -15,17 +15,17 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.transpiler import Target
 
-from qiskit_fedqml.backends.devices.cost import JobCost, Timing, circuit_seconds, rep_delay_seconds
+from qiskit_fedqml.backends.devices.cost import JobCost, Timing, rep_delay_seconds
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher, receipt
 from qiskit_fedqml.backends.devices.machine import Machine
 from qiskit_fedqml.backends.devices.question import Part, Question
 from qiskit_fedqml.backends.devices.request import JobRequest, Policy, TooLongError
 from qiskit_fedqml.backends.devices.submission import Submission
-from qiskit_fedqml.backends.figures import figures_of, success_probability
+from qiskit_fedqml.backends.figures import figures_of, states_errors, success_probability
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.layout import lay_out
 from qiskit_fedqml.backends.program import Evaluation, Program
-from qiskit_fedqml.config.backends import IBMEntry, Spsa
+from qiskit_fedqml.config.backends import DeviceEntry, ProviderEntry, Spsa
 from qiskit_fedqml.errors import BackendError, JobError
 from qiskit_fedqml.simulation.gaps import Gaps
 
@@ -41,7 +41,7 @@ _LARGEST_JOB_BYTES = 200_000_000
 
 
 class DeviceBackend:
-    """A device of IBM Quantum, or a rehearsal of one.
+    """A device of IBM Quantum, a rehearsal of one, or another provider's machine.
 
     Args:
         name: The backend's name in the registry.
@@ -50,9 +50,10 @@ class DeviceBackend:
         dispatcher: Sends its jobs.
     """
 
-    def __init__(self, name: str, entry: IBMEntry, machine: Machine, dispatcher: Dispatcher) -> None:
+    def __init__(self, name: str, entry: DeviceEntry, machine: Machine, dispatcher: Dispatcher) -> None:
         self._name, self.entry, self.machine, self.dispatcher = name, entry, machine, dispatcher
-        self._policy = Policy(entry.waiting, entry.budget_seconds, entry.on_cancellation == "resubmit")
+        executions = entry.budget_executions if isinstance(entry, ProviderEntry) else None
+        self._policy = Policy(entry.waiting, entry.budget_seconds, entry.on_cancellation == "resubmit", executions)
         self._timings: WeakKeyDictionary[Program, Timing] = WeakKeyDictionary()
         self._rep_delay_seconds = rep_delay_seconds(entry, machine.qiskit_backend)
         self._loose_keys = itertools.count()
@@ -74,8 +75,8 @@ class DeviceBackend:
 
     @property
     def simulator(self) -> str:
-        """``"rehearsal"`` on a fake device, else ``"ibm"``."""
-        return "rehearsal" if self.entry.is_rehearsal else "ibm"
+        """``"ibm"``, ``"rehearsal"`` on a fake device, or ``"provider"``."""
+        return self.machine.simulator
 
     @property
     def shots(self) -> int:
@@ -87,7 +88,7 @@ class DeviceBackend:
         gaps = self._gaps()
         return {
             **({"gaps": str(gaps)} if gaps else {}),
-            "type": "ibm",
+            "type": self.entry.type,
             "device": self.machine.device,
             "calibration_date": self.calibration_date,
             "num_qubits": self.machine.qiskit_backend.num_qubits,
@@ -130,11 +131,14 @@ class DeviceBackend:
     def _target(self) -> Target:
         """Return what can be used of the device."""
         calibration = self.machine.calibration()
-        return calibration.target if calibration.gaps.left_out() else self.machine.qiskit_backend.target
+        has_gaps = calibration is not None and calibration.gaps.left_out()
+        return calibration.target if calibration and has_gaps else self.machine.qiskit_backend.target
 
     def _gaps(self) -> Gaps:
         """Return what cannot be used of the device by its calibration; a change is logged."""
         calibration = self.machine.calibration()
+        if calibration is None:
+            return Gaps()
         try:
             gaps = calibration.gaps
         except BackendError as error:
@@ -144,18 +148,27 @@ class DeviceBackend:
             logger.warning("Backend %r: the calibration of %s has gaps: %s.", self.name, self.machine.device, gaps)
         return gaps
 
-    def success_probability(self, program: Program) -> float:
-        """Return the estimated chance that no gate and no readout of a program errs, by the device's calibration."""
-        return success_probability(program.circuit, self._target(), program.measured)
+    def success_probability(self, program: Program) -> float | None:
+        """Return the estimated chance that no gate and no readout of a program errs, by the device's calibration.
+
+        None where a provider does not state an error of each gate and readout.
+        """
+        return success_probability(program.circuit, self._target(), program.measured) if self._knows(program) else None
+
+    def _knows(self, program: Program) -> bool:
+        """Return whether the errors of what a program uses are published."""
+        has_calibration = self.machine.calibration() is not None
+        return has_calibration or states_errors(program.circuit, program.measured, self._target())
 
     def estimator(self, seed: int | None = None) -> BaseEstimatorV2:
         """Return the estimator by which jobs are made; its draws are the device's own."""
         return self.machine.primitive.estimator(self.machine.qiskit_backend, [])
 
     @property
-    def calibration_date(self) -> str:
-        """The date of the calibration that was read last."""
-        return self.machine.calibration().date
+    def calibration_date(self) -> str | None:
+        """The date of the calibration that was read last; None where a provider states none."""
+        calibration = self.machine.calibration()
+        return None if calibration is None else calibration.date
 
     def refresh(self) -> None:
         """Read the calibration again.
@@ -176,7 +189,7 @@ class DeviceBackend:
 
     def settle(self) -> None:
         """Ask for charges that are not known yet, a few times: the service adds them up after a job has ended."""
-        if self.entry.is_rehearsal:
+        if not self.machine.reports_charges:
             return
         for attempt in range(_SETTLING_TRIES):
             if attempt:
@@ -192,8 +205,13 @@ class DeviceBackend:
         """
         return self._ask(self.machine.remaining_seconds)
 
-    def calibration_of(self, program: Program) -> dict[str, Any]:
-        """Return device, date and the figures of the qubits and couplings that a program uses, as plain values."""
+    def calibration_of(self, program: Program) -> dict[str, Any] | None:
+        """Return device, date and the figures of the qubits and couplings that a program uses, as plain values.
+
+        None where a provider does not state an error of each gate and readout.
+        """
+        if not self._knows(program):
+            return None
         figures = figures_of(program.circuit, program.measured, self._target())
         return {"device": self.machine.device, "date": self.calibration_date, **figures}
 
@@ -297,7 +315,7 @@ class DeviceBackend:
     def _exceeds(self, question: Question, cost: JobCost) -> bool:
         longest = self.entry.max_execution_seconds or _LONGEST_JOB_SECONDS
         num_bytes = cost.circuits * len(question.program.angles) * 8
-        return cost.seconds > longest or num_bytes > _LARGEST_JOB_BYTES
+        return (cost.seconds or 0.0) > longest or num_bytes > _LARGEST_JOB_BYTES
 
     def _cost_of(self, question: Question, part: Part, *, whole: bool = False) -> list[JobCost]:
         """Return the cost of each job that a part would be sent in; of one job if ``whole``."""
@@ -317,13 +335,13 @@ class DeviceBackend:
             if self.machine.primitive.measures_all_qubits:
                 left_out = self._gaps().qubits
                 measured = [q for q in range(self.machine.qiskit_backend.num_qubits) if q not in left_out]
-            length = circuit_seconds(program.circuit, measured, self._target())
-            self._timings[program] = Timing(length, self._rep_delay_seconds)
+            length = self.machine.circuit_seconds(program.circuit, measured, self._target())
+            self._timings[program] = Timing(length, self._rep_delay_seconds, self.machine.seconds_per_job)
         return self._timings[program]
 
     def _fingerprint(self, question: Question) -> str:
         """Return a digest of how it is asked, apart from layout and calibration, which may change before a replay."""
-        asked = {"device", "shots", "primitive", "resilience_level", "options", "gradient"}
+        asked = {"device", "factory", "arguments", "shots", "primitive", "resilience_level", "options", "gradient"}
         seed = question.seed if isinstance(self.entry.gradient, Spsa) else None
         outputs = len(question.program.observables)
         settings = f"{self.entry.model_dump_json(include=asked)} {question.jacobian} {seed} {outputs}"

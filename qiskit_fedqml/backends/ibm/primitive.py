@@ -9,7 +9,7 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.providers import BackendV2
 
 from qiskit_fedqml.backends.ibm.errors import translate
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.backends import DeviceEntry, IBMEntry
 from qiskit_fedqml.errors import BackendError, FedQMLError
 
 Answer = TypeVar("Answer")
@@ -38,8 +38,9 @@ class IBMPrimitive:
         """Whether all qubits are measured: so does the executor."""
         return self.is_executor
 
-    def with_entry(self, entry: IBMEntry) -> "IBMPrimitive":
+    def with_entry(self, entry: DeviceEntry) -> "IBMPrimitive":
         """Return the adapter of another entry."""
+        assert isinstance(entry, IBMEntry)
         return IBMPrimitive(entry)
 
     def estimator(self, mode: Any, tags: list[str], seed: int | None = None) -> BaseEstimatorV2:

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,9 @@ from qiskit_aer import AerSimulator
 
 from qiskit_fedqml.backends.calibration import Calibration, calibration_of, fake_device
 from qiskit_fedqml.backends.devices.answers import read_expectations
-from qiskit_fedqml.backends.devices.machine import JobStatus, Primitive, UnreadableError
+from qiskit_fedqml.backends.devices.cost import SECONDS_PER_JOB, circuit_seconds
+from qiskit_fedqml.backends.devices.draws import seed_of
+from qiskit_fedqml.backends.devices.machine import JobStatus, Primitive, RunBy, UnreadableError
 from qiskit_fedqml.backends.ibm.errors import one_line
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
 from qiskit_fedqml.backends.noise import noise_from_calibration
@@ -45,6 +46,11 @@ class RehearsalMachine:
     Raises:
         BackendError: There is no such fake device, or an option is refused.
     """
+
+    simulator: RunBy = "rehearsal"
+    seconds_per_job = SECONDS_PER_JOB
+    reports_charges = False
+    circuit_seconds = staticmethod(circuit_seconds)
 
     def __init__(self, entry: IBMEntry) -> None:
         primitive = IBMPrimitive(entry)
@@ -153,12 +159,6 @@ class RehearsalMachine:
             basis=tuple(self._device.operation_names),
         )
         return AerSimulator(noise_model=noise.model, n_qubits=len(qubits))
-
-
-def seed_of(values: NDArray[np.float64]) -> int:
-    """Return the seed of a job's outcomes: the first four bytes of the SHA-256 of its angles, without the sign bit."""
-    data = np.ascontiguousarray(values, dtype="<f8").tobytes()
-    return int.from_bytes(sha256(data).digest()[:4], "little") & 0x7FFFFFFF
 
 
 def _said(error: Exception) -> str:

@@ -12,12 +12,14 @@ from qiskit.providers import BackendV2
 
 from qiskit_fedqml.backends.calibration import Calibration, refreshed_calibration
 from qiskit_fedqml.backends.devices.answers import read_expectations, read_job_id, read_seconds
+from qiskit_fedqml.backends.devices.cost import SECONDS_PER_JOB, circuit_seconds
 from qiskit_fedqml.backends.devices.machine import (
     BatchClosedError,
     JobStatus,
     MissingError,
     Primitive,
     RateLimitedError,
+    RunBy,
     UnreachableError,
     UnreadableError,
 )
@@ -45,6 +47,11 @@ class ServiceMachine:
     Raises:
         BackendError: There is no such account or device, an option is refused, or the service is out of reach.
     """
+
+    simulator: RunBy = "ibm"
+    seconds_per_job = SECONDS_PER_JOB
+    reports_charges = True
+    circuit_seconds = staticmethod(circuit_seconds)
 
     def __init__(self, name: str, entry: IBMEntry, memory: Memory) -> None:
         self._entry = entry
