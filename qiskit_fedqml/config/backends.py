@@ -198,7 +198,8 @@ class DeviceEntry(StrictModel):
 
     @model_validator(mode="after")
     def _layout_is_tried_or_given(self) -> "DeviceEntry":
-        if self.initial_layout is not None and "layout_trials" in self.model_fields_set:
+        # Not model_fields_set: what a result folder has is the whole entry, with every default.
+        if self.initial_layout is not None and self.layout_trials != type(self).model_fields["layout_trials"].default:
             raise ValueError("layout_trials has no effect with an initial_layout")
         return self
 
@@ -289,7 +290,7 @@ class ProviderEntry(DeviceEntry):
 
     @model_validator(mode="after")
     def _tasks_have_a_price(self) -> "ProviderEntry":
-        if self.price_per_task is None and "circuits_per_task" in self.model_fields_set:
+        if self.price_per_task is None and self.circuits_per_task != 1:
             raise ValueError("circuits_per_task has no effect without a price_per_task")
         return self
 

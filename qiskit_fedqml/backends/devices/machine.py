@@ -73,6 +73,18 @@ class JobStatus:
     charged_seconds: float | None = None
 
 
+class Memory(Protocol):
+    """Facts of a run that outlive its process."""
+
+    def recall(self, name: str) -> str | None:
+        """Return a fact, or None."""
+        ...
+
+    def remember(self, name: str, value: str) -> str:
+        """Keep a fact unless it is kept already; return what is kept."""
+        ...
+
+
 class Primitive(Protocol):
     """How PUBs become jobs."""
 

@@ -16,6 +16,7 @@ from qiskit_fedqml.backends.devices.cost import SECONDS_PER_JOB, circuit_seconds
 from qiskit_fedqml.backends.devices.machine import (
     BatchClosedError,
     JobStatus,
+    Memory,
     MissingError,
     Primitive,
     RateLimitedError,
@@ -23,7 +24,7 @@ from qiskit_fedqml.backends.devices.machine import (
     UnreachableError,
     UnreadableError,
 )
-from qiskit_fedqml.backends.ibm.connection import Connection, Memory
+from qiskit_fedqml.backends.ibm.connection import Connection
 from qiskit_fedqml.backends.ibm.errors import one_line
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
 from qiskit_fedqml.config.backends import IBMEntry

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from qiskit_fedqml.backends.devices.answers import read_job_id
 from qiskit_fedqml.backends.devices.cost import circuit_seconds
 from qiskit_fedqml.backends.devices.machine import (
     JobStatus,
+    Memory,
+    MissingError,
     Primitive,
     RateLimitedError,
     RunBy,
@@ -37,8 +39,8 @@ from qiskit_fedqml.errors import BackendError, shortened, shown
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
-LOST = "unknown"
-"""The id of a job that may have been accepted, but whose id was never returned."""
+LOST = "unknown-"
+"""How the name of a job begins that may have been accepted, but whose ids are not known; its tag follows."""
 _LONGEST_ID = 100
 _FINDERS = ("retrieve_job", "restore_job")
 """Methods by which providers find a job again: the usual one, and that of AQT, which needs ``job.persist()`` first."""
@@ -52,21 +54,7 @@ _STATES = {
 """What the states of Qiskit's jobs mean."""
 _ORDER = ("failed", "cancelled", "running", "queued", "done")
 """Which state of several jobs is that of all of them: the first that one has."""
-
-
 _AGAIN = "it may have been charged, and is sent again when the run is resumed"
-
-
-class Memory(Protocol):
-    """Facts of a run that outlive its process."""
-
-    def recall(self, name: str) -> str | None:
-        """Return a fact, or None."""
-        ...
-
-    def remember(self, name: str, value: str) -> str:
-        """Keep a fact unless it is kept already; return what is kept."""
-        ...
 
 
 class _LostError(Exception):
@@ -142,28 +130,29 @@ class ProviderMachine:
         try:
             reading = asked(self.device, "run a job", lambda: self._sender.send(pub, jobs.append))
             ids = asked(self.device, "name a job", lambda: [self._id(job) for job in jobs])
-        except (BackendError, RateLimitedError) as error:
-            self._give_up(jobs)
-            self._memory.remember(f"refused {tag} {attempt}", str(error))
+        except (BackendError, RateLimitedError, UnreachableError) as error:
+            if jobs:
+                self._give_up(jobs)
+                self._memory.remember(
+                    f"partly {tag}", f"{len(jobs)} parts of it were taken and then cancelled: {error}"
+                )
+            elif not isinstance(error, UnreachableError):
+                self._memory.remember(f"refused {tag} {attempt}", str(error))
             raise
-        except UnreachableError:
-            self._give_up(jobs)
-            raise
-        more = f" and {len(ids) - 1:,} more" if len(ids) > 1 else ""
-        name = f"{shortened(ids[0], _LONGEST_ID)}{more}"
+        name = _name(ids)
         self._memory.remember(f"job {name}", json.dumps({"ids": ids, "reading": reading}))
         self._memory.remember(f"sent {tag}", name)
         self._jobs[name] = jobs
         return name
 
     def find(self, tag: str) -> list[str]:
-        """Return the job with a tag; :data:`LOST` where it may have been accepted, but was never heard of again."""
+        """Return the job with a tag, also where it may have been accepted, but was never heard of again."""
         if (name := self._memory.recall(f"sent {tag}")) is not None:
             return [name]
         attempt = 0
         while self._memory.recall(f"sending {tag} {attempt}") is not None:
             if self._memory.recall(f"refused {tag} {attempt}") is None:
-                return [LOST]
+                return [f"{LOST}{tag}"]
             attempt += 1
         return []
 
@@ -182,8 +171,11 @@ class ProviderMachine:
         try:
             jobs = self._found(job_id)
         except _LostError as error:
-            raise BackendError(f"{error}.") from None
-        results = self._ask("give a job's results", lambda: self._sender.results(jobs))
+            raise MissingError(str(error)) from None
+        try:
+            results = self._ask("give a job's results", lambda: self._sender.results(jobs))
+        except BackendError as error:
+            raise MissingError(str(error).rstrip(".")) from None
         return self._sender.expectations(results, self._facts(job_id)["reading"])
 
     def usage(self, job_id: str) -> float | None:
@@ -206,8 +198,7 @@ class ProviderMachine:
         for job in jobs:
             with suppress(BackendError, UnreachableError, RateLimitedError):
                 self._ask("cancel a job", job.cancel)
-        if jobs:
-            logger.warning("%s took %d parts of a job, but not all; they were cancelled", self.device, len(jobs))
+        logger.warning("%s took %d parts of a job, but not all; they were cancelled", self.device, len(jobs))
 
     def _id(self, job: Any) -> str:
         """Return a job's id; a job that its provider finds only if it was kept is kept."""
@@ -218,7 +209,9 @@ class ProviderMachine:
 
     def _found(self, name: str) -> Sequence[Any]:
         """Return the provider's jobs of a name, found again by their ids where another process has sent them."""
-        if name == LOST:
+        if name.startswith(LOST):
+            if partly := self._memory.recall(f"partly {name.removeprefix(LOST)}"):
+                raise _LostError(f"{partly.rstrip('.')}; {_AGAIN}")
             raise _LostError(
                 f"the process ended, or the connection broke, while {self.device} was asked to run it, so that nobody "
                 f"knows whether it was accepted: look at the provider's own list of jobs; {_AGAIN}"
@@ -261,3 +254,9 @@ class ProviderMachine:
 
     def _ask(self, what: str, question: Callable[[], Answer]) -> Answer:
         return asked(self.device, what, question, self._entry.waiting.request_seconds)
+
+
+def _name(ids: Sequence[str]) -> str:
+    """Return one name for all of a provider's jobs; Amazon's ids of many tasks are already joined."""
+    first, *more = [part for id in ids for part in id.split(";")]
+    return f"{shortened(first, _LONGEST_ID)}{f' and {len(more):,} more' if more else ''}"

@@ -6,8 +6,9 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
 
+from qiskit_fedqml.backends.devices.machine import Memory
 from qiskit_fedqml.backends.providers.errors import said
-from qiskit_fedqml.backends.providers.machine import Memory, ProviderMachine
+from qiskit_fedqml.backends.providers.machine import ProviderMachine
 from qiskit_fedqml.backends.providers.primitive import GenericPrimitive, OwnPrimitive
 from qiskit_fedqml.config.backends import ProviderEntry
 from qiskit_fedqml.config.extension import PythonReference

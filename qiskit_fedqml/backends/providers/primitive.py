@@ -60,10 +60,6 @@ class _Plain:
         """Return 0: each provider has a format of its own."""
         return 0
 
-    def results(self, jobs: Sequence[Any]) -> list[Any]:
-        """Return what the jobs of a PUB answer."""
-        return [job.result() for job in jobs]
-
 
 class GenericPrimitive(_Plain):
     """Qiskit's ``BackendEstimatorV2`` on a backend.
@@ -92,10 +88,13 @@ class GenericPrimitive(_Plain):
         send(pub, self.finder, self._entry.shots, seed, accepted)
         return vars(Reading.of(pub, self._entry.shots))
 
+    def results(self, jobs: Sequence[Any]) -> list[Any]:
+        """Return the counts of each circuit."""
+        return [counts for job in jobs for counts in counts_of(job.result())]
+
     def expectations(self, results: Sequence[Any], reading: dict[str, Any]) -> NDArray[np.float64]:
         """Return the expectation values in answers, shape (samples, points, outputs)."""
-        counts = [of_circuit for result in results for of_circuit in counts_of(result)]
-        return expectations_of(Reading.from_json(reading).expectations(counts))
+        return expectations_of(Reading.from_json(reading).expectations(results))
 
 
 class OwnPrimitive(_Plain):
@@ -121,6 +120,10 @@ class OwnPrimitive(_Plain):
         """Send a PUB."""
         accepted(self.finder.run([pub], precision=precision_of(self._entry.shots)))
         return {}
+
+    def results(self, jobs: Sequence[Any]) -> list[Any]:
+        """Return the result of each job."""
+        return [job.result() for job in jobs]
 
     def expectations(self, results: Sequence[Any], reading: dict[str, Any]) -> NDArray[np.float64]:
         """Return the expectation values in answers, shape (samples, points, outputs)."""
