@@ -100,7 +100,7 @@ def plan(
     queue_seconds: QueueOption = 0.0,
     json_: JsonOption = None,
 ) -> None:
-    """Say what an experiment will cost on IBM Quantum devices: jobs, circuits, executions, QPU time, money.
+    """Say what an experiment will cost on devices: jobs, circuits, executions, QPU time, money.
 
     Nothing is sent. Ends with exit code 1 if a budget, or what the account has left, does not suffice.
     """

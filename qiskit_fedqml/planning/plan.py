@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE
-
 
 @dataclass(frozen=True)
 class Work:
@@ -15,8 +13,9 @@ class Work:
         jobs: Jobs, each of one PUB.
         circuits: Bound circuits, once for each measurement basis.
         executions: Their shots.
-        qpu_seconds: QPU seconds by the device's own durations.
-        payload_bytes: What is uploaded.
+        qpu_seconds: QPU seconds by the device's own durations; those of devices that state none are not among them.
+        payload_bytes: What is uploaded, where that is known.
+        price_usd: By the prices of the backends file.
     """
 
     jobs: int = 0
@@ -24,6 +23,7 @@ class Work:
     executions: int = 0
     qpu_seconds: float = 0.0
     payload_bytes: int = 0
+    price_usd: float = 0.0
 
     def __add__(self, other: "Work") -> "Work":
         return Work(
@@ -32,6 +32,7 @@ class Work:
             self.executions + other.executions,
             self.qpu_seconds + other.qpu_seconds,
             self.payload_bytes + other.payload_bytes,
+            self.price_usd + other.price_usd,
         )
 
     def __mul__(self, times: int) -> "Work":
@@ -68,22 +69,26 @@ class DeviceFacts:
         account: The instance that is charged, or None.
         angles: Angles of all parameterised gates.
         outputs: Observables.
-        price_per_minute: Of QPU time, in US$, or None.
+        has_price: Whether its entry states a price.
         budget_seconds: The most QPU seconds of the backend, or None.
+        budget_executions: The most executions of the backend, or None.
         remaining_seconds: What the account has left, or None where there is no account or no limit.
         is_lower_bound: Whether the service will add executions that are not known beforehand.
         is_session: Whether the service charges by the clock.
+        jobs_per_minute: So many jobs the service takes from one account, or None where that is not known.
     """
 
     device: str
     account: str | None
     angles: int
     outputs: int
-    price_per_minute: float | None
+    has_price: bool
     budget_seconds: float | None
+    budget_executions: int | None
     remaining_seconds: float | None
     is_lower_bound: bool
     is_session: bool
+    jobs_per_minute: int | None
 
 
 @dataclass(frozen=True)
@@ -128,11 +133,7 @@ class Plan:
 
     def price(self) -> float | None:
         """Return the price of the run in US$; None if no backend of it states a price."""
-        prices = [
-            item.work.qpu_seconds / 60 * price
-            for item in self.items
-            if (price := self.devices[item.backend].price_per_minute) is not None
-        ]
+        prices = [item.work.price_usd for item in self.items if self.devices[item.backend].has_price]
         return sum(prices) if prices else None
 
     def array_seconds(self, queue_seconds: float = 0.0) -> float:
@@ -160,7 +161,8 @@ class Plan:
 
     def submission_seconds(self) -> float:
         """Return the least time in which the service takes so many jobs from one account."""
-        return self.total().jobs * 60.0 / MOST_JOBS_PER_MINUTE
+        limits = {name: facts.jobs_per_minute for name, facts in self.devices.items()}
+        return sum(item.work.jobs * 60.0 / limit for item in self.items if (limit := limits[item.backend]))
 
     def stock_circuits(self) -> int:
         """Return the circuits that the stock ``EstimatorQNN`` would run in training for the same derivatives."""
@@ -170,6 +172,11 @@ class Plan:
             if item.trains:
                 total += item.samples * facts.outputs * (1 + 2 * facts.angles)
         return total
+
+    def without_durations(self) -> list[str]:
+        """Return the backends that are used and whose devices do not state how long their gates take."""
+        work = {name: self._work_on({name}) for name in self.devices}
+        return [name for name, of_backend in work.items() if of_backend.jobs and not of_backend.qpu_seconds]
 
     def lacking(self) -> list[str]:
         """Return a sentence for each budget that does not suffice."""
@@ -182,14 +189,28 @@ class Plan:
             known = [seconds for seconds in left if seconds is not None]
             what = f"What the account of {', '.join(sorted(names))} has left"
             ceilings.append((what, self._needs(names), min(known) if known else None))
-        return [
+        seconds = [
             f"{what} is {ceiling:.0f} s, {need - ceiling:.0f} s too little."
             for what, need, ceiling in ceilings
             if ceiling is not None and need > ceiling
         ]
+        return [*seconds, *self._lacking_executions()]
+
+    def _lacking_executions(self) -> list[str]:
+        lacking = []
+        for name, facts in self.devices.items():
+            need, ceiling = self._work_on({name}).executions, facts.budget_executions
+            if ceiling is not None and need > ceiling:
+                lacking.append(
+                    f"The budget of {name} is {ceiling:,} executions, {need - ceiling:,} executions too little."
+                )
+        return lacking
 
     def _needs(self, backends: set[str]) -> float:
-        return self.total(lambda item: item.backend in backends).qpu_seconds
+        return self._work_on(backends).qpu_seconds
+
+    def _work_on(self, backends: set[str]) -> Work:
+        return self.total(lambda item: item.backend in backends)
 
     def as_json(self) -> dict[str, Any]:
         """Return the whole plan as plain values."""

@@ -13,11 +13,13 @@ from typing import Any
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.base import compile_program
+from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE, price
 from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.backends.program import Program
 from qiskit_fedqml.circuits.angles import GateAngles
-from qiskit_fedqml.config.backends import IBMEntry, Spsa, SpsaOptions
+from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry, ProviderEntry
 from qiskit_fedqml.config.experiment import Experiment, FederationConfig
+from qiskit_fedqml.config.gradient import Spsa, SpsaOptions
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.preparation import share_out
 from qiskit_fedqml.errors import ConfigurationError
@@ -77,8 +79,14 @@ class _Planner:
             backend, program = devices[name]
             costs = backend.cost(program, num_samples, jacobian=jacobian)
             payload = backend.payload_bytes(program, num_samples, jacobian=jacobian)
-            sums = (sum(c.circuits for c in costs), sum(c.executions for c in costs), sum(c.seconds for c in costs))
-            return Work(len(costs), *sums, payload)
+            return Work(
+                jobs=len(costs),
+                circuits=sum(c.circuits for c in costs),
+                executions=sum(c.executions for c in costs),
+                qpu_seconds=sum(c.seconds or 0.0 for c in costs),
+                payload_bytes=payload,
+                price_usd=sum(price(backend.entry, c.circuits, c.executions, c.seconds) or 0.0 for c in costs),
+            )
 
         def work(name: str, num_samples: int, *, trains: bool) -> Work:
             size = config.batch_size if trains else TEST_BATCH
@@ -111,7 +119,7 @@ def _planner(experiment: Experiment) -> _Planner:
     assignment, names = used_backends(experiment, registry)
     server = experiment.backends.assignment.server
     if not names:
-        raise ConfigurationError("There is nothing to plan: no client and no test uses a backend of type ibm.")
+        raise ConfigurationError("There is nothing to plan: no client and no test uses a device (type ibm or backend).")
     dataset = load_dataset(experiment.data, experiment.seed)
     shards, validation = share_out(experiment, dataset)
     spec = circuit_for(experiment.model, len(dataset.classes))
@@ -161,7 +169,7 @@ def _changed(devices: Devices, change: Any) -> Devices:
     """Return the same devices under other entries; nothing is opened for it."""
     changed = {}
     for name, (backend, program) in devices.items():
-        entry: IBMEntry = backend.entry.model_copy(update=change(backend.entry))
+        entry: DeviceEntry = backend.entry.model_copy(update=change(backend.entry))
         machine = copy(backend.machine)
         machine.primitive = backend.machine.primitive.with_entry(entry)
         changed[name] = (DeviceBackend(name, entry, machine, backend.dispatcher), program)
@@ -170,18 +178,21 @@ def _changed(devices: Devices, change: Any) -> Devices:
 
 def _facts(backend: DeviceBackend, program: Program) -> DeviceFacts:
     entry = backend.entry
-    asked = entry.options.keys() & {"resilience", "twirling"}
-    mitigates = bool(entry.mitigation or entry.resilience_level or asked)
+    options = entry.options.keys() if isinstance(entry, IBMEntry) else set()
+    asked = options & {"resilience", "twirling"}
+    mitigates = isinstance(entry, IBMEntry) and bool(entry.mitigation or entry.resilience_level or asked)
     return DeviceFacts(
         device=backend.machine.device,
         account=backend.machine.account,
         angles=len(program.angles),
         outputs=len(program.observables),
-        price_per_minute=entry.price_per_minute,
+        has_price=price(entry, 0, 0, None) is not None,
         budget_seconds=entry.budget_seconds,
+        budget_executions=entry.budget_executions if isinstance(entry, ProviderEntry) else None,
         remaining_seconds=backend.remaining_seconds(),
         is_lower_bound=mitigates and backend.machine.primitive.is_plain(),
-        is_session=entry.mode == "session",
+        is_session=isinstance(entry, IBMEntry) and entry.mode == "session",
+        jobs_per_minute=MOST_JOBS_PER_MINUTE if isinstance(entry, IBMEntry) else None,
     )
 
 

@@ -1,0 +1,56 @@
+"""A replay knows its jobs by how they were asked, also in journals of earlier versions."""
+
+from hashlib import sha256
+from types import SimpleNamespace
+
+import pytest
+
+from qiskit_fedqml.backends.devices.fingerprint import fingerprint
+from qiskit_fedqml.config.devices import IBMEntry, ProviderEntry
+
+REHEARSED = {"type": "ibm", "device": "FakeManilaV2", "shots": 16}
+GENERIC = {"type": "backend", "factory": "a:b", "arguments": {"num_qubits": 2}}
+
+
+def question(*seeds):
+    askers = tuple(SimpleNamespace(seed=seed) for seed in seeds)
+    return SimpleNamespace(askers=askers, jacobian=True, program=SimpleNamespace(observables=(1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("entry", "seeds", "settings"),
+    [
+        ({}, "None", '"options":{},"gradient":"parameter_shift"'),
+        ({"gradient": {"spsa": {}}}, "7", '"options":{},"gradient":{"spsa":{"perturbation":0.2}}'),
+        (
+            {"mitigation": {"readout": True}},
+            "None",
+            '"mitigation":{"readout":true,"zne":null},"options":{},"gradient":"parameter_shift"',
+        ),
+    ],
+)
+def test_keys_have_the_order_of_earlier_journals(entry, seeds, settings):
+    start = '{"device":"FakeManilaV2","shots":16,"primitive":"auto","resilience_level":0,'
+    expected = sha256(f"{start}{settings}}} True {seeds} 2".encode()).hexdigest()
+    assert fingerprint(IBMEntry.model_validate(REHEARSED | entry), question(7)) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "seeds"),
+    [
+        ({"factory": "a:c"}, (7,)),
+        ({"arguments": {"num_qubits": 3}}, (7,)),
+        ({"shots": 17}, (7,)),
+        ({"gradient": {"random_shifts": {"fraction": 0.5}}}, (7,)),
+    ],
+)
+def test_what_changes_an_answer_changes_it(change, seeds):
+    first = fingerprint(ProviderEntry.model_validate(GENERIC), question(*seeds))
+    assert fingerprint(ProviderEntry.model_validate(GENERIC | change), question(*seeds)) != first
+
+
+def test_seeds_of_random_gradients_count():
+    shifts = ProviderEntry.model_validate(GENERIC | {"gradient": {"random_shifts": {"fraction": 0.5}}})
+    assert len({fingerprint(shifts, question(*seeds)) for seeds in ((7,), (8,), (7, 8))}) == 3
+    fixed = ProviderEntry.model_validate(GENERIC | {"optimization_level": 0, "layout_trials": 1})
+    assert fingerprint(fixed, question(7)) == fingerprint(ProviderEntry.model_validate(GENERIC), question(8))
