@@ -109,7 +109,7 @@ def plan(
     fit: FitOption = None,
     json_: JsonOption = None,
 ) -> None:
-    """Say what an experiment will cost on IBM Quantum devices: jobs, circuits, executions, QPU time, money.
+    """Say what an experiment will cost on devices: jobs, circuits, executions, QPU time, money.
 
     Nothing is sent. Ends with exit code 1 if a budget, or what the account has left, does not suffice. With --fit it
     proposes settings that take so many QPU seconds at most.

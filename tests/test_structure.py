@@ -79,7 +79,8 @@ def folder(name):
 FLOORS = (
     *("errors", "seeds", "files", "tables", "config", "circuits", "simulation", "backends"),
     *("backends.packing", "backends.simulated"),
-    *("backends.devices", "backends.ibm", "backends.array", "data", "model", "federation", "results", "tracking"),
+    *("backends.devices", "backends.ibm", "backends.providers", "backends.array"),
+    *("data", "model", "federation", "results", "tracking"),
     *(
         "federation.rules",
         "federation.steps",

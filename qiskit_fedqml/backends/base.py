@@ -82,16 +82,16 @@ class QueuedBackend(Backend, Protocol):
         ...
 
     @property
-    def calibration_date(self) -> str:
-        """The date of the calibration that was read last."""
+    def calibration_date(self) -> str | None:
+        """The date of the calibration that was read last; None where a provider states none."""
         ...
 
     def refresh(self) -> None:
         """Read the device's calibration again."""
         ...
 
-    def calibration_of(self, program: Program) -> dict[str, Any]:
-        """Return device, date and the figures of the qubits that a program uses, as plain values."""
+    def calibration_of(self, program: Program) -> dict[str, Any] | None:
+        """Return device, date and the figures of the qubits that a program uses, as plain values; None if unknown."""
         ...
 
     def close_round(self, round: int, failed_clients: Collection[int]) -> None:
@@ -119,8 +119,8 @@ class PackingBackend(Backend, Protocol):
         """Return as :class:`Backend` does; of a program with copies the mean over a client's (None: all) blocks."""
         ...
 
-    def calibration_of(self, program: Program, client: int | None = None) -> dict[str, Any]:
-        """Return machine, date and the figures of the qubits or blocks that a client uses, as plain values."""
+    def calibration_of(self, program: Program, client: int | None = None) -> dict[str, Any] | None:
+        """Return machine, date and the figures of what a client uses, as plain values; None if unknown."""
         ...
 
 

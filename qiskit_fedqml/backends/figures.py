@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from qiskit.circuit import QuantumCircuit
+from qiskit.circuit import Gate, QuantumCircuit
 from qiskit.transpiler import Target
 
 from qiskit_fedqml.backends.usable import needs_error
@@ -67,6 +67,47 @@ def error_of(target: Target, name: str, on: tuple[int, ...]) -> float:
     if error is not None or name == "barrier":
         return error or 0.0
     return 1.0 if name == "measure" or needs_error(name) else 0.0
+
+
+def states_errors(circuit: QuantumCircuit, measured: Sequence[int], target: Target) -> bool:
+    """Return whether a target states an error of each gate that a circuit needs pulses for, and of each readout.
+
+    Args:
+        circuit: The circuit in the target's gates.
+        measured: The qubits that are measured at its end.
+        target: The device.
+    """
+    gates = {
+        (i.operation.name, tuple(circuit.find_bit(q).index for q in i.qubits))
+        for i in circuit.data
+        if isinstance(i.operation, Gate) and needs_error(i.operation.name)
+    }
+    needed = gates | {("measure", (qubit,)) for qubit in measured}
+    return all(_gate_error(target, name, on) is not None for name, on in needed)
+
+
+def unstated_errors(target: Target) -> list[str]:
+    """Return of what a target states no error on any qubits, so that no circuit's success can be estimated.
+
+    Args:
+        target: The device.
+
+    Returns:
+        The gates of one or two qubits that a device does with pulses, where none of as many qubits has an error; and
+        ``"measure"``.
+    """
+    kinds: dict[int, list[str]] = {1: [], 2: []}
+    for name in target.operation_names:
+        operation = target.operation_from_name(name)
+        if isinstance(operation, Gate) and operation.num_qubits in kinds and needs_error(name):
+            kinds[operation.num_qubits].append(name)
+    found = [*kinds.values(), ["measure"]]
+    return [name for names in found if not any(_states_any(target, name) for name in names) for name in names]
+
+
+def _states_any(target: Target, name: str) -> bool:
+    instances = (target[name] if name in target.operation_names else None) or {}
+    return any(on is not None and _gate_error(target, name, on) is not None for on in instances)
 
 
 def _gate_error(target: Target, name: str, on: tuple[int, ...]) -> float | None:

@@ -48,12 +48,12 @@ class JobReceipt:
 
     Args:
         job_id: The device's name for it.
-        planned_seconds: QPU seconds that were estimated before it was sent.
+        planned_seconds: QPU seconds that were estimated before it was sent; None where the device states no durations.
         reported_seconds: QPU seconds that the service charged; None where it has not said so (yet).
     """
 
     job_id: str
-    planned_seconds: float
+    planned_seconds: float | None
     reported_seconds: float | None
 
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Tag, model_validator
 
 from qiskit_fedqml.config.aggregation import AggregationConfig
-from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile, IBMEntry
+from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile
 from qiskit_fedqml.config.circuit import CircuitConfig, PaperAnsatz
 from qiskit_fedqml.config.data import DataConfig, FeaturesConfig
+from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
 from qiskit_fedqml.config.extension import PythonReference, name_or_python
 from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, PositiveNumber, StrictModel, nearest, validate
 from qiskit_fedqml.config.tracking import TrackingConfig
@@ -198,7 +199,7 @@ class Experiment(StrictModel):
         """Return the experiment with other budgets of QPU seconds.
 
         Args:
-            seconds: By backend; None is the whole run.
+            seconds: By backend; None is the whole run. A backend that has a budget of executions gets one of these.
 
         Raises:
             ConfigurationError: There is no such device, or the budget is no positive number.
@@ -207,9 +208,12 @@ class Experiment(StrictModel):
         for name, value in seconds.items():
             if name is None:
                 data["backends"]["budget_seconds"] = value
-            elif not isinstance(self.backends.backends.get(name), IBMEntry):
-                known = [n for n, entry in self.backends.backends.items() if isinstance(entry, IBMEntry)]
+            elif not isinstance(entry := self.backends.backends.get(name), DeviceEntry):
+                known = [n for n, entry in self.backends.backends.items() if isinstance(entry, DeviceEntry)]
                 raise ConfigurationError(f"There is no device {shown(name)} to have a budget{nearest(name, known)}")
+            elif isinstance(entry, ProviderEntry) and entry.budget_executions and not entry.budget_seconds:
+                whole = int(value) if float(value).is_integer() else value
+                data["backends"]["backends"][name]["budget_executions"] = whole
             else:
                 data["backends"]["backends"][name]["budget_seconds"] = value
         return validate(Experiment, data, "the run's configuration")

@@ -6,14 +6,14 @@ from pydantic import Discriminator, Field
 
 from qiskit_fedqml.config.strict import StrictModel
 
+PythonName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", max_length=1000)]
+"""A class or function by its module and its name, ``"package.module:name"``."""
+
 
 class PythonReference(StrictModel):
-    """A class or function of an installed module, or of one in the current folder, and the arguments to call it with.
+    """A class or function of an installed module, or of one in the current folder, and its arguments by keyword."""
 
-    ``python`` is ``"package.module:name"``.
-    """
-
-    python: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    python: PythonName
     arguments: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -9,7 +9,8 @@ from itertools import pairwise
 from math import ceil, log2
 from typing import Any
 
-from qiskit_fedqml.config.backends import AerEntry, IBMEntry
+from qiskit_fedqml.config.backends import AerEntry
+from qiskit_fedqml.config.devices import DeviceEntry
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.strict import validate
 
@@ -145,13 +146,13 @@ KINDS: tuple[Kind, ...] = (_shots, _gradient, _task, _batch_size, _local_epochs,
 """The kinds of change that are tried. Each gives changes from the mildest on; none where it would change nothing."""
 
 
-def _entries(experiment: Experiment, machines: Machines) -> dict[str, IBMEntry]:
+def _entries(experiment: Experiment, machines: Machines) -> dict[str, DeviceEntry]:
     """Return the entries of the devices that are used."""
     entries = experiment.backends.backends
-    return {name: entry for name in machines.devices if isinstance(entry := entries[name], IBMEntry)}
+    return {name: entry for name in machines.devices if isinstance(entry := entries[name], DeviceEntry)}
 
 
-def _is_shifted(entry: IBMEntry) -> bool:
+def _is_shifted(entry: DeviceEntry) -> bool:
     return entry.gradient == "parameter_shift"
 
 

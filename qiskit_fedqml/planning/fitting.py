@@ -11,9 +11,9 @@ from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.planning.ceilings import Ceiling, fit
 from qiskit_fedqml.planning.changes import KINDS, Change, changed
 from qiskit_fedqml.planning.limits import ceilings_of
-from qiskit_fedqml.planning.plan import Item, Work, seconds_of
 from qiskit_fedqml.planning.proposals import Proposal, few_steps
 from qiskit_fedqml.planning.rounds import drawn_clients
+from qiskit_fedqml.planning.work import Item, Work, work_of
 
 if TYPE_CHECKING:
     from qiskit_fedqml.planning.planner import Planner
@@ -81,7 +81,7 @@ def _proposal(planner: "Planner", changes: Sequence[Change], ceilings: Iterable[
     except ConfigurationError:
         return None
     by_round = list(_rounds_up_to(planner, experiment, ceilings))
-    found = fit(ceilings, (seconds_of(items) for items in by_round))
+    found = fit(ceilings, (work_of(items) for items in by_round))
     work = sum((item.work for items in by_round[: found.rounds] for item in items), Work())
     if not work.jobs:
         return None
@@ -94,12 +94,12 @@ def _proposal(planner: "Planner", changes: Sequence[Change], ceilings: Iterable[
 
 def _rounds_up_to(planner: "Planner", experiment: Experiment, ceilings: Iterable[Ceiling]) -> Iterator[list[Item]]:
     """Give what the rounds send, until a ceiling is passed."""
-    costs, total = planner.costs(experiment), dict[str, float]()
+    costs, total = planner.costs(experiment), dict[str, Work]()
     for round, clients in drawn_clients(experiment, planner.machines(experiment).assignment):
         items = costs.items(round, clients)
         yield items
-        for name, seconds in seconds_of(items).items():
-            total[name] = total.get(name, 0.0) + seconds
+        for name, work in work_of(items).items():
+            total[name] = total.get(name, Work()) + work
         if any(ceiling.is_passed(ceiling.need(total)) for ceiling in ceilings):
             return
 

@@ -5,7 +5,7 @@ plan does, times what earlier jobs were charged in proportion to their plan.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,8 +21,8 @@ from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import BackendError, BudgetError
 from qiskit_fedqml.planning.ceilings import Ceiling, Fit, fit
 from qiskit_fedqml.planning.limits import ceilings_of
-from qiskit_fedqml.planning.plan import seconds_of
 from qiskit_fedqml.planning.rounds import RoundCosts, Sizes, compiled, drawn_clients
+from qiskit_fedqml.planning.work import Work, work_of
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class BudgetGuard:
     registry: BackendRegistry
     spec: CircuitSpec
     sizes: Sizes
-    _programs: dict[str, tuple[str, Program]] = field(default_factory=dict, init=False)
+    _programs: dict[str, tuple[str | None, Program]] = field(default_factory=dict, init=False)
     _costs: RoundCosts | None = field(default=None, init=False)
     _checked: int = field(default=0, init=False)
 
@@ -74,7 +74,7 @@ class BudgetGuard:
         assignment, _ = used_backends(self.experiment, self.registry)
         drawn = drawn_clients(self.experiment, assignment, first)
         submissions = self._journal.all()
-        found = fit(ceilings, (self._seconds(round, clients, submissions) for round, clients in drawn))
+        found = fit(ceilings, (self._missing(round, clients, submissions) for round, clients in drawn))
         if found.passed is None or (allow_partial and found.rounds):
             self._checked = first
             return
@@ -90,12 +90,12 @@ class BudgetGuard:
         if self._costs is None or round == self._checked:  # there is no limit, or the run was just checked
             return None
         self._compile(refresh=True)
-        found = fit(self._ceilings(_remaining_if_known), [self._seconds(round, clients, self._journal.all())])
+        found = fit(self._ceilings(_remaining_if_known), [self._missing(round, clients, self._journal.all())])
         if found.passed is None:
             return None
         done = "no round is" if round == 1 else "1 round is" if round == 2 else f"{round - 1} rounds are"
         return found.passed.error(
-            f"Round {round} of {self.experiment.federation.rounds} needs {found.need:,.1f} QPU seconds, but "
+            f"Round {round} of {self.experiment.federation.rounds} needs {found.passed.needed(found.need)}, but "
             f"{found.passed.described(found.need)}. It was not begun; {done} done."
         )
 
@@ -127,16 +127,19 @@ class BudgetGuard:
             devices = {n: (b, self._programs[n][1]) for n, b in self._backends().items() if n in self._programs}
             self._costs = RoundCosts(devices, self.experiment.federation, self.sizes)
 
-    def _seconds(
+    def _missing(
         self, round: int, clients: Sequence[tuple[int, str]], submissions: Sequence[Submission]
-    ) -> Mapping[str, float]:
-        """Return the QPU seconds by backend that a round still takes."""
+    ) -> Mapping[str, Work]:
+        """Return the executions and QPU seconds by backend that a round still takes."""
         assert self._costs is not None
-        seconds = seconds_of(self._costs.items(round, clients))
-        return {
-            name: max(0.0, need - _covered(submissions, name, round)) * _overrun(submissions, name)
-            for name, need in seconds.items()
-        }
+        found = {}
+        for name, need in work_of(self._costs.items(round, clients)).items():
+            covered = _covered(submissions, name, round)
+            found[name] = Work(
+                executions=max(0, need.executions - sum(s.executions for s in covered)),
+                qpu_seconds=max(0.0, need.qpu_seconds - _planned(covered)) * _overrun(submissions, name),
+            )
+        return found
 
 
 def _remaining_if_known(backend: DeviceBackend) -> float | None:
@@ -145,16 +148,21 @@ def _remaining_if_known(backend: DeviceBackend) -> float | None:
     return patience.ask_once(partial(patience.ask, backend.machine.remaining_seconds, SHORT_SECONDS), None)
 
 
-def _covered(submissions: Sequence[Submission], backend: str, round: int) -> float:
-    """Return the planned QPU seconds of a round's jobs that are not sent again."""
+def _covered(submissions: Sequence[Submission], backend: str, round: int) -> list[Submission]:
+    """Return a round's jobs that are not sent again."""
     of_round = (s for s in submissions if s.backend == backend and s.key.server_step == round)
-    return sum(s.planned_seconds for s in of_round if s.state in _COVERED)
+    return [s for s in of_round if s.state in _COVERED]
+
+
+def _planned(submissions: Iterable[Submission]) -> float:
+    """Return the QPU seconds that were planned for jobs; of devices without durations none are known."""
+    return sum(s.planned_seconds or 0.0 for s in submissions)
 
 
 def _overrun(submissions: Sequence[Submission], backend: str) -> float:
     """Return what a backend's jobs were charged in proportion to their plan; 1 where that is less, or not known."""
     known = [s for s in submissions if s.backend == backend and s.state == "done" and s.reported_seconds is not None]
-    planned = sum(s.planned_seconds for s in known)
+    planned = _planned(known)
     return max(1.0, sum(s.reported_seconds or 0.0 for s in known) / planned) if planned else 1.0
 
 
@@ -162,7 +170,7 @@ def _said_of_run(found: Fit, passed: Ceiling, first: int, num_rounds: int) -> st
     left = num_rounds - first + 1
     rounds = "one round" if left == 1 else f"{left} rounds"
     which = f"The run's {rounds}" if first == 1 else f"The {rounds} left"
-    need = f"need{'s' if left == 1 else ''} {found.need:,.1f} QPU seconds"
+    need = f"need{'s' if left == 1 else ''} {passed.needed(found.need)}"
     fit = "fits" if found.rounds == 1 else "fit"
     fitting = f"{found.rounds} of them {fit}" if found.rounds else "none fits"
     partly = ", or allow a part of it (--allow-partial)" if found.rounds else ""

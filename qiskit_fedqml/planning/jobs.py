@@ -25,7 +25,7 @@ def job_rows(submissions: Sequence[Submission]) -> list[dict[str, str]]:
             "Job": s.job_id or "–",
             "State": s.state,
             "Executions": f"{s.executions:,}",
-            "Planned": f"{s.planned_seconds:.1f} s",
+            "Planned": "–" if s.planned_seconds is None else f"{s.planned_seconds:.1f} s",
             "Reported": "–" if s.reported_seconds is None else f"{s.reported_seconds:.1f} s",
             "Difference": _difference([s]),
             "Duplicates": ", ".join(f"{job_id} ({fate})" for job_id, fate in s.duplicates.items()) or "–",
@@ -40,11 +40,11 @@ def job_sentence(submissions: Sequence[Submission]) -> str:
         return "This run sent no job to a device."
     alive = sum(s.is_open for s in submissions)
     duplicates = sum(len(s.duplicates) for s in submissions)
-    planned = duration(sum(s.planned_seconds for s in submissions))
-    text = (
-        f"{_count(len(submissions), 'job')}, {alive} of them still open, {_count(duplicates, 'duplicate')}; "
-        f"{planned} of QPU time planned."
-    )
+    text = f"{_count(len(submissions), 'job')}, {alive} of them still open, {_count(duplicates, 'duplicate')}"
+    known = [s.planned_seconds for s in submissions if s.planned_seconds is not None]
+    unknown = len(submissions) - len(known)
+    text += f"; {duration(sum(known))} of QPU time planned" if known else ""
+    text += f"; {_count(unknown, 'job')} on devices that state no durations." if unknown else "."
     reported = [s for s in submissions if s.reported_seconds is not None]
     if all(s.account is None for s in submissions):
         return f"{text} A rehearsal: nobody charges for it."
@@ -116,7 +116,7 @@ def _count(number: int, thing: str) -> str:
 
 
 def _difference(submissions: Sequence[Submission]) -> str:
-    planned = sum(s.planned_seconds for s in submissions)
+    planned = sum(s.planned_seconds or 0.0 for s in submissions)
     if not submissions or any(s.reported_seconds is None for s in submissions) or not planned:
         return "–"
     return f"{sum(s.reported_seconds or 0.0 for s in submissions) / planned - 1:+.1%}"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from qiskit_fedqml.backends.devices.device import DeviceBackend
+from qiskit_fedqml.config.devices import ProviderEntry
 from qiskit_fedqml.planning.ceilings import Ceiling
 
 
@@ -29,6 +30,10 @@ def ceilings_of(
         if (budget := backend.entry.budget_seconds) is not None:
             spent = backend.dispatcher.journal.spent_seconds(name)
             found.append(Ceiling(f"the budget of {name}", frozenset({name}), budget, spent))
+        executions = backend.entry.budget_executions if isinstance(backend.entry, ProviderEntry) else None
+        if executions is not None:
+            sent = backend.dispatcher.journal.spent_executions(name)
+            found.append(Ceiling(f"the budget of {name}", frozenset({name}), executions, sent, of="executions"))
     accounts: dict[str, dict[str, DeviceBackend]] = {}
     for name, backend in backends.items():
         if (account := backend.machine.account) is not None:

@@ -4,71 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE
 from qiskit_fedqml.planning.ceilings import Ceiling, Fit, fit
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is sent to a device.
-
-    Args:
-        jobs: Jobs, each of one PUB.
-        circuits: Bound circuits, once for each measurement basis.
-        executions: Their shots.
-        qpu_seconds: QPU seconds by the device's own durations.
-        payload_bytes: What is uploaded.
-    """
-
-    jobs: int = 0
-    circuits: int = 0
-    executions: int = 0
-    qpu_seconds: float = 0.0
-    payload_bytes: int = 0
-
-    def __add__(self, other: "Work") -> "Work":
-        return Work(
-            self.jobs + other.jobs,
-            self.circuits + other.circuits,
-            self.executions + other.executions,
-            self.qpu_seconds + other.qpu_seconds,
-            self.payload_bytes + other.payload_bytes,
-        )
-
-    def part(self, low: int, high: int, of: int) -> "Work":
-        """Return the part from ``low`` to ``high`` of a whole of ``of``; parts add up to the whole.
-
-        A job belongs to the part that begins it.
-        """
-        whole = (self.circuits, self.executions)
-        circuits, executions = (total * high // of - total * low // of for total in whole)
-        share = (high - low) / of
-        payload = self.payload_bytes * high // of - self.payload_bytes * low // of
-        return Work(0 if low else self.jobs, circuits, executions, self.qpu_seconds * share, payload)
-
-    def __mul__(self, times: int) -> "Work":
-        return Work(*(times * value for value in asdict(self).values()))
-
-
-@dataclass(frozen=True)
-class Item:
-    """A client's work in a round, or the server's (``client`` None), on one device.
-
-    Args:
-        round: From 1.
-        client: From 0, or None.
-        backend: The backend's name.
-        trains: Whether derivatives are wanted.
-        samples: Examples that are evaluated, each as often as it is.
-        work: What is sent.
-    """
-
-    round: int
-    client: int | None
-    backend: str
-    trains: bool
-    samples: int
-    work: Work
+from qiskit_fedqml.planning.work import Item, Work, work_of
 
 
 @dataclass(frozen=True)
@@ -80,22 +17,26 @@ class DeviceFacts:
         account: The instance that is charged, or None.
         angles: Angles of all parameterised gates.
         outputs: Observables.
-        price_per_minute: Of QPU time, in US$, or None.
+        has_price: Whether its entry states a price.
         budget_seconds: The most QPU seconds of the backend, or None.
+        budget_executions: The most executions of the backend, or None.
         remaining_seconds: What the account has left, or None where there is no account or no limit.
         is_lower_bound: Whether the service will add executions that are not known beforehand.
         is_session: Whether the service charges by the clock.
+        jobs_per_minute: So many jobs the service takes from one account, or None where that is not known.
     """
 
     device: str
     account: str | None
     angles: int
     outputs: int
-    price_per_minute: float | None
+    has_price: bool
     budget_seconds: float | None
+    budget_executions: int | None
     remaining_seconds: float | None
     is_lower_bound: bool
     is_session: bool
+    jobs_per_minute: int | None
 
 
 @dataclass(frozen=True)
@@ -142,11 +83,7 @@ class Plan:
 
     def price(self) -> float | None:
         """Return the price of the run in US$; None if no backend of it states a price."""
-        prices = [
-            item.work.qpu_seconds / 60 * price
-            for item in self.items
-            if (price := self.devices[item.backend].price_per_minute) is not None
-        ]
+        prices = [item.work.price_usd for item in self.items if self.devices[item.backend].has_price]
         return sum(prices) if prices else None
 
     def array_seconds(self, queue_seconds: float = 0.0) -> float:
@@ -174,7 +111,8 @@ class Plan:
 
     def submission_seconds(self) -> float:
         """Return the least time in which the service takes so many jobs from one account."""
-        return self.total().jobs * 60.0 / MOST_JOBS_PER_MINUTE
+        limits = {name: facts.jobs_per_minute for name, facts in self.devices.items()}
+        return sum(item.work.jobs * 60.0 / limit for item in self.items if (limit := limits[item.backend]))
 
     def stock_circuits(self) -> int:
         """Return the circuits that the stock ``EstimatorQNN`` would run in training for the same derivatives."""
@@ -185,9 +123,13 @@ class Plan:
                 total += item.samples * facts.outputs * (1 + 2 * facts.angles)
         return total
 
+    def without_durations(self) -> list[str]:
+        """Return the backends that are used and whose devices do not state how long their gates take."""
+        return [name for name, work in work_of(self.items).items() if work.jobs and not work.qpu_seconds]
+
     def lacking(self) -> list[str]:
         """Return a sentence for each ceiling that would be passed."""
-        total = seconds_of(self.items)
+        total = work_of(self.items)
         return [
             f"{text[:1].upper()}{text[1:]}."
             for ceiling in self.ceilings
@@ -197,7 +139,7 @@ class Plan:
     def fit(self) -> Fit:
         """Return how many of the rounds fit under all ceilings."""
         by_round = dict(self.by_round())
-        return fit(self.ceilings, (seconds_of(by_round.get(round, [])) for round in range(1, self.num_rounds + 1)))
+        return fit(self.ceilings, (work_of(by_round.get(round, [])) for round in range(1, self.num_rounds + 1)))
 
     def as_json(self) -> dict[str, Any]:
         """Return the whole plan as plain values."""
@@ -214,11 +156,3 @@ class Plan:
             "lacking": self.lacking(),
             "rounds_that_fit": self.fit().rounds,
         }
-
-
-def seconds_of(items: Iterable[Item]) -> dict[str, float]:
-    """Return the QPU seconds of items by backend."""
-    found: dict[str, float] = {}
-    for item in items:
-        found[item.backend] = found.get(item.backend, 0.0) + item.work.qpu_seconds
-    return found

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.array.used import used_backends
+from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE, price
 from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.backends.program import Program
 from qiskit_fedqml.circuits.spec import CircuitSpec
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry, ProviderEntry
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.preparation import share_out
@@ -24,8 +25,9 @@ from qiskit_fedqml.model.building import circuit_for
 from qiskit_fedqml.planning.ceilings import Ceiling
 from qiskit_fedqml.planning.changes import Machines, changed, single_changes
 from qiskit_fedqml.planning.limits import ceilings_of
-from qiskit_fedqml.planning.plan import DeviceFacts, Item, Plan, Saving, seconds_of
+from qiskit_fedqml.planning.plan import DeviceFacts, Plan, Saving
 from qiskit_fedqml.planning.rounds import Devices, RoundCosts, Sizes, compiled, drawn_clients
+from qiskit_fedqml.planning.work import Item
 
 _MOST_TRAININGS = 1_000_000
 """Clients' rounds in a plan, each of which is an item of its own."""
@@ -85,7 +87,9 @@ class Planner:
         registry = BackendRegistry(experiment.backends, Path())
         _, names = used_backends(experiment, registry)
         if not names:
-            raise ConfigurationError("There is nothing to plan: no client and no test uses a backend of type ibm.")
+            raise ConfigurationError(
+                "There is nothing to plan: no client and no test uses a device (type ibm or backend)."
+            )
         dataset = load_dataset(experiment.data, experiment.seed)
         shards, validation = share_out(experiment, dataset)
         spec = circuit_for(experiment.model, len(dataset.classes))
@@ -125,7 +129,7 @@ class Planner:
 
     def _device(self, name: str, experiment: Experiment) -> tuple[DeviceBackend, Program]:
         entry = experiment.backends.backends[name]
-        assert isinstance(entry, IBMEntry)
+        assert isinstance(entry, DeviceEntry)
         key = f"{name} {entry.model_dump_json()}"
         if key not in self._devices:
             opened = self.registry[name]
@@ -147,7 +151,7 @@ class Planner:
         before, found = plan.total().qpu_seconds, []
         for change in single_changes(self.experiment, self.machines(self.experiment)):
             items = self.items(changed(self.experiment, [change]))
-            found.append(Saving(change.words, before - sum(seconds_of(items).values())))
+            found.append(Saving(change.words, before - sum(item.work.qpu_seconds for item in items)))
         return sorted((saving for saving in found if saving.seconds > 1e-6), key=lambda saving: -saving.seconds)
 
 
@@ -155,7 +159,7 @@ _SAME_CIRCUIT = {"shots", "test_shots", "rep_delay_seconds", "gradient", "task",
 """Keys of an entry that leave the circuit as it was compiled."""
 
 
-def _under(opened: DeviceBackend, entry: IBMEntry) -> DeviceBackend:
+def _under(opened: DeviceBackend, entry: DeviceEntry) -> DeviceBackend:
     """Return an open device under another entry; nothing is opened for it."""
     machine = copy(opened.machine)
     machine.primitive = opened.machine.primitive.with_entry(entry)
@@ -164,17 +168,20 @@ def _under(opened: DeviceBackend, entry: IBMEntry) -> DeviceBackend:
 
 def _facts(backend: DeviceBackend, program: Program, ceilings: Iterable[Ceiling]) -> DeviceFacts:
     entry = backend.entry
-    asked = entry.options.keys() & {"resilience", "twirling"}
-    mitigates = bool(entry.mitigation or entry.resilience_level or asked)
-    left = [c.seconds for c in ceilings if c.is_account and backend.name in c.backends]
+    options = entry.options.keys() if isinstance(entry, IBMEntry) else set()
+    asked = options & {"resilience", "twirling"}
+    mitigates = isinstance(entry, IBMEntry) and bool(entry.mitigation or entry.resilience_level or asked)
+    left = [c.most for c in ceilings if c.is_account and backend.name in c.backends]
     return DeviceFacts(
         device=backend.machine.device,
         account=backend.machine.account,
         angles=len(program.angles),
         outputs=len(program.observables),
-        price_per_minute=entry.price_per_minute,
+        has_price=price(entry, 0, 0, None) is not None,
         budget_seconds=entry.budget_seconds,
+        budget_executions=entry.budget_executions if isinstance(entry, ProviderEntry) else None,
         remaining_seconds=min(left, default=None),
         is_lower_bound=mitigates and backend.machine.primitive.is_plain(),
-        is_session=entry.mode == "session",
+        is_session=isinstance(entry, IBMEntry) and entry.mode == "session",
+        jobs_per_minute=MOST_JOBS_PER_MINUTE if isinstance(entry, IBMEntry) else None,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.planning.changes import Change, Key
-from qiskit_fedqml.planning.plan import Work
+from qiskit_fedqml.planning.work import Work
 
 FEW_STEPS = 20
 """Fewer steps of the clients' optimiser, one after another, count as too few to learn anything.

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from qiskit_fedqml.backends.base import compile_program
+from qiskit_fedqml.backends.devices.cost import price
 from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.backends.program import Program
 from qiskit_fedqml.circuits.angles import GateAngles
@@ -12,7 +13,7 @@ from qiskit_fedqml.config.experiment import Experiment, FederationConfig
 from qiskit_fedqml.federation.executors.lockstep import MOST_TOGETHER
 from qiskit_fedqml.federation.sampling import sample_clients
 from qiskit_fedqml.model.prediction import TEST_BATCH
-from qiskit_fedqml.planning.plan import Item, Work
+from qiskit_fedqml.planning.work import Item, Work
 
 Devices = dict[str, tuple[DeviceBackend, Program]]
 """Devices by name, with the circuit as each runs it."""
@@ -131,8 +132,14 @@ class RoundCosts:
         if key not in self._known:
             costs = backend.cost(program, asked, jacobian=trains)
             payload = backend.payload_bytes(program, asked, jacobian=trains) if self.with_payload else 0
-            sums = (sum(c.circuits for c in costs), sum(c.executions for c in costs), sum(c.seconds for c in costs))
-            self._known[key] = Work(len(costs), *sums, payload)
+            self._known[key] = Work(
+                jobs=len(costs),
+                circuits=sum(c.circuits for c in costs),
+                executions=sum(c.executions for c in costs),
+                qpu_seconds=sum(c.seconds or 0.0 for c in costs),
+                payload_bytes=payload,
+                price_usd=sum(price(backend.entry, c.circuits, c.executions, c.seconds) or 0.0 for c in costs),
+            )
         return self._known[key]
 
 

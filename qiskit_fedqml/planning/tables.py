@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import listed
-from qiskit_fedqml.planning.plan import Item, Plan, Work
+from qiskit_fedqml.planning.plan import Plan
 from qiskit_fedqml.planning.proposals import Proposal, few_steps
+from qiskit_fedqml.planning.work import Item, Work
 from qiskit_fedqml.tables import duration
 
 Row = dict[str, str]
@@ -97,17 +98,22 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
     waiting = f", each job waiting {duration(queue_seconds)} in its queue" if queue_seconds else ", queues left out"
     if not total.jobs:
         return ["No client on a device is drawn in any round, so that nothing will be sent."]
-    lines = [
-        f"On its array of machines the run takes {duration(array)}, on one machine {duration(one)}: {one / array:.2f} "
-        f"times as long (QPU time{waiting}).",
-    ]
-    if plan.submission_seconds() > array:
+    lines = []
+    if array:
         lines.append(
-            f"The service takes {MOST_JOBS_PER_MINUTE} jobs a minute from one account, so that {total.jobs} jobs take "
+            f"On its array of machines the run takes {duration(array)}, on one machine {duration(one)}: "
+            f"{one / array:.2f} times as long (QPU time{waiting})."
+        )
+    if unknown := plan.without_durations():
+        lines.append(f"Devices that state no durations, so that their QPU time is not known: {listed(unknown)}.")
+    if plan.submission_seconds() > array:
+        jobs = sum(item.work.jobs for item in plan.items if plan.devices[item.backend].jobs_per_minute)
+        lines.append(
+            f"The service takes {MOST_JOBS_PER_MINUTE} jobs a minute from one account, so that {jobs} jobs take "
             f"at least {duration(plan.submission_seconds())}."
         )
     if price is not None:
-        free = [name for name, facts in plan.devices.items() if facts.price_per_minute is None]
+        free = [name for name, facts in plan.devices.items() if not facts.has_price]
         without = f", without {', '.join(free)}, which state none" if free else ""
         lines.append(f"At the prices of the backends file: US$ {price:,.2f}{without}.")
     if stock := plan.stock_circuits():
@@ -118,12 +124,19 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
             lines.append(f"{name}: EstimatorV2 mitigates on the server, which adds executions that are not known here.")
         if facts.is_session:
             lines.append(f"{name}: a session is charged by the clock, until it is closed; here its jobs count.")
-    share = total.qpu_seconds / OPEN_PLAN_SECONDS
-    lines.append(
+    return [*lines, *_of_the_open_plan(plan), *plan.lacking(), *_what_fits(plan)]
+
+
+def _of_the_open_plan(plan: Plan) -> list[str]:
+    """Return how much of IBM's Open Plan the work on IBM's devices takes; nothing where there is none."""
+    work = plan.total(lambda item: plan.devices[item.backend].jobs_per_minute is not None)
+    if not work.jobs:
+        return []
+    share = work.qpu_seconds / OPEN_PLAN_SECONDS
+    return [
         f"The Open Plan gives {OPEN_PLAN_SECONDS:g} s of QPU time in 28 days: the run takes "
         f"{f'{share:.0%} of that' if share <= 1 else f'{share:,.1f} times that, so that it does not fit'}."
-    )
-    return [*lines, *plan.lacking(), *_what_fits(plan)]
+    ]
 
 
 def _what_fits(plan: Plan) -> list[str]:
@@ -138,8 +151,8 @@ def _columns(work: Work) -> Row:
         "Jobs": f"{work.jobs:,}",
         "Circuits": f"{work.circuits:,}",
         "Executions": f"{work.executions:,}",
-        "QPU time": duration(work.qpu_seconds),
-        "Upload": f"{work.payload_bytes / 1e6:,.1f} MB",
+        "QPU time": "–" if work.jobs and not work.qpu_seconds else duration(work.qpu_seconds),
+        "Upload": "–" if work.jobs and not work.payload_bytes else f"{work.payload_bytes / 1e6:,.1f} MB",
     }
 
 

@@ -30,7 +30,7 @@ class Calibration:
     Args:
         machine: The backend's name.
         device: The device.
-        date: When it was calibrated, as IBM writes it.
+        date: When it was calibrated, as IBM writes it; empty where another provider does not say it.
         figures: Of the qubits and couplings used, as ``backends.figures`` gives them.
         runs: Names of the runs that it belongs to.
         num_dates: How many calibrations the run met; this is the last one.
@@ -87,7 +87,7 @@ def calibrations(name: str, run: RunResult) -> dict[str, Calibration]:
     for machine in {machine: None for record in run.rounds for machine in record.devices}:
         met = [record.devices[machine] for record in run.rounds if machine in record.devices]
         dates = {figures["date"] for figures in met}
-        found[machine] = Calibration(machine, met[-1]["device"], met[-1]["date"], met[-1], (name,), len(dates))
+        found[machine] = Calibration(machine, met[-1]["device"], met[-1]["date"] or "", met[-1], (name,), len(dates))
     if run.experiment.model.quantum != "classical":
         registry = BackendRegistry(run.experiment.backends, Path())
         for machine in registry:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
-from qiskit_fedqml.config.backends import AerEntry, IBMEntry, Spsa
+from qiskit_fedqml.config.backends import AerEntry, BackendEntry
+from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.gradient import Spsa
 
 
 class Citation(NamedTuple):
@@ -89,7 +91,7 @@ def _partition(scheme: str) -> Callable[[Experiment], bool]:
     return lambda experiment: _is_federated(experiment) and experiment.data.partition.scheme == scheme
 
 
-def _training_entries(experiment: Experiment) -> list[AerEntry | IBMEntry]:
+def _training_entries(experiment: Experiment) -> list[BackendEntry]:
     """Return the entries of the backends whose clients train."""
     registry = BackendRegistry(experiment.backends, Path())
     names = {name for name in registry.assign(experiment.federation.clients) if registry.trains(name)}
@@ -101,7 +103,7 @@ def _trains_by_sweeps(experiment: Experiment) -> bool:
     return _has_circuit(experiment) and any(isinstance(e, AerEntry) and e.simulator != "aer" for e in entries)
 
 
-def _tested_entries(experiment: Experiment) -> list[AerEntry | IBMEntry]:
+def _tested_entries(experiment: Experiment) -> list[BackendEntry]:
     """Return the entries of the backends on which the server tests, or clients that train nothing."""
     registry = BackendRegistry(experiment.backends, Path())
     clients = {name for name in registry.assign(experiment.federation.clients) if not registry.trains(name)}
@@ -116,7 +118,8 @@ def _mitigates_devices_readout(experiment: Experiment) -> bool:
 
 
 def _extrapolates(experiment: Experiment) -> bool:
-    return _has_circuit(experiment) and any(e.mitigation and e.mitigation.zne for e in _tested_entries(experiment))
+    mitigating = [e for e in _tested_entries(experiment) if isinstance(e, (AerEntry, IBMEntry))]
+    return _has_circuit(experiment) and any(e.mitigation and e.mitigation.zne for e in mitigating)
 
 
 def _gradient(*, spsa: bool) -> Callable[[Experiment], bool]:
@@ -124,7 +127,7 @@ def _gradient(*, spsa: bool) -> Callable[[Experiment], bool]:
 
     def applies(experiment: Experiment) -> bool:
         entries = _training_entries(experiment)
-        by_spsa = [isinstance(entry, IBMEntry) and isinstance(entry.gradient, Spsa) for entry in entries]
+        by_spsa = [isinstance(entry, DeviceEntry) and isinstance(entry.gradient, Spsa) for entry in entries]
         return _has_circuit(experiment) and spsa in by_spsa
 
     return applies

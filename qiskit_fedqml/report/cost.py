@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from qiskit_fedqml.backends.devices.cost import price as price_of
 from qiskit_fedqml.backends.devices.submission import Submission
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.backends import BackendEntry
+from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration, gibibytes
 
@@ -55,9 +57,9 @@ def device_rows(name: str, run: RunResult, submissions: Sequence[Submission]) ->
                 "Jobs": f"{len(sent):,}",
                 "Circuits": f"{sum(s.circuits for s in sent):,}",
                 "Executions": f"{sum(s.executions for s in sent):,}",
-                "QPU time planned": duration(sum(s.planned_seconds for s in sent)),
+                "QPU time planned": _planned(sent),
                 "QPU time reported": _reported(reported, len(sent)),
-                "Price": _price(entry.price_per_minute if isinstance(entry, IBMEntry) else None, sent),
+                "Price": _price(entry, sent),
             }
         )
     return rows
@@ -71,11 +73,23 @@ def _reported(seconds: Sequence[float], num_jobs: int) -> str:
     return f"{duration(sum(seconds))}{of_jobs}"
 
 
-def _price(per_minute: float | None, sent: Sequence[Submission]) -> str:
+def _planned(sent: Sequence[Submission]) -> str:
+    """Return the QPU time that was planned; a dash where the device states no durations."""
+    known = [s.planned_seconds for s in sent if s.planned_seconds is not None]
+    return duration(sum(known)) if known else "–"
+
+
+def _price(entry: BackendEntry | None, sent: Sequence[Submission]) -> str:
     """Return what jobs cost: as reported where the service did so, else as planned."""
-    if per_minute is None:
+    if not isinstance(entry, DeviceEntry):
         return "–"
-    price = f"US$ {per_minute / 60 * sum(s.charged_seconds for s in sent):,.2f}"
+    prices = [price_of(entry, s.circuits, s.executions, s.charged_seconds) for s in sent]
+    known = [one for one in prices if one is not None]
+    if not known:
+        return "–"
+    price = f"US$ {sum(known):,.2f}"
+    if isinstance(entry, ProviderEntry):
+        return f"{price} by its prices"
     if all(s.account is None for s in sent):
         return f"{price} if sent"
     is_known = all(s.reported_seconds is not None and not s.has_uncertain_duplicates for s in sent)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.simulated.aer import AerBackend
-from qiskit_fedqml.config.backends import AerEntry, BackendEntry, CalibrationFile, IBMEntry, StatedNoise
+from qiskit_fedqml.config.backends import AerEntry, BackendEntry, CalibrationFile, StatedNoise
+from qiskit_fedqml.config.devices import IBMEntry, ProviderEntry
 from qiskit_fedqml.errors import FedQMLError
 from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.report.calibrations import Calibration, compiled
@@ -56,7 +57,7 @@ def machine_rows(name: str, run: RunResult, calibrations: Mapping[str, Calibrati
                 "Run": name,
                 "Machine": machine,
                 "Made of": _made_of(entry, calibration),
-                "Calibrated": calibration.date[:10] if calibration else "–",
+                "Calibrated": calibration.date[:10] if calibration and calibration.date else "–",
                 "Shots": _shots(entry),
                 "Success": _success(run, registry, machine, done, calibration),
                 "Clients": str(assigned.count(machine)),
@@ -104,6 +105,8 @@ def _made_of(entry: BackendEntry, calibration: Calibration | None) -> str:
         device = calibration.device if calibration else entry.device
         found = device if isinstance(device, str) else "least busy device"
         return f"{'rehearsal of' if entry.is_rehearsal else 'IBM Quantum,'} {found}"
+    if isinstance(entry, ProviderEntry):
+        return entry.factory
     if entry.noise is None:
         return "simulated, no noise"
     times = "" if entry.noise_factor == 1.0 else f", error rates × {entry.noise_factor:g}"

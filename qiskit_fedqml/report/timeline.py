@@ -8,7 +8,7 @@ from itertools import accumulate
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.devices import DeviceEntry
 from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.report.drawing import INK, MOST_MARKS, Mark, Panel, new_figure
 from qiskit_fedqml.report.naming import machine_name
@@ -152,7 +152,7 @@ def _starts(run: RunResult, record: RoundRecord) -> Iterator[tuple[ClientRecord,
     """
     clock: defaultdict[str, float] = defaultdict(float)
     for client in record.clients:
-        is_device = isinstance(run.experiment.backends.backends.get(client.backend), IBMEntry)
+        is_device = isinstance(run.experiment.backends.backends.get(client.backend), DeviceEntry)
         lane = client.backend if is_device else ""
         start = clock[lane] if client.started_seconds is None else client.started_seconds
         clock[lane] = start + client.seconds

@@ -27,7 +27,7 @@ class ClientRecord:
         accuracy: The global model's on its data, if it only tests.
         reason: Why its update was not aggregated, in words; empty otherwise.
         jobs: Ids of the jobs that its device ran.
-        planned_seconds: QPU seconds that these were estimated to take.
+        planned_seconds: QPU seconds that these were estimated to take, where the device states durations.
         qpu_seconds: QPU seconds that the service charged; None where it had not said so when the round ended.
         blocks: The qubits of the blocks that are its own, such as ``"14-16-19-20"``; empty where it has none.
     """
@@ -97,7 +97,8 @@ class RoundRecord:
         peak_memory_bytes: Most memory that the process has held so far; None where the system doesn't say.
         clients: The clients.
         server_jobs: Ids of the jobs by which the server tested the aggregate on devices.
-        planned_seconds: QPU seconds that all jobs of the round were estimated to take.
+        planned_seconds: QPU seconds that all jobs of the round were estimated to take, where their devices state
+            durations.
         qpu_seconds: QPU seconds that the service charged for them; None where it had not said so of each.
         devices: Calibrations by backend: device, date, and the figures of the qubits and couplings used.
     """
@@ -166,6 +167,6 @@ def _seconds(submissions: Sequence[Submission]) -> dict[str, Any]:
     """Return planned and charged QPU seconds; the latter are None without a job, or while one's are not known."""
     is_known = bool(submissions) and all(s.reported_seconds is not None for s in submissions)
     return {
-        "planned_seconds": sum(s.planned_seconds for s in submissions),
+        "planned_seconds": sum(s.planned_seconds or 0.0 for s in submissions),
         "qpu_seconds": sum(s.charged_seconds for s in submissions) if is_known else None,
     }

@@ -115,7 +115,8 @@ BudgetOption = Annotated[
     typer.Option(
         "--budget",
         metavar="[NAME=]SECONDS",
-        help="Another budget of QPU seconds, for a backend or for the run; may be repeated.",
+        help="Another budget of QPU seconds, for a backend or the run; may be repeated. A backend with a budget of "
+        "executions gets another one of these.",
     ),
 ]
 PartialOption = Annotated[

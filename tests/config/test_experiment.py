@@ -77,6 +77,11 @@ REHEARSAL = {
 ON_A_CHIP = REHEARSAL | {
     "backends.backends": {"exact": {"type": "aer"}, "ideal": {"type": "ibm", "device": "FakeMontrealV2", "shots": 16}},
 }
+GENERIC = {
+    **{"type": "backend", "factory": "qiskit.providers.fake_provider:GenericBackendV2", "shots": 16},
+    "arguments": {"num_qubits": 2, "seed": 1},
+}
+PROVIDER = REHEARSAL | {"backends.backends": {"exact": {"type": "aer"}, "ideal": GENERIC}}
 
 # For each key: what the run has, and the value that must make a difference.
 FEDAVGM = {"aggregation.server_optimizer": {"method": "fedavgm"}}
@@ -218,6 +223,9 @@ PERTURBED = {
     f"{IDEAL}.task": (REHEARSAL, "evaluate"),
     f"{IDEAL}.max_execution_seconds": (REHEARSAL, 2),
     f"{IDEAL}.budget_seconds": (REHEARSAL, 1.5),
+    f"{IDEAL}.factory": (PROVIDER, "tests.backends.providers.shop:nothing"),
+    f"{IDEAL}.arguments": (PROVIDER, {"num_qubits": 2, "seed": 2}),
+    f"{IDEAL}.budget_executions": (PROVIDER, 10),
     "backends.budget_seconds": (REHEARSAL, 1.5),
 }
 
@@ -227,6 +235,7 @@ OF_A_SERVICE = {
     f"{IDEAL}.{key}"
     for key in (
         *("device.least_busy.min_qubits", "device.least_busy.processor", "mode", "price_per_minute", "on_cancellation"),
+        *("price_per_shot", "price_per_task", "circuits_per_task", "on_lost_job"),
         *("waiting.poll_seconds", "waiting.request_seconds", "waiting.outage_seconds", "waiting.queue_seconds"),
     )
 }
@@ -289,7 +298,7 @@ def leaves(model: type[BaseModel], prefix: str = "") -> set[str]:
         if not inner or name in {"default"}:
             found.add(key)
         for sub in inner:
-            step = "ideal." if sub in {entries.AerEntry, entries.IBMEntry} else ""
+            step = "ideal." if sub in {entries.AerEntry, entries.IBMEntry, entries.ProviderEntry} else ""
             found |= leaves(sub, f"{key}.{step}")
     return found
 

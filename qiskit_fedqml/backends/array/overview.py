@@ -6,12 +6,13 @@ from qiskit_fedqml.backends.base import Backend, compile_program
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.paper import paper_circuit
-from qiskit_fedqml.config.backends import AerEntry, BackendEntry, IBMEntry
+from qiskit_fedqml.config.backends import AerEntry, BackendEntry
+from qiskit_fedqml.config.devices import IBMEntry, ProviderEntry
 from qiskit_fedqml.errors import BackendError
 
 
 def summary(registry: BackendRegistry, name: str) -> dict[str, str]:
-    """Describe a backend in words, for a table; an IBM Quantum device is not opened for it.
+    """Describe a backend in words, for a table; a device is not opened for it.
 
     What simulates it, and why, is that of the paper's circuit.
     """
@@ -24,6 +25,15 @@ def summary(registry: BackendRegistry, name: str) -> dict[str, str]:
             "Shots": _shots(entry),
             "Simulator": "rehearsal" if entry.is_rehearsal else "none",
             "How or why": f"{entry.mode} mode{_mitigated(entry)}; `fedqml plan` says what a run costs",
+        }
+    if isinstance(entry, ProviderEntry):
+        return {
+            "Type": entry.type,
+            "Noise": entry.factory,
+            "Qubits": "",
+            "Shots": _shots(entry),
+            "Simulator": "none",
+            "How or why": "`fedqml plan` says what a run costs",
         }
     backend = registry[name]
     facts = backend.describe()

@@ -10,10 +10,12 @@ from qiskit_fedqml.backends.base import Backend, PackingBackend
 from qiskit_fedqml.backends.calibration import Calibration, fake_calibration, load_calibration
 from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher
+from qiskit_fedqml.backends.devices.machine import Machine
 from qiskit_fedqml.backends.noise import noise_from_calibration, noise_from_rates
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.config.assignment import Cycle, clients_of
-from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile, IBMEntry, StatedNoise
+from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile, StatedNoise
+from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry, ProviderEntry
 from qiskit_fedqml.config.strict import nearest, validate
 from qiskit_fedqml.config.text_files import reading
 from qiskit_fedqml.config.yaml_files import read_yaml
@@ -107,12 +109,12 @@ class BackendRegistry(Mapping[str, Backend]):
 
     def is_queued(self, name: str) -> bool:
         """Return whether a backend's jobs wait in a queue elsewhere; it is not opened for it."""
-        return isinstance(self.file.backends[name], IBMEntry)
+        return isinstance(self.file.backends[name], DeviceEntry)
 
     def trains(self, name: str) -> bool:
         """Return whether clients with this backend train, and not only test."""
         entry = self.file.backends[name]
-        return not isinstance(entry, IBMEntry) or entry.task == "train"
+        return not isinstance(entry, DeviceEntry) or entry.task == "train"
 
     def give_blocks(self, assignment: Sequence[str]) -> None:
         """Let the clients of each machine that is cut into blocks have theirs.
@@ -151,21 +153,25 @@ class BackendRegistry(Mapping[str, Backend]):
 
     def _open(self, name: str) -> Backend:
         entry = self.file.backends[name]
-        if isinstance(entry, IBMEntry):
-            from qiskit_fedqml.backends.ibm import open_machine
-
-            try:
-                machine = open_machine(name, entry, self.dispatcher.journal)
-                return DeviceBackend(name, entry, machine, self.dispatcher)
-            except BackendError as error:
-                raise BackendError(f"Backend {name!r}: {error}") from error
         try:
+            if not isinstance(entry, AerEntry):
+                return DeviceBackend(name, entry, self._machine(name, entry), self.dispatcher)
             noise = self._noise(entry)
         except BackendError as error:
             raise BackendError(f"Backend {name!r}: {error}") from error
         level, seed = entry.optimization_level, entry.transpiler_seed
         options = (level, seed, entry.simulator, entry.mitigation, entry.blocks, entry.test_shots)
         return AerBackend(name, noise, entry.shots, *options)
+
+    def _machine(self, name: str, entry: IBMEntry | ProviderEntry) -> Machine:
+        journal = self.dispatcher.journal
+        if isinstance(entry, IBMEntry):
+            from qiskit_fedqml.backends.ibm import open_machine
+
+            return open_machine(name, entry, journal)
+        from qiskit_fedqml.backends.providers.opening import open_provider
+
+        return open_provider(name, entry, journal, needs_seconds=self.file.budget_seconds is not None)
 
     def _noise(self, entry: AerEntry) -> Noise | None:
         noise = entry.noise
@@ -194,7 +200,9 @@ def find_calibration(name: str, registry: BackendRegistry | None) -> Calibration
     if registry is None or entry is None:
         return fake_calibration(name)
     if isinstance(backend := registry[name] if isinstance(entry, IBMEntry) else None, DeviceBackend):
-        return backend.machine.calibration()
+        calibration = backend.machine.calibration()
+        assert calibration is not None
+        return calibration
     noise = entry.noise if isinstance(entry, AerEntry) else None
     if isinstance(noise, str):
         return fake_calibration(noise)

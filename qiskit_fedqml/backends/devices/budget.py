@@ -1,4 +1,4 @@
-"""Ceilings of QPU seconds: of a backend, of the run, and of the account."""
+"""Ceilings of QPU seconds, of a backend, of the run, and of the account; and of a backend's executions."""
 
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.devices.request import JobRequest, Policy
@@ -32,7 +32,8 @@ class Budget:
             BudgetError: The job would pass a budget.
             AccountLimitError: The job would pass what the account has left after all that is under way.
         """
-        journal, need = self._journal, request.cost.seconds
+        journal, need = self._journal, request.cost.seconds or 0.0
+        self._check_executions(request, policy, submission)
         budgets = [
             (f"the budget of backend {request.backend!r}", policy.budget_seconds, request.backend),
             ("the run's budget", self._run_seconds, None),
@@ -50,4 +51,16 @@ class Budget:
                 f"the next job needs {need:.1f} QPU seconds, but the account has {remaining_seconds:.1f} s left, of "
                 f"which {under_way:.1f} s are under way: {under_way + need - remaining_seconds:.1f} s are missing. "
                 "Nothing was sent."
+            )
+
+    def _check_executions(self, request: JobRequest, policy: Policy, submission: Submission) -> None:
+        ceiling, need = policy.budget_executions, request.cost.executions
+        if ceiling is None:
+            return
+        spent = self._journal.spent_executions(request.backend, without=submission.tag)
+        if spent + need > ceiling:
+            raise BudgetError(
+                f"the next job needs {need:,} executions, but of the budget of backend {request.backend!r}, "
+                f"{ceiling:,}, {spent:,} are spent or under way: {spent + need - ceiling:,} are missing. Nothing was "
+                "sent."
             )

@@ -2,9 +2,11 @@
 
 IBM charges about two seconds a job and, for each execution, the circuit's length and the repetition delay between two
 executions: usage ≈ 2 s + (repetition delay + circuit length) · executions (IBM Quantum documentation, "Estimate job run
-time"). An execution is one shot of one bound circuit in one measurement basis.
+time"). An execution is one shot of one bound circuit in one measurement basis. Other providers charge for executions
+and tasks; their QPU seconds are known only where a device states how long its gates take.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +15,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.transpiler import Target
 
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry, ProviderEntry
 from qiskit_fedqml.errors import BackendError
 
 SECONDS_PER_JOB = 2.0
@@ -31,12 +33,12 @@ class JobCost:
     Args:
         circuits: Bound circuits, once for each measurement basis, randomisations included.
         executions: Their shots.
-        seconds: QPU seconds.
+        seconds: QPU seconds; None where the device states no durations.
     """
 
     circuits: int
     executions: int
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -44,25 +46,49 @@ class Timing:
     """How long one execution takes on a device.
 
     Args:
-        circuit_seconds: From the first gate to the end of the measurement.
+        circuit_seconds: From the first gate to the end of the measurement; None where the device states no durations.
         rep_delay_seconds: Between two executions.
+        seconds_per_job: In addition to a job's executions.
     """
 
-    circuit_seconds: float
+    circuit_seconds: float | None
     rep_delay_seconds: float
+    seconds_per_job: float = SECONDS_PER_JOB
 
     def cost(self, circuits: int, executions: int) -> JobCost:
         """Return the cost of one job."""
+        if self.circuit_seconds is None:
+            return JobCost(circuits, executions, None)
         each = self.circuit_seconds + self.rep_delay_seconds
-        return JobCost(circuits, executions, SECONDS_PER_JOB + each * executions)
+        return JobCost(circuits, executions, self.seconds_per_job + each * executions)
 
 
-def rep_delay_seconds(entry: IBMEntry, device: Any) -> float:
+def price(entry: DeviceEntry, circuits: int, executions: int, seconds: float | None) -> float | None:
+    """Return what one job costs in US$, or None if its entry states no price.
+
+    Args:
+        entry: The backend's entry.
+        circuits: Bound circuits of the job.
+        executions: Their shots.
+        seconds: QPU seconds; None counts as none.
+    """
+    prices = [] if entry.price_per_minute is None else [entry.price_per_minute / 60 * (seconds or 0.0)]
+    if isinstance(entry, ProviderEntry) and entry.price_per_shot is not None:
+        prices.append(entry.price_per_shot * executions)
+    if isinstance(entry, ProviderEntry) and entry.price_per_task is not None:
+        prices.append(entry.price_per_task * math.ceil(circuits / entry.circuits_per_task))
+    return sum(prices) if prices else None
+
+
+def rep_delay_seconds(entry: DeviceEntry, device: Any) -> float:
     """Return the time between two executions on a device: what the entry asks for, or the device's own.
 
     Raises:
         BackendError: What is asked for is not in the device's range, or the device lets nobody choose.
     """
+    if isinstance(entry, ProviderEntry):
+        return entry.rep_delay_seconds
+    assert isinstance(entry, IBMEntry)
     configuration = device.configuration()
     asked, key = entry.rep_delay_seconds, "rep_delay_seconds"
     if asked is None:

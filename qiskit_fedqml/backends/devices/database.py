@@ -61,6 +61,8 @@ def mapped(what: str) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeDecodeError as error:  # sqlite3 quotes the damaged schema in its own error, and fails at that
+        raise ResultError(f"{what}: {_REASONS['CORRUPT']}.") from error
     except sqlite3.Error as error:
         raise ResultError(f"{what}: {_reason(error)}.") from error
 

@@ -6,15 +6,16 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
 
-from qiskit_fedqml.backends.devices.cost import JobCost, Timing, circuit_seconds, rep_delay_seconds
+from qiskit_fedqml.backends.devices.cost import JobCost
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher
+from qiskit_fedqml.backends.devices.estimates import Estimates
+from qiskit_fedqml.backends.devices.fingerprint import fingerprint
 from qiskit_fedqml.backends.devices.joint import Answered, shared_out
 from qiskit_fedqml.backends.devices.layouts import DeviceLayouts
 from qiskit_fedqml.backends.devices.machine import Machine
@@ -23,23 +24,19 @@ from qiskit_fedqml.backends.devices.request import JobRequest, Policy, TooLongEr
 from qiskit_fedqml.backends.figures import figures_of, success_probability
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.packing.blocks import BlockLayout
-from qiskit_fedqml.backends.packing.packed import PackedCircuit
 from qiskit_fedqml.backends.packing.sharing import BlockShares
 from qiskit_fedqml.backends.program import Asked, Evaluation, Program
-from qiskit_fedqml.config.backends import IBMEntry, RandomShifts, Spsa
+from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
+from qiskit_fedqml.config.gradient import RandomShifts, Spsa
 from qiskit_fedqml.errors import BackendError, JobError
 
 Answer = TypeVar("Answer")
 
-_LONGEST_JOB_SECONDS = 3 * 3600
-"""QPU seconds that the service grants one job."""
 _SETTLING_TRIES = 6
-_LARGEST_JOB_BYTES = 200_000_000
-"""Angles of one job; the service takes inputs of some 300 MB."""
 
 
 class DeviceBackend:
-    """A device of IBM Quantum, or a rehearsal of one.
+    """A device of IBM Quantum, a rehearsal of one, or another provider's machine.
 
     Args:
         name: The backend's name in the registry.
@@ -48,14 +45,13 @@ class DeviceBackend:
         dispatcher: Sends its jobs.
     """
 
-    def __init__(self, name: str, entry: IBMEntry, machine: Machine, dispatcher: Dispatcher) -> None:
+    def __init__(self, name: str, entry: DeviceEntry, machine: Machine, dispatcher: Dispatcher) -> None:
         self._name, self.entry, self.machine, self.dispatcher = name, entry, machine, dispatcher
-        self._policy = Policy(entry.waiting, entry.budget_seconds, entry.on_cancellation == "resubmit")
-        self._timings: WeakKeyDictionary[Program, Timing] = WeakKeyDictionary()
-        self._rep_delay_seconds = rep_delay_seconds(entry, machine.qiskit_backend)
+        executions = entry.budget_executions if isinstance(entry, ProviderEntry) else None
+        self._policy = Policy(entry.waiting, entry.budget_seconds, entry.on_cancellation == "resubmit", executions)
         self._loose_keys = itertools.count()
         self._layouts = DeviceLayouts(name, entry, machine)
-        self._packed: WeakKeyDictionary[Program, PackedCircuit] = WeakKeyDictionary()
+        self._estimates = Estimates(entry, machine, self._layouts)
         self._shares = BlockShares(entry.blocks)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -74,8 +70,8 @@ class DeviceBackend:
 
     @property
     def simulator(self) -> str:
-        """``"rehearsal"`` on a fake device, else ``"ibm"``."""
-        return "rehearsal" if self.entry.is_rehearsal else "ibm"
+        """``"ibm"``, ``"rehearsal"`` on a fake device, or ``"provider"``."""
+        return self.machine.simulator
 
     @property
     def shots(self) -> int:
@@ -92,7 +88,7 @@ class DeviceBackend:
         gaps = self._layouts.gaps()
         return {
             **({"gaps": str(gaps)} if gaps else {}),
-            "type": "ibm",
+            "type": self.entry.type,
             "device": self.machine.device,
             "calibration_date": self.calibration_date,
             "num_qubits": self.machine.qiskit_backend.num_qubits,
@@ -132,11 +128,14 @@ class DeviceBackend:
         """Let each of these clients have blocks of its own for the whole run, where the entry spreads clients."""
         self._shares.clients = tuple(clients)
 
-    def success_probability(self, program: Program, client: int | None = None) -> float:
+    def success_probability(self, program: Program, client: int | None = None) -> float | None:
         """Return the estimated chance that no gate and no readout of a program errs, by the device's calibration.
 
-        Of a program with copies it is the mean over the blocks that a client (None: the server) has.
+        Of a program with copies it is the mean over the blocks that a client (None: the server) has. None where a
+        provider does not state an error of each gate and readout.
         """
+        if not self._layouts.knows_errors(program):
+            return None
         if program.copies:
             return self._shares.success_probability(program, client, self._layouts.target())
         return success_probability(program.circuit, self._layouts.target(), program.measured)
@@ -146,9 +145,10 @@ class DeviceBackend:
         return self.machine.primitive.estimator(self.machine.qiskit_backend, [])
 
     @property
-    def calibration_date(self) -> str:
-        """The date of the calibration that was read last."""
-        return self.machine.calibration().date
+    def calibration_date(self) -> str | None:
+        """The date of the calibration that was read last; None where a provider states none."""
+        calibration = self.machine.calibration()
+        return None if calibration is None else calibration.date
 
     def refresh(self) -> None:
         """Read the calibration again.
@@ -169,7 +169,7 @@ class DeviceBackend:
 
     def settle(self) -> None:
         """Ask for charges that are not known yet, a few times: the service adds them up after a job has ended."""
-        if self.entry.is_rehearsal:
+        if not self.machine.reports_charges:
             return
         for attempt in range(_SETTLING_TRIES):
             if attempt:
@@ -185,8 +185,13 @@ class DeviceBackend:
         """
         return self._ask(self.machine.remaining_seconds)
 
-    def calibration_of(self, program: Program, client: int | None = None) -> dict[str, Any]:
-        """Return device, date and the figures of what a client uses, as plain values: its blocks, or qubits."""
+    def calibration_of(self, program: Program, client: int | None = None) -> dict[str, Any] | None:
+        """Return device, date and the figures of what a client uses, as plain values: its blocks, or qubits.
+
+        None where a provider does not state an error of each gate and readout.
+        """
+        if not self._layouts.knows_errors(program):
+            return None
         if program.copies:
             figures = self._shares.figures(program, client, self._layouts.target())
         else:
@@ -202,15 +207,13 @@ class DeviceBackend:
             jacobian: Whether derivatives are wanted.
         """
         samples = [(client, np.zeros((size, len(program.angles)))) for client, size in asked]
-        return self._cost_of(self._planned(program, samples, jacobian=jacobian), self._whole(asked))
+        return self._estimates.costs(self._planned(program, samples, jacobian=jacobian), self._whole(asked))
 
     def payload_bytes(self, program: Program, asked: Sequence[tuple[int | None, int]], *, jacobian: bool) -> int:
         """Return the size of one evaluation as it is sent; of random angles, since it is compressed."""
         rng = np.random.default_rng(0)
         samples = [(client, rng.uniform(-np.pi, np.pi, (size, len(program.angles)))) for client, size in asked]
-        question = self._planned(program, samples, jacobian=jacobian)
-        pub = question.pub(self._whole(asked), self._packed_circuit(program))
-        return self.machine.primitive.payload_bytes(pub, self.machine.qiskit_backend, self._shots(question.key))
+        return self._estimates.payload_bytes(self._planned(program, samples, jacobian=jacobian), self._whole(asked))
 
     def evaluate(
         self,
@@ -288,17 +291,6 @@ class DeviceBackend:
         offset = int.from_bytes(sha256(str(key.at(0)).encode()).digest()[:4]) + key.step
         return Question(program, askers, jacobian, key, self.entry.gradient, offset)
 
-    def _packed_circuit(self, program: Program) -> PackedCircuit | None:
-        if len(program.copies) < 2:
-            return None
-        if program not in self._packed:
-            self._packed[program] = PackedCircuit(program.copies)
-        return self._packed[program]
-
-    def _shots(self, key: JobKey) -> int:
-        """Return the shots of each circuit of an evaluation."""
-        return (self.entry.test_shots or self.shots) if key.is_test else self.shots
-
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         try:
             return self.dispatcher.patience.ask(question, self.entry.waiting.outage_seconds)
@@ -309,17 +301,16 @@ class DeviceBackend:
         """Return values, derivatives and submission of each job of a part."""
         if self._is_split(question, part):
             return [answer for half in part.halves() for answer in self._answers(question, half)]
-        (cost,) = self._cost_of(question, part, whole=True)
         request = JobRequest(
             backend=self.name,
             key=question.key,
             part=part.name,
-            fingerprint=self._fingerprint(question),
+            fingerprint=fingerprint(self.entry, question),
             angles=question.angles[part.start : part.stop],
             details={**question.details, "calibration": self.calibration_date},
-            pub=lambda: question.pub(part, self._packed_circuit(question.program)),
-            shots=self._shots(question.key),
-            cost=cost,
+            pub=lambda: question.pub(part, self._estimates.packed_circuit(question.program)),
+            shots=self.entry.shots_of(is_test=question.key.is_test),
+            cost=self._estimates.cost(question, part),
             shape=lambda details: question.shape(part, details),
         )
         try:
@@ -340,48 +331,4 @@ class DeviceBackend:
             return False
         if journal.latest(self.name, question.key, part.halves()[0].name) is not None:
             return True
-        (cost,) = self._cost_of(question, part, whole=True)
-        return self._exceeds(question, cost)
-
-    def _exceeds(self, question: Question, cost: JobCost) -> bool:
-        longest = self.entry.max_execution_seconds or _LONGEST_JOB_SECONDS
-        num_angles = len(question.program.angles) * max(1, len(question.program.copies))
-        return cost.seconds > longest or cost.circuits * num_angles * 8 > _LARGEST_JOB_BYTES
-
-    def _cost_of(self, question: Question, part: Part, *, whole: bool = False) -> list[JobCost]:
-        """Return the cost of each job that a part would be sent in; of one job if ``whole``."""
-        program, shots = question.program, self._shots(question.key)
-        circuits = question.num_circuits(part) * program.num_groups
-        size = circuits, circuits * shots
-        if not self.machine.primitive.is_plain():
-            pub = question.pub(part, self._packed_circuit(program))
-            size = self.machine.primitive.size(pub, self.machine.qiskit_backend, shots)
-        cost = self._timing(program).cost(*size)
-        if whole or part.num_samples < 2 or not self._exceeds(question, cost):
-            return [cost]
-        return [cost for half in part.halves() for cost in self._cost_of(question, half)]
-
-    def _timing(self, program: Program) -> Timing:
-        if program not in self._timings:
-            packed = self._packed_circuit(program) or program
-            measured: Sequence[int] = packed.measured
-            if self.machine.primitive.measures_all_qubits:
-                left_out = self._layouts.gaps().qubits
-                measured = [q for q in range(self.machine.qiskit_backend.num_qubits) if q not in left_out]
-            length = circuit_seconds(packed.circuit, measured, self._layouts.target())
-            self._timings[program] = Timing(length, self._rep_delay_seconds)
-        return self._timings[program]
-
-    def _fingerprint(self, question: Question) -> str:
-        """Return a digest of how it is asked, apart from layout and calibration, which may change before a replay."""
-        asked = {"device", "shots", "primitive", "resilience_level", "options", "gradient"}
-        asked |= {"mitigation"} if self.entry.mitigation else set()
-        asked |= {"rep_delay_seconds"} if self.entry.rep_delay_seconds is not None else set()
-        seeds = [
-            asker.seed if isinstance(self.entry.gradient, (Spsa, RandomShifts)) else None for asker in question.askers
-        ]
-        seed = seeds[0] if len(seeds) == 1 else seeds
-        outputs = len(question.program.observables)
-        entry = self.entry.model_copy(update={"shots": self._shots(question.key)})
-        settings = f"{entry.model_dump_json(include=asked)} {question.jacobian} {seed} {outputs}"
-        return sha256(settings.encode()).hexdigest()
+        return self._estimates.exceeds(question, self._estimates.cost(question, part))

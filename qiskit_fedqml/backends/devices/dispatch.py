@@ -32,8 +32,7 @@ from qiskit_fedqml.backends.devices.machine import (
 from qiskit_fedqml.backends.devices.patience import Patience, Pauses
 from qiskit_fedqml.backends.devices.request import JobRequest, JobWaiting, Policy, TooLongError
 from qiskit_fedqml.backends.devices.submission import State, Submission
-from qiskit_fedqml.backends.job import JobReceipt
-from qiskit_fedqml.config.backends import Waiting
+from qiskit_fedqml.config.devices import Waiting
 from qiskit_fedqml.errors import BackendError, BudgetError, JobError, ResultError
 
 logger = logging.getLogger(__name__)
@@ -312,11 +311,6 @@ class Dispatcher:
     def _place(self, request: JobRequest) -> str:
         submission = self.journal.latest(request.backend, request.key, request.part)
         return _place(request, submission)
-
-
-def receipt(submission: Submission) -> JobReceipt:
-    """Return what a run's record says of a submission."""
-    return JobReceipt(str(submission.job_id), submission.planned_seconds, submission.reported_seconds)
 
 
 def _place(request: JobRequest, submission: Submission | None) -> str:

@@ -10,7 +10,7 @@ from qiskit_fedqml.backends.devices.machine import Machine
 from qiskit_fedqml.backends.devices.patience import Patience
 from qiskit_fedqml.backends.devices.request import Policy
 from qiskit_fedqml.backends.devices.submission import CANCELLED, RAN, UNKNOWN, Submission
-from qiskit_fedqml.config.backends import Waiting
+from qiskit_fedqml.config.devices import Waiting
 
 logger = logging.getLogger(__name__)
 

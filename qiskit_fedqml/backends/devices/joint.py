@@ -53,5 +53,7 @@ def _share(total: int, low: int, high: int, of: int) -> int:
 
 
 def _receipt(job: Submission, share: float) -> JobReceipt:
-    reported = None if job.reported_seconds is None else job.reported_seconds * share
-    return JobReceipt(str(job.job_id), job.planned_seconds * share, reported)
+    planned, reported = (
+        None if seconds is None else seconds * share for seconds in (job.planned_seconds, job.reported_seconds)
+    )
+    return JobReceipt(str(job.job_id), planned, reported)

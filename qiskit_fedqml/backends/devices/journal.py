@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS submissions (
     tag TEXT PRIMARY KEY,
     round INTEGER NOT NULL, client INTEGER NOT NULL, step INTEGER NOT NULL, kind TEXT NOT NULL, part TEXT NOT NULL,
     attempt INTEGER NOT NULL, backend TEXT NOT NULL, device TEXT NOT NULL, account TEXT, fingerprint TEXT NOT NULL,
-    request TEXT NOT NULL, circuits INTEGER NOT NULL, executions INTEGER NOT NULL, planned_seconds REAL NOT NULL,
+    request TEXT NOT NULL, circuits INTEGER NOT NULL, executions INTEGER NOT NULL, planned_seconds REAL,
     state TEXT NOT NULL, job_id TEXT, reported_seconds REAL, reason TEXT,
     duplicates TEXT NOT NULL DEFAULT '{{}}', duplicates_ran INTEGER NOT NULL DEFAULT 0,
     doubtful INTEGER NOT NULL DEFAULT 0,
@@ -165,6 +165,17 @@ class Journal:
             without: The tag of a submission that is left out.
         """
         return self._sum(_CHARGED, "backend = COALESCE(?, backend) AND tag != ?", (backend, without))
+
+    def spent_executions(self, backend: str, *, without: str = "") -> int:
+        """Return the executions of a backend's submissions, those that are still open included.
+
+        Args:
+            backend: The backend.
+            without: The tag of a submission that is left out.
+        """
+        ended_free = "state IN ('failed', 'cancelled') AND COALESCE(reported_seconds, 1) = 0"
+        where = f"backend = ? AND tag != ? AND NOT ({ended_free})"
+        return int(self._sum("executions * (1 + duplicates_ran)", where, (backend, without)))
 
     def uncharged_seconds(self, account: str | None, *, without: str = "") -> float:
         """Return the planned QPU seconds that the service has not charged to an account yet."""

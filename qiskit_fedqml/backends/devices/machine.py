@@ -1,16 +1,19 @@
 """What a backend and a dispatcher need of a device and its service, and what the service may answer."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.providers import BackendV2
+from qiskit.transpiler import Target
 
 from qiskit_fedqml.backends.calibration import Calibration
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.devices import DeviceEntry
 from qiskit_fedqml.errors import BackendError
 
 
@@ -46,6 +49,10 @@ class MissingError(BackendError):
     """What was asked for does not exist, or no longer."""
 
 
+RunBy = Literal["ibm", "rehearsal", "provider"]
+"""Whose machine runs circuits: IBM's, this computer in a rehearsal, another provider's."""
+
+
 @dataclass(frozen=True)
 class JobStatus:
     """How far a job is.
@@ -66,6 +73,18 @@ class JobStatus:
     charged_seconds: float | None = None
 
 
+class Memory(Protocol):
+    """Facts of a run that outlive its process."""
+
+    def recall(self, name: str) -> str | None:
+        """Return a fact, or None."""
+        ...
+
+    def remember(self, name: str, value: str) -> str:
+        """Keep a fact unless it is kept already; return what is kept."""
+        ...
+
+
 class Primitive(Protocol):
     """How PUBs become jobs."""
 
@@ -74,8 +93,8 @@ class Primitive(Protocol):
         """Whether all of the device's qubits are measured, not only those of the observables."""
         ...
 
-    def with_entry(self, entry: IBMEntry) -> "Primitive":
-        """Return the same for another entry."""
+    def with_entry(self, entry: DeviceEntry) -> "Primitive":
+        """Return the same for another entry, of the same type."""
         ...
 
     def estimator(
@@ -107,7 +126,7 @@ class Primitive(Protocol):
         ...
 
     def payload_bytes(self, pub: Any, device: BackendV2, shots: int | None = None) -> int:
-        """Return the size of a PUB as it is sent."""
+        """Return the size of a PUB as it is sent; 0 where that is not known."""
         ...
 
 
@@ -119,6 +138,12 @@ class Machine(Protocol):
     """
 
     primitive: Primitive
+    simulator: RunBy
+    """What records say computed the numbers."""
+    seconds_per_job: float
+    """QPU seconds of a job in addition to its executions."""
+    reports_charges: bool
+    """Whether the service says what jobs were charged."""
 
     @property
     def device(self) -> str:
@@ -135,8 +160,16 @@ class Machine(Protocol):
         """The device as Qiskit's transpiler knows it."""
         ...
 
-    def calibration(self) -> Calibration:
-        """Return the calibration that was read last."""
+    def calibration(self) -> Calibration | None:
+        """Return the calibration that was read last; None where the provider publishes none in IBM's format."""
+        ...
+
+    def circuit_seconds(self, circuit: QuantumCircuit, measured: Sequence[int], target: Target) -> float | None:
+        """Return the length of a transpiled circuit with its measurement; None where durations are not stated.
+
+        Raises:
+            BackendError: They are not stated, but are needed.
+        """
         ...
 
     def refresh(self) -> None:

@@ -15,7 +15,7 @@ from qiskit_fedqml.backends.packing.slots import Slots, filled
 from qiskit_fedqml.backends.program import Program
 from qiskit_fedqml.circuits import parameter_shift, spsa
 from qiskit_fedqml.circuits.shift_pairs import ShiftPairs, no_pairs, perturbations, random_shifts, shifts
-from qiskit_fedqml.config.backends import Gradient, RandomShifts, Spsa
+from qiskit_fedqml.config.gradient import Gradient, RandomShifts, Spsa
 
 Details = Mapping[str, Any]
 """How a job's points were chosen and ordered, as JSON values; the journal keeps it with the job."""

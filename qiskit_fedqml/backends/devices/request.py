@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qiskit_fedqml.backends.devices.cost import JobCost
 from qiskit_fedqml.backends.devices.machine import JobStatus
 from qiskit_fedqml.backends.job import JobKey
-from qiskit_fedqml.config.backends import Waiting
+from qiskit_fedqml.config.devices import Waiting
 
 
 class TooLongError(Exception):
@@ -75,8 +75,10 @@ class Policy:
         waiting: How long to wait for what.
         budget_seconds: The most QPU seconds of this backend in the run, or None.
         resubmit_cancelled: Whether a job that somebody cancelled is sent again.
+        budget_executions: The most executions of this backend in the run, or None.
     """
 
     waiting: Waiting
     budget_seconds: float | None = None
     resubmit_cancelled: bool = False
+    budget_executions: int | None = None

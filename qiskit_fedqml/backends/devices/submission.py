@@ -24,12 +24,12 @@ class Submission:
         attempt: From 0; a job that failed for the service's own reasons is sent again as the next attempt.
         backend: The backend's name in the registry.
         device: The device's name.
-        account: The instance that is charged; None for a rehearsal.
+        account: The instance, or the provider, that charges; None for a rehearsal.
         fingerprint: Digest of how it was asked: shots, estimator, options, gradient.
         request: What is needed to read the answer, as JSON values.
         circuits: Bound circuits.
         executions: Their shots.
-        planned_seconds: QPU seconds that were estimated.
+        planned_seconds: QPU seconds that were estimated; None where the device states no durations.
         state: How far it is.
         job_id: The service's name of the job, once known.
         reported_seconds: QPU seconds that the service charged, once known.
@@ -50,7 +50,7 @@ class Submission:
     request: dict[str, Any]
     circuits: int
     executions: int
-    planned_seconds: float
+    planned_seconds: float | None
     state: State
     job_id: str | None = None
     reported_seconds: float | None = None
@@ -71,5 +71,6 @@ class Submission:
     @property
     def charged_seconds(self) -> float:
         """QPU seconds to count with: reported, or else planned; of duplicates that were not cancelled as planned."""
-        own = self.planned_seconds if self.reported_seconds is None else self.reported_seconds
-        return own + self.planned_seconds * sum(fate != CANCELLED for fate in self.duplicates.values())
+        planned = self.planned_seconds or 0.0
+        own = planned if self.reported_seconds is None else self.reported_seconds
+        return own + planned * sum(fate != CANCELLED for fate in self.duplicates.values())

@@ -3,11 +3,10 @@
 This package alone imports the library's service and primitives, when a device is first used.
 """
 
-from qiskit_fedqml.backends.devices.machine import Machine
-from qiskit_fedqml.backends.ibm.connection import Memory
+from qiskit_fedqml.backends.devices.machine import Machine, Memory
 from qiskit_fedqml.backends.ibm.rehearsal import RehearsalMachine
 from qiskit_fedqml.backends.ibm.service import ServiceMachine
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.devices import IBMEntry
 
 
 def open_machine(name: str, entry: IBMEntry, memory: Memory) -> Machine:

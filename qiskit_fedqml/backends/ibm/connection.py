@@ -9,11 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from qiskit_fedqml.backends.calibration import Calibration, calibration_of
 from qiskit_fedqml.backends.devices.machine import (
     ForbiddenError,
+    Memory,
     RateLimitedError,
     RefusedError,
     UnreachableError,
@@ -22,7 +23,7 @@ from qiskit_fedqml.backends.devices.machine import (
 from qiskit_fedqml.backends.devices.patience import Pauses
 from qiskit_fedqml.backends.devices.watchdog import NoAnswerError, call_within
 from qiskit_fedqml.backends.ibm.errors import translated
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.devices import IBMEntry
 from qiskit_fedqml.errors import BackendError
 
 logger = logging.getLogger(__name__)
@@ -30,18 +31,6 @@ Answer = TypeVar("Answer")
 
 _TRIES = 3
 """How often something is tried that never worked before: an account that has no access stays so."""
-
-
-class Memory(Protocol):
-    """Facts of a run that outlive its process."""
-
-    def recall(self, name: str) -> str | None:
-        """Return a fact, or None."""
-        ...
-
-    def remember(self, name: str, value: str) -> str:
-        """Keep a fact unless it is kept already; return what is kept."""
-        ...
 
 
 class Connection:

@@ -7,7 +7,7 @@ measurement make its error symmetric, and circuits without gates in the same job
 from math import ceil
 from typing import Any
 
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.devices import IBMEntry
 
 _SHOTS_A_FLIP = 256
 """Most shots with the same random flips, so that their noise exceeds what one draw leaves of the asymmetry."""

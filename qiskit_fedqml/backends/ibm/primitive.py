@@ -11,7 +11,7 @@ from qiskit.providers import BackendV2
 from qiskit_fedqml.backends.broadcast import UnshiftedPub
 from qiskit_fedqml.backends.ibm.errors import translate
 from qiskit_fedqml.backends.ibm.mitigation import options_of
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry
 from qiskit_fedqml.errors import BackendError, FedQMLError
 
 Answer = TypeVar("Answer")
@@ -40,8 +40,9 @@ class IBMPrimitive:
         """Whether all qubits are measured: so does the executor."""
         return self.is_executor
 
-    def with_entry(self, entry: IBMEntry) -> "IBMPrimitive":
+    def with_entry(self, entry: DeviceEntry) -> "IBMPrimitive":
         """Return the adapter of another entry."""
+        assert isinstance(entry, IBMEntry)
         return IBMPrimitive(entry)
 
     def estimator(

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,9 @@ from qiskit_aer import AerSimulator
 
 from qiskit_fedqml.backends.broadcast import UnshiftedPub
 from qiskit_fedqml.backends.calibration import Calibration, calibration_of, fake_device
-from qiskit_fedqml.backends.devices.machine import JobStatus, Primitive, UnreadableError
+from qiskit_fedqml.backends.devices.cost import SECONDS_PER_JOB, circuit_seconds
+from qiskit_fedqml.backends.devices.draws import seed_of
+from qiskit_fedqml.backends.devices.machine import JobStatus, Primitive, RunBy, UnreadableError
 from qiskit_fedqml.backends.ibm.components import ComponentSimulation, components, on_qubits, restricted, support
 from qiskit_fedqml.backends.ibm.errors import one_line
 from qiskit_fedqml.backends.ibm.extrapolation import as_sent, read_mitigated
@@ -29,7 +30,7 @@ from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
 from qiskit_fedqml.backends.noise import noise_from_calibration
 from qiskit_fedqml.backends.packing.packed import NUM_BLOCKS
 from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.devices import IBMEntry
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.estimator import SweepEstimator
 from qiskit_fedqml.simulation.machine_estimator import MachineEstimator
@@ -50,6 +51,11 @@ class RehearsalMachine:
     Raises:
         BackendError: There is no such fake device, an option is refused, or mitigation cannot be rehearsed.
     """
+
+    simulator: RunBy = "rehearsal"
+    seconds_per_job = SECONDS_PER_JOB
+    reports_charges = False
+    circuit_seconds = staticmethod(circuit_seconds)
 
     def __init__(self, entry: IBMEntry) -> None:
         primitive = IBMPrimitive(entry)
@@ -214,12 +220,6 @@ class RehearsalMachine:
             readout={place[q]: matrix for q, matrix in self._noise.readout.items() if q in place},
             basis=tuple(self._device.operation_names),
         )
-
-
-def seed_of(values: NDArray[np.float64]) -> int:
-    """Return the seed of a job's outcomes: the first four bytes of the SHA-256 of its angles, without the sign bit."""
-    data = np.ascontiguousarray(values, dtype="<f8").tobytes()
-    return int.from_bytes(sha256(data).digest()[:4], "little") & 0x7FFFFFFF
 
 
 def _said(error: Exception) -> str:

@@ -13,20 +13,23 @@ from qiskit.providers import BackendV2
 from qiskit_fedqml.backends.broadcast import UnshiftedPub
 from qiskit_fedqml.backends.calibration import Calibration, refreshed_calibration
 from qiskit_fedqml.backends.devices.answers import read_job_id, read_seconds
+from qiskit_fedqml.backends.devices.cost import SECONDS_PER_JOB, circuit_seconds
 from qiskit_fedqml.backends.devices.machine import (
     BatchClosedError,
     JobStatus,
+    Memory,
     MissingError,
     Primitive,
     RateLimitedError,
+    RunBy,
     UnreachableError,
     UnreadableError,
 )
-from qiskit_fedqml.backends.ibm.connection import Connection, Memory
+from qiskit_fedqml.backends.ibm.connection import Connection
 from qiskit_fedqml.backends.ibm.errors import one_line
 from qiskit_fedqml.backends.ibm.extrapolation import as_sent, read_mitigated
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.devices import IBMEntry
 from qiskit_fedqml.errors import BackendError
 
 _SECONDS_BETWEEN_LOOKS_AT_QUEUE = 60.0
@@ -47,6 +50,11 @@ class ServiceMachine:
     Raises:
         BackendError: There is no such account or device, an option is refused, or the service is out of reach.
     """
+
+    simulator: RunBy = "ibm"
+    seconds_per_job = SECONDS_PER_JOB
+    reports_charges = True
+    circuit_seconds = staticmethod(circuit_seconds)
 
     def __init__(self, name: str, entry: IBMEntry, memory: Memory) -> None:
         self._entry = entry

@@ -13,7 +13,7 @@ from qiskit_fedqml.backends.layout import of_qubits
 from qiskit_fedqml.backends.packing.choice import choose
 from qiskit_fedqml.backends.packing.groups import connected_groups
 from qiskit_fedqml.backends.packing.shapes import Shape, Template, Uses, gates_of, transpiled, without_errors
-from qiskit_fedqml.config.backends import Blocks
+from qiskit_fedqml.config.blocks import Blocks
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.gaps import Gaps
 

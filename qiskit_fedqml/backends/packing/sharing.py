@@ -7,7 +7,7 @@ from qiskit.transpiler import Target
 
 from qiskit_fedqml.backends.figures import success_probability
 from qiskit_fedqml.backends.program import Program
-from qiskit_fedqml.config.backends import Blocks
+from qiskit_fedqml.config.blocks import Blocks
 
 
 @dataclass

@@ -24,7 +24,7 @@ from qiskit_fedqml.backends.program import Evaluation, Program
 from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator, simulation_method
 from qiskit_fedqml.backends.simulated.extrapolation import evaluate_extrapolated, folded_programs
 from qiskit_fedqml.circuits.angles import num_qubits_in_use
-from qiskit_fedqml.config.backends import Blocks
+from qiskit_fedqml.config.blocks import Blocks
 from qiskit_fedqml.config.mitigation import Mitigation
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.estimator import SweepEstimator

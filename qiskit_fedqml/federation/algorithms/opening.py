@@ -1,9 +1,9 @@
 """The algorithm that a configuration names."""
 
 from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.config.parts import make_part
 from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting
 from qiskit_fedqml.federation.algorithms.synchronous import Synchronous
-from qiskit_fedqml.federation.extensions import make_part
 
 
 def open_algorithm(setting: Setting) -> Algorithm:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from qiskit_fedqml.config.aggregation import AggregationConfig, FedAdamConfig, FedAvgMConfig
 from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.config.parts import make_part
 from qiskit_fedqml.errors import ConfigurationError
-from qiskit_fedqml.federation.extensions import make_part
 from qiskit_fedqml.federation.rules.aggregator import Aggregator, ByTensor
 from qiskit_fedqml.federation.rules.circular import CircularMean
 from qiskit_fedqml.federation.rules.fedadam import FedAdam

@@ -10,9 +10,12 @@ import torch
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.array.used import used_backends
-from qiskit_fedqml.backends.base import check_fits
+from qiskit_fedqml.backends.base import Backend, check_fits, compile_program
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher
 from qiskit_fedqml.backends.devices.journal import Journal
+from qiskit_fedqml.circuits.angles import GateAngles
+from qiskit_fedqml.circuits.spec import CircuitSpec
+from qiskit_fedqml.config.devices import ProviderEntry
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.preparation import FederatedData, prepare_data
 from qiskit_fedqml.errors import ConfigurationError
@@ -108,6 +111,10 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
     if blueprint.has_circuit and experiment.federation.on_client_failure == "stop":
         for name in sorted({*assignment, *experiment.evaluation.backends}):  # before anything runs
             check_fits(registry[name], blueprint.spec.circuit, blueprint.spec.observables)
+    if experiment.aggregation.success_exponent:
+        for name in sorted({*assignment}):
+            if isinstance(experiment.backends.backends[name], ProviderEntry):
+                _check_success_is_known(registry[name], blueprint.spec)
     evaluator = Evaluator(experiment.seed, blueprint, registry.server, registry, data.test, data.held_out)
 
     def make_worker() -> Worker:
@@ -143,6 +150,22 @@ def _begun_from(start: InitialModel, model: State, data: FederatedData) -> State
             "The model of %s was trained on features that were scaled differently from those of this run.", start.folder
         )
     return fitted
+
+
+def _check_success_is_known(backend: Backend, spec: CircuitSpec) -> None:
+    """Refuse weights by success probabilities where a device's errors are not published.
+
+    Raises:
+        ConfigurationError: They are not.
+        BackendError: The circuit doesn't fit the device.
+    """
+    angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
+    program = compile_program(backend, angles.circuit, angles.params, spec.observables)
+    if backend.success_probability(program) is None:
+        raise ConfigurationError(
+            f"`aggregation.success_exponent` cannot weigh clients on backend {backend.name!r}, whose target does not "
+            "state an error of each gate and readout that the circuit uses."
+        )
 
 
 def _setting(

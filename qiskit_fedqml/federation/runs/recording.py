@@ -66,7 +66,7 @@ def record_step(
         peak_memory_bytes=peak_memory_bytes(),
         clients=tuple(_client_record(c) for c in clients),
         server_jobs=tuple(receipt.job_id for receipt in server_receipts),
-        planned_seconds=sum(receipt.planned_seconds for receipt in receipts),
+        planned_seconds=sum(receipt.planned_seconds or 0.0 for receipt in receipts),
         qpu_seconds=_charged(receipts),
         devices=_devices([(t.backend, t.calibration) for t in tests] + [(c.backend, c.calibration) for c in clients]),
     )
@@ -107,7 +107,7 @@ def _client_record(client: ClientUpdate) -> ClientRecord:
         share=client.share,
         success_probability=client.success_probability,
         jobs=tuple(receipt.job_id for receipt in receipts),
-        planned_seconds=sum(receipt.planned_seconds for receipt in receipts),
+        planned_seconds=sum(receipt.planned_seconds or 0.0 for receipt in receipts),
         qpu_seconds=_charged(receipts),
         blocks=_own_blocks(client.calibration),
     )

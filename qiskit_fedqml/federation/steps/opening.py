@@ -2,7 +2,7 @@
 
 from qiskit_fedqml.config.experiment import FederationConfig
 from qiskit_fedqml.config.extension import PythonReference
-from qiskit_fedqml.federation.extensions import make_part
+from qiskit_fedqml.config.parts import make_part
 from qiskit_fedqml.federation.steps.fedprox import FedProx
 from qiskit_fedqml.federation.steps.minibatch import Minibatch
 from qiskit_fedqml.federation.steps.step import ClientStep

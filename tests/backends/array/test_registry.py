@@ -188,7 +188,7 @@ def test_assignment():
         ({}, "key 'backends' is missing"),
         ({"backends": {}}, "key 'backends'"),
         ({"backends": {"a": {"type": "aer", "nose": 1}}}, "unknown key 'backends.a.nose'; did you mean 'noise'"),
-        ({"backends": {"a": {"type": "ser"}}}, "key 'backends.a.type': must be 'aer', 'ibm', got 'ser'"),
+        ({"backends": {"a": {"type": "ser"}}}, "key 'backends.a.type': must be 'aer', 'ibm', 'backend', got 'ser'"),
         ({"backends": {"a": {}}}, "key 'backends.a.type' is missing"),
         ({"backends": {"ideal": {"type": "aer", "shots": 0}}}, "key 'backends.ideal.shots'.*greater than 0, but got 0"),
         ({"backends": {"ideal": {"type": "aer", "noise": 3}}}, "'backends.ideal.noise': must be a fake device's name"),

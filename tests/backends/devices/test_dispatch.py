@@ -10,7 +10,7 @@ from qiskit_fedqml.backends.devices.dispatch import Dispatcher
 from qiskit_fedqml.backends.devices.machine import JobStatus, RateLimitedError, UnreachableError
 from qiskit_fedqml.backends.devices.request import JobRequest, Policy
 from qiskit_fedqml.backends.job import JobKey
-from qiskit_fedqml.config.backends import Waiting
+from qiskit_fedqml.config.devices import Waiting
 from qiskit_fedqml.errors import BudgetError, JobError
 
 POLICY = Policy(Waiting(poll_seconds=0.01, outage_seconds=0.5))

@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE
-from qiskit_fedqml.config.backends import BackendsFile, Blocks, IBMEntry, Waiting
+from qiskit_fedqml.config.backends import BackendsFile
+from qiskit_fedqml.config.blocks import Blocks
+from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry, ProviderEntry, Waiting
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
@@ -24,27 +26,29 @@ def rows(heading):
     [
         ("| Key | Default | Meaning |\n", IBMEntry, {"type", "device", "waiting"}),
         ("| Key of `blocks` | Default | Meaning |\n", Blocks, set()),
+        ("| Key of a provider's machine | Default | Meaning |\n", ProviderEntry, {"type", "factory"}),
         ("| Key of `waiting` | Default | Meaning, in seconds |\n", Waiting, set()),
     ],
 )
 def test_page_lists_each_key_with_its_default(heading, model, own):
     listed = dict(rows("\n" + heading[:-1]))
-    assert set(listed) == set(model.model_fields) - {"type"}
+    shared = set(DeviceEntry.model_fields) if model is ProviderEntry else set()  # as in the table of IBM's devices
+    assert set(listed) == set(model.model_fields) - shared - {"type"}
     for name, field in model.model_fields.items():
-        if name not in own:
+        if name not in own | shared:
             assert yaml.safe_load(listed[name]) == field.get_default(call_default_factory=True), name
 
 
 def test_example_explains_each_key():
     explained = EXAMPLE.split("#   type: ibm")[1].split("# budget_seconds at")[0]
-    for name in {*IBMEntry.model_fields, *Waiting.model_fields} - {"type"}:
+    for name in {*IBMEntry.model_fields, *ProviderEntry.model_fields, *Waiting.model_fields} - {"type"}:
         assert re.search(rf"\b{name}\b", explained), name
     defaults = {name: field.default for name, field in Waiting.model_fields.items()}
     assert yaml.safe_load(re.search(r"waiting +({.*?})", explained)[1]) == defaults
 
 
 def test_example_on_the_page_is_a_backends_file():
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
+    block, *_ = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
     assert set(BackendsFile.model_validate(yaml.safe_load(block)).backends) == {"ideal", "kingston", "any", "tester"}
 
 

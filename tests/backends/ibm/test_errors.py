@@ -21,7 +21,7 @@ from qiskit_fedqml.backends.devices.machine import (
 )
 from qiskit_fedqml.backends.ibm.errors import one_line, redacted, translate, translated
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.devices import IBMEntry
 from qiskit_fedqml.errors import AccountLimitError, BackendError, FedQMLError
 
 OURS = (FedQMLError, UnreachableError, RateLimitedError, BatchClosedError)

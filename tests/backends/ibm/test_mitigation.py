@@ -11,7 +11,7 @@ from qiskit_fedqml.backends.ibm.mitigation import options_of
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.noise import noise_from_calibration
-from qiskit_fedqml.config.backends import IBMEntry
+from qiskit_fedqml.config.devices import IBMEntry
 from qiskit_fedqml.config.mitigation import Mitigation, Zne
 from qiskit_fedqml.errors import BackendError, JobError
 from tests.backends.conftest import Client

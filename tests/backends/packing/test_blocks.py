@@ -11,7 +11,7 @@ from qiskit_fedqml.backends.calibration import calibration_of, fake_device
 from qiskit_fedqml.backends.figures import success_probability
 from qiskit_fedqml.backends.packing.blocks import BlockFinder
 from qiskit_fedqml.circuits.angles import GateAngles
-from qiskit_fedqml.config.backends import Blocks
+from qiskit_fedqml.config.blocks import Blocks
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.gaps import Gaps
 

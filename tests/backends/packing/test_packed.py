@@ -19,7 +19,7 @@ from qiskit_fedqml.backends.noise import noise_from_rates
 from qiskit_fedqml.backends.packing.packed import PackedCircuit
 from qiskit_fedqml.backends.program import Asked
 from qiskit_fedqml.circuits.angles import GateAngles
-from qiskit_fedqml.config.backends import RandomShifts, RandomShiftsOptions, Spsa, SpsaOptions
+from qiskit_fedqml.config.gradient import RandomShifts, RandomShiftsOptions, Spsa, SpsaOptions
 from qiskit_fedqml.simulation.estimator import SweepEstimator
 from qiskit_fedqml.simulation.exact import ExactProgram
 
@@ -63,9 +63,7 @@ def exactly(pub, noise_on):
     ((parameters, values),) = bindings.items()
     operators = [o for of in observables for row in of for o in row]
     parts = components(circuit, operators, parameters)
-    found = ComponentSimulation(parts, {}, len(operators), lambda of: SweepEstimator(noise_on(of))).run(
-        values[:, 0], 0
-    )
+    found = ComponentSimulation(parts, {}, len(operators), lambda of: SweepEstimator(noise_on(of))).run(values[:, 0], 0)
     return found[:, None]
 
 

@@ -1,0 +1,246 @@
+"""The entries of devices in `backends.yaml`: IBM Quantum's, rehearsals of them, and other providers'."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+
+from qiskit_fedqml.config.blocks import Blocks, blocks_or_off
+from qiskit_fedqml.config.extension import PythonName
+from qiskit_fedqml.config.gradient import Gradient
+from qiskit_fedqml.config.mitigation import Mitigation
+from qiskit_fedqml.config.strict import (
+    Integer,
+    NaturalNumber,
+    Number,
+    PositiveInteger,
+    PositiveNumber,
+    Seconds,
+    Shots,
+    StrictModel,
+)
+from qiskit_fedqml.errors import shown
+
+Qubit = Annotated[int, Field(strict=True, ge=0, lt=1_000_000)]
+Price = Annotated[PositiveNumber, Field(le=1e9)]
+"""In US$."""
+
+
+class Conditions(StrictModel):
+    """What the least busy device must have; ``processor`` is a family such as ``"Heron"``."""
+
+    min_qubits: Annotated[PositiveInteger, Field(le=1_000_000)] = 4
+    processor: str | None = None
+
+
+class LeastBusy(StrictModel):
+    """The device with the fewest waiting jobs, of at least ``min_qubits`` qubits; a run keeps the one that it found."""
+
+    least_busy: Conditions
+
+
+class Waiting(StrictModel):
+    """How long to wait for what, in seconds.
+
+    ``poll_seconds`` lie between two questions about a job; ``request_seconds`` is the longest that one request to the
+    service may take; ``outage_seconds`` the longest that it may give no usable answer; ``queue_seconds`` the longest
+    that a job may wait (None: for ever) before the run stops, to be resumed, or, with ``on_client_failure: skip``,
+    before the client is left out and its job cancelled.
+    """
+
+    poll_seconds: Seconds = 5.0
+    request_seconds: Seconds = 120.0
+    outage_seconds: Seconds = 900.0
+    queue_seconds: Seconds | None = None
+
+
+def _kind_of_device(value: Any) -> str | None:
+    if isinstance(value, str) and value:
+        return "name"
+    return "least busy device" if isinstance(value, (dict, LeastBusy)) else None
+
+
+_OWN_OPTIONS = {
+    "default_shots": "shots",
+    "default_precision": "shots",
+    "resilience_level": "resilience_level",
+    "max_execution_time": "max_execution_seconds",
+    "environment": None,
+    "simulator": None,
+}
+"""Options of the primitive that are keys of the entry, or the package's own business."""
+
+
+class DeviceEntry(StrictModel):
+    """What entries of machines with a queue have in common.
+
+    ``test_shots`` are the shots of evaluations that train nothing; None takes ``shots``. ``task: evaluate`` lets the
+    clients of this device test the global model on their data, and train nothing. ``joint`` lets the clients of a round
+    train in lockstep, each step of all of them in one job.
+    """
+
+    type: str
+    shots: Shots = 1024
+    test_shots: Shots | None = None
+    optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
+    initial_layout: Annotated[tuple[Qubit, ...], Field(max_length=1000)] | None = None
+    layout_trials: Annotated[PositiveInteger, Field(le=1000)] = 4
+    transpiler_seed: NaturalNumber = 0
+    gradient: Gradient = "parameter_shift"
+    blocks: Annotated[Blocks | None, BeforeValidator(blocks_or_off)] = None
+    joint: bool | None = None
+    task: Literal["train", "evaluate"] = "train"
+    max_execution_seconds: Annotated[PositiveInteger, Field(le=100_000_000)] | None = None
+    budget_seconds: Seconds | None = None
+    price_per_minute: Price | None = None
+    on_cancellation: Literal["stop", "resubmit"] = "stop"
+    waiting: Waiting = Waiting()
+
+    @model_validator(mode="after")
+    def _layout_is_tried_or_given(self) -> "DeviceEntry":
+        # Not model_fields_set: what a result folder has is the whole entry, with every default.
+        if self.initial_layout is not None and self.layout_trials != type(self).model_fields["layout_trials"].default:
+            raise ValueError("layout_trials has no effect with an initial_layout")
+        if self.initial_layout is not None and self.blocks is not None:
+            raise ValueError("initial_layout has no effect with blocks, each of which has a layout of its own")
+        return self
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether the clients of a round take each step in one job: unless said otherwise, where there are blocks."""
+        return self.blocks is not None if self.joint is None else self.joint
+
+    def shots_of(self, *, is_test: bool) -> int:
+        """Return the shots of each circuit of an evaluation; ``is_test`` says that it trains nothing."""
+        return (self.test_shots or self.shots) if is_test else self.shots
+
+
+class IBMEntry(DeviceEntry):
+    """An IBM Quantum device, or (``device: FakeTorino``) one of qiskit-ibm-runtime's fake devices, as a rehearsal.
+
+    ``account`` names a saved account; without it the default one is taken, or the environment's. ``primitive`` is
+    qiskit-ibm-runtime's ``executor_estimator.Estimator`` (``"executor"``) or its ``EstimatorV2`` (``"estimator"``);
+    ``"auto"`` takes the first where it is installed. ``options`` are the primitive's own. ``rep_delay_seconds`` is the
+    pause between two executions; None takes the device's own. ``mitigation`` says in the package's words what is
+    mitigated, ``resilience_level`` or ``options.resilience`` in the primitive's.
+    """
+
+    type: Literal["ibm"]
+    device: Annotated[
+        Annotated[str, Tag("name")] | Annotated[LeastBusy, Tag("least busy device")],
+        Discriminator(
+            _kind_of_device,
+            custom_error_type="device",
+            custom_error_message="must be a device's name or {least_busy: {min_qubits: N}}",
+        ),
+    ]
+    account: str | None = None
+    instance: str | None = None
+    channel: Literal["ibm_quantum_platform", "ibm_cloud"] | None = None
+    mode: Literal["job", "batch", "session"] = "batch"
+    primitive: Literal["auto", "executor", "estimator"] = "auto"
+    rep_delay_seconds: Annotated[Number, Field(ge=0.0, le=1e8)] | None = None
+    resilience_level: Annotated[Integer, Field(ge=0, le=2)] = 0
+    mitigation: Mitigation | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("options")
+    @classmethod
+    def _options_are_the_primitives_own(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for key in value:
+            if key in _OWN_OPTIONS:
+                own = _OWN_OPTIONS[key]
+                where = f"the entry's key {own!r} says it" if own else "it is set by the package"
+                raise ValueError(f"must not hold {key!r}: {where}")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "IBMEntry":
+        if self.is_rehearsal:
+            useless = [k for k in ("account", "instance", "channel") if getattr(self, k) is not None]
+            if useless:
+                raise ValueError(f"a fake device such as {self.device!r} has no use for {', '.join(useless)}")
+        if self.mode == "session" and self.budget_seconds is not None:
+            raise ValueError("budget_seconds cannot be kept in mode: session, which is charged by the clock; use batch")
+        if self.rep_delay_seconds is not None and "rep_delay" in self.execution_options:
+            raise ValueError("rep_delay_seconds and options.execution.rep_delay say the same; keep rep_delay_seconds")
+        return self
+
+    @model_validator(mode="after")
+    def _mitigates_in_one_way(self) -> "IBMEntry":
+        if self.mitigation is None:
+            return self
+        twirling = self.options.get("twirling", {})
+        if not isinstance(twirling, dict):
+            raise ValueError("options.twirling must be a mapping of keys to values")
+        if self.resilience_level or "resilience" in self.options:
+            other = "resilience_level" if self.resilience_level else "options.resilience"
+            raise ValueError(f"mitigation and {other} both say what is mitigated; leave one of them out")
+        if self.mitigation.readout and twirling.get("enable_measure") is False:
+            raise ValueError("mitigation.readout twirls measurements, and options.twirling.enable_measure forbids it")
+        if self.is_rehearsal and self.primitive == "estimator":
+            raise ValueError("mitigation cannot be rehearsed with primitive: estimator, which mitigates on the server")
+        return self
+
+    @property
+    def execution_options(self) -> dict[str, Any]:
+        """What ``options`` say of the execution; empty where that is nothing, or nothing that the estimator takes."""
+        execution = self.options.get("execution")
+        return execution if isinstance(execution, dict) else {}
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether the device is one of qiskit-ibm-runtime's fake devices, run on this computer."""
+        return isinstance(self.device, str) and self.device.startswith("Fake")
+
+
+_SECRET = re.compile(r"token|secret|password|credential|api_?key", re.IGNORECASE)
+"""Names of arguments that may carry a secret."""
+
+
+class ProviderEntry(DeviceEntry):
+    """Any other provider's ``BackendV2``, which ``factory`` (``"package.module:name"``) returns.
+
+    ``arguments`` are passed to the factory by keyword; secrets are not among them, since the entry is written into
+    result folders. ``on_lost_job`` says what becomes of a job that may have been accepted, but cannot be found again.
+    A task, which ``price_per_task`` is for, holds at most ``circuits_per_task`` circuits.
+    """
+
+    type: Literal["backend"]
+    factory: PythonName
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    rep_delay_seconds: Annotated[Number, Field(ge=0.0, le=1e4)] = 0.0
+    budget_executions: Annotated[PositiveInteger, Field(le=10**15)] | None = None
+    price_per_shot: Price | None = None
+    price_per_task: Price | None = None
+    circuits_per_task: Annotated[PositiveInteger, Field(le=10**9)] = 1
+    on_lost_job: Literal["stop", "resubmit"] = "stop"
+
+    @field_validator("arguments")
+    @classmethod
+    def _arguments_hold_no_secret(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for key in _keys_in(value):
+            if _SECRET.search(key):
+                raise ValueError(
+                    f"must not hold {shown(key)}, since they are written into result folders; let the factory read "
+                    "secrets from the environment or from the provider's saved account"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _tasks_have_a_price(self) -> "ProviderEntry":
+        if self.price_per_task is None and self.circuits_per_task != 1:
+            raise ValueError("circuits_per_task has no effect without a price_per_task")
+        return self
+
+
+def _keys_in(value: Any) -> Iterator[str]:
+    """Yield all keys of nested mappings and lists."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _keys_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _keys_in(inner)
