@@ -53,7 +53,9 @@ class Ceiling:
         return AccountLimitError(message) if self.is_account else BudgetError(message)
 
     def _amount(self, value: float) -> str:
-        return f"{value:,.1f} s" if self.of == "seconds" else f"{value:,.0f} executions"
+        if self.of == "seconds":
+            return f"{value:,.1f} s"
+        return "1 execution" if value == 1 else f"{value:,.0f} executions"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Machines of any provider: right numbers, honest costs, budgets, and one clear error for what cannot be."""
 
 import time
+from math import ceil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from qiskit_fedqml import quantum_layer
 from qiskit_fedqml.backends.devices.cost import circuit_seconds, price
 from qiskit_fedqml.backends.devices.machine import RateLimitedError, UnreachableError
 from qiskit_fedqml.backends.figures import success_probability
+from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.backends.providers.errors import asked
+from qiskit_fedqml.backends.providers.primitive import OwnPrimitive
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.config.devices import ProviderEntry
 from qiskit_fedqml.errors import BackendError, BudgetError, ConfigurationError, FedQMLError, JobError
@@ -56,6 +60,27 @@ def test_cost_of_a_device_that_states_durations(customer):
     assert price(bought.backend.entry, 1, 1, 30.0) == pytest.approx(30.0)
     assert bought.dispatcher.journal.unsettled("mine") == [submission], "nobody reports a charge"
     bought.backend.settle()  # returns at once
+
+
+def test_shots_of_tests_are_their_own(customer):
+    bought = customer(shots=8, test_shots=32)
+    for kind, shots in (("train", 8), ("test", 32)):
+        bought.network.reseed(7, JobKey(1, 4, 0, kind))
+        bought.network.evaluate(bought.inputs, bought.weights, jacobian=kind == "train")
+        submission, order = bought.submissions[-1], bought.vendor.written()[-1]
+        assert {sum(counts.values()) for counts in order["counts"]} == {shots}
+        assert submission.executions == shots * len(order["counts"])
+        (cost,) = bought.backend.cost(bought.network.program, [(4, 2)], jacobian=kind == "train")
+        assert cost.executions == submission.executions
+
+
+def test_own_estimator_is_asked_for_the_precision_of_the_shots():
+    seen = []
+    estimator = SimpleNamespace(run=lambda pubs, precision: seen.append(precision))
+    primitive = OwnPrimitive(SimpleNamespace(shots=8), estimator)
+    for shots in (None, 32):
+        primitive.send("pub", lambda _: None, shots)
+    assert [ceil(1 / precision**2) for precision in seen] == [8, 32]
 
 
 @pytest.mark.filterwarnings("ignore:Qiskit backend .* has no QubitProperties")
