@@ -1,9 +1,7 @@
 """Simulated machines: ideal or with noise, exact or with shots, by the sweeps or by Aer."""
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,6 +20,7 @@ from qiskit_fedqml.backends.packing.blocks import BlockFinder, BlockLayout
 from qiskit_fedqml.backends.packing.sharing import BlockShares
 from qiskit_fedqml.backends.program import Evaluation, Program
 from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator, simulation_method
+from qiskit_fedqml.backends.simulated.choice import Simulation, SimulatorChoice, chosen_simulation
 from qiskit_fedqml.backends.simulated.extrapolation import evaluate_extrapolated, folded_programs
 from qiskit_fedqml.circuits.angles import num_qubits_in_use
 from qiskit_fedqml.config.blocks import Blocks
@@ -29,30 +28,10 @@ from qiskit_fedqml.config.mitigation import Mitigation
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.estimator import SweepEstimator
 from qiskit_fedqml.simulation.exact import ExactProgram
-from qiskit_fedqml.simulation.lowering import UnsupportedError, native_names
+from qiskit_fedqml.simulation.lowering import native_names
 from qiskit_fedqml.simulation.machine_estimator import MachineEstimator, checked_shots
 from qiskit_fedqml.simulation.memory import state_bytes
 from qiskit_fedqml.simulation.noise import Noise
-from qiskit_fedqml.simulation.sampled import PointwiseProgram, SampledProgram
-
-SimulatorChoice = Literal["auto", "sweep", "aer"]
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """How a program is simulated.
-
-    Args:
-        simulator: ``"sweep"`` or ``"aer"``.
-        reason: Why, or by what method, in words.
-        program: What the sweeps evaluate; None for Aer.
-    """
-
-    simulator: Literal["sweep", "aer"]
-    reason: str
-    program: ExactProgram | SampledProgram | PointwiseProgram | None = None
 
 
 class AerBackend:
@@ -263,29 +242,11 @@ class AerBackend:
             BackendError: A channel is not physical, or the sweeps cannot express it and the simulator is ``"sweep"``.
         """
         if program not in self._simulations:
-            self._simulations[program] = self._simulation(program)
+            arguments = self.name, self._choice, program, self.noise
+            self._simulations[program] = chosen_simulation(
+                *arguments, is_exact=self.shots is None, mitigates_readout=self._mitigates_readout
+            )
         return self._simulations[program]
-
-    def _simulation(self, program: Program) -> Simulation:
-        if self._choice == "aer":
-            return Simulation("aer", "asked for")
-        arguments = program.circuit, program.angles, program.observables, self.noise, program.shifted
-        mitigates = self._mitigates_readout
-        try:
-            if self.shots is None:
-                exact = ExactProgram(*arguments, mitigates_readout=mitigates)
-                return Simulation("sweep", f"two sweeps of {exact.method}", exact)
-            try:
-                sampled = SampledProgram(*arguments, mitigates_readout=mitigates)
-            except UnsupportedError as error:
-                pointwise = PointwiseProgram(*arguments, mitigates_readout=mitigates)
-                return Simulation("sweep", f"{pointwise.method} for each shift, because {error}", pointwise)
-            return Simulation("sweep", f"two sweeps of {sampled.method}, for shots", sampled)
-        except UnsupportedError as error:
-            if self._choice == "sweep":
-                raise BackendError(f"Backend {self.name!r} must simulate by sweeps, but {error}.") from error
-            logger.warning("Backend %r: Aer simulates every shifted circuit, because %s.", self.name, error)
-            return Simulation("aer", str(error))
 
     def evaluate(
         self,
