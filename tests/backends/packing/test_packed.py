@@ -63,10 +63,8 @@ def exactly(pub, noise_on):
     ((parameters, values),) = bindings.items()
     operators = [o for of in observables for row in of for o in row]
     parts = components(circuit, operators, parameters)
-    found = ComponentSimulation(parts, {}, len(operators), lambda of: SweepEstimator(noise_on(of))).run(
-        values[:, 0], 0
-    )
-    return found[:, None]
+    simulation = ComponentSimulation(parts, {}, len(operators), lambda of: SweepEstimator(noise_on(of)))
+    return simulation.run(values[:, 0], 0, None)[:, None]
 
 
 def test_blocks_are_the_parts_of_the_packed_circuit(program):
@@ -156,9 +154,8 @@ def test_outcomes_of_blocks_follow_their_distributions(program):
     parts = components(circuit, operators, parameters)
 
     def run(shots):
-        return ComponentSimulation(parts, {}, len(operators), lambda _: SweepEstimator(SAME_EVERYWHERE), shots).run(
-            values[:, 0], 4
-        )
+        simulation = ComponentSimulation(parts, {}, len(operators), lambda _: SweepEstimator(SAME_EVERYWHERE))
+        return simulation.run(values[:, 0], 4, shots)
 
     sampled, exact = run(shots), run(None)
     ones, share = (1 - sampled) / 2 * shots, (1 - exact) / 2
