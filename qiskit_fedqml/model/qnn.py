@@ -200,8 +200,9 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         self._compiled_for = self.backend.calibration_date if isinstance(self.backend, QueuedBackend) else None
         program = compile_program(self.backend, self.angles.circuit, self.angles.params, self._observables)
         inputs = self.angles.driven_by(list(self._circuit.parameters)[: self.num_inputs])
+        program = replace(program, driven_by_inputs=inputs)
         self.program_of_inputs = program.shifting(inputs)
-        return replace(program, driven_by_inputs=inputs)
+        return program
 
     def evaluate(
         self, inputs: Array, weights: Array, *, jacobian: bool, of_weights: bool = True
