@@ -118,7 +118,7 @@ class IBMPrimitive:
         own |= {"resilience_level": self._entry.resilience_level, "environment": {"job_tags": tags}}
         if self._entry.max_execution_seconds is not None:
             own["max_execution_time"] = self._entry.max_execution_seconds
-        own |= options_of(self._entry, is_executor=self.is_executor, extrapolates=extrapolates)
+        own |= options_of(self._entry, own["default_shots"], is_executor=self.is_executor, extrapolates=extrapolates)
         if not self.is_executor:
             from qiskit_ibm_runtime.options import EstimatorOptions as LegacyOptions
 

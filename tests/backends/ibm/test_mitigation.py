@@ -195,11 +195,11 @@ def test_both_estimators_take_the_options(primitive, extrapolates):
 
 def test_twirling_of_the_users_own():
     own = entry(mitigation=READOUT, options={"twirling": {"num_randomizations": 3, "enable_gates": True}})
-    options = options_of(own, is_executor=True, extrapolates=False)
+    options = options_of(own, own.shots, is_executor=True, extrapolates=False)
     assert options["twirling"] == {"num_randomizations": 3, "enable_gates": True}
     assert options["resilience"] == {"measure_mitigation": True}
     gates = entry(shots=1000, mitigation=READOUT, options={"twirling": {"enable_gates": True}})
-    options = options_of(gates, is_executor=True, extrapolates=False)
+    options = options_of(gates, gates.shots, is_executor=True, extrapolates=False)
     assert options["twirling"] == {"enable_gates": True, "num_randomizations": 4, "shots_per_randomization": 250}
 
 

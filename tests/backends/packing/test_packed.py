@@ -19,7 +19,7 @@ from qiskit_fedqml.backends.noise import noise_from_rates
 from qiskit_fedqml.backends.packing.packed import PackedCircuit
 from qiskit_fedqml.backends.program import Asked
 from qiskit_fedqml.circuits.angles import GateAngles
-from qiskit_fedqml.config.gradient import RandomShifts, RandomShiftsOptions, Spsa, SpsaOptions
+from qiskit_fedqml.config.backends import RandomShifts, RandomShiftsOptions, Spsa, SpsaOptions
 from qiskit_fedqml.simulation.estimator import SweepEstimator
 from qiskit_fedqml.simulation.exact import ExactProgram
 
@@ -63,8 +63,8 @@ def exactly(pub, noise_on):
     ((parameters, values),) = bindings.items()
     operators = [o for of in observables for row in of for o in row]
     parts = components(circuit, operators, parameters)
-    found = ComponentSimulation(parts, {}, len(operators), lambda of: SweepEstimator(noise_on(of)))
-    return found.run(values[:, 0], 0, None)[:, None]
+    simulation = ComponentSimulation(parts, {}, len(operators), lambda of: SweepEstimator(noise_on(of)))
+    return simulation.run(values[:, 0], 0, None)[:, None]
 
 
 def test_blocks_are_the_parts_of_the_packed_circuit(program):
