@@ -19,7 +19,7 @@ from qiskit_fedqml.backends.noise import noise_from_rates
 from qiskit_fedqml.backends.packing.packed import PackedCircuit
 from qiskit_fedqml.backends.program import Asked
 from qiskit_fedqml.circuits.angles import GateAngles
-from qiskit_fedqml.config.backends import RandomShifts, RandomShiftsOptions, Spsa, SpsaOptions
+from qiskit_fedqml.config.gradient import RandomShifts, RandomShiftsOptions, Spsa, SpsaOptions
 from qiskit_fedqml.simulation.estimator import SweepEstimator
 from qiskit_fedqml.simulation.exact import ExactProgram
 
