@@ -123,10 +123,6 @@ class Plan:
                 total += item.samples * facts.outputs * (1 + 2 * facts.angles)
         return total
 
-    def without_durations(self) -> list[str]:
-        """Return the backends that are used and whose devices do not state how long their gates take."""
-        return [name for name, work in work_of(self.items).items() if work.jobs and not work.qpu_seconds]
-
     def lacking(self) -> list[str]:
         """Return a sentence for each ceiling that would be passed."""
         total = work_of(self.items)

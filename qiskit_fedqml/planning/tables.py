@@ -1,13 +1,13 @@
 """A plan as tables and sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import listed
 from qiskit_fedqml.planning.plan import Plan
 from qiskit_fedqml.planning.proposals import Proposal, few_steps
-from qiskit_fedqml.planning.work import Item, Work
+from qiskit_fedqml.planning.work import Item, Work, without_durations
 from qiskit_fedqml.tables import duration
 
 Row = dict[str, str]
@@ -85,7 +85,7 @@ def proposal_rows(proposals: Sequence[Proposal], experiment: Experiment) -> list
             "Optimiser steps": f"{proposal.steps}{' (too few)' if few_steps(experiment, proposal.steps) else ''}",
             "Jobs": f"{proposal.work.jobs:,}",
             "Executions": f"{proposal.work.executions:,}",
-            "QPU time": duration(proposal.work.qpu_seconds),
+            "QPU time": _qpu_time(proposal.work),
         }
         for number, proposal in enumerate(proposals, start=1)
     ]
@@ -104,8 +104,7 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
             f"On its array of machines the run takes {duration(array)}, on one machine {duration(one)}: "
             f"{one / array:.2f} times as long (QPU time{waiting})."
         )
-    if unknown := plan.without_durations():
-        lines.append(f"Devices that state no durations, so that their QPU time is not known: {listed(unknown)}.")
+    lines += unknown_times(plan.items)
     if plan.submission_seconds() > array:
         jobs = sum(item.work.jobs for item in plan.items if plan.devices[item.backend].jobs_per_minute)
         lines.append(
@@ -139,6 +138,14 @@ def _of_the_open_plan(plan: Plan) -> list[str]:
     ]
 
 
+def unknown_times(items: Iterable[Item]) -> list[str]:
+    """Return a sentence that names devices whose QPU time is not known, and counts as none; or nothing."""
+    unknown = without_durations(items)
+    return (
+        [f"Devices that state no durations, so that their QPU time is not known: {listed(unknown)}."] if unknown else []
+    )
+
+
 def _what_fits(plan: Plan) -> list[str]:
     """Return how many rounds fit, where not all do."""
     if not plan.lacking():
@@ -146,12 +153,16 @@ def _what_fits(plan: Plan) -> list[str]:
     return [f"{plan.fit().rounds} of {plan.num_rounds} rounds fit; --fit SECONDS proposes settings that fit."]
 
 
+def _qpu_time(work: Work) -> str:
+    return "–" if work.jobs and not work.qpu_seconds else duration(work.qpu_seconds)
+
+
 def _columns(work: Work) -> Row:
     return {
         "Jobs": f"{work.jobs:,}",
         "Circuits": f"{work.circuits:,}",
         "Executions": f"{work.executions:,}",
-        "QPU time": "–" if work.jobs and not work.qpu_seconds else duration(work.qpu_seconds),
+        "QPU time": _qpu_time(work),
         "Upload": "–" if work.jobs and not work.payload_bytes else f"{work.payload_bytes / 1e6:,.1f} MB",
     }
 

@@ -77,3 +77,8 @@ def work_of(items: Iterable[Item]) -> dict[str, Work]:
     for item in items:
         found[item.backend] = found.get(item.backend, Work()) + item.work
     return found
+
+
+def without_durations(items: Iterable[Item]) -> list[str]:
+    """Return the backends that are used and whose devices do not state how long their gates take."""
+    return [name for name, work in work_of(items).items() if work.jobs and not work.qpu_seconds]

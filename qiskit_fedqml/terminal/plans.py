@@ -49,7 +49,8 @@ def show_proposals(experiment: Experiment, seconds: float, command: Sequence[str
     Raises:
         FedQMLError: As :func:`~qiskit_fedqml.planning.planner.plan_experiment`.
     """
-    proposals = propose(Planner.open(experiment), seconds)
+    planner = Planner.open(experiment)
+    proposals = propose(planner, seconds)
     if not _writes({"fit_seconds": seconds, "proposals": [proposal.as_json() for proposal in proposals]}, json_):
         return bool(proposals)
     if not proposals:
@@ -57,7 +58,7 @@ def show_proposals(experiment: Experiment, seconds: float, command: Sequence[str
         return False
     print(f"Settings that fit {seconds:g} s of QPU time; those that depart least from the experiment come first\n")
     print_table(tables.proposal_rows(proposals, experiment))
-    for sentence in _warnings(experiment, proposals):
+    for sentence in (*tables.unknown_times(planner.items(experiment)), *_warnings(experiment, proposals)):
         print(sentence)
     print(_how_to_use(proposals[0], experiment, seconds, command))
     return True

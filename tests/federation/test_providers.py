@@ -1,5 +1,6 @@
 """Federated runs on machines of other providers: planned, budgeted, weighed, and resumed after a kill."""
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from qiskit_fedqml.planning.tables import backend_rows, sentences
 from qiskit_fedqml.report.calibrations import calibrations
 from qiskit_fedqml.report.cost import device_rows
 from qiskit_fedqml.report.machines import machine_rows
+from qiskit_fedqml.terminal.plans import show_proposals
 from tests.conftest import ROOT
 from tests.federation.test_federation import same
 
@@ -111,6 +113,18 @@ def test_no_round_is_begun_that_a_budget_of_executions_cannot_pay(experiment, tm
     result = resume_federation(out, budgets={"mine": first + second})
     assert len(result.rounds) == 2
     assert not result.stopped
+
+
+@pytest.mark.filterwarnings("ignore:Qiskit backend .* has no QubitProperties")
+def test_proposals_keep_to_a_budget_of_executions(experiment, tmp_path, capsys):
+    whole = plan_experiment(experiment("Silent")).total().executions
+    run = experiment("Silent", budget_executions=whole - 1)
+    assert show_proposals(run, 600.0, ["fedqml", "run", "x.yaml"], None)
+    assert "QPU time is not known: mine." in capsys.readouterr().out
+    assert show_proposals(run, 600.0, ["fedqml", "run", "x.yaml"], tmp_path / "proposals.json")
+    proposals = json.loads((tmp_path / "proposals.json").read_text())["proposals"]
+    assert proposals
+    assert all(0 < proposal["executions"] < whole and proposal["changes"] for proposal in proposals)
 
 
 def test_clients_share_the_blocks_of_a_machine(experiment, tmp_path):

@@ -27,7 +27,7 @@ def test_a_joint_step_is_one_job_with_the_values_of_one_copy(bought):
     angles = bought.network.angles.values(np.hstack([bought.inputs, np.tile(bought.weights, (2, 1))]))
     asked = [Asked(angles, 1, 0), Asked(angles[:1], 2, 1)]
     key = JobKey(1, None, 0, "train", (0, 1))
-    planned = bought.backend.cost(program, [2, 1], jacobian=True)
+    planned = bought.backend.cost(program, [(0, 2), (1, 1)], jacobian=True)
     two, one = bought.backend.evaluate_jointly(program, asked, jacobian=True, key=key)
     (submission,) = bought.submissions
     assert [(cost.circuits, cost.seconds) for cost in planned] == [(submission.circuits, submission.planned_seconds)]
