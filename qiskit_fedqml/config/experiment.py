@@ -158,7 +158,12 @@ class Experiment(StrictModel):
         ):
             if asked and self.federation.clients_per_round == 1:
                 raise ValueError(f"aggregation.{key} has no effect with clients_per_round: 1, which averages nothing")
-        if self.aggregation.success_exponent and len(self.backends.assignment.machines) == 1:
+        machines = self.backends.assignment.machines
+        has_blocks = any(
+            (blocks := self.backends.backends[name].blocks) is not None and blocks.spread == "clients"
+            for name in machines
+        )
+        if self.aggregation.success_exponent and len(machines) == 1 and not has_blocks:
             raise ValueError("aggregation.success_exponent has no effect where all clients have the same machine")
         return self
 

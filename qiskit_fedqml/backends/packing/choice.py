@@ -34,7 +34,7 @@ def choose(
     separation: int,
     most: int | None = None,
 ) -> Choice:
-    """Choose as many groups as fit beside each other, and of as many the most likely to succeed.
+    """Choose as many groups as fit on the device together, and of as many the most likely to succeed.
 
     Args:
         groups: Candidates, as their qubits.

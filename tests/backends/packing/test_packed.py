@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from qiskit import transpile
-from qiskit.quantum_info import DensityMatrix, Statevector
+from qiskit.quantum_info import DensityMatrix
 from qiskit_aer import AerSimulator
 from scipy.stats import chi2
 
@@ -72,7 +72,6 @@ def test_blocks_are_the_parts_of_the_packed_circuit(program):
     assert len(program.copies) >= 4
     circuit, observables, bindings = packed.pub(np.zeros((2, len(program.copies), ANGLES.num_angles)))
     parts = components(circuit, [o for of in observables for row in of for o in row], next(iter(bindings)))
-    assert sorted(set(part.qubits) for part in parts) is not None
     assert {part.qubits for part in parts} == {copy.qubits for copy in program.copies}
 
 
@@ -160,12 +159,10 @@ def test_outcomes_of_blocks_follow_their_distributions(program):
     sampled, exact = run(shots), run(None)
     ones, share = (1 - sampled) / 2 * shots, (1 - exact) / 2
     assert np.allclose(ones, np.round(ones)), "numbers of whole shots"
-    statistic = ((ones - shots * share) ** 2 / (shots * share * (1 - share))).sum()
     # Outputs of one block are measured together, so that every second one is independent: one output a block.
     first = ((ones - shots * share) ** 2 / (shots * share * (1 - share)))[:, :: len(SPEC.observables)]
     low, high = chi2.ppf([1e-4, 1 - 1e-4], first.size)
     assert low < first.sum() < high
-    assert statistic > 0
     assert len(np.unique(sampled[:, 0])) > 5, "each row draws on its own"
 
 
@@ -180,8 +177,6 @@ def test_a_step_through_the_layer_is_one_job(device):
     assert unpacked / num_blocks <= network.usage.circuits <= unpacked / num_blocks + 2
     assert values.shape == (8, 2)
     assert jacobian.shape == (8, 2, 4 + network.num_weights)
-    state = Statevector(SPEC.circuit.assign_parameters([*inputs[0], *weights]))
-    assert state.is_valid()
 
 
 def test_clients_share_what_their_job_costs(device, program):

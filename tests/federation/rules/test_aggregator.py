@@ -184,3 +184,21 @@ def test_fedprox_keeps_clients_near_the_global_model(tiny):
 def test_settings_without_effect_are_refused(tiny, options, message):
     with pytest.raises(ValueError, match=message):
         tiny(**options)
+
+
+def test_clients_with_blocks_of_one_machine_weigh_by_their_blocks(tiny):
+    """They have the same machine, and yet other success probabilities."""
+    chip = {"type": "aer", "noise": "FakeMontrealV2", "blocks": {"separation": 0, "least_success": 0.5}}
+    experiment = tiny(
+        federation__rounds=1,
+        federation__clients_per_round=4,
+        aggregation__success_exponent=8.0,
+        backends={"backends": {"ideal": {"type": "aer"}, "chip": chip}, "assignment": {"default": "chip"}},
+    )
+    (record,) = run_federation(experiment).rounds
+    promised = [client.success_probability for client in record.clients]
+    assert len({client.blocks for client in record.clients}) == len(record.clients) == 4
+    assert len(set(promised)) > 1
+    weights = [client.examples * client.success_probability**8 for client in record.clients]
+    expected = [weight / sum(weights) for weight in weights]
+    assert [client.share for client in record.clients] == pytest.approx(expected)
