@@ -2,14 +2,18 @@
 
 import logging
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.exceptions import QiskitError
+from qiskit.transpiler import Target
 from qiskit_aer.noise import amplitude_damping_error, depolarizing_error
 from qiskit_aer.noise.device.models import basic_device_gate_errors
 
 from qiskit_fedqml.backends.calibration import Calibration
+from qiskit_fedqml.backends.layout import of_qubits
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.noise import Noise
 
@@ -48,20 +52,52 @@ def noise_from_calibration(calibration: Calibration, source: str, factor: float 
     if gaps:
         logger.warning("The calibration of %s has gaps: %s.", source, gaps)
     scaled = calibration if factor == 1.0 else calibration.scaled(factor)
-    try:
-        errors = basic_device_gate_errors(target=scaled.target)
-    except (QiskitError, TypeError, ValueError, ArithmeticError) as error:
-        raise BackendError(f"The calibration of {source} gives no physical noise: {error}") from error
     return Noise(
         source=_times(source, factor),
         date=calibration.date,
         target=target,
         rates=scaled.target,
-        gate_errors={(name, tuple(qubits)): error for name, qubits, error in errors},
+        gate_errors=_gate_errors(scaled.target, source),
         readout={qubit: confusion_matrix(*scaled.readout_probabilities(qubit)) for qubit in usable},
         gaps=gaps,
         relaxes_in_delays=True,
     )
+
+
+def noise_of_qubits(calibration: Calibration, source: str, qubits: Sequence[int]) -> Noise:
+    """Build the noise of some qubits of a machine, which get the numbers of their places.
+
+    It is that of :func:`noise_from_calibration`, without the time that the other qubits take.
+
+    Args:
+        calibration: The calibration.
+        source: Where it comes from, in words.
+        qubits: The machine's qubits, all of which can be used.
+
+    Raises:
+        BackendError: A figure of the calibration is not possible.
+    """
+    return Noise(
+        source=source,
+        date=None,
+        target=None,
+        gate_errors=_gate_errors(of_qubits(calibration.target, qubits), source),
+        readout={k: confusion_matrix(*calibration.readout_probabilities(q)) for k, q in enumerate(qubits)},
+        basis=tuple(calibration.target.operation_names),
+    )
+
+
+def _gate_errors(target: Target, source: str) -> dict[tuple[str, tuple[int, ...]], Any]:
+    """Return Aer's error of each gate on each of a target's qubits.
+
+    Raises:
+        BackendError: There is none, by the target's figures.
+    """
+    try:
+        errors = basic_device_gate_errors(target=target)
+    except (QiskitError, TypeError, ValueError, ArithmeticError) as error:
+        raise BackendError(f"The calibration of {source} gives no physical noise: {error}") from error
+    return {(name, tuple(qubits)): error for name, qubits, error in errors}
 
 
 def _times(source: str, factor: float) -> str:

@@ -9,7 +9,7 @@ from qiskit.quantum_info import SparsePauliOp, SuperOp, average_gate_fidelity
 from qiskit_fedqml import paper_circuit, quantum_layer
 from qiskit_fedqml.backends.array.check import check_backend
 from qiskit_fedqml.backends.base import compile_program
-from qiskit_fedqml.backends.noise import noise_from_calibration, noise_from_rates
+from qiskit_fedqml.backends.noise import noise_from_calibration, noise_from_rates, noise_of_qubits
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.errors import BackendError
 from tests.backends.calibrations import READOUT, Change
@@ -31,6 +31,16 @@ def test_a_machine_with_gaps_is_simulated_without_them(simulator):
     assert 0.5 < layer.neural_network.success_probability() < 0.8
     assert check_backend(backend).passed
     assert backend.describe()["gaps"] == "left out: qubit 0 (not operational), cx on 3-4 (no published error)"
+
+
+def test_some_qubits_have_the_noise_that_they_have_on_the_whole_machine():
+    whole, some = noise_of(Change()), noise_of_qubits(Change().calibration, "mine", [4, 3])
+    assert set(some.readout) == {0, 1}
+    assert ("cx", (1, 0)) in some.gate_errors
+    for (name, on), error in some.gate_errors.items():
+        assert SuperOp(error) == SuperOp(whole.gate_errors[name, tuple(4 - place for place in on)])
+    for place, matrix in some.readout.items():
+        np.testing.assert_array_equal(matrix, whole.readout[4 - place])
 
 
 def test_complete_calibrations_say_nothing(caplog):

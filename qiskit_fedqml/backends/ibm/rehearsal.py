@@ -27,7 +27,7 @@ from qiskit_fedqml.backends.ibm.components import ComponentSimulation, component
 from qiskit_fedqml.backends.ibm.errors import one_line
 from qiskit_fedqml.backends.ibm.extrapolation import as_sent, read_mitigated
 from qiskit_fedqml.backends.ibm.primitive import IBMPrimitive
-from qiskit_fedqml.backends.noise import noise_from_calibration
+from qiskit_fedqml.backends.noise import noise_of_qubits
 from qiskit_fedqml.backends.packing.packed import NUM_BLOCKS
 from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator
 from qiskit_fedqml.config.devices import IBMEntry
@@ -87,7 +87,7 @@ class RehearsalMachine:
 
     def calibration(self) -> Calibration:
         """Return the fake device's calibration."""
-        return calibration_of(self._device)
+        return self._calibration
 
     def refresh(self) -> None:
         """Do nothing: a fake device's calibration stays."""
@@ -158,8 +158,8 @@ class RehearsalMachine:
         return False
 
     @cached_property
-    def _noise(self) -> Noise:
-        return noise_from_calibration(self.calibration(), self.device)
+    def _calibration(self) -> Calibration:
+        return calibration_of(self._device)
 
     def _blocks_of(self, pub: Any) -> ComponentSimulation | None:
         """Return the simulation of a circuit of blocks; None for other circuits.
@@ -207,19 +207,7 @@ class RehearsalMachine:
 
     def _noise_on(self, qubits: Sequence[int]) -> Noise:
         """Return the noise of some qubits, which have the numbers of their places."""
-        place = {qubit: k for k, qubit in enumerate(qubits)}
-        return Noise(
-            source=self.device,
-            date=None,
-            target=None,
-            gate_errors={
-                (name, tuple(place[q] for q in on)): error
-                for (name, on), error in self._noise.gate_errors.items()
-                if set(on) <= place.keys()
-            },
-            readout={place[q]: matrix for q, matrix in self._noise.readout.items() if q in place},
-            basis=tuple(self._device.operation_names),
-        )
+        return noise_of_qubits(self._calibration, self.device, qubits)
 
 
 def _said(error: Exception) -> str:
