@@ -71,7 +71,7 @@ def measure(case: Case, all_samples: Sequence[Samples], kilohertz: float, slices
             return pair.together(pub, acting, slices)
 
         found.append(samples.evaluated(together, case.neighbour))
-        truth.append(samples.evaluated(pair.block_by_block, case.neighbour))
+        truth.append(samples.block_by_block(case.neighbour))
     return Errors(joined(found), joined(truth))
 
 
@@ -83,7 +83,7 @@ def check_exactness(all_samples: Sequence[Samples]) -> tuple[float, float]:
     """
     largest, rehearsal = 0.0, 0.0
     for samples in all_samples:
-        truth = samples.evaluated(samples.pair.block_by_block)
+        truth = samples.block_by_block()
         for number, way in enumerate((lambda pub, s=samples: s.pair.together(pub, []), samples.pair.rehearsed)):
             errors = Errors(samples.evaluated(way), truth).line()
             most = max(errors["values_max"], errors["gradients_max"])

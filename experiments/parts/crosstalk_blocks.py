@@ -89,11 +89,11 @@ class BlockPair:
 
     def rehearsed(self, pub: tuple[Any, ...]) -> NDArray[np.float64]:
         """Return the expectations of a PUB of :attr:`packed` as a rehearsal has them, shape (rows, 1, outputs)."""
-        return self._alone(pub, SweepEstimator)
+        return self._alone(SweepEstimator).run(self._parts_of(pub)[2], 0, None)[:, None]
 
     def block_by_block(self, pub: tuple[Any, ...]) -> NDArray[np.float64]:
         """Return the same by a density matrix of each block, in double precision throughout."""
-        return self._alone(pub, _AerEstimator)
+        return self._by_aer.run(self._parts_of(pub)[2], 0, None)[:, None]
 
     def together(
         self, pub: tuple[Any, ...], interactions: Sequence[Interaction], slices: int = 4
@@ -109,15 +109,20 @@ class BlockPair:
         run = Run(np.random.default_rng(0))
         return _AerEstimator(self.noise).estimate(circuit, small, points[:, columns], None, run)[0].T[:, None]
 
-    def _alone(self, pub: tuple[Any, ...], estimator: type[MachineEstimator]) -> NDArray[np.float64]:
-        operators, parameters, points = self._parts_of(pub)
+    @cached_property
+    def _by_aer(self) -> ComponentSimulation:
+        return self._alone(_AerEstimator)
+
+    def _alone(self, estimator: type[MachineEstimator]) -> ComponentSimulation:
+        """Return a simulation of each block alone."""
+        operators, parameters, _ = self._parts_of(self.packed.pub(np.zeros((1, 2, len(self.program.angles)))))
         parts = components(self.packed.circuit, operators, parameters)
         assert parts is not None
 
         def estimator_on(qubits: Sequence[int]) -> MachineEstimator:
             return estimator(noise_of_qubits(self.calibration, self.device, qubits))
 
-        return ComponentSimulation(parts, {}, len(operators), estimator_on).run(points, 0, None)[:, None]
+        return ComponentSimulation(parts, {}, len(operators), estimator_on)
 
     @staticmethod
     def _parts_of(pub: tuple[Any, ...]) -> tuple[list[Any], list[Any], NDArray[np.float64]]:

@@ -122,6 +122,16 @@ class Samples:
             gradients = self._asked(askers, expectations, jacobian=True)[1]
         return Evaluated(values, gradients[:, :, self.shifted])
 
+    def block_by_block(self, neighbour: Neighbour = "another client") -> Evaluated:
+        """Return the same of each block alone."""
+        if neighbour not in self._known:
+            self._known[neighbour] = self.evaluated(self.pair.block_by_block, neighbour)
+        return self._known[neighbour]
+
+    @cached_property
+    def _known(self) -> dict[Neighbour, Evaluated]:
+        return {}
+
     def ideal(self) -> Evaluated:
         """Return the same without noise."""
         program = paper_program({"type": "aer"}).shifting(self.shifted)
