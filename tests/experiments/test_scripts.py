@@ -97,6 +97,19 @@ def compare_mitigation(printed, out):
     assert drawn(out, "slopes")
 
 
+def crosstalk_study(printed, out):
+    (rounding,) = re.findall(r"Without crosstalk blocks together differ by (\S+) from each block alone", printed)
+    assert float(rounding) < 1e-12, "simulating block by block is exact where there is no crosstalk"
+    with (out / "errors.csv").open() as table:
+        errors = {line["case"]: line for line in csv.DictReader(table)}
+    adjacent, apart = errors["separation 0"], errors["separation 1"]
+    assert 0 < float(apart["values_rms"]) < 0.3 * float(adjacent["values_rms"])
+    assert 0 < float(apart["gradients_rms"]) < 0.3 * float(adjacent["gradients_rms"])
+    assert {line["kilohertz"] for line in errors.values()} == {"100.0", ""}
+    assert (out / "results.md").read_text() in printed
+    assert drawn(out, "crosstalk")
+
+
 def fuzz(printed, out):
     assert "| all " in printed
 
@@ -142,8 +155,8 @@ CHECKS = {
     check.__name__: check
     for check in (
         *(benchmark_head, benchmark_scaling, benchmark_startup, benchmark_training_step),
-        *(compare_aggregation, compare_circuits, compare_mitigation, fuzz, interrupt_runs, noise_study),
-        *(noisy_vs_noiseless, reproduce_paper, same_bits),
+        *(compare_aggregation, compare_circuits, compare_mitigation, crosstalk_study, fuzz, interrupt_runs),
+        *(noise_study, noisy_vs_noiseless, reproduce_paper, same_bits),
     )
 }
 
