@@ -149,9 +149,9 @@ def best_pairs(device: str, separation: int, most: int) -> tuple[list[BlockPair]
     program = paper_program({"type": "ibm", "device": device, "shots": 512, "blocks": {"separation": separation}})
     if not program.copies:
         raise BackendError(f"{device} holds one block alone.")
-    found, touching = [], 0
+    neighbours, found, touching = _neighbours(calibration), [], 0
     for first, second in combinations(program.copies, 2):
-        paths = _paths(calibration, first.qubits, second.qubits, separation)
+        paths = _paths(neighbours, first.qubits, second.qubits, separation)
         touching += len(paths)
         if paths:
             success = float(
@@ -168,14 +168,19 @@ def best_pairs(device: str, separation: int, most: int) -> tuple[list[BlockPair]
     return chosen, 2 * touching / len(program.copies)
 
 
+def _neighbours(calibration: Calibration) -> dict[int, set[int]]:
+    """Return the qubits that each qubit is coupled with."""
+    found: dict[int, set[int]] = {}
+    for a, b in calibration.target.build_coupling_map().get_edges():
+        found.setdefault(a, set()).add(b)
+        found.setdefault(b, set()).add(a)
+    return found
+
+
 def _paths(
-    calibration: Calibration, first: Sequence[int], second: Sequence[int], separation: int
+    neighbours: dict[int, set[int]], first: Sequence[int], second: Sequence[int], separation: int
 ) -> list[tuple[int, ...]]:
     """Return the couplings between two blocks, or the paths over one idle qubit."""
-    neighbours: dict[int, set[int]] = {}
-    for a, b in calibration.target.build_coupling_map().get_edges():
-        neighbours.setdefault(a, set()).add(b)
-        neighbours.setdefault(b, set()).add(a)
     if not separation:
         return [(a, b) for a in first for b in second if b in neighbours[a]]
     return [(a, m, b) for a in first for m in sorted(neighbours[a]) for b in second if b in neighbours[m] - {a}]
