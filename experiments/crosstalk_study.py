@@ -160,7 +160,7 @@ def halving(all_samples: Sequence[Samples], kilohertz: float, slices: int) -> fl
 
 def main() -> None:
     """Run the study."""
-    smallest = {"strengths": [100.0], "pairs": 1, "samples": 3, "gradients": 1, "angles": 2}
+    smallest = {"strengths": [100.0], "pairs": 1, "samples": 2, "gradients": 1, "angles": 1}
     parser = ScriptParser(__file__, __doc__, smallest=smallest)
     parser.add_argument("--device", default="FakeFez", help="fake device (default: %(default)s)")
     parser.add_argument("--strengths", type=float, nargs="+", default=[10.0, 30.0, 100.0], help="ν in kHz, above 0")

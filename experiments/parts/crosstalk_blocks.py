@@ -89,7 +89,7 @@ class BlockPair:
 
     def rehearsed(self, pub: tuple[Any, ...]) -> NDArray[np.float64]:
         """Return the expectations of a PUB of :attr:`packed` as a rehearsal has them, shape (rows, 1, outputs)."""
-        return self._alone(SweepEstimator).run(self._parts_of(pub)[2], 0, None)[:, None]
+        return self._by_sweeps.run(self._parts_of(pub)[2], 0, None)[:, None]
 
     def block_by_block(self, pub: tuple[Any, ...]) -> NDArray[np.float64]:
         """Return the same by a density matrix of each block, in double precision throughout."""
@@ -112,6 +112,10 @@ class BlockPair:
     @cached_property
     def _by_aer(self) -> ComponentSimulation:
         return self._alone(_AerEstimator)
+
+    @cached_property
+    def _by_sweeps(self) -> ComponentSimulation:
+        return self._alone(SweepEstimator)
 
     def _alone(self, estimator: type[MachineEstimator]) -> ComponentSimulation:
         """Return a simulation of each block alone."""

@@ -1,6 +1,7 @@
 """The tables, the figure and the text of the study of crosstalk."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -45,12 +46,13 @@ def figure_of(lines: Sequence[Line], references: Sequence[Line], device: str) ->
     """
     figure = Figure(figsize=(9.5, 4.8), layout="constrained")
     for axis, what in zip(figure.subplots(1, 2, sharey=True), ("values", "gradients"), strict=True):
-        for colour, case in zip(COLOURS, dict.fromkeys(line["case"] for line in lines), strict=False):
+        cases = dict.fromkeys(line["case"] for line in lines)
+        for colour, style, case in zip(COLOURS, ("o-", "o-", "s--"), cases, strict=False):
             own = [line for line in lines if line["case"] == case]
             x, y = ([line[of] for line in own] for of in ("kilohertz", f"{what}_rms"))
-            axis.plot(x, y, "o-", color=colour, markersize=5, linewidth=1.6, label=case)
-        for line, style in zip(references, ("-", "--", ":"), strict=True):
-            axis.axhline(line[f"{what}_rms"], color="0.35", linewidth=1.2, linestyle=style, label=line["case"])
+            axis.plot(x, y, style, color=colour, markersize=5, linewidth=1.6, label=case)
+        for line, dashes in zip(references, ("-", "-.", ":"), strict=True):
+            axis.axhline(line[f"{what}_rms"], color="0.35", linewidth=1.2, linestyle=dashes, label=line["case"])
         _finish(axis, what, sorted({line["kilohertz"] for line in lines}))
     figure.axes[0].set_ylabel("Root mean square difference")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
@@ -76,19 +78,14 @@ def reading(lines: Sequence[Line], shots: Line) -> str:
     items = []
     for case in dict.fromkeys(line["case"] for line in lines):
         does = [
-            f"{line['kilohertz']:g} kHz by {line['values_rms']:.4f} and {line['gradients_rms']:.4f}, "
-            f"{line['values_rms'] / shots['values_rms']:.1%} and {line['gradients_rms'] / shots['gradients_rms']:.1%}"
+            f"{line['kilohertz']:g} kHz by {line['values_rms']:.4f} and {line['gradients_rms']:.4f} "
+            f"({line['values_rms'] / shots['values_rms']:.1%} and {line['gradients_rms'] / shots['gradients_rms']:.1%})"
             for line in lines
             if line["case"] == case
         ]
-        items.append(f"- {case}: {'; '.join(does)}.")
-    return "\n".join(
-        [
-            f"RMS by which crosstalk moves values and derivatives, and the same in parts of the {shots['case']}:",
-            "",
-            *items,
-        ]
-    )
+        items.append(fill(f"- {case}: {'; '.join(does)}.", 120, subsequent_indent="  "))
+    head = f"How far crosstalk moves values and derivatives, RMS (in brackets, in parts of the {shots['case']}):"
+    return "\n".join([head, "", *items])
 
 
 def about(**facts: Any) -> str:
