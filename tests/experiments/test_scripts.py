@@ -122,6 +122,16 @@ def noisy_vs_noiseless(printed, out):
     assert drawn(out, "curves")
 
 
+def qpu_time_study(printed, out):
+    with (out / "table.csv").open() as table:
+        seconds = {line["Training"]: line["QPU seconds"] for line in csv.DictReader(table)}
+    assert seconds.pop("Noiseless") == ""
+    packed, spsa, one = (float(seconds[f"{way}, 64 shots"]) for way in ("Packed", "Packed, SPSA", "One copy"))
+    assert spsa < float(seconds["Packed, 16 shots"]) < packed < one
+    assert len(seconds) == 6
+    assert drawn(out, "qpu_time")
+
+
 def reproduce_paper(printed, out):
     if not (Path(os.environ.get("FEDQML_DATA", "")) / "data" / "planes_vs_cars.npz").exists():
         assert "left out" in printed
@@ -143,7 +153,7 @@ CHECKS = {
     for check in (
         *(benchmark_head, benchmark_scaling, benchmark_startup, benchmark_training_step),
         *(compare_aggregation, compare_circuits, compare_mitigation, fuzz, interrupt_runs, noise_study),
-        *(noisy_vs_noiseless, reproduce_paper, same_bits),
+        *(noisy_vs_noiseless, qpu_time_study, reproduce_paper, same_bits),
     )
 }
 
