@@ -34,6 +34,7 @@ AS_WRITTEN: Any = {"text.parse_math": False}
 
 _WIDTH_INCHES = 5.0  # 360 points, a phone's width: text of 10 points is as readable there as the page's own
 _LINE_LENGTH = 58  # characters of a title
+_TITLE_INCHES = 0.19  # of one line of it
 _STYLE: Any = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
     **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 10),
@@ -66,6 +67,7 @@ class Panel:
         marks: Points with their values in words.
         dashes: Dash patterns by what they stand for, of lines that are not solid.
         note: What else a reader must know to read it.
+        keeps_size: Whether its axes keep their size where a title takes room: their marks fit this size alone.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Panel:
     marks: Sequence[Mark] = ()
     dashes: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    keeps_size: bool = False
 
     @property
     def axis(self) -> Axes:
@@ -115,12 +118,17 @@ def save_panel(panel: Panel, folder: Path) -> list[Path]:
     Raises:
         ResultError: A file cannot be written.
     """
-    title = panel.axis.set_title("\n".join([panel.title, *wrap(panel.note, _LINE_LENGTH)]), fontsize=11, loc="left")
+    figure, height = panel.figure, panel.figure.get_figheight()
+    lines = [panel.title, *wrap(panel.note, round(_LINE_LENGTH * figure.get_figwidth() / _WIDTH_INCHES))]
+    title = panel.axis.set_title("\n".join(lines), fontsize=11, loc="left")
     legend = _add_legend(panel) if panel.legend else None
+    if panel.keeps_size:
+        figure.set_figheight(height + _TITLE_INCHES * len(lines))
     try:
-        return save_figure(panel.figure, folder / panel.name, dpi=200)
+        return save_figure(figure, folder / panel.name, dpi=200)
     finally:  # the page has a legend of its own
         title.set_text("")
+        figure.set_figheight(height)
         if legend:
             legend.remove()
 
