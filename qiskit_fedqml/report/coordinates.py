@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from qiskit_fedqml.backends.array.chip import Chip
+from qiskit_fedqml.backends.chip import Chip
 
 
 def coordinates(chip: Chip) -> NDArray[np.float64]:

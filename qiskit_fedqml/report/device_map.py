@@ -1,4 +1,4 @@
-"""A machine drawn as its chip: blocks in the colour of their success probability, idle qubits pale, faulty ones crossed."""
+"""A machine drawn as its chip: blocks in the colour of their success probability, the idle pale, the faulty crossed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from qiskit_fedqml.backends.array.machine_map import MachineMap
+from qiskit_fedqml.backends.chip import MachineMap
 from qiskit_fedqml.report.coordinates import coordinates
 from qiskit_fedqml.report.drawing import INK, Mark, Panel, add_legend
 
@@ -78,7 +78,7 @@ def _scale(drawn: MachineMap) -> ScalarMappable:
 
 
 def _colour(scale: ScalarMappable, success: float | None) -> Any:
-    return _UNKNOWN if success is None else scale.to_rgba(success)
+    return _UNKNOWN if success is None else scale.to_rgba(np.asarray(success))
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class _Drawing:
         drawn, thin = self.drawn, max(0.7, 0.035 * self.pitch)
         block_of = {qubit: block for block in drawn.blocks for qubit in block}
         inside: dict[tuple[int, ...], list[tuple[int, int]]] = {block: [] for block in drawn.blocks}
-        plain = []
+        plain: list[tuple[int, int]] = []
         for a, b in drawn.chip.couplings:
             if (a, b) in drawn.faulty_couplings:
                 continue
@@ -153,7 +153,8 @@ class _Drawing:
             colours |= dict.fromkeys(block, _readable_on(_colour(self.scale, success)))
         look: Any = {"fontsize": font, "ha": "center", "va": "center_baseline", "zorder": 6}
         for qubit, colour in colours.items():
-            self.axis.text(*self.places[qubit], str(qubit), color=colour, **look)
+            x, y = self.places[qubit]
+            self.axis.text(x, y, str(qubit), color=colour, **look)
 
 
 def _readable_on(colour: Any) -> str:
@@ -181,4 +182,4 @@ def _marks(drawn: MachineMap, places: NDArray[np.float64]) -> list[Mark]:
     for block, success in drawn.blocks.items():
         share = "success probability unknown" if success is None else f"{success:.1%}"
         texts |= dict.fromkeys(block, f"block {', '.join(map(str, block))}: {share}")
-    return [Mark(*places[qubit], f"Qubit {qubit}, {texts[qubit]}") for qubit in sorted(texts)]
+    return [Mark(places[qubit][0], places[qubit][1], f"Qubit {qubit}, {texts[qubit]}") for qubit in sorted(texts)]

@@ -1,19 +1,50 @@
-"""What a map of a machine shows: its chip, the blocks that hold a circuit, and what is idle or left out."""
+"""The chip of a machine, and what a map of it shows: blocks that hold a circuit, and what is idle or left out."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
+from typing import Any
 
-from qiskit_fedqml.backends.array.chip import Chip, Pair, required_chip
-from qiskit_fedqml.backends.array.registry import BackendRegistry, find_calibration
-from qiskit_fedqml.backends.base import compile_program
-from qiskit_fedqml.backends.devices.device import DeviceBackend
-from qiskit_fedqml.backends.figures import left_out
-from qiskit_fedqml.backends.program import Program
-from qiskit_fedqml.circuits.angles import GateAngles
-from qiskit_fedqml.circuits.spec import CircuitSpec
-from qiskit_fedqml.config.devices import ProviderEntry
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Chip:
+    """The qubits of a machine, those that do not work included.
+
+    Args:
+        num_qubits: Their number.
+        couplings: Pairs of coupled qubits, each once and in ascending order.
+        coordinates: Column and row of each qubit, rows downwards, as its provider publishes them; else None.
+    """
+
+    num_qubits: int
+    couplings: tuple[Pair, ...]
+    coordinates: tuple[tuple[float, float], ...] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the chip as plain values: two short texts in place of hundreds of lines."""
+        couplings = " ".join(f"{a}-{b}" for a, b in self.couplings)
+        values: dict[str, Any] = {"num_qubits": self.num_qubits, "couplings": couplings}
+        if self.coordinates is not None:
+            values["coordinates"] = " ".join(f"{x:g},{y:g}" for x, y in self.coordinates)
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Chip":
+        """Read a chip from its plain values.
+
+        Raises:
+            KeyError: A value is missing.
+            TypeError: One is of another type.
+            ValueError: One cannot be read.
+        """
+        couplings = [tuple(map(int, pair.split("-"))) for pair in values["couplings"].split()]
+        coordinates = [tuple(map(float, place.split(","))) for place in values.get("coordinates", "").split()]
+        num_qubits = int(values["num_qubits"])
+        return cls(num_qubits, pairs_of(couplings), checked_coordinates(coordinates, num_qubits))
 
 
 @dataclass(frozen=True)
@@ -81,28 +112,21 @@ class MachineMap:
         return f"{blocks} of {size} qubits, {success}. {_count(len(self.idle_qubits), 'qubit')} idle{left_out}."
 
 
-def machine_map(registry: BackendRegistry, name: str, spec: CircuitSpec) -> MachineMap:
-    """Return the map of a registry's machine with the blocks of a circuit; without blocks, with its one layout.
+def pairs_of(groups: Iterable[tuple[int, ...]]) -> tuple[Pair, ...]:
+    """Return the pairs among groups of qubits, each once and in ascending order."""
+    return tuple(sorted({(min(on), max(on)) for on in groups if len(on) == 2}))
 
-    Args:
-        registry: The machines.
-        name: The machine's name.
-        spec: The circuit.
 
-    Raises:
-        BackendError: There is no such machine, it cannot be opened, it has no couplings, or the circuit does not fit.
-    """
-    chip, backend = required_chip(registry, name), registry[name]
-    angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
-    program = compile_program(backend, angles.circuit, angles.params, spec.observables)
-    programs: Iterable[Program] = program.copies or (program,)
-    blocks = {of.qubits: backend.success_probability(of) for of in programs}
-    if isinstance(registry.file.backends[name], ProviderEntry):
-        assert isinstance(backend, DeviceBackend)
-        return MachineMap(name, backend.machine.device, "", chip, blocks)
-    calibration = find_calibration(name, registry)
-    gaps = tuple(left_out(calibration.gaps, calibration.target))
-    return MachineMap(name, calibration.device, calibration.date, chip, blocks, gaps)
+def checked_coordinates(coordinates: Any, num_qubits: int) -> tuple[tuple[float, float], ...] | None:
+    """Return coordinates if there is a place of its own for each qubit."""
+    try:
+        places = tuple((float(x), float(y)) for x, y in coordinates)
+    except (TypeError, ValueError):
+        return None
+    is_whole = len(set(places)) == len(places) == num_qubits and all(
+        math.isfinite(v) for place in places for v in place
+    )
+    return places if is_whole else None
 
 
 def _count(number: int, noun: str) -> str:
