@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from matplotlib.ticker import PercentFormatter
-
 from qiskit_fedqml.backends.chip import Chip, MachineMap
 from qiskit_fedqml.report.device_map import map_panel
-from qiskit_fedqml.report.drawing import INK, Mark, Panel, new_figure
+from qiskit_fedqml.report.drawing import INK, Mark, Panel, count_percent, new_figure
 from qiskit_fedqml.report.naming import file_names
 from qiskit_fedqml.results.records import ClientRecord
 from qiskit_fedqml.results.result import RunResult
@@ -54,11 +52,12 @@ def used_blocks(runs: Mapping[str, RunResult]) -> list[UsedBlocks]:
     return found
 
 
-def map_panels(used: Sequence[UsedBlocks]) -> list[Panel]:
-    """Draw each machine whose couplings are known."""
+def map_panels(used: Sequence[UsedBlocks], num_runs: int) -> list[Panel]:
+    """Draw each machine whose couplings are known, with the runs that used it where these are not all of them."""
     drawn = [of for of in used if of.machine.chip.couplings]
     slugs = file_names([f"map_{of.machine.machine}_{of.runs[0]}" for of in drawn])
-    return [map_panel(of.machine, slug, f": {', '.join(of.runs)}") for of, slug in zip(drawn, slugs, strict=True)]
+    where = ["" if len(of.runs) == num_runs else f"; in {', '.join(of.runs)}" for of in drawn]
+    return [map_panel(of.machine, *names) for of, *names in zip(drawn, slugs, where, strict=True)]
 
 
 def spread_rows(used: Sequence[UsedBlocks]) -> list[Row]:
@@ -95,7 +94,7 @@ def spread_panel(used: Sequence[UsedBlocks], colours: Mapping[str, str]) -> Pane
     axis.set_yticks(range(len(used)), [of.label(used) for of in used])
     axis.set(xlabel="Success probability", ylim=(len(used) - 0.5, -0.5))
     axis.grid(visible=False, axis="y")
-    axis.xaxis.set_major_formatter(PercentFormatter(1))
+    count_percent(axis.xaxis)
     return Panel("blocks", "Success probability of each block", figure, {}, marks, note="Line: mean of the machine.")
 
 
@@ -110,13 +109,17 @@ def client_block_panels(run: RunResult, name: str, colours: Mapping[str, str], s
     """
     figures: tuple[tuple[str, str, Callable[[ClientRecord], float | None]], ...] = (
         ("loss", "Loss", lambda client: client.train_loss),
-        ("accuracy", "Accuracy", lambda client: client.accuracy),
+        ("accuracy", "Accuracy", _accuracy),
     )
     return [
         _client_panel(last, f"block_{kind}_{slug}", f"{label} of each client by its blocks: {name}", label, of, colours)
         for kind, label, of in figures
         if (last := _last(run, of))
     ]
+
+
+def _accuracy(client: ClientRecord) -> float | None:
+    return client.accuracy
 
 
 def _machines(run: RunResult) -> list[MachineMap]:
@@ -169,5 +172,7 @@ def _client_panel(
         of_machine = [mark for client, mark in zip(clients, marks, strict=True) if client.backend == name]
         axis.plot([mark.x for mark in of_machine], [mark.y for mark in of_machine], color=colour, **look)
     axis.set(xlabel="Success probability of the client's blocks", ylabel=label)
-    axis.xaxis.set_major_formatter(PercentFormatter(1))
+    count_percent(axis.xaxis)
+    if figure_of is _accuracy:
+        count_percent(axis.yaxis)
     return Panel(slug, title, figure, legend, marks, note="Of each client its last round.")

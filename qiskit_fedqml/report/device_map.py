@@ -11,16 +11,18 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from qiskit_fedqml.backends.chip import MachineMap
 from qiskit_fedqml.report.coordinates import coordinates
-from qiskit_fedqml.report.drawing import INK, Mark, Panel, add_legend
+from qiskit_fedqml.report.drawing import INK, PALE, PALE_INK, PALE_RIM, Mark, Panel, add_legend, count_percent
 
-_COLOURS = LinearSegmentedColormap.from_list("success", colormaps["viridis_r"](np.linspace(0.04, 0.96, 256)))
-"""From light to dark, so that colour-blind readers and black-and-white print show the same order."""
-_UNKNOWN, _PALE, _PALE_EDGE, _PALE_INK = "#8a9097", "#f1f3f5", "#b4bac0", "#5f666d"
+_COLOURS = LinearSegmentedColormap.from_list("success", colormaps["viridis_r"](np.linspace(0.04, 0.96, 256)), N=48)
+"""From light to dark, so that colour-blind readers and black-and-white print show the same order.
+
+More than 50 steps would make the colour bar a picture of pixels.
+"""
+_UNKNOWN = "#8a9097"
 _MOST_INCHES, _LEAST_INCHES = 7.5, 5.0
 _LARGEST_PITCH_INCHES = 0.75  # between two neighbours
 _LEAST_FONT = 3.5  # points; a smaller number cannot be read
@@ -42,7 +44,7 @@ def map_panel(drawn: MachineMap, slug: str, where: str = "") -> Panel:
     axis.set(aspect="equal", anchor="W", xlim=_span(places[:, 0]), ylim=_span(places[:, 1]))
     axis.set_axis_off()
     if has_bar:
-        _add_bar(axis, scale, max(drawn.successes) - min(drawn.successes))
+        _add_bar(axis, scale)
     _explain(figure, drawn, scale)
     figure.draw_without_rendering()  # now the axes have their size, by which marks are drawn
     pitch = float(axis.transData.transform((1, 0))[0] - axis.transData.transform((0, 0))[0])
@@ -59,11 +61,13 @@ def _size(places: NDArray[np.float64], *, has_bar: bool) -> tuple[float, float]:
     return max(_LEAST_INCHES, pitch * columns + beside), max(1.2, pitch * rows + 0.45)
 
 
-def _add_bar(axis: Axes, scale: ScalarMappable, spread: float) -> None:
-    form = PercentFormatter(1, decimals=0 if spread > 0.03 else 1)
+def _add_bar(axis: Axes, scale: ScalarMappable) -> None:
     look: Any = {"fraction": 0.05, "shrink": 0.8, "aspect": 30, "pad": 0.02, "panchor": False}
-    bar = axis.figure.colorbar(scale, ax=axis, label="Success probability", format=form, **look)
+    bar = axis.figure.colorbar(scale, ax=axis, label="Success probability", **look)
+    assert bar.solids is not None
+    bar.solids.set_edgecolor("face")  # or the paper shows between its steps
     bar.outline.set_visible(False)
+    count_percent(bar.ax.yaxis, 10)
 
 
 def _span(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -119,7 +123,7 @@ class _Drawing:
         for block, success in drawn.blocks.items():
             self._lines(inside[block], 3, color=_colour(self.scale, success), linewidth=0.26 * self.pitch)
             self._dots(block, 0.66, 3, color=_colour(self.scale, success), markeredgewidth=0)
-        self._dots(drawn.idle_qubits, 0.54, 3, markerfacecolor=_PALE, markeredgecolor=_PALE_EDGE, markeredgewidth=0.8)
+        self._dots(drawn.idle_qubits, 0.54, 3, markerfacecolor=PALE, markeredgecolor=PALE_RIM, markeredgewidth=0.8)
         self._crosses()
         self._numbers()
 
@@ -148,7 +152,7 @@ class _Drawing:
         font = min(10.0, 0.7 * self.pitch / digits)
         if font < _LEAST_FONT:
             return
-        colours: dict[int, Any] = dict.fromkeys(self.drawn.idle_qubits, _PALE_INK)
+        colours: dict[int, Any] = dict.fromkeys(self.drawn.idle_qubits, PALE_INK)
         for block, success in self.drawn.blocks.items():
             colours |= dict.fromkeys(block, _readable_on(_colour(self.scale, success)))
         look: Any = {"fontsize": font, "ha": "center", "va": "center_baseline", "zorder": 6}
@@ -169,7 +173,7 @@ def _explain(figure: Figure, drawn: MachineMap, scale: ScalarMappable) -> None:
     dot: Any = {"linestyle": "", "marker": "o", "markersize": 9}
     kinds = {"block" if len(drawn.blocks) == 1 else "blocks": {"color": _colour(scale, mean), "mec": INK, **dot}}
     if drawn.idle_qubits:
-        kinds["idle"] = {"color": _PALE, "mec": _PALE_EDGE, **dot}
+        kinds["idle"] = {"color": PALE, "mec": PALE_RIM, **dot}
     if drawn.left_out:
         kinds["left out"] = {"color": INK, "mew": 1.6, **dot, "marker": "x", "markersize": 7}
     handles = [Line2D([], [], **look) for look in kinds.values()]

@@ -8,7 +8,6 @@ from qiskit_fedqml.circuits.paper import paper_circuit
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.loading import load_dataset
-from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.model.building import circuit_for
 from qiskit_fedqml.report.device_map import map_panel
 from qiskit_fedqml.report.drawing import save_panel, style
@@ -27,7 +26,7 @@ def write_map(registry: BackendRegistry, name: str, experiment: Experiment | Non
         What was drawn and where it is, in words.
 
     Raises:
-        ConfigurationError: The experiment has no circuit, or more classes than qubits.
+        ConfigurationError: The experiment has more classes than qubits.
         DataError: Its data, of which all classes are taken, cannot be read.
         BackendError: As :func:`machine_map`.
         ResultError: A file cannot be written.
@@ -39,7 +38,5 @@ def write_map(registry: BackendRegistry, name: str, experiment: Experiment | Non
 
 
 def _circuit_of(experiment: Experiment) -> CircuitSpec:
-    if experiment.model.quantum == "classical":
-        raise ConfigurationError("`model.quantum` is classical, so the experiment has no circuit to draw blocks of.")
     classes = getattr(experiment.data, "classes", None) or load_dataset(experiment.data, experiment.seed).classes
     return circuit_for(experiment.model, len(classes))

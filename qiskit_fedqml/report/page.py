@@ -115,7 +115,7 @@ def machine_colours(runs: Mapping[str, RunResult]) -> dict[str, str]:
 def _panels(runs: Mapping[str, RunResult], blocks: Sequence[UsedBlocks]) -> _Panels:
     of_machines = machine_colours(runs)
     spread = [spread_panel(blocks, of_machines)] if blocks else []
-    found = _Panels(curve_panels(runs), [], [], map_panels(blocks), spread)
+    found = _Panels(curve_panels(runs), [], [], map_panels(blocks, len(runs)), spread)
     for (name, run), slug in zip(runs.items(), file_names(list(runs)), strict=True):
         found.timelines.append(timeline_panel(run, name, of_machines, f"timeline_{slug}"))
         found.clients.extend(client_panels(run, name, of_machines, slug))
@@ -148,6 +148,7 @@ def _page(runs: Mapping[str, RunResult], panels: _Panels, blocks: Sequence[Mappi
             devices=[row for name, sent in journals.items() for row in device_rows(name, runs[name], sent)],
             jobs={name: job_sentence(sent) for name, sent in journals.items() if sent},
             clients=client_rows(runs),
+            block_legend={name: colour for panel in panels.blocks for name, colour in panel.legend.items()},
             client_legend={name: colour for panel in panels.clients for name, colour in panel.legend.items()},
             configurations={name: _configuration(run) for name, run in runs.items()},
         )
