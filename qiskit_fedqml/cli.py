@@ -10,13 +10,18 @@ import typer
 
 from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError, listed
 from qiskit_fedqml.terminal.arguments import (
+    BackendsFileOption,
     BackendsOption,
     BudgetOption,
+    CheckOption,
     ComparisonFolder,
     ExperimentFile,
+    ExperimentOption,
     FilesOrFolders,
     FitOption,
     JsonOption,
+    MapFolder,
+    MapOption,
     OutOption,
     OverwriteOption,
     PartialOption,
@@ -24,7 +29,9 @@ from qiskit_fedqml.terminal.arguments import (
     ReportFolder,
     ResultFolder,
     ResultFolders,
+    SaveOption,
     SetOption,
+    check_one_of,
     load,
     name_of,
     parse_budget,
@@ -272,33 +279,32 @@ def citation(
 
 @app.command()
 def backends(
-    file: Annotated[
-        Path, typer.Option("--backends", metavar="YAML", help="The backends file.", callback=usable)
-    ] = Path("backends.yaml"),
-    check: Annotated[
-        bool, typer.Option("--check", help="Prove that each machine's noise acts as its rates say.")
-    ] = False,
-    save_calibration: Annotated[
-        tuple[str, Path] | None,
-        typer.Option(
-            "--save-calibration",
-            metavar="NAME FILE",
-            help="Write the calibration of a fake device (FakeManilaV2) or of a backend of the file that has one.",
-            callback=usable,
-        ),
-    ] = None,
+    file: BackendsFileOption = None,
+    experiment: ExperimentOption = None,
+    check: CheckOption = False,
+    save_calibration: SaveOption = None,
+    map_: MapOption = None,
+    out: MapFolder = None,
 ) -> None:
-    """Show the machines of a backends file, check their noise, or save a calibration."""
+    """Show the machines of a backends file, check their noise, save a calibration, or draw a device and its blocks."""
     from qiskit_fedqml.backends.array import overview
     from qiskit_fedqml.backends.array.registry import BackendRegistry, find_calibration
 
+    check_one_of(check=check, save_calibration=save_calibration is not None, map=map_ is not None, out=out is not None)
+    path, run = file or Path("backends.yaml"), load(experiment, file, None) if experiment else None
+    registry = BackendRegistry(run.backends, Path()) if run else None
     if save_calibration is not None:
         name, target = save_calibration
-        calibration = find_calibration(name, BackendRegistry.from_yaml(file) if file.exists() else None)
+        calibration = find_calibration(name, registry or (BackendRegistry.from_yaml(path) if path.exists() else None))
         calibration.save(target)
         print(f"Saved the calibration of {calibration.device}, {calibration.date}, to {target}.")
         return
-    registry = BackendRegistry.from_yaml(file)
+    registry = registry or BackendRegistry.from_yaml(path)
+    if map_ is not None:
+        from qiskit_fedqml.report.map_files import write_map
+
+        print(write_map(registry, map_, run, out or Path()))
+        return
     if not check:
         print_table([{"Backend": name, **overview.summary(registry, name)} for name in registry])
         return

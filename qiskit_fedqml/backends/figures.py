@@ -7,6 +7,7 @@ from qiskit.circuit import Gate, QuantumCircuit
 from qiskit.transpiler import Target
 
 from qiskit_fedqml.backends.usable import needs_error
+from qiskit_fedqml.simulation.gaps import Gaps
 
 
 def figures_of(circuit: QuantumCircuit, measured: Sequence[int], target: Target) -> dict[str, Any]:
@@ -103,6 +104,18 @@ def unstated_errors(target: Target) -> list[str]:
             kinds[operation.num_qubits].append(name)
     found = [*kinds.values(), ["measure"]]
     return [name for names in found if not any(_states_any(target, name) for name in names) for name in names]
+
+
+def left_out(gaps: Gaps, target: Target) -> list[str]:
+    """Return the qubits and couplings that cannot be used, such as ``"17"`` and ``"3-4"``.
+
+    Args:
+        gaps: What the calibration leaves out.
+        target: What can be used of the device: a coupling with another gate is not left out.
+    """
+    usable = {frozenset(on) for on in target.qargs or () if on is not None}
+    couplings = {tuple(sorted(on)) for _, on in gaps.gates if len(on) == 2 and frozenset(on) not in usable}
+    return [*map(str, sorted(gaps.qubits)), *("-".join(map(str, on)) for on in sorted(couplings))]
 
 
 def _states_any(target: Target, name: str) -> bool:

@@ -117,7 +117,7 @@ class DeviceEntry(StrictModel):
 
 
 class IBMEntry(DeviceEntry):
-    """An IBM Quantum device, or (``device: FakeTorino``) one of qiskit-ibm-runtime's fake devices, as a rehearsal.
+    """An IBM Quantum device, or (``device: FakeFez``) one of qiskit-ibm-runtime's fake devices, as a rehearsal.
 
     ``account`` names a saved account; without it the default one is taken, or the environment's. ``primitive`` is
     qiskit-ibm-runtime's ``executor_estimator.Estimator`` (``"executor"``) or its ``EstimatorV2`` (``"estimator"``);

@@ -10,10 +10,11 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from qiskit_fedqml.files import make_folder, write_bytes
 
@@ -22,6 +23,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6
 
 INK = "#0a0b0c"
 """Text and axes: black enough on paper, and a colour that nothing else has, so that a page can put its own in place."""
+
+PALE, PALE_RIM, PALE_INK = "#f1f3f5", "#b4bac0", "#5f666d"
+"""Surfaces, rims and text that step back; a page puts its own in place of these too."""
 
 DASHES = ("-", "--", ":", "-.")
 """Lines of the first, second, … seven names, so that names with the same colour differ."""
@@ -34,6 +38,7 @@ AS_WRITTEN: Any = {"text.parse_math": False}
 
 _WIDTH_INCHES = 5.0  # 360 points, a phone's width: text of 10 points is as readable there as the page's own
 _LINE_LENGTH = 58  # characters of a title
+_TITLE_INCHES, _BELOW_TITLE_INCHES = 0.19, 0.04  # of one line of it, and below it
 _STYLE: Any = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
     **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 10),
@@ -66,6 +71,7 @@ class Panel:
         marks: Points with their values in words.
         dashes: Dash patterns by what they stand for, of lines that are not solid.
         note: What else a reader must know to read it.
+        keeps_size: Whether its axes keep their size where a title takes room: their marks fit this size alone.
     """
 
     name: str
@@ -75,6 +81,7 @@ class Panel:
     marks: Sequence[Mark] = ()
     dashes: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    keeps_size: bool = False
 
     @property
     def axis(self) -> Axes:
@@ -99,6 +106,12 @@ def count_rounds(axis: Axes) -> None:
     axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
+def count_percent(axis: Axis, most_ticks: int = 6) -> None:
+    """Let an axis of numbers from 0 to 1 show percentages, with as many digits as they need."""
+    axis.set_major_locator(MaxNLocator(most_ticks, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.6g}%"))
+
+
 def colours(names: Sequence[str]) -> dict[str, str]:
     """Return a colour for each name; after the seventh they begin again."""
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
@@ -115,12 +128,17 @@ def save_panel(panel: Panel, folder: Path) -> list[Path]:
     Raises:
         ResultError: A file cannot be written.
     """
-    title = panel.axis.set_title("\n".join([panel.title, *wrap(panel.note, _LINE_LENGTH)]), fontsize=11, loc="left")
+    figure, height = panel.figure, panel.figure.get_figheight()
+    lines = [panel.title, *wrap(panel.note, round(_LINE_LENGTH * figure.get_figwidth() / _WIDTH_INCHES))]
+    title = panel.axis.set_title("\n".join(lines), fontsize=11, loc="left")
     legend = _add_legend(panel) if panel.legend else None
+    if panel.keeps_size:
+        figure.set_figheight(height + _TITLE_INCHES * len(lines) + _BELOW_TITLE_INCHES)
     try:
-        return save_figure(panel.figure, folder / panel.name, dpi=200)
+        return save_figure(figure, folder / panel.name, dpi=200)
     finally:  # the page has a legend of its own
         title.set_text("")
+        figure.set_figheight(height)
         if legend:
             legend.remove()
 

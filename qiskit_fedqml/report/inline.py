@@ -7,7 +7,10 @@ from typing import Any
 
 import matplotlib as mpl
 
-from qiskit_fedqml.report.drawing import COLOURS, INK, Panel
+from qiskit_fedqml.report.drawing import COLOURS, INK, PALE, PALE_INK, PALE_RIM, Panel
+
+_OWN_COLOURS = {INK: "currentColor", PALE: "var(--card)", PALE_RIM: "var(--line)", PALE_INK: "var(--soft)"}
+"""The page's own colours, by those that are drawn."""
 
 
 def inline_svg(panel: Panel) -> str:
@@ -20,7 +23,8 @@ def inline_svg(panel: Panel) -> str:
     svg = _with_own_ids(svg, panel.name)
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would rule the whole page, which has its own
     svg = re.sub(r"font-family: [^;\"]*; |(?<=px) '[^;\"]*", "", svg).replace("font: ", "font-size: ")
-    svg = svg.replace(INK, "currentColor")
+    for colour, own in _OWN_COLOURS.items():
+        svg = svg.replace(colour, own)
     for colour in COLOURS:
         svg = svg.replace(colour.lower(), series_colour(colour))
     view_box = re.search(r'viewBox="([^"]*)"', svg)

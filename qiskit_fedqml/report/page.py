@@ -18,6 +18,14 @@ from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.files import make_folder, write_text, writing
 from qiskit_fedqml.planning.jobs import job_sentence
 from qiskit_fedqml.report import overview
+from qiskit_fedqml.report.blocks import (
+    UsedBlocks,
+    client_block_panels,
+    map_panels,
+    spread_panel,
+    spread_rows,
+    used_blocks,
+)
 from qiskit_fedqml.report.calibrations import calibrations, merged
 from qiskit_fedqml.report.clients import client_panels, client_rows
 from qiskit_fedqml.report.cost import cost_rows, device_rows
@@ -40,9 +48,11 @@ class _Panels:
     curves: list[Panel]
     timelines: list[Panel]
     clients: list[Panel]
+    maps: list[Panel]
+    blocks: list[Panel]
 
     def all(self) -> list[Panel]:
-        return [*self.curves, *self.timelines, *self.clients]
+        return [*self.curves, *self.maps, *self.blocks, *self.timelines, *self.clients]
 
 
 def write_report(folders: Sequence[Path], out: Path) -> Path:
@@ -67,8 +77,9 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
             raise ResultError(f"The run {name!r} has no finished round yet, so there is nothing to report of it.")
     make_folder(out / "figures")
     with style():
-        panels = _panels(runs)
-        html = _page(runs, panels)
+        blocks = used_blocks(runs)
+        panels = _panels(runs, blocks)
+        html = _page(runs, panels, spread_rows(blocks))
         for panel in panels.all():
             save_panel(panel, out / "figures")
     page = out / "report.html"
@@ -101,16 +112,18 @@ def machine_colours(runs: Mapping[str, RunResult]) -> dict[str, str]:
     return colours(sorted(dict.fromkeys([*in_files, *of_clients]), key=lambda name: name not in used))
 
 
-def _panels(runs: Mapping[str, RunResult]) -> _Panels:
-    found = _Panels(curve_panels(runs), [], [])
+def _panels(runs: Mapping[str, RunResult], blocks: Sequence[UsedBlocks]) -> _Panels:
     of_machines = machine_colours(runs)
+    spread = [spread_panel(blocks, of_machines)] if blocks else []
+    found = _Panels(curve_panels(runs), [], [], map_panels(blocks, len(runs)), spread)
     for (name, run), slug in zip(runs.items(), file_names(list(runs)), strict=True):
         found.timelines.append(timeline_panel(run, name, of_machines, f"timeline_{slug}"))
         found.clients.extend(client_panels(run, name, of_machines, slug))
+        found.blocks.extend(client_block_panels(run, name, of_machines, slug))
     return found
 
 
-def _page(runs: Mapping[str, RunResult], panels: _Panels) -> str:
+def _page(runs: Mapping[str, RunResult], panels: _Panels, blocks: Sequence[Mapping[str, str]]) -> str:
     known = {name: calibrations(name, run) for name, run in runs.items()}
     journals = {name: RunFolder(run.folder).submissions() for name, run in runs.items() if run.folder}
     script = _file("page.js")
@@ -128,12 +141,14 @@ def _page(runs: Mapping[str, RunResult], panels: _Panels) -> str:
             panels=panels,
             machines=[row for name, run in runs.items() for row in machine_rows(name, run, known[name])],
             calibrations=merged(known),
+            blocks=blocks,
             rates=rate_tables(runs),
             colours=machine_colours(runs),
             cost=cost_rows(runs),
             devices=[row for name, sent in journals.items() for row in device_rows(name, runs[name], sent)],
             jobs={name: job_sentence(sent) for name, sent in journals.items() if sent},
             clients=client_rows(runs),
+            block_legend={name: colour for panel in panels.blocks for name, colour in panel.legend.items()},
             client_legend={name: colour for panel in panels.clients for name, colour in panel.legend.items()},
             configurations={name: _configuration(run) for name, run in runs.items()},
         )

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,21 @@ def write_study(study: Study, folder: Path) -> None:
     """Write ``runs.jsonl`` (a line a run), ``rounds.csv`` (a line a round) and ``configurations.json``.
 
     The last holds the resolved configuration of each scheme's first seed; those of the others differ in the seed alone.
+    A ``model.initial`` starts at the folder, so that no file says where the study ran.
     """
     make_folder(folder)
     lines = [json.dumps(run_line(scheme, run)) for (scheme, _), run in study.runs.items()]
     write_text(folder / "runs.jsonl", "".join(f"{line}\n" for line in lines))
     write_text(folder / "rounds.csv", _rounds_csv(study))
-    first = {scheme: next(iter(study.of(scheme).values())).experiment.resolved() for scheme in study.schemes}
+    first = {scheme: _configuration(next(iter(study.of(scheme).values())), folder) for scheme in study.schemes}
     write_text(folder / "configurations.json", json.dumps(first, indent=1, ensure_ascii=False) + "\n")
+
+
+def _configuration(run: RunResult, folder: Path) -> dict[str, Any]:
+    resolved = run.experiment.resolved()
+    if initial := resolved["model"].get("initial"):
+        resolved["model"]["initial"] = Path(os.path.relpath(initial, folder)).as_posix()
+    return resolved
 
 
 def _rounds_csv(study: Study) -> str:

@@ -66,6 +66,18 @@ def parse_budget(text: str) -> tuple[str | None, float]:
     return name or None, budget
 
 
+def check_one_of(*, check: bool, save_calibration: bool, map: bool, out: bool) -> None:
+    """Check that `fedqml backends` is asked for one thing, with options that it has.
+
+    Raises:
+        ConfigurationError: Several things are asked for, or ``--out`` comes without ``--map``.
+    """
+    if check + save_calibration + map > 1:
+        raise ConfigurationError("--check, --save-calibration and --map are different things: give one of them.")
+    if out and not map:
+        raise ConfigurationError("--out says where the files of --map go, but there is no --map.")
+
+
 def load(file: Path, backends: Path | None, overrides: Sequence[str] | None) -> "Experiment":
     """Read an experiment file with the values of ``--backends`` and ``--set``.
 
@@ -162,4 +174,44 @@ ResultFolders = Annotated[
 ]
 ReportFolder = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Where report.html and figures/ go.", callback=usable)
+]
+BackendsFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--backends",
+        metavar="YAML",
+        help="The backends file; by default that of the experiment, or backends.yaml.",
+        callback=usable,
+    ),
+]
+ExperimentOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--experiment",
+        metavar="FILE",
+        help="An experiment, whose machines are taken, and whose circuit --map draws in place of the paper's.",
+        callback=usable,
+    ),
+]
+CheckOption = Annotated[bool, typer.Option("--check", help="Prove that each machine's noise acts as its rates say.")]
+SaveOption = Annotated[
+    tuple[str, Path] | None,
+    typer.Option(
+        "--save-calibration",
+        metavar="NAME FILE",
+        help="Write the calibration of a fake device (FakeManilaV2) or of a backend of the file that has one.",
+        callback=usable,
+    ),
+]
+MapOption = Annotated[
+    str | None,
+    typer.Option(
+        "--map",
+        metavar="NAME",
+        help="Draw a backend of the file, with the blocks that hold the circuit, as NAME.svg and NAME.png.",
+    ),
+]
+MapFolder = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Where the files of --map go; by default here.", callback=usable),
 ]

@@ -135,6 +135,26 @@ def noisy_vs_noiseless(printed, out):
     assert drawn(out, "curves")
 
 
+def open_plan(printed, out):
+    with (out / "table.csv").open() as table:
+        seconds = {line["Recipe"]: float(line["QPU seconds"]) for line in csv.DictReader(table)}
+    tested, tuned, mixed, packed = sorted(seconds, key=seconds.get)
+    assert tested == "Trained in simulation", "only its test is sent to the device"
+    assert (tuned, mixed) == ("Trained in simulation, then on the device", "A fifth on the device")
+    assert packed == "All on one device"
+    assert "rehearsed on FakeGuadalupeV2" in printed
+
+
+def qpu_time_study(printed, out):
+    with (out / "table.csv").open() as table:
+        seconds = {line["Training"]: line["QPU seconds"] for line in csv.DictReader(table)}
+    assert seconds.pop("Noiseless") == ""
+    packed, spsa, one = (float(seconds[f"{way}, 64 shots"]) for way in ("Packed", "Packed, SPSA", "One copy"))
+    assert spsa < float(seconds["Packed, 16 shots"]) < packed < one
+    assert len(seconds) == 6
+    assert drawn(out, "qpu_time")
+
+
 def reproduce_paper(printed, out):
     if not (Path(os.environ.get("FEDQML_DATA", "")) / "data" / "planes_vs_cars.npz").exists():
         assert "left out" in printed
@@ -156,7 +176,7 @@ CHECKS = {
     for check in (
         *(benchmark_head, benchmark_scaling, benchmark_startup, benchmark_training_step),
         *(compare_aggregation, compare_circuits, compare_mitigation, crosstalk_study, fuzz, interrupt_runs),
-        *(noise_study, noisy_vs_noiseless, reproduce_paper, same_bits),
+        *(noise_study, noisy_vs_noiseless, open_plan, qpu_time_study, reproduce_paper, same_bits),
     )
 }
 

@@ -96,6 +96,17 @@ def test_failing_trial_is_named(tiny, tmp_path):
         run_trials([Trial("Bad", bad)], tmp_path)
 
 
+def test_files_do_not_say_where_the_study_ran(tiny, tmp_path):
+    first = Trial("First", tiny())
+    run_trials([first], tmp_path / "runs", keep_models=True)
+    initial = str(first.folder(tmp_path / "runs"))
+    then = Trial("Then", tiny(model={**tiny().resolved()["model"], "initial": initial}))
+    write_study(run_trials([first, then], tmp_path / "runs", keep_models=True), tmp_path)
+    configurations = json.loads((tmp_path / "configurations.json").read_text())
+    assert configurations["Then"]["model"]["initial"] == "runs/first/seed5"
+    assert all(str(tmp_path) not in path.read_text() for path in tmp_path.glob("*.*"))
+
+
 def test_files_hold_every_run_and_round(tiny, tmp_path):
     study = run_trials(trials(tiny), tmp_path / "runs")
     write_study(study, tmp_path)

@@ -15,5 +15,14 @@ def used_backends(experiment: Experiment, registry: "BackendRegistry") -> tuple[
         ConfigurationError: The assignment names a client that doesn't exist.
     """
     assignment = registry.assign(experiment.federation.clients)
-    used = {*assignment, *experiment.evaluation.backends, experiment.backends.assignment.server}
-    return assignment, tuple(sorted(name for name in used if registry.is_queued(name)))
+    return assignment, tuple(name for name in used_machines(experiment, registry) if registry.is_queued(name))
+
+
+def used_machines(experiment: Experiment, registry: "BackendRegistry") -> tuple[str, ...]:
+    """Return the names of all backends that are used: by clients, by the server, and in further tests.
+
+    Raises:
+        ConfigurationError: The assignment names a client that doesn't exist.
+    """
+    assignment = registry.assign(experiment.federation.clients)
+    return tuple(sorted({*assignment, *experiment.evaluation.backends, experiment.backends.assignment.server}))

@@ -193,7 +193,7 @@ class DeviceBackend:
         if not self._layouts.knows_errors(program):
             return None
         if program.copies:
-            figures = self._shares.figures(program, client, self._layouts.target())
+            figures = self._shares.figures(program, client, self._layouts.target(), self._layouts.gaps())
         else:
             figures = figures_of(program.circuit, program.measured, self._layouts.target())
         return {"device": self.machine.device, "date": self.calibration_date, **figures}

@@ -164,7 +164,7 @@ class BlockFinder:
         least = self.config.least_success * max(placed.success_probability for placed in found)
         good = [placed for placed in found if placed.success_probability >= least and placed.success_probability > 0]
         if not good:
-            raise BackendError("By its calibration it fails on all qubits of the device.")
+            raise BackendError("By the errors that are published it fails on all qubits of the device.")
         return good
 
     def _scored(self, template: Template, uses: Uses, qubits: Sequence[int]) -> _Placed:

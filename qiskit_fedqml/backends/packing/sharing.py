@@ -5,9 +5,10 @@ from typing import Any
 
 from qiskit.transpiler import Target
 
-from qiskit_fedqml.backends.figures import success_probability
+from qiskit_fedqml.backends.figures import left_out, success_probability
 from qiskit_fedqml.backends.program import Program
 from qiskit_fedqml.config.blocks import Blocks
+from qiskit_fedqml.simulation.gaps import Gaps
 
 
 @dataclass
@@ -41,12 +42,17 @@ class BlockShares:
         found = self._probabilities(program, client, target)
         return sum(found.values()) / len(found)
 
-    def figures(self, program: Program, client: int | None, target: Target) -> dict[str, Any]:
-        """Return the success probability of each of a client's blocks, by its qubits, their mean, and the spread."""
+    def figures(self, program: Program, client: int | None, target: Target, gaps: Gaps) -> dict[str, Any]:
+        """Return the success probability of each of a client's blocks, by its qubits, their mean, and the spread.
+
+        ``left_out`` has the device's qubits and couplings that cannot be used, if there are any.
+        """
         found = self._probabilities(program, client, target)
         blocks = {"-".join(map(str, program.copies[block].qubits)): value for block, value in found.items()}
         spread = "samples" if self.config is None else self.config.spread
-        return {"blocks": blocks, "success_probability": sum(found.values()) / len(found), "spread": spread}
+        mean, faulty = sum(found.values()) / len(found), left_out(gaps, target)
+        figures = {"blocks": blocks, "success_probability": mean, "spread": spread}
+        return {**figures, "left_out": faulty} if faulty else figures
 
     def _probabilities(self, program: Program, client: int | None, target: Target) -> dict[int, float]:
         copies = program.copies

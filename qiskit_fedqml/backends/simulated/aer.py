@@ -201,8 +201,9 @@ class AerBackend:
 
     def calibration_of(self, program: Program, client: int | None = None) -> dict[str, Any]:
         """Return the machine whose noise it is, its date, and a client's blocks, as plain values."""
-        rates = self.noise.rates if self.noise else None
-        figures = self._shares.figures(program, client, rates) if rates is not None and program.copies else {}
+        figures = {}
+        if program.copies and self.noise is not None and self.noise.rates is not None:
+            figures = self._shares.figures(program, client, self.noise.rates, self.noise.gaps)
         return {
             "device": self.noise.source if self.noise else None,
             "date": str(self.noise.date) if self.noise else None,

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qiskit_fedqml.backends.array.chips import chips_in_blocks
+from qiskit_fedqml.backends.array.used import used_machines
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.interruption import interruptible
@@ -270,4 +272,5 @@ def _describe(federation: Federation) -> dict[str, Any]:
     }
     described = describe_run(federation.experiment, data.classes, examples, data.num_features, num_trained)
     origin = {"initial": federation.origin} if federation.origin else {}
-    return {**described, "data": dict(data.digests), **origin}
+    chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
+    return {**described, "data": dict(data.digests), **origin, **({"chips": chips} if chips else {})}
