@@ -1,5 +1,7 @@
 """The circuit of an experiment as its devices run it."""
 
+from dataclasses import replace
+
 from qiskit_fedqml.backends.base import compile_program
 from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.backends.program import Program
@@ -22,5 +24,7 @@ def compiled(backend: DeviceBackend, spec: CircuitSpec, *, is_frozen: bool) -> P
         BackendError: The circuit doesn't fit the device.
     """
     angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
+    inputs = angles.driven_by(spec.input_params)
     program = compile_program(backend, angles.circuit, angles.params, spec.observables)
-    return program.shifting(angles.driven_by(spec.input_params)) if is_frozen else program
+    program = replace(program, driven_by_inputs=inputs)
+    return program.shifting(inputs) if is_frozen else program

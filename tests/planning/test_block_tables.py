@@ -5,9 +5,11 @@ import json
 import pytest
 
 from qiskit_fedqml.backends.figures import success_probability
+from qiskit_fedqml.config.loading import load_experiment
 from qiskit_fedqml.planning import tables
 from qiskit_fedqml.planning.block_tables import block_rows, packing_rows
-from qiskit_fedqml.planning.planner import Planner
+from qiskit_fedqml.planning.planner import Planner, plan_experiment
+from tests.conftest import ROOT
 
 ALL = {"federation__clients_per_round": 4}
 ON_A = {"assignment": {"default": "a"}}
@@ -79,3 +81,11 @@ def test_settings_that_need_blocks_do_not_hide_what_blocks_save(planned):
     weighed = {"aggregation": {"success_exponent": 2.0}, **ALL}
     plan = planned({"blocks": {"spread": "clients"}}, file=ON_A, **weighed)
     assert plan.devices["a"].blocks.unpacked.executions == planned(UNPACKED, file=ON_A, **ALL).total().executions
+
+
+@pytest.mark.slow
+def test_tables_of_the_documentation():
+    plan = plan_experiment(load_experiment(ROOT / "experiments/digits_on_device.yaml"))
+    page = (ROOT / "docs/devices.md").read_text()
+    written = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if "| fez " in line]
+    assert written == [list(row.values()) for row in (*block_rows(plan), *packing_rows(plan))]

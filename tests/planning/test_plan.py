@@ -33,6 +33,13 @@ def test_counts_in_closed_form(planned):
     assert plan.lacking() == []
 
 
+def test_random_shifts_in_closed_form(planned):
+    """Batches of 8 and 2: four angles of inputs are shifted in all samples, six of weights in half of them."""
+    half = {"gradient": {"random_shifts": {"fraction": 0.5}}}
+    plan = planned(half, half)
+    assert plan.total().circuits == 4 * (8 + 2 * (4 * 8 + 6 * 4) + 2 + 2 * (4 * 2 + 6 * 1))
+
+
 def test_price_and_budgets(planned):
     plan = planned(
         {"price_per_minute": 96.0, "budget_seconds": 1.0}, {"price_per_minute": 48.0}, {"budget_seconds": 2.0}
