@@ -132,7 +132,7 @@ class RoundCosts:
     def _payload_bytes(self, name: str, asked: Asked, trains: bool, circuits: int) -> int:
         """Return the size of an upload: a circuit, and angles in proportion to the number of circuits.
 
-        It takes long to prepare one, so that a small and a large one stand for the others.
+        It takes long to prepare one, so that only a small and a large one are, and the others lie on their line.
         """
         backend, program = self.devices[name]
         if (name, trains) not in self._uploads:
