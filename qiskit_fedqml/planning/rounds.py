@@ -59,7 +59,7 @@ class RoundCosts:
     with_tests: bool = True
     with_payload: bool = False
     known: Known = field(default_factory=dict, repr=False)
-    _uploads: dict[tuple[str, bool], tuple[float, float]] = field(default_factory=dict, init=False, repr=False)
+    _uploads: dict[tuple[str, bool], list[tuple[int, int]]] = field(default_factory=dict, init=False, repr=False)
 
     def items(self, round: int, clients: Iterable[tuple[int, str]]) -> list[Item]:
         """Return what a round's clients and the server send.
@@ -132,17 +132,23 @@ class RoundCosts:
     def _payload_bytes(self, name: str, asked: Asked, trains: bool, circuits: int) -> int:
         """Return the size of an upload: a circuit, and angles in proportion to the number of circuits.
 
-        It takes long to prepare one, so that only a small and a large one are, and the others lie on their line.
+        It takes long to prepare one, so that only that of one sample and a large one are, and the others lie on their
+        line.
         """
         backend, program = self.devices[name]
-        if (name, trains) not in self._uploads:
-            smallest = ((asked[0][0], 1),)
-            few = sum(cost.circuits for cost in backend.cost(program, smallest, jacobian=trains))
-            of_few, of_many = (backend.payload_bytes(program, of, jacobian=trains) for of in (smallest, asked))
-            each = (of_many - of_few) / (circuits - few) if circuits > few else 0.0
-            self._uploads[name, trains] = of_many - each * circuits, each
-        fixed, each = self._uploads[name, trains]
-        return round(fixed + each * circuits)
+
+        def prepared(of: Asked) -> tuple[int, int]:
+            number = circuits if of == asked else sum(c.circuits for c in backend.cost(program, of, jacobian=trains))
+            return number, backend.payload_bytes(program, of, jacobian=trains)
+
+        known = self._uploads.setdefault((name, trains), [])
+        if not known:
+            known.append(prepared(((asked[0][0], 1),)))
+        if circuits > known[0][0] and (len(known) == 1 or circuits > 2 * known[1][0]):
+            known[1:] = [prepared(asked)]
+        (few, of_few), (many, of_many) = known[0], known[-1]
+        each = (of_many - of_few) / (many - few) if many > few else 0.0
+        return round(of_few + each * (circuits - few))
 
 
 def drawn_clients(

@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from qiskit_fedqml import cli
+from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.planning.planner import plan_experiment
+from qiskit_fedqml.planning.rounds import RoundCosts
 from qiskit_fedqml.planning.sentences import sentences
 from qiskit_fedqml.planning.tables import backend_rows, client_rows, round_rows, saving_rows
 from tests.planning.conftest import SHARING
@@ -38,6 +40,25 @@ def test_random_shifts_in_closed_form(planned):
     half = {"gradient": {"random_shifts": {"fraction": 0.5}}}
     plan = planned(half, half)
     assert plan.total().circuits == 4 * (8 + 2 * (4 * 8 + 6 * 4) + 2 + 2 * (4 * 2 + 6 * 1))
+
+
+def test_uploads_that_are_not_prepared(planned, monkeypatch):
+    """Of batches of seven and three, those of seven are prepared, and some of one sample."""
+    sizes, prepare = [], DeviceBackend.payload_bytes
+
+    def prepared(backend, program, asked, *, jacobian):
+        sizes.append((backend.name, asked[0][1]))
+        return prepare(backend, program, asked, jacobian=jacobian)
+
+    monkeypatch.setattr(DeviceBackend, "payload_bytes", prepared)
+    estimated = planned(federation__batch_size=7).total().payload_bytes
+    assert sizes == [("a", 1), ("a", 7), ("b", 1), ("b", 7)]
+
+    def exact(costs, name, asked, trains, circuits):
+        return prepare(*costs.devices[name], asked, jacobian=trains)
+
+    monkeypatch.setattr(RoundCosts, "_payload_bytes", exact)
+    assert estimated == pytest.approx(planned(federation__batch_size=7).total().payload_bytes, rel=0.01)
 
 
 def test_price_and_budgets(planned):
