@@ -20,7 +20,7 @@ from parts.progress import show_trial
 from qiskit_fedqml import load_experiment
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.files import write_text
-from qiskit_fedqml.planning.tables import OPEN_PLAN_SECONDS
+from qiskit_fedqml.planning.sentences import OPEN_PLAN_SECONDS
 from qiskit_fedqml.results.evaluation import evaluate_model
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult

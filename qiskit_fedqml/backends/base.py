@@ -191,14 +191,14 @@ def compile_program(
     """
     observables = checked_observables(observables, circuit.num_qubits)
     check_fits(backend, circuit, observables)
-    if isinstance(backend, PackingBackend):
-        layout = backend.block_layout(circuit, _support(observables))
-        if layout is not None and len(layout.blocks) > 1:
-            return _packed_program(layout, angles, observables)
+    layout = backend.block_layout(circuit, _support(observables)) if isinstance(backend, PackingBackend) else None
+    if layout is not None and len(layout.blocks) > 1:
+        return _packed_program(layout, angles, observables)
     if not isinstance(backend, QueuedBackend):
         return _program(circuit, backend.transpile(circuit), angles, observables)
     programs = [_program(circuit, transpiled, angles, observables) for transpiled in backend.candidates(circuit)]
-    return min(programs, key=lambda program: (len(program.shifted), -(backend.success_probability(program) or 0.0)))
+    best = min(programs, key=lambda program: (len(program.shifted), -(backend.success_probability(program) or 0.0)))
+    return replace(best, has_most_copies=layout is not None and layout.is_proven)
 
 
 def _program(
@@ -229,7 +229,7 @@ def _packed_program(
     ]
     shifted = tuple(sorted({j for copy in copies for j in copy.shifted}))
     alike = tuple(replace(copy, shifted=shifted) for copy in copies)
-    return replace(alike[0], copies=alike)
+    return replace(alike[0], copies=alike, has_most_copies=layout.is_proven)
 
 
 def _support(observables: Sequence[SparsePauliOp]) -> list[int]:

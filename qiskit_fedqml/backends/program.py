@@ -25,6 +25,7 @@ class Program:
             executions.
         copies: The same program on each block of a device that is cut into blocks, this one first; else empty.
         driven_by_inputs: Indices of the angles that depend on inputs, where that is known.
+        has_most_copies: Whether it is proven that the device holds no more copies that are good enough.
     """
 
     circuit: QuantumCircuit
@@ -34,6 +35,7 @@ class Program:
     num_groups: int
     copies: "tuple[Program, ...]" = ()
     driven_by_inputs: frozenset[int] = frozenset()
+    has_most_copies: bool = False
 
     @property
     def measured(self) -> tuple[int, ...]:

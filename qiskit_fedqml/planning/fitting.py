@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.errors import BackendError, ConfigurationError
 from qiskit_fedqml.planning.ceilings import Ceiling, fit
-from qiskit_fedqml.planning.changes import KINDS, Change, changed
+from qiskit_fedqml.planning.changes import Change, changed
+from qiskit_fedqml.planning.kinds import KINDS
 from qiskit_fedqml.planning.limits import ceilings_of
 from qiskit_fedqml.planning.proposals import Proposal, few_steps
 from qiskit_fedqml.planning.rounds import drawn_clients
@@ -41,9 +42,12 @@ def propose(planner: "Planner", seconds: float) -> list[Proposal]:
     ceilings = (Ceiling(f"--fit {seconds:g}", frozenset(backends), seconds), *own)
     best: dict[frozenset[int], Proposal] = {}
     for kinds, changes in _combinations(planner):
+        departure = sum(change.departure for change in changes)
         worst = sorted(proposal.departure for proposal in best.values())[_MOST_PROPOSALS - 1 : _MOST_PROPOSALS]
-        if worst and sum(change.departure for change in changes) >= worst[0]:
+        if worst and departure >= worst[0]:
             break  # all that follow depart further
+        if any(fewer <= kinds and best[fewer].departure <= departure for fewer in best):
+            continue  # more changes than are needed
         proposal = _proposal(planner, changes, ceilings)
         if proposal and (kinds not in best or proposal.departure < best[kinds].departure):
             best[kinds] = proposal
@@ -52,9 +56,11 @@ def propose(planner: "Planner", seconds: float) -> list[Proposal]:
 
 
 def _combinations(planner: "Planner") -> Iterator[tuple[frozenset[int], tuple[Change, ...]]]:
-    """Give combinations of at most one change of each kind, those that depart least first, and the kinds of each."""
-    experiment = planner.experiment
-    machines = planner.machines(experiment)
+    """Give combinations of at most one change of each kind, those that depart least first, and the kinds of each.
+
+    No two of them change the same setting.
+    """
+    experiment, machines = planner.experiment, planner.changeable()
     kinds = [kind(experiment, machines) for kind in KINDS]
     heap: list[tuple[float, tuple[int, ...]]] = [(0.0, (0,) * len(kinds))]
     seen = {heap[0][1]}
@@ -62,10 +68,10 @@ def _combinations(planner: "Planner") -> Iterator[tuple[frozenset[int], tuple[Ch
         if not heap:
             return
         _, chosen = heappop(heap)
-        yield (
-            frozenset(k for k, number in enumerate(chosen) if number),
-            tuple(kinds[k][number - 1] for k, number in enumerate(chosen) if number),
-        )
+        changes = tuple(kinds[k][number - 1] for k, number in enumerate(chosen) if number)
+        if len({key for change in changes for key in change.settings}) < sum(len(c.settings) for c in changes):
+            continue
+        yield frozenset(k for k, number in enumerate(chosen) if number), changes
         for k, number in enumerate(chosen):
             following = (*chosen[:k], number + 1, *chosen[k + 1 :])
             if number < len(kinds[k]) and following not in seen:
@@ -75,12 +81,15 @@ def _combinations(planner: "Planner") -> Iterator[tuple[frozenset[int], tuple[Ch
 
 
 def _proposal(planner: "Planner", changes: Sequence[Change], ceilings: Iterable[Ceiling]) -> Proposal | None:
-    """Plan the experiment with some changes; None where no round on a device fits, or they do not go together."""
+    """Plan the experiment with some changes.
+
+    None where no round on a device fits, the changes do not go together, or a device cannot take them.
+    """
     try:
         experiment = changed(planner.experiment, changes)
-    except ConfigurationError:
+        by_round = list(_rounds_up_to(planner, experiment, ceilings))
+    except (ConfigurationError, BackendError):
         return None
-    by_round = list(_rounds_up_to(planner, experiment, ceilings))
     found = fit(ceilings, (work_of(items) for items in by_round))
     work = sum((item.work for items in by_round[: found.rounds] for item in items), Work())
     if not work.jobs:

@@ -20,8 +20,9 @@ from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import BackendError, BudgetError
 from qiskit_fedqml.planning.ceilings import Ceiling, Fit, fit
+from qiskit_fedqml.planning.compiled import compiled
 from qiskit_fedqml.planning.limits import ceilings_of
-from qiskit_fedqml.planning.rounds import RoundCosts, Sizes, compiled, drawn_clients
+from qiskit_fedqml.planning.rounds import RoundCosts, Sizes, drawn_clients
 from qiskit_fedqml.planning.work import Work, work_of
 
 logger = logging.getLogger(__name__)
@@ -118,7 +119,8 @@ class BudgetGuard:
             if self._programs.get(name, ("",))[0] == backend.calibration_date:
                 continue
             try:
-                self._programs[name] = backend.calibration_date, compiled(backend, self.spec, self.experiment)
+                is_frozen = self.experiment.model.quantum == "frozen"
+                self._programs[name] = backend.calibration_date, compiled(backend, self.spec, is_frozen=is_frozen)
             except BackendError as error:
                 logger.info("Backend %r is left out of the plan: %s", name, error)
                 continue

@@ -5,38 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qiskit_fedqml.planning.ceilings import Ceiling, Fit, fit
+from qiskit_fedqml.planning.facts import DeviceFacts
 from qiskit_fedqml.planning.work import Item, Work, work_of
-
-
-@dataclass(frozen=True)
-class DeviceFacts:
-    """What the plan needs to know of a backend.
-
-    Args:
-        device: The device's name.
-        account: The instance that is charged, or None.
-        angles: Angles of all parameterised gates.
-        outputs: Observables.
-        has_price: Whether its entry states a price.
-        budget_seconds: The most QPU seconds of the backend, or None.
-        budget_executions: The most executions of the backend, or None.
-        remaining_seconds: What the account has left, or None where there is no account or no limit.
-        is_lower_bound: Whether the service will add executions that are not known beforehand.
-        is_session: Whether the service charges by the clock.
-        jobs_per_minute: So many jobs the service takes from one account, or None where that is not known.
-    """
-
-    device: str
-    account: str | None
-    angles: int
-    outputs: int
-    has_price: bool
-    budget_seconds: float | None
-    budget_executions: int | None
-    remaining_seconds: float | None
-    is_lower_bound: bool
-    is_session: bool
-    jobs_per_minute: int | None
 
 
 @dataclass(frozen=True)
@@ -45,11 +15,13 @@ class Saving:
 
     Args:
         change: In words.
-        seconds: QPU seconds saved in the whole run.
+        seconds: QPU seconds saved in the whole run, on devices that state durations.
+        executions: Executions saved in the whole run.
     """
 
     change: str
     seconds: float
+    executions: int
 
 
 @dataclass(frozen=True)
@@ -109,10 +81,19 @@ class Plan:
         total = self.total()
         return total.qpu_seconds + queue_seconds * total.jobs
 
+    def accounts(self) -> dict[tuple[str, ...], Work]:
+        """Return the work on IBM's devices by account, which is named by its backends; rehearsals count as one."""
+        members: dict[str | None, dict[str, Work]] = {}
+        for name, work in work_of(self.items).items():
+            if self.devices[name].jobs_per_minute is not None:
+                members.setdefault(self.devices[name].account, {})[name] = work
+        return {tuple(sorted(of)): sum(of.values(), Work()) for of in members.values()}
+
     def submission_seconds(self) -> float:
-        """Return the least time in which the service takes so many jobs from one account."""
+        """Return the least time in which the service takes so many jobs, from the account that sends the most."""
         limits = {name: facts.jobs_per_minute for name, facts in self.devices.items()}
-        return sum(item.work.jobs * 60.0 / limit for item in self.items if (limit := limits[item.backend]))
+        times = (work.jobs * 60.0 / limit for (name, *_), work in self.accounts().items() if (limit := limits[name]))
+        return max(times, default=0.0)
 
     def stock_circuits(self) -> int:
         """Return the circuits that the stock ``EstimatorQNN`` would run in training for the same derivatives."""

@@ -3,22 +3,19 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from qiskit_fedqml.backends.base import compile_program
 from qiskit_fedqml.backends.devices.cost import price
 from qiskit_fedqml.backends.devices.device import DeviceBackend
-from qiskit_fedqml.backends.program import Program
-from qiskit_fedqml.circuits.angles import GateAngles
-from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment, FederationConfig
 from qiskit_fedqml.federation.executors.lockstep import MOST_TOGETHER
 from qiskit_fedqml.federation.sampling import sample_clients
 from qiskit_fedqml.model.prediction import TEST_BATCH
+from qiskit_fedqml.planning.compiled import Devices
 from qiskit_fedqml.planning.work import Item, Work
 
-Devices = dict[str, tuple[DeviceBackend, Program]]
-"""Devices by name, with the circuit as each runs it."""
 Asked = tuple[tuple[int | None, int], ...]
 """Who asks for an evaluation (None is the server), each with a number of samples."""
+Known = dict[tuple[DeviceBackend, Asked, bool], Work]
+"""What evaluations cost: of a device, of those who ask, with or without derivatives."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +40,6 @@ class Sizes:
         return cls(tuple(clients), tuple(tests))
 
 
-def compiled(backend: DeviceBackend, spec: CircuitSpec, experiment: Experiment) -> Program:
-    """Return the circuit as a device runs it in training.
-
-    Raises:
-        BackendError: The circuit doesn't fit the device.
-    """
-    angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
-    program = compile_program(backend, angles.circuit, angles.params, spec.observables)
-    is_frozen = experiment.model.quantum == "frozen"
-    return program.shifting(angles.driven_by(spec.input_params)) if is_frozen else program
-
-
 @dataclass(frozen=True)
 class RoundCosts:
     """What rounds send with these settings on these devices.
@@ -65,6 +50,7 @@ class RoundCosts:
         sizes: How many examples are evaluated.
         with_tests: Whether the server's tests are counted.
         with_payload: Whether the size of uploads is worked out, which takes longer than all the rest.
+        known: Evaluations whose cost was worked out before; others are added.
     """
 
     devices: Devices
@@ -72,7 +58,8 @@ class RoundCosts:
     sizes: Sizes
     with_tests: bool = True
     with_payload: bool = False
-    _known: dict[tuple[str, Asked, bool], Work] = field(default_factory=dict, init=False, repr=False)
+    known: Known = field(default_factory=dict, repr=False)
+    _uploads: dict[tuple[str, bool], list[tuple[int, int]]] = field(default_factory=dict, init=False, repr=False)
 
     def items(self, round: int, clients: Iterable[tuple[int, str]]) -> list[Item]:
         """Return what a round's clients and the server send.
@@ -128,19 +115,40 @@ class RoundCosts:
         backend, program = self.devices[name]
         if backend.entry.blocks is None or backend.entry.blocks.spread != "clients":
             asked = tuple((None, samples) for _, samples in asked)  # it does not matter who asks
-        key = (name, asked, trains)
-        if key not in self._known:
+        key = (backend, asked, trains)
+        if key not in self.known:
             costs = backend.cost(program, asked, jacobian=trains)
-            payload = backend.payload_bytes(program, asked, jacobian=trains) if self.with_payload else 0
-            self._known[key] = Work(
+            circuits = sum(c.circuits for c in costs)
+            self.known[key] = Work(
                 jobs=len(costs),
-                circuits=sum(c.circuits for c in costs),
+                circuits=circuits,
                 executions=sum(c.executions for c in costs),
                 qpu_seconds=sum(c.seconds or 0.0 for c in costs),
-                payload_bytes=payload,
+                payload_bytes=self._payload_bytes(name, asked, trains, circuits) if self.with_payload else 0,
                 price_usd=sum(price(backend.entry, c.circuits, c.executions, c.seconds) or 0.0 for c in costs),
             )
-        return self._known[key]
+        return self.known[key]
+
+    def _payload_bytes(self, name: str, asked: Asked, trains: bool, circuits: int) -> int:
+        """Return the size of an upload: a circuit, and angles in proportion to the number of circuits.
+
+        It takes long to prepare one, so that only that of one sample and a large one are, and the others lie on their
+        line.
+        """
+        backend, program = self.devices[name]
+
+        def prepared(of: Asked) -> tuple[int, int]:
+            number = circuits if of == asked else sum(c.circuits for c in backend.cost(program, of, jacobian=trains))
+            return number, backend.payload_bytes(program, of, jacobian=trains)
+
+        known = self._uploads.setdefault((name, trains), [])
+        if not known:
+            known.append(prepared(((asked[0][0], 1),)))
+        if circuits > known[0][0] and (len(known) == 1 or circuits > 2 * known[1][0]):
+            known[1:] = [prepared(asked)]
+        (few, of_few), (many, of_many) = known[0], known[-1]
+        each = (of_many - of_few) / (many - few) if many > few else 0.0
+        return round(of_few + each * (circuits - few))
 
 
 def drawn_clients(

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from qiskit_fedqml.tables import duration
+
 
 @dataclass(frozen=True)
 class Work:
@@ -82,3 +84,8 @@ def work_of(items: Iterable[Item]) -> dict[str, Work]:
 def without_durations(items: Iterable[Item]) -> list[str]:
     """Return the backends that are used and whose devices do not state how long their gates take."""
     return [name for name, work in work_of(items).items() if work.jobs and not work.qpu_seconds]
+
+
+def qpu_time(work: Work) -> str:
+    """Return the QPU time of some work in words; "–" where it is not known."""
+    return "–" if work.jobs and not work.qpu_seconds else duration(work.qpu_seconds)

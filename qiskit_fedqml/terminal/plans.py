@@ -2,13 +2,14 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.yaml_files import dump_yaml
 from qiskit_fedqml.files import write_text
-from qiskit_fedqml.planning import tables
+from qiskit_fedqml.planning import sentences, tables
 from qiskit_fedqml.planning.changes import Key
 from qiskit_fedqml.planning.fitting import propose
 from qiskit_fedqml.planning.planner import Planner, plan_experiment
@@ -32,7 +33,7 @@ def show_plan(experiment: Experiment, queue_seconds: float, json_: Path | None) 
         for title, rows in tables.tables(plan):
             print(f"{title}\n")
             print_table(rows)
-        for sentence in tables.sentences(plan, queue_seconds):
+        for sentence in sentences.sentences(plan, queue_seconds):
             print(sentence)
     return not plan.lacking()
 
@@ -58,9 +59,9 @@ def show_proposals(experiment: Experiment, seconds: float, command: Sequence[str
         return False
     print(f"Settings that fit {seconds:g} s of QPU time; those that depart least from the experiment come first\n")
     print_table(tables.proposal_rows(proposals, experiment))
-    for sentence in (*tables.unknown_times(planner.items(experiment)), *_warnings(experiment, proposals)):
+    for sentence in (*sentences.unknown_times(planner.items(experiment)), *_warnings(experiment, proposals)):
         print(sentence)
-    print(_how_to_use(proposals[0], experiment, seconds, command))
+    print(_how_to_use(proposals[0].settings(planner.budget(seconds)), command))
     return True
 
 
@@ -81,10 +82,8 @@ def _warnings(experiment: Experiment, proposals: Sequence[Proposal]) -> list[str
     return next(([f"Proposal {number}: {warning}"] for number, warning in warned if warning), [])
 
 
-def _how_to_use(proposal: Proposal, experiment: Experiment, seconds: float, command: Sequence[str]) -> str:
-    """Return a command that runs with a proposal's settings; where --set cannot name a key, the settings as YAML."""
-    has_session = any(getattr(entry, "mode", "") == "session" for entry in experiment.backends.backends.values())
-    settings = proposal.settings(None if has_session else seconds)
+def _how_to_use(settings: Mapping[Key, Any], command: Sequence[str]) -> str:
+    """Return a command that runs with other settings; where --set cannot name a key, the settings as YAML."""
     if any("." in part for key in settings for part in key):
         return f"The first one in the experiment file:\n\n{dump_yaml(nested(settings))}"
     lines = [shlex.join(command), *(f"  --set {shlex.quote(_assigned(key, value))}" for key, value in settings.items())]

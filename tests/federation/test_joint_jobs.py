@@ -9,6 +9,7 @@ import pytest
 from qiskit_fedqml import RunResult, resume_federation, run_federation
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.errors import BudgetError
+from qiskit_fedqml.planning.planner import plan_experiment
 from qiskit_fedqml.results.folder import RunFolder
 from tests.federation.conftest import fedqml, same_model, start
 from tests.federation.test_devices import KILLS, Silent
@@ -44,6 +45,48 @@ def test_a_round_is_one_job_a_step(server, joint, tmp_path):
     assert rehearsed.rounds[0].planned_seconds == pytest.approx(record.planned_seconds, rel=0.01)
     alone = run_federation(joint({"blocks": None, "joint": False}, real=False), tmp_path / "alone")
     assert record.circuits <= alone.rounds[0].circuits / 2 + 2, "two blocks"
+
+
+ALONE = {"blocks": None}
+KINDS = {
+    "blocks filled by samples": {},
+    "blocks of clients": {"blocks": {**BLOCKS, "spread": "clients"}},
+    "blocks, a job for each client": {"joint": False},
+    "blocks of clients, a job for each client": {"blocks": {**BLOCKS, "spread": "clients"}, "joint": False},
+    "one circuit, joint jobs": {**ALONE, "joint": True},
+    "one circuit, a job for each client": ALONE,
+    "random shifts": {"gradient": {"random_shifts": {"fraction": 0.4}}},
+    "random shifts of one circuit": {**ALONE, "gradient": {"random_shifts": {"fraction": 0.4}}},
+    "SPSA": {"gradient": {"spsa": {}}},
+    "shots of tests": {"test_shots": 5},
+    "a short pause": {"rep_delay_seconds": 3e-5},
+    "readout mitigated": {"mitigation": {"readout": True}},
+    "readout of one circuit mitigated": {**ALONE, "joint": True, "mitigation": {"readout": True}},
+    "tests alone": {"task": "evaluate", "test_shots": 5},
+}
+"""What an entry may say that changes jobs, circuits, executions or QPU time."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_plan_is_what_the_server_counts(server, joint, tmp_path, kind):
+    """Shards of four examples in batches of three, two epochs, and tests of the server."""
+    run = {"federation.batch_size": 3, "federation.local_epochs": 2, "evaluation.backends": ["manila"]}
+    planned = joint(KINDS[kind], changes={**run, "federation.rounds": 1})
+    plan = plan_experiment(planned)
+    total = plan.total()
+    assert not server.jobs
+    result = run_federation(planned, tmp_path / "run")
+    counted = [(job.circuits, job.executions, job.quantum_seconds) for job in server.jobs]
+    circuits, executions, seconds = (sum(of_job) for of_job in zip(*counted, strict=True))
+    assert (total.jobs, total.circuits, total.executions) == (len(server.jobs), circuits, executions)
+    assert total.qpu_seconds == pytest.approx(seconds, rel=0.01)
+    submissions = RunFolder(tmp_path / "run").submissions()
+    assert total.qpu_seconds == pytest.approx(sum(s.planned_seconds for s in submissions))
+    assert total.executions == sum(s.executions for s in submissions)
+    assert total.qpu_seconds == pytest.approx(sum(record.planned_seconds for record in result.rounds))
+    if plan.devices["manila"].blocks is not None:
+        assert plan.devices["manila"].blocks.unpacked.executions >= executions
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.errors import BudgetError, ConfigurationError
 from qiskit_fedqml.planning.jobs import job_rows, job_sentence
 from qiskit_fedqml.planning.planner import plan_experiment
-from qiskit_fedqml.planning.tables import backend_rows, sentences
+from qiskit_fedqml.planning.sentences import sentences
+from qiskit_fedqml.planning.tables import backend_rows, saving_rows
 from qiskit_fedqml.report.calibrations import calibrations
 from qiskit_fedqml.report.cost import device_rows
 from qiskit_fedqml.report.machines import machine_rows
@@ -76,6 +77,10 @@ def test_plan_without_durations(experiment, tmp_path):
     said = sentences(plan, 0.0)
     assert "Devices that state no durations, so that their QPU time is not known: mine." in said
     assert any(s.startswith("The budget of mine is 100 executions, ") for s in said)
+    half = next(row for row in saving_rows(plan) if row["Change"] == "half the shots (10)")
+    executions = plan.total().executions
+    expected = {"QPU time saved": "–", "Executions saved": f"{executions // 2:,}", "Share": "50%"}
+    assert half == {"Change": "half the shots (10)", **expected}
     result = run_federation(experiment("Silent"), tmp_path / "run")
     sent = Journal(tmp_path / "run" / "journal.sqlite").all()
     assert {row["Planned"] for row in job_rows(sent)} == {"–"}

@@ -3,49 +3,33 @@
 import json
 import shlex
 
-import numpy as np
 import pytest
 import yaml
 
 from qiskit_fedqml import cli
 from qiskit_fedqml.config.loading import load_experiment, parse_override
 from qiskit_fedqml.errors import ConfigurationError
-from qiskit_fedqml.planning import changes, fitting
-from qiskit_fedqml.planning.changes import Change, Machines, changed, single_changes
+from qiskit_fedqml.planning import entry_changes, fitting, run_changes
+from qiskit_fedqml.planning.changes import Change, Machines, changed
 from qiskit_fedqml.planning.fitting import propose
+from qiskit_fedqml.planning.kinds import KINDS, single_changes
 from qiskit_fedqml.planning.planner import Planner, plan_experiment
 from qiskit_fedqml.planning.proposals import few_steps
 from qiskit_fedqml.terminal.arguments import fit_seconds
-
-DEVICE = {"type": "ibm", "device": "FakeManilaV2", "shots": 100, "layout_trials": 1}
-
-
-@pytest.fixture
-def experiment(tiny, tmp_path):
-    """Return a function that makes ten rounds of two of four clients on two devices, 10 examples each."""
-    rng = np.random.default_rng(0)
-    labels = {"y_train": np.arange(40) % 2, "y_test": np.arange(6) % 2}
-    np.savez(tmp_path / "d.npz", x_train=rng.normal(size=(40, 3)), x_test=rng.normal(size=(6, 3)), **labels)
-
-    def make(first=None, second=None, file=None, entries=None, **overrides):
-        backends = {
-            "backends": {"a": DEVICE | (first or {}), "b": DEVICE | (second or {}), "ideal": {"type": "aer"}},
-            "assignment": {"default": {"cycle": ["a", "b"]}},
-        }
-        backends["backends"] |= entries or {}
-        data = {"dataset": "npz", "path": str(tmp_path / "d.npz")}
-        return tiny(data=data, backends=backends | (file or {}), **{"federation__rounds": 10, **overrides})
-
-    return make
+from tests.planning.conftest import DEVICE, SHARING
 
 
 def qpu_seconds(experiment):
     return plan_experiment(experiment).total().qpu_seconds
 
 
-@pytest.mark.parametrize("seconds", [40, *(pytest.param(s, marks=pytest.mark.slow) for s in (10, 120))])
-def test_every_proposal_fits_and_is_what_it_says(experiment, seconds):
-    asked = experiment(evaluation__backends=["b"], federation__local_epochs=2)
+OWN_BLOCKS = {"blocks": {"spread": "clients"}}
+CASES = [(40, {}), *(pytest.param(*of, marks=pytest.mark.slow) for of in ((10, {}), (120, {}), (40, OWN_BLOCKS)))]
+
+
+@pytest.mark.parametrize(("seconds", "entry"), CASES)
+def test_every_proposal_fits_and_is_what_it_says(experiment, seconds, entry):
+    asked = experiment(entry, entry, evaluation__backends=["b"], federation__local_epochs=2)
     whole = qpu_seconds(asked)
     assert whole > 120
     proposals = propose(Planner.open(asked), seconds)
@@ -69,13 +53,55 @@ def test_experiment_that_fits_is_proposed_as_it_is(experiment):
     assert proposals[0].steps == 10 * 2, "batches of 8 and 2"
 
 
-def test_what_departs_least_comes_first(experiment):
-    """Ten rounds take 420 s at 100 shots, and 240 s at 50, so that half the shots suffice; no change departs less."""
+def test_what_departs_least_comes_first(experiment, monkeypatch):
+    """Ten rounds take 420 s at 100 shots, and 240 s at 50, so that half the shots suffice; blocks would be milder."""
+    monkeypatch.setattr(fitting, "KINDS", KINDS[2:])
     asked = experiment()
     half = qpu_seconds(experiment({"shots": 50}, {"shots": 50}))
     first, *_ = propose(Planner.open(asked), half + 0.1)
     assert [change.words for change in first.changes] == ["half the shots (50)"]
     assert (first.rounds, first.departure) == (10, 1.0)
+
+
+def proposed(experiment, seconds, monkeypatch, *kinds):
+    """Return what is changed in each proposal, if only some kinds of change are tried."""
+    monkeypatch.setattr(fitting, "KINDS", kinds or KINDS)
+    return [[change.words for change in p.changes] for p in propose(Planner.open(experiment), seconds)]
+
+
+def test_blocks_and_joint_jobs_come_before_fewer_shots(experiment, monkeypatch):
+    """Two copies on each device take half the executions, as half the shots do."""
+    asked = experiment(seed=SHARING)
+    half = qpu_seconds(experiment({"shots": 50}, {"shots": 50}, seed=SHARING))
+    assert proposed(asked, half + 0.1, monkeypatch)[0] == ["blocks: auto (2 copies side by side)"]
+    joint = qpu_seconds(experiment({"joint": True}, {"joint": True}, seed=SHARING))
+    assert joint < qpu_seconds(asked)
+    said = "joint: true (one job for each step of a device's clients)"
+    assert proposed(asked, joint + 0.1, monkeypatch)[0] == [said]
+
+
+def test_a_setting_is_changed_once(experiment, monkeypatch):
+    """Random shifts and SPSA are tried, but not together."""
+    monkeypatch.setattr(fitting, "KINDS", (entry_changes.random_shifts, entry_changes.spsa, run_changes.batch_size))
+    tried = {kinds for kinds, _ in fitting._combinations(Planner.open(experiment()))}
+    assert tried == {frozenset(kinds) for kinds in ((), (0,), (1,), (2,), (0, 2), (1, 2))}
+
+
+def test_what_a_device_cannot_take_is_not_proposed(experiment, monkeypatch):
+    """A circuit of three qubits fits once on five; a provider's machine may state no errors to choose blocks by."""
+    large = {"model__circuit": {"num_qubits": 3, "num_layers": 1}}
+    found = proposed(experiment(**large), 40, monkeypatch)
+    assert found
+    assert not any("blocks" in words for changes in found for words in changes)
+
+    def packed(experiment, machines):
+        return [Change("blocks", {("backends", "backends", "b", "blocks"): "auto"}, 0.1)]
+
+    generic = {"type": "backend", "factory": "qiskit.providers.fake_provider:GenericBackendV2", "shots": 100}
+    silent = {"b": {**generic, "arguments": {"num_qubits": 5, "noise_info": False}}}
+    asked = experiment(entries=silent)
+    assert Planner.open(asked).changeable().copies == {"a": 2}
+    assert proposed(asked, 40, monkeypatch, packed, entry_changes.shots)[0] == ["1/16 of the shots (6)"]
 
 
 def test_own_budgets_are_kept_to(experiment):
@@ -94,7 +120,7 @@ def test_kind_of_change_that_is_added_is_tried(experiment, monkeypatch):
         settings = {("backends", "backends", name, "rep_delay_seconds"): 0.0 for name in machines.devices}
         return [Change("no pause between executions", settings, 0.1)]
 
-    monkeypatch.setattr(fitting, "KINDS", (*changes.KINDS, calm))
+    monkeypatch.setattr(fitting, "KINDS", (*KINDS, calm))
     asked = experiment()
     first, *_ = propose(Planner.open(asked), 0.5 * qpu_seconds(asked))
     assert [change.words for change in first.changes] == ["no pause between executions"]
@@ -162,12 +188,23 @@ def test_printed_command_runs_what_was_proposed(experiment, fedqml):
     assert plan.lacking() == []
 
 
+def test_printed_budget(experiment, fedqml):
+    """It never raises that of the experiment; a provider's machine without durations can keep none."""
+    _, out = fedqml(experiment(file={"budget_seconds": 30.0}), "--fit", "40")
+    assert "--set backends.budget_seconds=30" in out
+    silent = {"type": "backend", "factory": "tests.backends.providers.shop:Silent", "shots": 20}
+    run = experiment(entries={"b": silent}, federation__rounds=1)
+    _, out = fedqml(run, "--fit", "40", "--set", "backends.backends.a.shots=1")
+    assert "QPU time is not known: b." in out
+    assert "budget_seconds" not in out
+
+
 def test_names_that_set_cannot_tell_and_sessions(experiment, fedqml):
     """YAML in place of --set; and no budget, which a session cannot keep."""
     named = experiment(entries={"my.dev": {**DEVICE, "mode": "session"}}, file={"assignment": {"default": "my.dev"}})
     _, out = fedqml(named, "--fit", "40")
     settings = yaml.safe_load(out.partition("The first one in the experiment file:")[2])
-    assert settings["backends"]["backends"]["my.dev"].keys() <= {"shots", "gradient"}
+    assert settings["backends"]["backends"]["my.dev"].keys() <= {"shots", "gradient", "blocks", "joint"}
     assert "budget_seconds" not in settings["backends"]
 
 

@@ -1,38 +1,18 @@
 """Plans in closed form, on fake devices; against what a service counts: tests/test_devices.py."""
 
 import json
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from qiskit_fedqml import cli
+from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.planning.planner import plan_experiment
-from qiskit_fedqml.planning.tables import backend_rows, client_rows, round_rows, saving_rows, sentences
-
-DEVICE = {"type": "ibm", "device": "FakeManilaV2", "shots": 100}
-
-
-@pytest.fixture
-def planned(tiny, tmp_path):
-    """Return a function that plans four clients of 10 examples each on two devices, a round of two clients."""
-
-    def make(first=None, second=None, file=None, **overrides):
-        rng = np.random.default_rng(0)
-        labels = {"y_train": np.arange(40) % 2, "y_test": np.arange(6) % 2}
-        np.savez(tmp_path / "d.npz", x_train=rng.normal(size=(40, 3)), x_test=rng.normal(size=(6, 3)), **labels)
-        backends = {
-            "backends": {
-                "ideal": {"type": "aer"},
-                "a": DEVICE | (first or {}),
-                "b": DEVICE | {"device": "FakeQuitoV2"} | (second or {}),
-            },
-            "assignment": {"default": {"cycle": ["a", "b"]}},
-        }
-        data = {"dataset": "npz", "path": str(tmp_path / "d.npz")}
-        return plan_experiment(tiny(data=data, backends=backends | (file or {}), **overrides))
-
-    return make
+from qiskit_fedqml.planning.rounds import RoundCosts
+from qiskit_fedqml.planning.sentences import sentences
+from qiskit_fedqml.planning.tables import backend_rows, client_rows, round_rows, saving_rows
+from tests.planning.conftest import SHARING
 
 
 def test_counts_in_closed_form(planned):
@@ -55,6 +35,32 @@ def test_counts_in_closed_form(planned):
     assert plan.lacking() == []
 
 
+def test_random_shifts_in_closed_form(planned):
+    """Batches of 8 and 2: four angles of inputs are shifted in all samples, six of weights in half of them."""
+    half = {"gradient": {"random_shifts": {"fraction": 0.5}}}
+    plan = planned(half, half)
+    assert plan.total().circuits == 4 * (8 + 2 * (4 * 8 + 6 * 4) + 2 + 2 * (4 * 2 + 6 * 1))
+
+
+def test_uploads_that_are_not_prepared(planned, monkeypatch):
+    """Of batches of seven and three, those of seven are prepared, and some of one sample."""
+    sizes, prepare = [], DeviceBackend.payload_bytes
+
+    def prepared(backend, program, asked, *, jacobian):
+        sizes.append((backend.name, asked[0][1]))
+        return prepare(backend, program, asked, jacobian=jacobian)
+
+    monkeypatch.setattr(DeviceBackend, "payload_bytes", prepared)
+    estimated = planned(federation__batch_size=7).total().payload_bytes
+    assert sizes == [("a", 1), ("a", 7), ("b", 1), ("b", 7)]
+
+    def exact(costs, name, asked, trains, circuits):
+        return prepare(*costs.devices[name], asked, jacobian=trains)
+
+    monkeypatch.setattr(RoundCosts, "_payload_bytes", exact)
+    assert estimated == pytest.approx(planned(federation__batch_size=7).total().payload_bytes, rel=0.01)
+
+
 def test_price_and_budgets(planned):
     plan = planned(
         {"price_per_minute": 96.0, "budget_seconds": 1.0}, {"price_per_minute": 48.0}, {"budget_seconds": 2.0}
@@ -67,29 +73,56 @@ def test_price_and_budgets(planned):
 
 
 def test_savings_are_what_the_changed_plan_takes_less(planned):
-    before = planned(federation__local_epochs=2)
-    saved = {saving.change.split(" (")[0]: saving.seconds for saving in before.savings}
-    seconds = before.total().qpu_seconds
-    spsa = {"gradient": {"spsa": {}}}
-    changed = {
-        "half the shots": planned({"shots": 50}, {"shots": 50}, federation__local_epochs=2),
-        "gradient: {spsa: {}}": planned(spsa, spsa, federation__local_epochs=2),
-        "federation.local_epochs: 1": planned(federation__local_epochs=1),
-        "task: evaluate on all devices": planned(
-            {"task": "evaluate"}, {"task": "evaluate"}, federation__local_epochs=2
-        ),
+    run = {"federation__local_epochs": 2, "seed": SHARING}
+    before = planned(**run)
+    saved = {saving.change.split(" (")[0]: (saving.seconds, saving.executions) for saving in before.savings}
+    settings = {
+        "half the shots": {"shots": 50},
+        "gradient: {spsa: {}}": {"gradient": {"spsa": {}}},
+        "gradient: {random_shifts: {fraction: 0.25}}": {"gradient": {"random_shifts": {"fraction": 0.25}}},
+        "task: evaluate on all devices": {"task": "evaluate"},
+        "joint: true": {"joint": True},
     }
+    changed = {change: planned(entry, entry, **run) for change, entry in settings.items()}
+    changed["federation.local_epochs: 1"] = planned(seed=SHARING)
+    changed["blocks: auto on a"] = planned({"blocks": "auto"}, **run)
     for change, plan in changed.items():
-        assert saved[change] == pytest.approx(seconds - plan.total().qpu_seconds, rel=1e-6), change
+        total = before.total().qpu_seconds - plan.total().qpu_seconds
+        assert saved[change] == pytest.approx((total, before.total().executions - plan.total().executions)), change
 
 
 def test_savings_that_there_are_not(planned):
     """Shards of 10 are one batch already; there are no tests of the server and one epoch."""
-    changes = {saving.change.split(" (")[0] for saving in planned(federation__batch_size=16).savings}
-    assert changes == {
+    savings = planned(federation__batch_size=16, seed=SHARING).savings
+    assert {saving.change.split(" (")[0] for saving in savings} == {
         *("half the shots", "gradient: {spsa: {}}", "task: evaluate on all devices"),
-        "2 of 4 clients on devices",
+        *("2 of 4 clients on devices", "gradient: {random_shifts: {fraction: 0.25}}"),
+        *("blocks: auto on a", "joint: true"),
     }
+
+
+def said(plan, word):
+    return [saving.change for saving in plan.savings if word in saving.change]
+
+
+def test_joint_jobs_are_said_where_clients_can_share_them(planned):
+    all_on_a = {"assignment": {"default": "a"}}
+    assert said(planned(file=all_on_a), "joint") == ["joint: true (one job for each step of a device's clients)"]
+    assert said(planned({"joint": True}, file=all_on_a), "joint") == []
+    assert said(planned(file=all_on_a, federation__clients_per_round=1), "joint") == []
+    one_each = {"assignment": {"clients": {0: "a", 1: "b"}, "default": "ideal"}}
+    assert said(planned(file=one_each, federation__clients_per_round=4), "joint") == []
+
+
+def test_blocks_are_said_where_a_device_holds_several(planned):
+    """Two qubits fit once on a cross of five, twice on a line; a chosen layout excludes blocks."""
+    assert said(planned(), "blocks") == ["blocks: auto on a (2 copies side by side)"]
+    assert said(planned(second={"device": "FakeManilaV2"}), "blocks") == ["blocks: auto (2 copies side by side)"]
+    assert said(planned(second={"device": "FakeKolkataV2"}), "blocks") == ["blocks: auto (2 to 7 copies side by side)"]
+    own = {"initial_layout": [0, 1], "layout_trials": 4}
+    assert said(planned(own, own | {"device": "FakeManilaV2"}), "blocks") == []
+    assert said(planned({"blocks": "auto"}), "blocks") == []
+    assert said(planned(model__circuit={"num_qubits": 3, "num_layers": 1}), "blocks") == []
 
 
 def test_two_entries_of_one_device_are_one_machine(planned):
@@ -161,7 +194,38 @@ def test_open_plan(planned, shots):
     share = plan.total().qpu_seconds / 600
     assert (share > 1) == (shots == 8000)
     words = f"{share:.1f} times that, so that it does not fit" if share > 1 else f"{share:.0%} of that"
-    assert f"The Open Plan gives 600 s of QPU time in 28 days: the run takes {words}." in sentences(plan, 0.0)
+    free = "The Open Plan gives 600 s of QPU time in 28 days:"
+    assert f"{free} on real devices of one account the run would take {words}." in sentences(plan, 0.0)
+    alone = planned({"shots": shots}, file={"assignment": {"default": "a"}})
+    assert any(s.startswith(f"{free} on a real device the run would take ") for s in sentences(alone, 0.0))
+
+
+def charged(plan, **accounts):
+    """Return a plan of which some devices are those of accounts."""
+    facts = {name: replace(facts, account=accounts.get(name)) for name, facts in plan.devices.items()}
+    return replace(plan, devices=facts)
+
+
+def test_each_account_has_an_open_plan_and_a_rate_of_jobs(planned):
+    plan = planned(federation__clients_per_round=4)
+    of_a, of_b = (plan.total(lambda i, n=n: i.backend == n) for n in "ab")
+    free = "The Open Plan gives 600 s of QPU time in 28 days:"
+
+    def said(**accounts):
+        return [s.removeprefix(f"{free} ") for s in sentences(charged(plan, **accounts), 0.0) if s.startswith(free)]
+
+    both = plan.total().qpu_seconds / 600
+    assert said(a="mine", b="mine") == [f"the run takes {both:.0%} of that."]
+    assert said(a="mine", b="yours") == [
+        f"from the account of a the run takes {of_a.qpu_seconds / 600:.0%} of that.",
+        f"from the account of b the run takes {of_b.qpu_seconds / 600:.0%} of that.",
+    ]
+    assert said(b="mine") == [
+        f"on a real device the run would take {of_a.qpu_seconds / 600:.0%} of that.",
+        f"from the account of b the run takes {of_b.qpu_seconds / 600:.0%} of that.",
+    ]
+    assert charged(plan, a="mine", b="mine").submission_seconds() == 12 * plan.total().jobs
+    assert charged(plan, a="mine", b="yours").submission_seconds() == 12 * max(of_a.jobs, of_b.jobs)
 
 
 def test_tables(planned):

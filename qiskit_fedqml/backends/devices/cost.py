@@ -25,6 +25,8 @@ DEFAULT_REP_DELAY_SECONDS = 250e-6
 MOST_JOBS_PER_MINUTE = 5
 """Jobs a minute that the service accepts from one account (IBM Quantum REST API, "Run a job")."""
 
+_WITHOUT_DURATION = frozenset({"delay", "barrier", "reset"})
+
 
 @dataclass(frozen=True)
 class JobCost:
@@ -124,3 +126,15 @@ def circuit_seconds(circuit: QuantumCircuit, measured: Iterable[int], target: Ta
         return float(timed.estimate_duration(target, unit="s"))
     except QiskitError as error:
         raise BackendError(f"The circuit's length cannot be estimated: {error.message}") from error
+
+
+def unstated_durations(target: Target) -> list[str]:
+    """Return of what a target states no duration, so that QPU seconds may not be known."""
+    return [name for name in target.operation_names if _lacks_duration(target, name)]
+
+
+def _lacks_duration(target: Target, name: str) -> bool:
+    if name in _WITHOUT_DURATION or isinstance(target.operation_from_name(name), type):  # a type: control flow
+        return False
+    properties = target[name].values()
+    return not properties or any(p is None or p.duration is None for p in properties)

@@ -4,6 +4,7 @@ import itertools
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -62,6 +63,19 @@ class DeviceBackend:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "DeviceBackend":
         return self  # a copy of what works on a device works on the same one
+
+    def with_entry(self, entry: DeviceEntry) -> "DeviceBackend":
+        """Return the open device under another entry of the same type; nothing is opened for it, or logged again.
+
+        Raises:
+            BackendError: The calibration cannot be used.
+        """
+        self._layouts.gaps()  # read, and logged, before the copy is made
+        machine = copy(self.machine)
+        machine.primitive = self.machine.primitive.with_entry(entry)
+        other = DeviceBackend(self.name, entry, machine, self.dispatcher)
+        other._layouts.logged_gaps = self._layouts.logged_gaps
+        return other
 
     @property
     def name(self) -> str:

@@ -29,7 +29,7 @@ class DeviceLayouts:
 
     def __init__(self, name: str, entry: DeviceEntry, machine: Machine) -> None:
         self._name, self._entry, self._machine = name, entry, machine
-        self._logged_gaps = ""
+        self.logged_gaps = ""
 
     def target(self) -> Target:
         """Return what can be used of the device."""
@@ -50,8 +50,8 @@ class DeviceLayouts:
             gaps = calibration.gaps
         except BackendError as error:
             raise BackendError(f"Backend {self._name!r}: {error}") from error
-        if gaps.left_out() != self._logged_gaps:
-            self._logged_gaps = gaps.left_out()
+        if gaps.left_out() != self.logged_gaps:
+            self.logged_gaps = gaps.left_out()
             logger.warning("Backend %r: the calibration of %s has gaps: %s.", self._name, self._machine.device, gaps)
         return gaps
 

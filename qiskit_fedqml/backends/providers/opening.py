@@ -6,6 +6,7 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
 
+from qiskit_fedqml.backends.devices.cost import unstated_durations
 from qiskit_fedqml.backends.devices.machine import Memory
 from qiskit_fedqml.backends.providers.errors import said
 from qiskit_fedqml.backends.providers.machine import ProviderMachine
@@ -14,8 +15,6 @@ from qiskit_fedqml.config.devices import ProviderEntry
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.parts import find_part
 from qiskit_fedqml.errors import BackendError, listed
-
-_WITHOUT_DURATION = frozenset({"delay", "barrier", "reset"})
 
 
 def open_provider(name: str, entry: ProviderEntry, memory: Memory, *, needs_seconds: bool) -> ProviderMachine:
@@ -70,16 +69,9 @@ def _check_durations(entry: ProviderEntry, target: Target, *, needs_seconds: boo
     needed = [key for key in keys if getattr(entry, key) is not None]
     needed += ["rep_delay_seconds"] if entry.rep_delay_seconds else []
     needed += ["the run's budget_seconds"] if needs_seconds else []
-    missing = [name for name in target.operation_names if _lacks_duration(target, name)]
+    missing = unstated_durations(target)
     if needed and missing:
         raise BackendError(
             f"its target states no durations of {listed(missing)}, so that QPU seconds are not known, and "
             f"{', '.join(needed)} cannot be used; budget_executions, price_per_shot and price_per_task need none."
         )
-
-
-def _lacks_duration(target: Target, name: str) -> bool:
-    if name in _WITHOUT_DURATION or isinstance(target.operation_from_name(name), type):  # a type: control flow
-        return False
-    properties = target[name].values()
-    return not properties or any(p is None or p.duration is None for p in properties)

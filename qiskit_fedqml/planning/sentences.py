@@ -1,0 +1,78 @@
+"""What a plan means, in sentences."""
+
+from collections.abc import Iterable
+
+from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE
+from qiskit_fedqml.errors import listed
+from qiskit_fedqml.planning.plan import Plan
+from qiskit_fedqml.planning.work import Item, without_durations
+from qiskit_fedqml.tables import duration
+
+OPEN_PLAN_SECONDS = 600.0
+"""QPU seconds that IBM's Open Plan gives an account in 28 days, free of charge."""
+
+
+def sentences(plan: Plan, queue_seconds: float) -> list[str]:
+    """Return what the plan means: time, money, and what is lacking."""
+    total, price = plan.total(), plan.price()
+    array, one = plan.array_seconds(queue_seconds), plan.one_machine_seconds(queue_seconds)
+    waiting = f", each job waiting {duration(queue_seconds)} in its queue" if queue_seconds else ", queues left out"
+    if not total.jobs:
+        return ["No client on a device is drawn in any round, so that nothing will be sent."]
+    lines = []
+    if array:
+        lines.append(
+            f"On its array of machines the run takes {duration(array)}, on one machine {duration(one)}: "
+            f"{one / array:.2f} times as long (QPU time{waiting})."
+        )
+    lines += unknown_times(plan.items)
+    if plan.submission_seconds() > array:
+        jobs = max(work.jobs for work in plan.accounts().values())
+        lines.append(
+            f"The service takes {MOST_JOBS_PER_MINUTE} jobs a minute from one account, so that {jobs} jobs take "
+            f"at least {duration(plan.submission_seconds())}."
+        )
+    if price is not None:
+        free = [name for name, facts in plan.devices.items() if not facts.has_price]
+        without = f", without {', '.join(free)}, which state none" if free else ""
+        lines.append(f"At the prices of the backends file: US$ {price:,.2f}{without}.")
+    if stock := plan.stock_circuits():
+        trained = plan.total(lambda item: item.trains).circuits
+        lines.append(f"Training runs {trained:,} circuits; the stock EstimatorQNN would run {stock:,} for the same.")
+    for name, facts in plan.devices.items():
+        if facts.is_lower_bound:
+            lines.append(f"{name}: EstimatorV2 mitigates on the server, which adds executions that are not known here.")
+        if facts.is_session:
+            lines.append(f"{name}: a session is charged by the clock, until it is closed; here its jobs count.")
+    return [*lines, *_of_the_open_plan(plan), *plan.lacking(), *_what_fits(plan)]
+
+
+def _of_the_open_plan(plan: Plan) -> list[str]:
+    """Return how much of IBM's Open Plan the work takes from each account; nothing where there is none of IBM's."""
+    accounts, lines = plan.accounts(), []
+    for names, work in accounts.items():
+        if plan.devices[names[0]].account is None:
+            takes = f"on {'a real device' if len(names) == 1 else 'real devices of one account'} the run would take"
+        else:
+            takes = (
+                "the run takes" if len(accounts) == 1 else f"from the account of {' and '.join(names)} the run takes"
+            )
+        share = work.qpu_seconds / OPEN_PLAN_SECONDS
+        of_that = f"{share:.0%} of that" if share <= 1 else f"{share:,.1f} times that, so that it does not fit"
+        lines.append(f"The Open Plan gives {OPEN_PLAN_SECONDS:g} s of QPU time in 28 days: {takes} {of_that}.")
+    return lines
+
+
+def unknown_times(items: Iterable[Item]) -> list[str]:
+    """Return a sentence that names devices whose QPU time is not known, and counts as none; or nothing."""
+    unknown = without_durations(items)
+    return (
+        [f"Devices that state no durations, so that their QPU time is not known: {listed(unknown)}."] if unknown else []
+    )
+
+
+def _what_fits(plan: Plan) -> list[str]:
+    """Return how many rounds fit, where not all do."""
+    if not plan.lacking():
+        return []
+    return [f"{plan.fit().rounds} of {plan.num_rounds} rounds fit; --fit SECONDS proposes settings that fit."]
