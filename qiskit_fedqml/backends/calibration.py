@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -191,8 +191,9 @@ def fake_device(name: str) -> BackendV2:
     return getattr(fake_provider, name)()
 
 
+@lru_cache(maxsize=16)
 def fake_calibration(name: str) -> Calibration:
-    """Return the calibration of a fake device.
+    """Return the calibration of a fake device, which is read once a process.
 
     Raises:
         BackendError: There is no such fake device.

@@ -8,7 +8,7 @@ there the circuit is run on the qubits that it uses, with their noise.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from qiskit.providers import BackendV2
 from qiskit_aer import AerSimulator
 
 from qiskit_fedqml.backends.broadcast import UnshiftedPub
-from qiskit_fedqml.backends.calibration import Calibration, calibration_of, fake_device
+from qiskit_fedqml.backends.calibration import Calibration, calibration_of, fake_calibration, fake_device
 from qiskit_fedqml.backends.devices.cost import SECONDS_PER_JOB, circuit_seconds
 from qiskit_fedqml.backends.devices.draws import seed_of
 from qiskit_fedqml.backends.devices.machine import JobStatus, Primitive, RunBy, UnreadableError
@@ -63,7 +63,8 @@ class RehearsalMachine:
             raise BackendError("mitigation is rehearsed with the executor alone, which this qiskit-ibm-runtime lacks.")
         self.primitive: Primitive = primitive
         self._mitigation = entry.mitigation
-        self._device = fake_device(str(entry.device))
+        self._fake = str(entry.device)
+        self._device = fake_device(self._fake)
         self._jobs: dict[str, Callable[[], NDArray[np.float64]]] = {}
         self._simulated: tuple[QuantumCircuit, ComponentSimulation | None] | None = None
         self._shots = entry.shots
@@ -207,7 +208,13 @@ class RehearsalMachine:
 
     def _noise_on(self, qubits: Sequence[int]) -> Noise:
         """Return the noise of some qubits, which have the numbers of their places."""
-        return noise_of_qubits(self._calibration, self.device, qubits)
+        return _noise_of(self._fake, tuple(qubits))
+
+
+@lru_cache(maxsize=256)
+def _noise_of(fake: str, qubits: tuple[int, ...]) -> Noise:
+    """Return the noise of some qubits of a fake device, worked out once a process: it takes seconds on large ones."""
+    return noise_of_qubits(fake_calibration(fake), fake, qubits)
 
 
 def _said(error: Exception) -> str:
