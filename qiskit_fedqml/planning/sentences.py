@@ -1,6 +1,7 @@
 """What a plan means, in sentences."""
 
 from collections.abc import Iterable
+from math import ceil
 
 from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE
 from qiskit_fedqml.errors import listed
@@ -58,9 +59,14 @@ def _of_the_open_plan(plan: Plan) -> list[str]:
                 "the run takes" if len(accounts) == 1 else f"from the account of {' and '.join(names)} the run takes"
             )
         share = work.qpu_seconds / OPEN_PLAN_SECONDS
-        of_that = f"{share:.0%} of that" if share <= 1 else f"{share:,.1f} times that, so that it does not fit"
+        of_that = f"{share:.0%} of that" if share <= 1 else f"{_times(share)} that, so that it does not fit"
         lines.append(f"The Open Plan gives {OPEN_PLAN_SECONDS:g} s of QPU time in 28 days: {takes} {of_that}.")
     return lines
+
+
+def _times(share: float) -> str:
+    """Return how many times as much as all something is; a little more never reads as all."""
+    return f"{ceil(100 * share)}% of" if share < 2 else f"{share:,.1f} times"
 
 
 def unknown_times(items: Iterable[Item]) -> list[str]:

@@ -200,6 +200,14 @@ def test_open_plan(planned, shots):
     assert any(s.startswith(f"{free} on a real device the run would take ") for s in sentences(alone, 0.0))
 
 
+def test_a_little_more_than_the_open_plan_never_reads_as_all_of_it(planned):
+    plan = planned({"shots": 100}, {"shots": 100})
+    (item, *rest) = plan.items
+    seconds = 601.0 - sum(other.work.qpu_seconds for other in rest)
+    plan = replace(plan, items=(replace(item, work=replace(item.work, qpu_seconds=seconds)), *rest))
+    assert any("would take 101% of that, so that it does not fit." in s for s in sentences(plan, 0.0))
+
+
 def charged(plan, **accounts):
     """Return a plan of which some devices are those of accounts."""
     facts = {name: replace(facts, account=accounts.get(name)) for name, facts in plan.devices.items()}
