@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from parts.qpu_design import NOISELESS, PACKED, PACKED_SPSA, UNPACKED, UNPACKED_SPSA, Design, Way
 from parts.qpu_results import QpuTime
@@ -29,10 +30,10 @@ def qpu_figure(study: Study, times: Mapping[str, QpuTime], design: Design) -> Fi
     for axis, families in zip(courses.subplots(1, 2, sharey=True), _courses(design), strict=True):
         _course(axis, study, times, families)
     courses.suptitle("In the course of training", fontsize=11)
-    rounds = max(len(run.rounds) for run in study.of(NOISELESS).values())
-    seeds = len(study.of(NOISELESS))
-    spread = "one seed" if seeds == 1 else f"means of {seeds} seeds with 95% intervals"
-    figure.suptitle(f"Digits 0 to 3 on {design.device}, {rounds} rounds of 5 clients; {spread}")
+    runs = list(study.of(NOISELESS).values())
+    config, spread = runs[0].experiment.federation, f"means of {len(runs)} seeds with 95% intervals"
+    what = f"Digits 0 to 3 on {design.device}, {config.rounds} rounds of {config.clients_per_round} clients"
+    figure.suptitle(f"{what}; {'one seed' if len(runs) == 1 else spread}")
     return figure
 
 
@@ -78,7 +79,10 @@ def _course(axis: Axes, study: Study, times: Mapping[str, QpuTime], ways: list[W
 
 def _finish(axis: Axes) -> None:
     axis.set(xscale="log", xlabel="QPU seconds")
-    axis.axvline(_OPEN_PLAN_SECONDS, color=COLOURS[1], linewidth=1, linestyle=":")
-    axis.text(_OPEN_PLAN_SECONDS, 0.02, " a month of the\n Open Plan", transform=axis.get_xaxis_transform(), fontsize=7)
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.axvline(_OPEN_PLAN_SECONDS, color="0.3", linewidth=1, linestyle=":")
+    style = {"transform": axis.get_xaxis_transform(), "fontsize": 7, "rotation": 90, "ha": "right", "va": "bottom"}
+    axis.text(_OPEN_PLAN_SECONDS, 0.02, "a month of the Open Plan", **style)
     axis.grid(alpha=0.3, linewidth=0.6)
     axis.spines[["top", "right"]].set_visible(False)
