@@ -116,17 +116,20 @@ class BackendRegistry(Mapping[str, Backend]):
         entry = self.file.backends[name]
         return not isinstance(entry, DeviceEntry) or entry.task == "train"
 
-    def give_blocks(self, assignment: Sequence[str]) -> None:
+    def give_blocks(self, assignment: Sequence[str], *, simulated_only: bool = False) -> None:
         """Let the clients of each machine that is cut into blocks have theirs.
 
         Args:
             assignment: The name of each client's backend, as :meth:`assign` gives it.
+            simulated_only: Whether devices are left alone.
 
         Raises:
             BackendError: A machine cannot be opened.
         """
         for name in sorted({*assignment}):
-            if self.file.backends[name].blocks is not None and isinstance(backend := self[name], PackingBackend):
+            if self.file.backends[name].blocks is None or (simulated_only and self.is_queued(name)):
+                continue
+            if isinstance(backend := self[name], PackingBackend):
                 backend.give_blocks_to([client for client, of in enumerate(assignment) if of == name])
 
     def for_client(self, client_id: int) -> Backend:
