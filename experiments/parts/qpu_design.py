@@ -103,7 +103,7 @@ FULL = Design(
     shifted={0.5: (16, 64, 256), 0.25: (16, 64, 256)},
     spsa=(16, 64, 256, 512),
     unpacked=(4, 16, 64, 512),
-    unpacked_spsa=(64,),
+    unpacked_spsa=(),
 )
 """The whole study."""
 
