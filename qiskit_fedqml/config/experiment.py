@@ -81,6 +81,8 @@ class FederationConfig(StrictModel):
     client's optimiser continue from where its last round ended, as non-federated training does.
     ``on_client_failure: skip`` records a client whose backend failed and continues with the others. ``algorithm`` says
     who gets which task and what becomes of the updates; ``client_step`` how a batch changes a client's model.
+    ``workers`` is the number of processes in which clients of simulators train, each with one of torch's threads;
+    ``auto`` is one for each processor core. With 1 they train in the run's own process, with torch's own threads.
     """
 
     clients: Annotated[PositiveInteger, Field(le=10_000_000)]
@@ -98,6 +100,7 @@ class FederationConfig(StrictModel):
     on_client_failure: Literal["stop", "skip"] = "stop"
     algorithm: Algorithm = "synchronous"
     client_step: ClientStep = "minibatch"
+    workers: Literal["auto"] | Annotated[PositiveInteger, Field(le=1024)] = 1
 
     @model_validator(mode="after")
     def _fits_together(self) -> "FederationConfig":

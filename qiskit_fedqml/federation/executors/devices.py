@@ -87,8 +87,9 @@ class DeviceExecutor:
             raise
 
     def stop(self) -> None:
-        """Let devices' threads stop waiting; their jobs live on."""
+        """Let devices' threads stop waiting, and whatever runs the simulators end; jobs live on."""
         self.let_go()
+        self.simulators.stop()
 
     def _worker(self, device: str, number: int) -> Worker:
         """Return one of a device's workers; several are needed for clients that train in lockstep."""

@@ -5,10 +5,8 @@ Started as a program of its own, so that the user's script is not run once more 
 """
 
 import logging
-import pickle
 import signal
 import sys
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -16,45 +14,10 @@ from typing import Any
 import torch
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
-from qiskit_fedqml.config.backends import BackendsFile
-from qiskit_fedqml.config.experiment import FederationConfig
-from qiskit_fedqml.data.examples import ClientData
-from qiskit_fedqml.errors import TrainingError
 from qiskit_fedqml.federation.clients.client import train_client
 from qiskit_fedqml.federation.clients.worker import Worker
-from qiskit_fedqml.federation.executors.parcels import Delivery, Order
+from qiskit_fedqml.federation.executors.parcels import Delivery, Kit, Order
 from qiskit_fedqml.federation.steps.opening import open_step
-from qiskit_fedqml.model.building import Blueprint
-
-
-@dataclass(frozen=True)
-class Kit:
-    """All that a worker process is made of.
-
-    Args:
-        blueprint: What the model is built from.
-        backends: The checked content of the backends file; devices in it are never opened here.
-        assignment: The name of each client's backend.
-        data: How clients open their examples.
-        config: The `federation` section.
-        seed: The run's seed.
-        threads: torch's threads.
-    """
-
-    blueprint: Blueprint
-    backends: BackendsFile
-    assignment: tuple[str, ...]
-    data: ClientData
-    config: FederationConfig
-    seed: int
-    threads: int
-
-    def worker(self) -> Worker:
-        """Return the worker, with backends that are opened at their first use."""
-        torch.set_num_threads(self.threads)
-        registry = BackendRegistry(self.backends, Path())
-        registry.give_blocks(self.assignment, simulated_only=True)
-        return Worker(self.blueprint, registry, self.data, self.config, open_step(self.config), self.seed)
 
 
 class _Records(logging.Handler):
@@ -90,7 +53,11 @@ def serve(connection: "Connection[Any, Any]") -> None:
     package = logging.getLogger("qiskit_fedqml")
     package.addHandler(records)
     package.propagate = False
-    worker = connection.recv().worker()
+    torch.set_num_threads(1)
+    kit: Kit = connection.recv()
+    registry = BackendRegistry(kit.backends, Path())
+    registry.give_blocks(kit.assignment, simulated_only=True)
+    worker = Worker(kit.blueprint, registry, kit.data, kit.config, open_step(kit.config), kit.seed)
     while True:
         order: Order | None = connection.recv()
         if order is None:
@@ -102,16 +69,7 @@ def _delivery(worker: Worker, order: Order, records: _Records) -> Delivery:
     try:
         return Delivery.of(train_client(worker, order.open()), records.taken())
     except Exception as error:
-        return Delivery(error=_sendable(error), logged=records.taken())
-
-
-def _sendable(error: Exception) -> Exception:
-    """Return an error that survives being sent: of another kind, where its own cannot be built again."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return TrainingError(f"{type(error).__name__}: {error}")
-    return error
+        return Delivery.of_error(error, records.taken())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.devices import ProviderEntry
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.preparation import FederatedData, prepare_data
+from qiskit_fedqml.data.shared import SharedData
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting
 from qiskit_fedqml.federation.algorithms.opening import open_algorithm
 from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.devices import DeviceExecutor
 from qiskit_fedqml.federation.executors.executor import Executor
+from qiskit_fedqml.federation.executors.parcels import Kit
+from qiskit_fedqml.federation.executors.processes import ProcessExecutor, usable_cores
 from qiskit_fedqml.federation.executors.serial import SerialExecutor
 from qiskit_fedqml.federation.messages import ClientUpdate, State
 from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
@@ -120,9 +124,9 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
     def make_worker() -> Worker:
         return Worker(blueprint, registry, data.clients, experiment.federation, step, experiment.seed)
 
-    serial = SerialExecutor(make_worker())
+    simulators = _simulators(experiment, assignment, blueprint, data, make_worker)
     stop = registry.dispatcher.patience.stop
-    executor: Executor = DeviceExecutor(serial, devices, make_worker, stop) if devices else serial
+    executor: Executor = DeviceExecutor(simulators, devices, make_worker, stop) if devices else simulators
     model = evaluator.model.trainable_state()
     if start is not None:
         model = _begun_from(start, model, data)
@@ -140,6 +144,22 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
         origin=start.origin if start is not None else None,
         observer=observer,
     )
+
+
+def _simulators(
+    experiment: Experiment,
+    assignment: tuple[str, ...],
+    blueprint: Blueprint,
+    data: FederatedData,
+    make_worker: Callable[[], Worker],
+) -> Executor:
+    """Return what runs the clients of simulators: this process, or several of their own."""
+    config = experiment.federation
+    workers = usable_cores() if config.workers == "auto" else config.workers
+    if min(workers, config.clients_per_round) == 1:
+        return SerialExecutor(make_worker())
+    kit = Kit(blueprint, experiment.backends, assignment, SharedData.of(data.clients), config, experiment.seed)
+    return ProcessExecutor(kit, workers)
 
 
 def _begun_from(start: InitialModel, model: State, data: FederatedData) -> State:
