@@ -97,12 +97,16 @@ class ProcessExecutor:
 
     def _received(self, of: "_Busy") -> ClientUpdate:
         delivery = of.worker.receive()
-        for record in delivery.logged:
+        self._log(delivery.logged)
+        return delivery.open()
+
+    def _log(self, records: Sequence[logging.LogRecord]) -> None:
+        """Log what a worker logged; what all of them say of a machine, once."""
+        for record in records:
             said = record.name, record.getMessage()
-            if said not in self._shown:  # what all workers say of a machine is logged once
+            if said not in self._shown:
                 self._shown.add(said)
                 logging.getLogger(record.name).handle(record)
-        return delivery.open()
 
     def _failed(self, of: "_Busy", death: "_DeathError") -> ClientUpdate:
         task = of.task

@@ -1,0 +1,189 @@
+"""Clients of simulators in several processes: the same bits as in one, whatever becomes of a process."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from qiskit_fedqml import errors, load_experiment, run_federation
+from qiskit_fedqml.data.examples import Examples, SharedOut
+from qiskit_fedqml.data.shared import MappedFile, SharedData
+from qiskit_fedqml.errors import TrainingError
+from qiskit_fedqml.federation.executors.parcels import Delivery, packed, unpacked
+from qiskit_fedqml.federation.executors.processes import ProcessExecutor
+from qiskit_fedqml.federation.messages import Status
+from qiskit_fedqml.federation.runs.assembly import assemble
+from tests.conftest import ROOT
+
+NOISY = {
+    "backends": {
+        "ideal": {"type": "aer"},
+        "manila": {"type": "aer", "noise": "FakeManilaV2", "shots": 64},
+        "quito": {"type": "aer", "noise": "FakeQuitoV2"},
+    },
+    "assignment": {"server": "ideal", "default": {"cycle": ["manila", "quito"]}},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As many threads of torch's as a worker has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def experiment(**changes):
+    few = {
+        **{"data.test_fraction": 0.8, "model.hidden": [8], "model.dropout": 0.1, "backends": NOISY},
+        **{"federation.clients": 6, "federation.clients_per_round": 4, "federation.rounds": 2},
+    }
+    return load_experiment(ROOT / "experiments" / "digits.yaml", {**few, **changes})
+
+
+@pytest.fixture
+def executor():
+    """Return a function that puts together an experiment's executor, with its tasks of the first round."""
+    made = []
+
+    def make(workers, **changes):
+        federation = assemble(experiment(**{"federation.workers": workers, **changes}), None, None)
+        made.append(federation.executor)
+        return federation.executor, federation.algorithm.next_tasks(federation.initial)
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+def same(one, other):
+    return all(torch.equal(one.state[name], other.state[name]) for name in other.state)
+
+
+@pytest.mark.slow
+def test_same_bits_for_any_number_of_workers(executor):
+    changes = {"federation.client_optimizer_state": "keep"}
+    serial, tasks = executor(1, **changes)
+    expected = {update.client_id: update for update in serial.run(tasks)}
+    for workers in (2, 3):
+        pool, _ = executor(workers, **changes)
+        assert isinstance(pool, ProcessExecutor)
+        for _ in range(2):  # the second time with circuits that are compiled
+            found = {update.client_id: update for update in pool.run(tasks)}
+            assert found.keys() == expected.keys()
+            for client, update in found.items():
+                assert same(update, expected[client])
+                assert update.usage == expected[client].usage
+                assert update.client_states.keys() == expected[client].client_states.keys()
+                assert update.success_probability == expected[client].success_probability
+
+
+def test_a_worker_that_dies_is_replaced_and_its_client_recorded(executor):
+    pool, tasks = executor(2, **{"federation.on_client_failure": "skip"})
+    expected = {update.client_id: update for update in pool.run(tasks)}
+    updates = pool.run(tasks)
+    first = next(updates)
+    victim = pool._running[0]._process.pid
+    os.kill(victim, signal.SIGKILL)
+    found = {update.client_id: update for update in [first, *updates]}
+    assert found.keys() == expected.keys()
+    failed = [update for update in found.values() if update.status is Status.FAILED]
+    assert len(failed) == 1
+    assert failed[0].reason == "its worker process died (SIGKILL), perhaps for want of memory."
+    assert failed[0].num_examples == expected[failed[0].client_id].num_examples
+    assert all(same(found[client], expected[client]) for client in found if found[client] is not failed[0])
+    assert victim not in [worker._process.pid for worker in pool._running]
+    assert all(update.status is Status.OK for update in pool.run(tasks))
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_stops_the_run_where_failures_do(executor):
+    pool, tasks = executor(2)
+    updates = pool.run(tasks)
+    next(updates)
+    for worker in pool._running:
+        worker._process.kill()
+    with pytest.raises(TrainingError, match=r"Round 1, client \d: its worker process died \(SIGKILL\)"):
+        list(updates)
+
+
+@pytest.mark.slow
+def test_what_a_client_raises_ends_the_run(executor):
+    skipping = {"federation.on_client_failure": "skip"}  # otherwise the circuit would be refused before
+    pool, tasks = executor(2, **skipping, **{"model.circuit.num_qubits": 6})
+    pool.kit = replace(pool.kit, config=pool.kit.config.model_copy(update={"on_client_failure": "stop"}))
+    with pytest.raises(errors.BackendError, match=r"^Round 1, client \d, backend '(manila|quito)': "):
+        list(pool.run(tasks))
+
+
+def test_workers_end_with_the_run(tmp_path):
+    with_two = run_federation(experiment(**{"federation.workers": 2}), tmp_path / "two")
+    alone = run_federation(experiment(), tmp_path / "one")
+    assert [r.test_loss for r in with_two.rounds] == [r.test_loss for r in alone.rounds]
+    assert same(with_two, alone)
+    listed = ["ps", "--ppid", str(os.getpid()), "-o", "args="]
+    children = subprocess.run(listed, capture_output=True, text=True, check=False).stdout
+    assert "worker_process" not in children
+
+
+@pytest.mark.slow
+def test_a_script_needs_no_guard(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from qiskit_fedqml import load_experiment, run_federation\n"
+        "few = {'federation.workers': 2, 'federation.rounds': 1, 'data.test_fraction': 0.8}\n"
+        f"result = run_federation(load_experiment({str(ROOT / 'experiments' / 'digits.yaml')!r}, few))\n"
+        "print('trained', result.rounds[-1].clients[0].status)\n"
+    )
+    command = [sys.executable, script]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "trained ok\n", "the script runs once"
+
+
+@pytest.mark.parametrize("width", [4, 400_000])
+def test_states_travel_as_they_are(width):
+    state = {"head.weight": torch.arange(float(width)), "quantum.weight": torch.tensor([1.5, -2.5])}
+    sent = packed(state)
+    assert all(isinstance(value, torch.Tensor) == (width > 4) for value in sent.values())
+    found = unpacked(sent)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], state[name]) for name in state)
+
+
+def test_errors_travel_as_their_kind():
+    with pytest.raises(errors.DataError, match=r"^no file\.$"):
+        Delivery.of_error(errors.DataError("no file."), ()).open()
+    with pytest.raises(TrainingError, match=r"^ZeroDivisionError: by zero$"):
+        Delivery.of_error(ZeroDivisionError("by zero"), ()).open()
+
+
+def test_data_are_opened_by_client(tmp_path):
+    features = np.arange(24, dtype=np.float32).reshape(8, 3)
+    np.save(tmp_path / "features.npy", features)
+    rows = (np.array([1, 4]), np.array([0]), np.array([2, 7, 5]))
+    for of in (features, np.load(tmp_path / "features.npy", mmap_mode="r")):
+        shared = SharedData.of(SharedOut(Examples(of, np.arange(8)), rows))
+        assert isinstance(shared.features, MappedFile) == isinstance(of, np.memmap)
+        for client, expected in enumerate(rows):
+            shard = shared.open(client)
+            np.testing.assert_array_equal(shard.rows, expected)
+            np.testing.assert_array_equal(shard.take(np.arange(len(expected))).features, features[expected])
+    part = np.load(tmp_path / "features.npy", mmap_mode="r")[2:]
+    assert MappedFile.of(part) is None, "a part of a mapped array lies elsewhere in its file"
+
+
+def test_what_workers_log_is_shown_once(executor, caplog):
+    pool, _ = executor(2)
+    record = logging.LogRecord("qiskit_fedqml.x", logging.WARNING, "", 0, "The calibration has gaps.", None, None)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            pool._log((record,))
+    assert [r.getMessage() for r in caplog.records] == ["The calibration has gaps."]
