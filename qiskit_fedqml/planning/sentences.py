@@ -21,7 +21,7 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
     if not total.jobs:
         return ["No client on a device is drawn in any round, so that nothing will be sent."]
     lines = []
-    if array:
+    if array and len(plan.devices) > 1:
         lines.append(
             f"On its array of machines the run takes {duration(array)}, on one machine {duration(one)}: "
             f"{one / array:.2f} times as long (QPU time{waiting})."
