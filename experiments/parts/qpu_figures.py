@@ -10,7 +10,7 @@ from matplotlib.ticker import NullFormatter
 from parts.qpu_design import NOISELESS, PACKED, PACKED_SPSA, UNPACKED, UNPACKED_SPSA, Design, Way
 from parts.qpu_results import QpuTime
 from qiskit_fedqml.report.drawing import COLOURS
-from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome
+from qiskit_fedqml.study.outcomes import LOSS, OUTCOMES, Outcome
 from qiskit_fedqml.study.statistics import mean_interval
 from qiskit_fedqml.study.study import Study
 
@@ -26,7 +26,7 @@ def qpu_figure(study: Study, times: Mapping[str, QpuTime], design: Design) -> Fi
     for axis, outcome in zip(axes, OUTCOMES, strict=True):
         _ends(axis, study, times, design, outcome)
     ends.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    ends.suptitle("Whole runs, by their shots (numbers at the points)", fontsize=11)
+    ends.suptitle("Whole runs, from few shots to many (numbers at the points of the loss)", fontsize=11)
     for axis, families in zip(courses.subplots(1, 2, sharey=True), _courses(design), strict=True):
         _course(axis, study, times, families)
     courses.suptitle("In the course of training", fontsize=11)
@@ -50,9 +50,12 @@ def _ends(axis: Axes, study: Study, times: Mapping[str, QpuTime], design: Design
         widths = [outcome.scale * (interval.half_width or 0.0) for interval in found] if known else None
         style = {"color": COLOURS[number % len(COLOURS)], "marker": _MARKERS.get(family, "^"), "markersize": 5}
         axis.errorbar(x, y, yerr=widths, label=family, linewidth=1.2, capsize=2, **style)
-        for way, *at in zip(ways, x, y, strict=True):
-            axis.annotate(str(way.shots), at, xytext=(4, 4), textcoords="offset points", fontsize=7)
+        if outcome is LOSS and family in _MARKERS:  # elsewhere the numbers would lie on each other
+            for way, *at in zip(ways, x, y, strict=True):
+                axis.annotate(str(way.shots), at, xytext=(4, 4), textcoords="offset points", fontsize=7)
     _finish(axis)
+    style = {"transform": axis.get_xaxis_transform(), "fontsize": 7, "rotation": 90, "ha": "right", "va": "top"}
+    axis.text(_OPEN_PLAN_SECONDS, 0.98 if outcome is LOSS else 0.6, "a month of the Open Plan", **style)
     axis.set(ylabel=outcome.heading)
 
 
@@ -82,7 +85,5 @@ def _finish(axis: Axes) -> None:
     axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.axvline(_OPEN_PLAN_SECONDS, color="0.3", linewidth=1, linestyle=":")
-    style = {"transform": axis.get_xaxis_transform(), "fontsize": 7, "rotation": 90, "ha": "right", "va": "bottom"}
-    axis.text(_OPEN_PLAN_SECONDS, 0.02, "a month of the Open Plan", **style)
     axis.grid(alpha=0.3, linewidth=0.6)
     axis.spines[["top", "right"]].set_visible(False)

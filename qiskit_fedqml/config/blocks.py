@@ -25,6 +25,8 @@ def blocks_or_off(value: Any) -> Any:
     """Read the short forms: ``off`` and ``auto``."""
     if value is False or value == "off":
         return None
+    if value is not None and value != "auto" and not isinstance(value, (dict, Blocks)):
+        raise ValueError("must be off, auto or a mapping such as {separation: 1}")
     return Blocks() if value == "auto" else value
 
 

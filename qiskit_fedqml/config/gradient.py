@@ -34,9 +34,9 @@ class RandomShifts(StrictModel):
 def _kind_of_gradient(value: Any) -> str | None:
     if value == "parameter_shift":
         return "name"
-    if isinstance(value, RandomShifts) or (isinstance(value, dict) and "random_shifts" in value):
+    if isinstance(value, RandomShifts) or (isinstance(value, dict) and value.keys() == {"random_shifts"}):
         return "random shifts"
-    return "SPSA" if isinstance(value, (dict, Spsa)) else None
+    return "SPSA" if isinstance(value, Spsa) or (isinstance(value, dict) and value.keys() == {"spsa"}) else None
 
 
 Gradient = Annotated[

@@ -181,7 +181,7 @@ def parse_yaml(text: str, source: str) -> Any:
     except ConfigurationError as error:
         raise ConfigurationError(f"{source}: {error}") from None
     except Exception as error:  # the scanner, too, raises what chr() and int() raise
-        raise ConfigurationError(f"{source}: this is not YAML: {_told(error)}.") from error
+        raise ConfigurationError(f"{source}: this is not YAML: {_reason(error)}.") from error
 
 
 def read_yaml(path: Path) -> Any:
@@ -235,7 +235,7 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """Return what YAML says is wrong, in one line and without the text around it."""
     if isinstance(error, yaml.MarkedYAMLError):
         parts = [str(part) for part in (error.context, error.problem) if part]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from qiskit_fedqml.backends.devices.cost import ROUNDING_SECONDS
 from qiskit_fedqml.errors import AccountLimitError, BudgetError
 from qiskit_fedqml.planning.work import Work
 
@@ -35,13 +36,14 @@ class Ceiling:
 
     def is_passed(self, need: float) -> bool:
         """Return whether so much more would pass it."""
-        return self.spent + need > self.most
+        rounding = ROUNDING_SECONDS if self.of == "seconds" else 0
+        return self.spent + need > self.most + rounding
 
     def described(self, need: float) -> str:
         """Return how much is missing, in words."""
         how = "under way" if self.is_account else "spent"
         spent = f", of which {self._amount(self.spent)} are {how}" if self.spent else ""
-        missing = self._amount(self.spent + need - self.most)
+        missing = self._amount(max(0.1, self.spent + need - self.most))  # never "0.0 s"
         return f"{self.what} is {self._amount(self.most)}{spent}, {missing} too little"
 
     def needed(self, need: float) -> str:

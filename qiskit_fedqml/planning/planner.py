@@ -26,6 +26,7 @@ from qiskit_fedqml.planning.plan import Plan
 from qiskit_fedqml.planning.rounds import Known, RoundCosts, Sizes, drawn_clients
 from qiskit_fedqml.planning.savings import savings
 from qiskit_fedqml.planning.work import Item, Work, work_of
+from qiskit_fedqml.results.initial import load_initial
 
 _MOST_TRAININGS = 1_000_000
 """Clients' rounds in a plan, each of which is an item of its own."""
@@ -41,6 +42,7 @@ def plan_experiment(experiment: Experiment) -> Plan:
         ConfigurationError: The assignment names a client that doesn't exist, or no client or test uses a device.
         DataError: The data are missing, or too few.
         BackendError: A device cannot be opened, or the circuit doesn't fit it.
+        ResultError: ``model.initial`` names no finished run whose model fits.
     """
     return Planner.open(experiment).plan()
 
@@ -72,6 +74,7 @@ class Planner:
             ConfigurationError: As :func:`plan_experiment`.
             DataError: As :func:`plan_experiment`.
             BackendError: As :func:`plan_experiment`.
+            ResultError: As :func:`plan_experiment`.
         """
         config = experiment.federation
         if (trainings := config.rounds * config.clients_per_round) > _MOST_TRAININGS:
@@ -86,6 +89,8 @@ class Planner:
             raise ConfigurationError(
                 "There is nothing to plan: no client and no test uses a device (type ibm or backend)."
             )
+        if experiment.model.initial is not None:
+            load_initial(Path(experiment.model.initial), experiment.model)  # so that a mistake there shows before a run
         dataset = load_dataset(experiment.data, experiment.seed)
         shards, validation = share_out(experiment, dataset)
         spec = circuit_for(experiment.model, len(dataset.classes))

@@ -48,7 +48,6 @@ class RoundCosts:
         devices: The devices that are used.
         config: The `federation` section.
         sizes: How many examples are evaluated.
-        with_tests: Whether the server's tests are counted.
         with_payload: Whether the size of uploads is worked out, which takes longer than all the rest.
         known: Evaluations whose cost was worked out before; others are added.
     """
@@ -56,7 +55,6 @@ class RoundCosts:
     devices: Devices
     config: FederationConfig
     sizes: Sizes
-    with_tests: bool = True
     with_payload: bool = False
     known: Known = field(default_factory=dict, repr=False)
     _uploads: dict[tuple[str, bool], list[tuple[int, int]]] = field(default_factory=dict, init=False, repr=False)
@@ -73,11 +71,10 @@ class RoundCosts:
             if name in self.devices:
                 of_devices.setdefault(name, []).append(client)
         items = [item for name, some in of_devices.items() for item in self._of_clients(round, name, some)]
-        if self.with_tests:
-            for name, samples in self.sizes.tests:
-                if name in self.devices:
-                    work = self._evaluations(name, None, _batches(samples, TEST_BATCH), trains=False)
-                    items.append(Item(round, None, name, False, samples, work))
+        for name, samples in self.sizes.tests:
+            if name in self.devices:
+                work = self._evaluations(name, None, _batches(samples, TEST_BATCH), trains=False)
+                items.append(Item(round, None, name, False, samples, work))
         return items
 
     def _of_clients(self, round: int, name: str, clients: Sequence[int]) -> Iterator[Item]:

@@ -21,7 +21,7 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
     if not total.jobs:
         return ["No client on a device is drawn in any round, so that nothing will be sent."]
     lines = []
-    if array:
+    if array and len(plan.devices) > 1:
         lines.append(
             f"On its array of machines the run takes {duration(array)}, on one machine {duration(one)}: "
             f"{one / array:.2f} times as long (QPU time{waiting})."
@@ -45,7 +45,14 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
             lines.append(f"{name}: EstimatorV2 mitigates on the server, which adds executions that are not known here.")
         if facts.is_session:
             lines.append(f"{name}: a session is charged by the clock, until it is closed; here its jobs count.")
-    return [*lines, *_of_the_open_plan(plan), *plan.lacking(), *_what_fits(plan)]
+    return [*lines, *_of_joint_jobs(plan), *_of_the_open_plan(plan), *plan.lacking(), *_what_fits(plan)]
+
+
+def _of_joint_jobs(plan: Plan) -> list[str]:
+    """Return with which client a job of several is counted; nothing where there is none."""
+    if all(item.work.jobs or not item.work.executions for item in plan.items):
+        return []
+    return ["A job that several clients share counts with the first of them."]
 
 
 def _of_the_open_plan(plan: Plan) -> list[str]:

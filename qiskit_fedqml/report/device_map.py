@@ -56,9 +56,9 @@ def map_panel(drawn: MachineMap, slug: str, where: str = "") -> Panel:
 def _size(places: NDArray[np.float64], *, has_bar: bool) -> tuple[float, float]:
     """Return width and height in inches, which leave room for the legend below, and for a colour bar."""
     columns, rows = np.ptp(places, axis=0) + 1
-    beside = 0.1 + _BAR_INCHES * has_bar
-    pitch = min((_MOST_INCHES - beside) / columns, _LARGEST_PITCH_INCHES)
-    return max(_LEAST_INCHES, pitch * columns + beside), max(1.2, pitch * rows + 0.45)
+    bar = 0.1 + _BAR_INCHES * has_bar
+    pitch = min((_MOST_INCHES - bar) / columns, _LARGEST_PITCH_INCHES)
+    return max(_LEAST_INCHES, pitch * columns + bar), max(1.2, pitch * rows + 0.45)
 
 
 def _add_bar(axis: Axes, scale: ScalarMappable) -> None:

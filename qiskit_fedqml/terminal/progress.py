@@ -36,7 +36,7 @@ class ProgressBars:
         self._features: dict[str, TaskID] = {}
         self._rounds: TaskID | None = None
         self._clients: TaskID | None = None
-        self._told: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
         self._beginning: TaskID | None = None
 
     def __enter__(self) -> "ProgressBars":
@@ -89,8 +89,8 @@ class ProgressBars:
         if self._console.is_terminal:
             if self._clients is not None:
                 self._bars.update(self._clients, info=f"{text}, {duration(job.seconds)}" if job.job_id else text)
-        elif job.status.state in ("queued", "running") and self._told.get(job.job_id) != text:
-            self._told[job.job_id] = text
+        elif job.status.state in ("queued", "running") and self._shown.get(job.job_id) != text:
+            self._shown[job.job_id] = text
             self._console.print(
                 f"{self._title}: {text}, {duration(job.seconds)}", highlight=False, markup=False, soft_wrap=True
             )

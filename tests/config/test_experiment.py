@@ -314,6 +314,10 @@ def test_no_key_is_left_out():
     assert leaves(Experiment) - set(PERTURBED) - OF_A_SERVICE - OF_A_TRACKER == set()
 
 
+NOISY = {f"{IDEAL}.type": "aer", NOISE: "FakeManilaV2"}
+TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shifts: .fraction: F.. or .spsa: .*RAD"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -363,6 +367,10 @@ def test_no_key_is_left_out():
         ({"federation.rounds": "1"}, "'federation.rounds'.*but got '1'"),
         ({"federation.learning_rate": True}, "'federation.learning_rate'.*but got True"),
         ({"evaluation.backends": ["manila"]}, "evaluation.backends names the backend 'manila'"),
+        (ON_A_CHIP | {f"{IDEAL}.blocks": True}, "blocks': must be off, auto or a mapping .*, but got True"),
+        ({**NOISY, f"{IDEAL}.blocks": "on"}, "blocks': must be off, auto or a mapping .*, but got 'on'"),
+        (REHEARSAL | {f"{IDEAL}.gradient": {"spsa": {}, "random_shifts": {"fraction": 0.5}}}, TWO_GRADIENTS),
+        (REHEARSAL | {f"{IDEAL}.gradient": {"random_shift": {"fraction": 0.5}}}, TWO_GRADIENTS),
     ],
 )
 def test_wrong_experiments_are_refused_with_the_key(changes, message, tmp_path):

@@ -9,6 +9,7 @@ from qiskit_fedqml.config.loading import load_experiment
 from qiskit_fedqml.planning import tables
 from qiskit_fedqml.planning.block_tables import block_rows, packing_rows
 from qiskit_fedqml.planning.planner import Planner, plan_experiment
+from qiskit_fedqml.planning.sentences import sentences
 from tests.conftest import ROOT
 
 ALL = {"federation__clients_per_round": 4}
@@ -55,6 +56,10 @@ def test_what_blocks_save_is_what_the_run_would_take_without(planned):
     assert single["Executions"] == f"{without.total().executions:,}"
     assert ratio["Executions"] == f"{unpacked.executions / plan.total().executions:.1f}"
     assert ratio["QPU time"] == f"{unpacked.qpu_seconds / plan.total().qpu_seconds:.1f}"
+    shared = "A job that several clients share counts with the first of them."
+    assert [row["Jobs"] for row in tables.client_rows(plan)] == ["4", "0", "0", "0"]
+    assert shared in sentences(plan, 0.0)
+    assert shared not in sentences(without, 0.0)
     titles = [title for title, _ in tables.tables(plan)]
     assert titles.index("Blocks") + 1 == titles.index("What blocks save")
 

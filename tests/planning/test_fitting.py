@@ -106,7 +106,9 @@ def test_what_a_device_cannot_take_is_not_proposed(experiment, monkeypatch):
 
 def test_own_budgets_are_kept_to(experiment):
     asked = experiment({"budget_seconds": 9.0}, file={"budget_seconds": 30.0})
-    for proposal in propose(Planner.open(asked), 600)[:2]:
+    proposals = propose(Planner.open(asked), 600)[:2]
+    assert proposals
+    for proposal in proposals:
         rounds = Change("rounds", {("federation", "rounds"): proposal.rounds}, 0.0)
         assert plan_experiment(changed(asked, [*proposal.changes, rounds])).lacking() == []
 

@@ -7,7 +7,7 @@ import pytest
 
 from qiskit_fedqml import cli
 from qiskit_fedqml.backends.devices.device import DeviceBackend
-from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.planning.planner import plan_experiment
 from qiskit_fedqml.planning.rounds import RoundCosts
 from qiskit_fedqml.planning.sentences import sentences
@@ -198,6 +198,17 @@ def test_open_plan(planned, shots):
     assert f"{free} on real devices of one account the run would take {words}." in sentences(plan, 0.0)
     alone = planned({"shots": shots}, file={"assignment": {"default": "a"}})
     assert any(s.startswith(f"{free} on a real device the run would take ") for s in sentences(alone, 0.0))
+
+
+def test_a_model_to_begin_from_that_is_missing_shows_before_anything_is_planned(planned, tmp_path):
+    with pytest.raises(ResultError, match=r"^model\.initial: .*nowhere is not a result folder"):
+        planned(model__initial=str(tmp_path / "nowhere"))
+
+
+def test_only_an_array_is_compared_with_one_device(planned):
+    assert any(s.startswith("On its array of machines") for s in sentences(planned(), 0.0))
+    alone = planned(file={"assignment": {"default": "a"}})
+    assert not any(s.startswith("On its array of machines") for s in sentences(alone, 0.0))
 
 
 def test_a_little_more_than_the_open_plan_never_reads_as_all_of_it(planned):

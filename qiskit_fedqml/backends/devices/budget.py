@@ -1,5 +1,6 @@
 """Ceilings of QPU seconds, of a backend, of the run, and of the account; and of a backend's executions."""
 
+from qiskit_fedqml.backends.devices.cost import ROUNDING_SECONDS
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.devices.request import JobRequest, Policy
 from qiskit_fedqml.backends.devices.submission import Submission
@@ -40,13 +41,13 @@ class Budget:
         ]
         for what, ceiling, backend in budgets:
             spent = journal.spent_seconds(backend, without=submission.tag)
-            if ceiling is not None and spent + need > ceiling:
+            if ceiling is not None and spent + need > ceiling + ROUNDING_SECONDS:
                 raise BudgetError(
                     f"the next job needs {need:.1f} QPU seconds, but of {what}, {ceiling:g} s, {spent:.1f} s are spent "
                     f"or under way: {spent + need - ceiling:.1f} s are missing. Nothing was sent."
                 )
         under_way = journal.uncharged_seconds(submission.account, without=submission.tag)
-        if remaining_seconds is not None and under_way + need > remaining_seconds:
+        if remaining_seconds is not None and under_way + need > remaining_seconds + ROUNDING_SECONDS:
             raise AccountLimitError(
                 f"the next job needs {need:.1f} QPU seconds, but the account has {remaining_seconds:.1f} s left, of "
                 f"which {under_way:.1f} s are under way: {under_way + need - remaining_seconds:.1f} s are missing. "

@@ -22,6 +22,8 @@ SECONDS_PER_JOB = 2.0
 """QPU seconds of a job in addition to its executions."""
 DEFAULT_REP_DELAY_SECONDS = 250e-6
 """Repetition delay of a device that does not state its own; that of Heron processors."""
+ROUNDING_SECONDS = 1e-6
+"""QPU seconds by which no limit is passed: the same jobs, added up in another order, may differ by less."""
 MOST_JOBS_PER_MINUTE = 5
 """Jobs a minute that the service accepts from one account (IBM Quantum REST API, "Run a job")."""
 

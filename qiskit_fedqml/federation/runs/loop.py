@@ -97,12 +97,12 @@ class RunLoop:
         started = time.perf_counter()
         if federation.observer:
             federation.observer.round_started(server.step + 1, experiment.federation.rounds, len(tasks))
-        updates = in_task_order(tasks, self._told(federation.executor.run(tasks)))
+        updates = in_task_order(tasks, self._observed(federation.executor.run(tasks)))
         server, clients = federation.algorithm.apply(server, updates)
         local_epochs, backends = experiment.federation.local_epochs, experiment.evaluation.backends
         return server, record_step(server, clients, federation.evaluator, backends, local_epochs, started)
 
-    def _told(self, updates: Iterator[ClientUpdate]) -> Iterator[ClientUpdate]:
+    def _observed(self, updates: Iterator[ClientUpdate]) -> Iterator[ClientUpdate]:
         for update in updates:
             if self.federation.observer:
                 self.federation.observer.client_finished(update)

@@ -136,6 +136,17 @@ def test_budget_counts_what_was_reported():
     assert len(machine.jobs) == 2
 
 
+def test_budget_is_not_passed_by_rounding():
+    """0.1 + 0.2 is a little more than 0.3."""
+    dispatcher, machine, policy = Dispatcher(budget_seconds=0.3), Machine(), Policy(POLICY.waiting, budget_seconds=0.3)
+    machine.usage = lambda _: 0.1
+    dispatcher.run(machine, request(0, seconds=0.1), policy)
+    dispatcher.run(machine, request(1, seconds=0.2), policy)
+    assert len(machine.jobs) == 2
+    with pytest.raises(BudgetError):
+        dispatcher.run(machine, request(2, seconds=0.1001), policy)
+
+
 def test_cost_of_a_job():
     """2 s + (length + repetition delay) · executions: such as 4 µs circuits, 250 µs delay."""
     cost = Timing(4e-6, 250e-6).cost(1000, 4_000_000)
