@@ -31,6 +31,7 @@ from qiskit_fedqml.terminal.arguments import (
     ResultFolders,
     SaveOption,
     SetOption,
+    WorkersOption,
     check_one_of,
     load,
     name_of,
@@ -59,6 +60,7 @@ def run(
     backends: BackendsOption = None,
     out: OutOption = None,
     set_: SetOption = None,
+    workers: WorkersOption = None,
     overwrite: OverwriteOption = False,
     allow_partial: PartialOption = False,
 ) -> None:
@@ -69,7 +71,7 @@ def run(
     refused before anything is sent.
     """
     target = out or Path("results") / file.stem
-    experiment = load(file, backends, set_)
+    experiment = load(file, backends, [*(set_ or ()), *([f"federation.workers={workers}"] if workers else ())])
     _show({file.stem: _run(experiment, file.stem, target, overwrite, allow_partial=allow_partial)})
     print(f"Result: {target}")
 
@@ -287,30 +289,19 @@ def backends(
     out: MapFolder = None,
 ) -> None:
     """Show the machines of a backends file, check their noise, save a calibration, or draw a device and its blocks."""
-    from qiskit_fedqml.backends.array import overview
-    from qiskit_fedqml.backends.array.registry import BackendRegistry, find_calibration
+    from qiskit_fedqml.terminal.machines import check_machines, machines_of, save_machine, show_machines
 
     check_one_of(check=check, save_calibration=save_calibration is not None, map=map_ is not None, out=out is not None)
     path, run = file or Path("backends.yaml"), load(experiment, file, None) if experiment else None
-    registry = BackendRegistry(run.backends, Path()) if run else None
     if save_calibration is not None:
-        name, target = save_calibration
-        calibration = find_calibration(name, registry or (BackendRegistry.from_yaml(path) if path.exists() else None))
-        calibration.save(target)
-        print(f"Saved the calibration of {calibration.device}, {calibration.date}, to {target}.")
-        return
-    registry = registry or BackendRegistry.from_yaml(path)
-    if map_ is not None:
+        save_machine(*save_calibration, path, run)
+    elif map_ is not None:
         from qiskit_fedqml.report.map_files import write_map
 
-        print(write_map(registry, map_, run, out or Path()))
-        return
-    if not check:
-        print_table([{"Backend": name, **overview.summary(registry, name)} for name in registry])
-        return
-    checks = overview.check(registry)
-    print_table([c.row() for c in checks])
-    if not all(c.passed for c in checks):
+        print(write_map(machines_of(path, run), map_, run, out or Path()))
+    elif not check:
+        show_machines(path, run)
+    elif not check_machines(path, run):
         raise typer.Exit(1)
 
 

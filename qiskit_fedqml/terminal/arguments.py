@@ -115,6 +115,14 @@ SetOption = Annotated[
         "--set", metavar="KEY=VALUE", help="Another value for a key, such as federation.rounds=3; may be repeated."
     ),
 ]
+WorkersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--workers",
+        metavar="N|auto",
+        help="Processes in which the clients of simulators train; auto: one for each core.",
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(

@@ -1,0 +1,45 @@
+"""The machines of a backends file, or of an experiment, in a terminal."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qiskit_fedqml.backends.array import overview
+from qiskit_fedqml.backends.array.registry import BackendRegistry, find_calibration
+from qiskit_fedqml.terminal.output import print_table
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.config.experiment import Experiment
+
+
+def show_machines(path: Path, run: "Experiment | None") -> None:
+    """Print a row for each machine of a backends file, or of an experiment if there is one."""
+    registry = machines_of(path, run)
+    print_table([{"Backend": name, **overview.summary(registry, name)} for name in registry])
+
+
+def check_machines(path: Path, run: "Experiment | None") -> bool:
+    """Print whether each machine's noise acts as its rates say; return whether all do."""
+    checks = overview.check(machines_of(path, run))
+    print_table([c.row() for c in checks])
+    return all(c.passed for c in checks)
+
+
+def save_machine(name: str, target: Path, path: Path, run: "Experiment | None") -> None:
+    """Write the calibration of a fake device, which needs no backends file, or of a machine.
+
+    Raises:
+        FedQMLError: There is none, or it cannot be written.
+    """
+    registry = machines_of(path, run) if run or path.exists() else None
+    calibration = find_calibration(name, registry)
+    calibration.save(target)
+    print(f"Saved the calibration of {calibration.device}, {calibration.date}, to {target}.")
+
+
+def machines_of(path: Path, run: "Experiment | None") -> BackendRegistry:
+    """Return the machines of a backends file, or of an experiment if there is one.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or says something unknown or inconsistent.
+    """
+    return BackendRegistry(run.backends, Path()) if run else BackendRegistry.from_yaml(path)
