@@ -1,7 +1,7 @@
 """What the study of QPU time compares: shots, gradients, and many copies of the circuit or one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,8 @@ PACKED = "Packed"
 UNPACKED = "One copy"
 PACKED_SPSA = "Packed, SPSA"
 UNPACKED_SPSA = "One copy, SPSA"
+SMALL_BATCHES = "Packed, batches of 8"
+"""As many steps and executions as batches of whole shards have with a quarter of the shots and four local epochs."""
 
 
 def packed_shifts(fraction: float) -> str:
@@ -51,6 +53,7 @@ class Design:
         device: The fake device.
         packed: Shots of packed training with all shifts.
         shifted: Shots of packed training with random shifts, by their fraction.
+        small_batches: Shots of packed training with batches of 8 and one local epoch.
         spsa: Shots of packed training with SPSA.
         unpacked: Shots of training with one copy of the circuit.
         unpacked_spsa: Shots of training with one copy of the circuit and SPSA.
@@ -60,6 +63,7 @@ class Design:
     device: str
     packed: tuple[int, ...]
     shifted: Mapping[float, tuple[int, ...]]
+    small_batches: tuple[int, ...]
     spsa: tuple[int, ...]
     unpacked: tuple[int, ...]
     unpacked_spsa: tuple[int, ...]
@@ -71,6 +75,7 @@ class Design:
         for fraction, some in self.shifted.items():
             gradient = {"random_shifts": {"fraction": fraction}}
             found += [self._way(packed_shifts(fraction), shots, gradient=gradient) for shots in some]
+        found += [self._in_small_batches(shots) for shots in self.small_batches]
         found += [self._way(PACKED_SPSA, shots, gradient={"spsa": {}}) for shots in self.spsa]
         found += [self._one_copy(shots) for shots in self.unpacked]
         one = {"blocks": "off", "joint": False, "gradient": {"spsa": {}}}
@@ -89,6 +94,10 @@ class Design:
         values = {"device": self.device, "shots": shots, "budget_seconds": None, **entry}
         return Way(family, shots, {f"backends.backends.{self.backend}.{key}": value for key, value in values.items()})
 
+    def _in_small_batches(self, shots: int) -> Way:
+        way = self._way(SMALL_BATCHES, shots)
+        return replace(way, settings={**way.settings, "federation.batch_size": 8, "federation.local_epochs": 1})
+
     def _one_copy(self, shots: int) -> Way:
         """Return training with one copy, whose jobs would take hours to rehearse: its noise and shots are simulated."""
         way = self._way(UNPACKED, shots, blocks="off", joint=False)
@@ -101,6 +110,7 @@ FULL = Design(
     device="FakeFez",
     packed=(4, 8, 16, 32, 64, 128, 256, 512),
     shifted={0.5: (16, 64, 256), 0.25: (16, 64, 256)},
+    small_batches=(64,),
     spsa=(16, 64, 256, 512),
     unpacked=(4, 16, 64, 512),
     unpacked_spsa=(),
@@ -112,6 +122,7 @@ SMALLEST = Design(
     device="FakeGuadalupeV2",
     packed=(16, 64),
     shifted={0.5: (64,)},
+    small_batches=(64,),
     spsa=(64,),
     unpacked=(64,),
     unpacked_spsa=(16,),

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from parts.qpu_design import NOISELESS, PACKED, PACKED_SPSA, UNPACKED, UNPACKED_SPSA, Design, Way
+from parts.qpu_design import NOISELESS, PACKED, PACKED_SPSA, SMALL_BATCHES, UNPACKED, UNPACKED_SPSA, Design, Way
 from parts.qpu_results import QpuTime
 from qiskit_fedqml.report.drawing import COLOURS
 from qiskit_fedqml.study.outcomes import LOSS, OUTCOMES, Outcome
@@ -15,7 +15,7 @@ from qiskit_fedqml.study.statistics import mean_interval
 from qiskit_fedqml.study.study import Study
 
 _OPEN_PLAN_SECONDS = 600.0
-_MARKERS = {PACKED: "o", PACKED_SPSA: "s", UNPACKED: "D", UNPACKED_SPSA: "v"}
+_MARKERS = {PACKED: "o", PACKED_SPSA: "s", UNPACKED: "D", UNPACKED_SPSA: "v", SMALL_BATCHES: "X"}
 
 
 def qpu_figure(study: Study, times: Mapping[str, QpuTime], design: Design) -> Figure:
@@ -64,7 +64,11 @@ def _courses(design: Design) -> tuple[list[Way], list[Way]]:
     packed = design.of(PACKED)
     some = packed[:: max(1, len(packed) // 4)]
     middle = min(packed, key=lambda way: abs(way.shots - 64))
-    others = [min(design.of(f), key=lambda way: abs(way.shots - 64)) for f in design.families if f != PACKED]
+    others = [
+        min(design.of(f), key=lambda way: abs(way.shots - 64))
+        for f in design.families
+        if f not in (PACKED, SMALL_BATCHES)
+    ]
     return some, [middle, *others]
 
 

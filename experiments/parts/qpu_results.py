@@ -57,7 +57,8 @@ _ABOUT = """\
 Rehearsed on {device}. Accuracies and losses are means of the last rounds (ten, or a quarter of a short run) over
 {seeds} seeds with 95% intervals (Student's t), the aggregate tested exactly on an ideal machine. Differences are to the
 noiseless run of the same seed: same data, shards, clients drawn and initial weights. Packed: as many copies of the
-circuit as fit on the device, and one job for each step of all clients of a round. One copy: the circuit on the best
+circuit as fit on the device, and one job for each step of all clients of a round, with batches of whole shards and four
+local epochs; with batches of 8 there are as many steps in one epoch. One copy: the circuit on the best
 qubits alone, and each client's jobs are its own; with all derivatives its accuracies come from a simulator with the
 device's noise and as many shots. QPU time is the plan's for the first seed.
 """

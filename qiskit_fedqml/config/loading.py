@@ -31,7 +31,7 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     if not isinstance(data, dict):
         raise ConfigurationError(f"{path}: must be a mapping of keys to values, but got {type(data).__name__}.")
     data = deepcopy(data)
-    overrides = dict(overrides or {})
+    overrides = deepcopy(dict(overrides or {}))  # a key may be put into the value of another one
     folder = path.parent
     _place_initial(data, folder)
     if "backends" in overrides:

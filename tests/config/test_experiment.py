@@ -425,6 +425,13 @@ def test_files_that_are_no_experiment(tmp_path, text):
         load_experiment(path)
 
 
+def test_overrides_are_left_as_they_are(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    overrides = {"federation": {"clients": 20, "clients_per_round": 1, "rounds": 1}, "federation.rounds": 2}
+    assert load_experiment(tmp_path / "tiny.yaml", overrides).federation.rounds == 2
+    assert overrides["federation"]["rounds"] == 1
+
+
 def test_overrides_on_the_command_line():
     assert parse_override("federation.rounds=3") == ("federation.rounds", 3)
     assert parse_override("federation.learning_rate=1e-4") == ("federation.learning_rate", 1e-4)

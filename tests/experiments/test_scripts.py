@@ -151,7 +151,7 @@ def qpu_time_study(printed, out):
     assert seconds.pop("Noiseless") == ""
     packed, spsa, one = (float(seconds[f"{way}, 64 shots"]) for way in ("Packed", "Packed, SPSA", "One copy"))
     assert spsa < float(seconds["Packed, 16 shots"]) < packed < one
-    assert len(seconds) == 6
+    assert len(seconds) == 7
     assert drawn(out, "qpu_time")
 
 
