@@ -258,7 +258,7 @@ def test_interrupted_by_the_user(files, monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("qiskit_fedqml.federation.executors.serial.train_client", interrupt)
+    monkeypatch.setattr("qiskit_fedqml.federation.executors.groups.train_client", interrupt)
     code, _, err = fedqml(monkeypatch, capsys, "run", "tiny.yaml", "--out", "mine")
     assert code == 130
     assert "`fedqml resume mine` continues" in err

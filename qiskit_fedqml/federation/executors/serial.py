@@ -1,12 +1,11 @@
-"""One client after another, in this thread."""
+"""One group of clients after another, in this thread."""
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from qiskit_fedqml.federation.clients.client import train_client
 from qiskit_fedqml.federation.clients.worker import Worker
-from qiskit_fedqml.federation.interruption import check_interrupted
+from qiskit_fedqml.federation.executors.groups import groups, train_group
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate
 
 
@@ -23,10 +22,10 @@ class SerialExecutor:
     def run(self, tasks: Sequence[ClientTask]) -> Iterator[ClientUpdate]:
         """Run tasks; give their updates in the same order."""
         handed_out = time.perf_counter()
-        for task in tasks:
-            check_interrupted()
+        for group in groups(tasks, self.worker.config):
             waited = time.perf_counter() - handed_out
-            yield replace(train_client(self.worker, task), waited_seconds=waited)
+            for update in train_group(self.worker, group):
+                yield replace(update, waited_seconds=waited)
 
     def stop(self) -> None:
         """Do nothing: nothing waits."""
