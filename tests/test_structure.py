@@ -80,7 +80,7 @@ FLOORS = (
     *("errors", "seeds", "files", "tables", "config", "circuits", "simulation", "backends"),
     *("backends.packing", "backends.simulated"),
     *("backends.devices", "backends.ibm", "backends.providers", "backends.array"),
-    *("data", "model", "federation", "results", "tracking"),
+    *("data", "model", "federation", "workers", "results", "tracking"),
     *(
         "federation.rules",
         "federation.steps",

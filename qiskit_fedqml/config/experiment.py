@@ -79,8 +79,10 @@ class FederationConfig(StrictModel):
     ``learning_rate_decay`` multiplies the learning rate after each round. ``proximal_mu`` is FedProx's μ: clients
     minimise their loss + μ/2 · ‖w − w_global‖² (arXiv:1812.06127). ``client_optimizer_state: keep`` lets a
     client's optimiser continue from where its last round ended, as non-federated training does.
-    ``on_client_failure: skip`` records a client whose backend failed and continues with the others. ``algorithm`` says
-    who gets which task and what becomes of the updates; ``client_step`` how a batch changes a client's model.
+    ``on_client_failure: skip`` records a client that failed and continues with the others; a client of a simulator that
+    trains for longer than ``client_seconds`` has failed. Where fewer than ``min_clients`` return, the run stops, or
+    with ``on_too_few: repeat`` draws the round's clients again, twice at most. ``algorithm`` says who gets which task
+    and what becomes of the updates; ``client_step`` how a batch changes a client's model.
     ``workers`` is the number of processes in which clients of simulators train, each with one of torch's threads;
     ``auto`` is one for each processor core. With 1 they train in the run's own process, with torch's own threads.
     """
@@ -100,6 +102,9 @@ class FederationConfig(StrictModel):
     on_client_failure: Literal["stop", "skip"] = "stop"
     algorithm: Algorithm = "synchronous"
     client_step: ClientStep = "minibatch"
+    client_seconds: Annotated[PositiveNumber, Field(le=1e9)] | None = None
+    min_clients: Annotated[Integer, Field(ge=0, le=10_000_000)] = 0
+    on_too_few: Literal["stop", "repeat"] = "stop"
     workers: Literal["auto"] | Annotated[PositiveInteger, Field(le=1024)] = 1
 
     @model_validator(mode="after")
@@ -108,6 +113,12 @@ class FederationConfig(StrictModel):
             raise ValueError("client_optimizer_state: keep has no effect with sgd without momentum, which has no state")
         if self.clients_per_round > self.clients:
             raise ValueError(f"clients_per_round ({self.clients_per_round}) must be at most clients ({self.clients})")
+        if self.min_clients > self.clients_per_round:
+            raise ValueError(
+                f"min_clients ({self.min_clients}) must be at most clients_per_round ({self.clients_per_round})"
+            )
+        if self.on_too_few == "repeat" and not self.min_clients:
+            raise ValueError("on_too_few: repeat has no effect with min_clients: 0, which any round has")
         if self.momentum and self.optimizer == "adam":
             raise ValueError("momentum is for the optimizers sgd and rmsprop; adam has its own")
         return self

@@ -1,27 +1,23 @@
-"""What travels between the processes of a federation: large tensors in shared memory, small ones in the message."""
+"""What travels between the processes of a federation: large states in shared memory, small ones in the message."""
 
-import logging
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.multiprocessing  # registers how tensors are pickled: as handles of shared memory
 from numpy.typing import NDArray
 
-from qiskit_fedqml import errors
 from qiskit_fedqml.config.backends import BackendsFile
 from qiskit_fedqml.config.experiment import FederationConfig
-from qiskit_fedqml.data.examples import ClientData
-from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State
+from qiskit_fedqml.federation.executors.shared_data import SharedData
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, States
 from qiskit_fedqml.model.building import Blueprint
+from qiskit_fedqml.workers.memory import Memory, Place
 
 _SHARED_BYTES = 1 << 18
-"""States below this size travel in the message, which takes less time than to open shared memory."""
+"""States below this size travel in the message, which takes no longer."""
 
-# Files of shared memory, which a manager of torch's deletes when the last process lets go of them, or dies.
-torch.multiprocessing.set_sharing_strategy("file_system")
-
-Sent = State | dict[str, NDArray[Any]]
+Sent = Mapping[str, NDArray[Any] | Place]
 """A state on its way."""
 
 
@@ -33,7 +29,7 @@ class Kit:
         blueprint: What the model is built from.
         backends: The checked content of the backends file; devices in it are never opened here.
         assignment: The name of each client's backend.
-        data: How clients open their examples.
+        data: Where the clients' examples lie.
         config: The `federation` section.
         seed: The run's seed.
     """
@@ -41,90 +37,93 @@ class Kit:
     blueprint: Blueprint
     backends: BackendsFile
     assignment: tuple[str, ...]
-    data: ClientData
+    data: SharedData
     config: FederationConfig
     seed: int
 
 
 @dataclass(frozen=True)
-class Order:
-    """A task on its way to a worker.
+class Parcel:
+    """Tasks or updates on their way, without their states.
 
     Args:
-        task: The task without its states.
-        state: The global model.
-        client_states: What the client keeps.
+        content: The tasks or updates.
+        states: Their states; those that are one object travel once.
+        places: For each of them which state is its own; None where it has none.
+        kept: For each of them what the client keeps.
     """
 
-    task: ClientTask
-    state: Sent
-    client_states: dict[str, Sent]
-
-    @classmethod
-    def of(cls, task: ClientTask) -> "Order":
-        """Pack a task."""
-        kept = {name: packed(state) for name, state in task.client_states.items()}
-        return cls(replace(task, state={}, client_states={}), packed(task.state), kept)
-
-    def open(self) -> ClientTask:
-        """Return the task."""
-        kept = {name: unpacked(state) for name, state in self.client_states.items()}
-        return replace(self.task, state=unpacked(self.state), client_states=kept)
+    content: tuple[Any, ...]
+    states: tuple[Sent, ...]
+    places: tuple[int | None, ...]
+    kept: tuple[Mapping[str, Sent], ...]
 
 
-@dataclass(frozen=True)
-class Delivery:
-    """What became of a task, on its way back.
+class Packer:
+    """Packs for one memory; a state that lies there from the time before is not copied again.
 
     Args:
-        update: The update without its states.
-        state: The trained tensors.
-        client_states: What the client keeps.
-        error: What was raised in the place of an update: its kind's name, and its text.
-        logged: What was logged meanwhile.
+        memory: Where large states go.
     """
 
-    update: ClientUpdate | None = None
-    state: Sent | None = None
-    client_states: dict[str, Sent] = field(default_factory=dict)
-    error: tuple[str, str] | None = None
-    logged: tuple[logging.LogRecord, ...] = ()
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._first: tuple[State, Sent, int] | None = None
+        self._end = 0
 
-    @classmethod
-    def of(cls, update: ClientUpdate, logged: tuple[logging.LogRecord, ...]) -> "Delivery":
-        """Pack an update."""
-        state = None if update.state is None else packed(update.state)
-        kept = {name: packed(state) for name, state in update.client_states.items()}
-        return cls(replace(update, state=None, client_states={}), state, kept, logged=logged)
+    def pack(self, of: Sequence[ClientTask] | Sequence[ClientUpdate]) -> Parcel:
+        """Pack tasks or updates; what was packed before must have been opened."""
+        states: dict[int, State] = {id(each.state): each.state for each in of if each.state is not None}
+        order = list(states)
+        return Parcel(
+            content=tuple(replace(each, state={}, client_states={}) for each in of),
+            states=self._packed(list(states.values())),
+            places=tuple(None if each.state is None else order.index(id(each.state)) for each in of),
+            kept=tuple({name: self._put(state) for name, state in each.client_states.items()} for each in of),
+        )
 
-    @classmethod
-    def of_error(cls, error: Exception, logged: tuple[logging.LogRecord, ...]) -> "Delivery":
-        """Pack an error."""
-        return cls(error=(type(error).__name__, str(error)), logged=logged)
+    def _packed(self, states: Sequence[State]) -> tuple[Sent, ...]:
+        if not states:
+            self._first, self._end = None, 0
+            return ()
+        if self._first is not None and self._first[0] is states[0]:
+            self._end = self._first[2]
+        else:
+            self._end = 0
+            self._first = (states[0], self._put(states[0]), self._end)
+        return (self._first[1], *map(self._put, states[1:]))
 
-    def open(self) -> ClientUpdate:
-        """Return the update.
-
-        Raises:
-            FedQMLError: What was raised in its place; foreign errors are a TrainingError.
-        """
-        if self.error is not None:
-            name, text = self.error
-            kind = getattr(errors, name, None)
-            raise kind(text) if kind is not None else errors.TrainingError(f"{name}: {text}")
-        assert self.update is not None
-        state = None if self.state is None else unpacked(self.state)
-        kept = {name: unpacked(of) for name, of in self.client_states.items()}
-        return replace(self.update, state=state, client_states=kept)
-
-
-def packed(state: State) -> Sent:
-    """Return a state as it is sent; tensors that are large enough go through shared memory."""
-    if sum(tensor.nbytes for tensor in state.values()) >= _SHARED_BYTES:
-        return {name: tensor.detach().cpu() for name, tensor in state.items()}
-    return {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
+    def _put(self, state: State) -> Sent:
+        """Return a state as it is sent; tensors of a large one go into the memory, behind what is there."""
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
+        if sum(array.nbytes for array in arrays.values()) < _SHARED_BYTES:
+            return arrays
+        places, self._end = self._memory.put(list(arrays.values()), self._end)
+        return dict(zip(arrays, places, strict=True))
 
 
-def unpacked(sent: Sent) -> State:
-    """Return a state that was sent."""
-    return {name: value if isinstance(value, torch.Tensor) else torch.from_numpy(value) for name, value in sent.items()}
+def unpacked(parcel: Parcel, memory: Memory, *, copies: bool) -> list[Any]:
+    """Return tasks or updates as they were packed.
+
+    Args:
+        parcel: What was sent.
+        memory: Where large states lie.
+        copies: Whether these are copied, so that the memory can be written again.
+    """
+
+    def opened(sent: Sent) -> State:
+        return {
+            name: _tensor(memory.array(of), copies=copies) if isinstance(of, Place) else torch.from_numpy(of)
+            for name, of in sent.items()
+        }
+
+    states = [opened(sent) for sent in parcel.states]
+    found = []
+    for each, place, kept in zip(parcel.content, parcel.places, parcel.kept, strict=True):
+        client_states: States = {name: opened(sent) for name, sent in kept.items()}
+        found.append(replace(each, state=None if place is None else states[place], client_states=client_states))
+    return found
+
+
+def _tensor(array: NDArray[Any], *, copies: bool) -> torch.Tensor:
+    return torch.from_numpy(array.copy() if copies else array)

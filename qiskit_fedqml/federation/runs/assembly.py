@@ -19,7 +19,6 @@ from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.devices import ProviderEntry
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.preparation import FederatedData, prepare_data
-from qiskit_fedqml.data.shared import SharedData
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting
 from qiskit_fedqml.federation.algorithms.opening import open_algorithm
@@ -27,8 +26,10 @@ from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.devices import DeviceExecutor
 from qiskit_fedqml.federation.executors.executor import Executor
 from qiskit_fedqml.federation.executors.parcels import Kit
-from qiskit_fedqml.federation.executors.processes import ProcessExecutor, usable_cores
+from qiskit_fedqml.federation.executors.processes import ProcessExecutor
 from qiskit_fedqml.federation.executors.serial import SerialExecutor
+from qiskit_fedqml.federation.executors.shared_data import SharedData
+from qiskit_fedqml.federation.executors.training import make_training
 from qiskit_fedqml.federation.messages import ClientUpdate, State
 from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
 from qiskit_fedqml.federation.rules.opening import open_rule, open_server_optimizer
@@ -38,6 +39,9 @@ from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.steps.opening import open_step
 from qiskit_fedqml.model.building import Blueprint, circuit_for
 from qiskit_fedqml.results.initial import InitialModel, load_initial
+from qiskit_fedqml.workers.memory import Memory
+from qiskit_fedqml.workers.messages import Setup
+from qiskit_fedqml.workers.pool import usable_cores
 
 logger = logging.getLogger(__name__)
 
@@ -158,8 +162,13 @@ def _simulators(
     workers = usable_cores() if config.workers == "auto" else config.workers
     if min(workers, config.clients_per_round) == 1:
         return SerialExecutor(make_worker())
-    kit = Kit(blueprint, experiment.backends, assignment, SharedData.of(data.clients), config, experiment.seed)
-    return ProcessExecutor(kit, workers)
+
+    def make_setup(common: Memory) -> Setup:
+        shared = SharedData.of(data.clients, common)
+        kit = Kit(blueprint, experiment.backends, assignment, shared, config, experiment.seed)
+        return Setup(make_training, kit, threads=1)
+
+    return ProcessExecutor(make_setup, config, data.clients, workers)
 
 
 def _begun_from(start: InitialModel, model: State, data: FederatedData) -> State:

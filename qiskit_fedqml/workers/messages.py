@@ -1,0 +1,86 @@
+"""What a worker process and the process that started it send each other."""
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qiskit_fedqml import errors
+from qiskit_fedqml.workers.memory import Memory
+
+
+@dataclass(frozen=True)
+class Memories:
+    """The shared memory of one worker.
+
+    Args:
+        common: What all workers read; written before they start.
+        inbox: Written by the process that started the worker, with each order.
+        outbox: Written by the worker, with each answer.
+    """
+
+    common: Memory
+    inbox: Memory
+    outbox: Memory
+
+
+Work = Callable[[Any], Iterator[Any]]
+"""Answers an order, as often as the order says."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker gets first.
+
+    Args:
+        make: Makes what does the work, of the kit and the shared memory.
+        kit: What it is made of.
+        threads: torch's threads.
+    """
+
+    make: Callable[[Any, Memories], Work]
+    kit: Any
+    threads: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of a worker.
+
+    Args:
+        content: What it is; of a worker that has just started, None.
+        failure: What was raised in its place.
+        logged: What was logged meanwhile.
+    """
+
+    content: Any = None
+    failure: "Failure | None" = None
+    logged: tuple[logging.LogRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What was raised in a worker.
+
+    Args:
+        kind: The name of its class.
+        text: Its text; of a foreign error, with the place where it was raised.
+    """
+
+    kind: str
+    text: str
+
+    @classmethod
+    def of(cls, error: Exception) -> "Failure":
+        """Return what is sent of an error."""
+        text = str(error)
+        if not isinstance(error, errors.FedQMLError) and (frames := traceback.extract_tb(error.__traceback__)):
+            text += f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+        return cls(type(error).__name__, text)
+
+    def error(self) -> errors.FedQMLError:
+        """Return it as an error of the same kind; a foreign one is a TrainingError."""
+        kind: type[errors.FedQMLError] | None = getattr(errors, self.kind, None)
+        return kind(self.text) if kind is not None else errors.TrainingError(f"{self.kind}: {self.text}")

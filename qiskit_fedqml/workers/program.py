@@ -1,0 +1,78 @@
+"""What runs in a worker process: one order after another, until the process that started it lets go.
+
+Started as a program of its own, so that the user's script is not run once more in it, as it would be by Python's
+`multiprocessing` without a guard.
+"""
+
+import logging
+import signal
+import sys
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+from qiskit_fedqml.workers.memory import Memory
+from qiskit_fedqml.workers.messages import Answer, Failure, Memories, Setup
+
+
+class _Records(logging.Handler):
+    """Keeps what is logged, which the process that started this one shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args, record.exc_info = record.getMessage(), None, None
+        self.records.append(record)
+
+    def taken(self) -> tuple[logging.LogRecord, ...]:
+        """Return what was logged since the last time."""
+        records, self.records = tuple(self.records), []
+        return records
+
+
+def main() -> None:
+    """Work for the process that started this one, over the socket and the shared memory that it passed on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # that process says when to stop
+    socket, *files = map(int, sys.argv[1:])
+    with Connection(socket) as connection:
+        try:
+            serve(connection, Memories(*map(Memory, files)))
+        except (EOFError, ConnectionError):  # nobody waits for the answer any more
+            return
+
+
+def serve(connection: "Connection[Any, Any]", memories: Memories) -> None:
+    """Work for whoever is at the other end: first what it is set up with, then one order after another.
+
+    After each answer but an order's last one, the other end says that it has read the outbox.
+    """
+    records = _Records()
+    package = logging.getLogger("qiskit_fedqml")
+    package.addHandler(records)
+    package.propagate = False
+    setup: Setup = connection.recv()
+    torch.set_num_threads(setup.threads)
+    try:
+        work = setup.make(setup.kit, memories)
+    except Exception as error:
+        connection.send(Answer(failure=Failure.of(error), logged=records.taken()))
+        return
+    connection.send(Answer(logged=records.taken()))
+    while True:
+        count, order = connection.recv()
+        try:
+            for number, content in enumerate(work(order), start=1):
+                connection.send(Answer(content, logged=records.taken()))
+                if number < count:
+                    connection.recv()
+        except (EOFError, ConnectionError):
+            raise
+        except Exception as error:
+            connection.send(Answer(failure=Failure.of(error), logged=records.taken()))
+
+
+if __name__ == "__main__":
+    main()
