@@ -36,6 +36,7 @@ from qiskit_fedqml.terminal.arguments import (
     load,
     name_of,
     parse_budget,
+    parse_workers,
     usable,
 )
 from qiskit_fedqml.terminal.output import print_table
@@ -80,6 +81,7 @@ def run(
 def resume(
     directory: ResultFolder,
     budgets: BudgetOption = None,
+    workers: WorkersOption = None,
     allow_partial: PartialOption = False,
 ) -> None:
     """Resume a stopped run. An interrupted round is replayed from its start, so the end is the same to the bit."""
@@ -88,7 +90,9 @@ def resume(
 
     changed = dict(parse_budget(text) for text in budgets or ())
     with resumable(directory), ProgressBars(name_of(directory)) as bars:
-        result = resume_federation(directory, budgets=changed, observer=bars, allow_partial=allow_partial)
+        result = resume_federation(
+            directory, budgets=changed, workers=parse_workers(workers), observer=bars, allow_partial=allow_partial
+        )
     tell_stopped(result, directory)
     _show({name_of(directory): result})
 
@@ -97,6 +101,7 @@ def resume(
 def extend(
     directory: ResultFolder,
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="The number of rounds in all.")],
+    workers: WorkersOption = None,
     allow_partial: PartialOption = False,
 ) -> None:
     """Give a run another number of rounds and resume it; the end is that of a run that had so many from the start."""
@@ -104,7 +109,9 @@ def extend(
     from qiskit_fedqml.terminal.progress import ProgressBars
 
     with resumable(directory), ProgressBars(name_of(directory)) as bars:
-        result = extend_federation(directory, rounds, observer=bars, allow_partial=allow_partial)
+        result = extend_federation(
+            directory, rounds, workers=parse_workers(workers), observer=bars, allow_partial=allow_partial
+        )
     tell_stopped(result, directory)
     _show({name_of(directory): result})
 

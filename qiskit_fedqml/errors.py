@@ -11,6 +11,7 @@
     │   └── AccountLimitError    … what the account has left, which no budget of the run can change
     ├── DataError            a dataset, a partition or a feature extractor
     ├── TrainingError        a federation that cannot continue
+    │   └── TimeLimitError       a client that trained for longer than it may
     └── ResultError          a result folder that is missing, in the way, or damaged
 
 Foreign errors (Qiskit's, Aer's, torchvision's) are mapped to these once, where the foreign call is made. Only
@@ -61,6 +62,10 @@ class DataError(FedQMLError, ValueError):
 
 class TrainingError(FedQMLError, RuntimeError):
     """Training cannot continue."""
+
+
+class TimeLimitError(TrainingError):
+    """A client of a simulator trained for longer than `federation.client_seconds`."""
 
 
 class ResultError(FedQMLError, RuntimeError):

@@ -214,6 +214,16 @@ class Experiment(StrictModel):
         data["federation"]["rounds"] = rounds
         return validate(Experiment, data, "the run's configuration")
 
+    def with_workers(self, workers: int | str) -> "Experiment":
+        """Return the experiment with another number of processes, or ``"auto"``; it has the same result.
+
+        Raises:
+            ConfigurationError: It is neither.
+        """
+        data = self.resolved()
+        data["federation"]["workers"] = workers
+        return validate(Experiment, data, "the run's configuration")
+
     def with_budgets(self, seconds: Mapping[str | None, float]) -> "Experiment":
         """Return the experiment with other budgets of QPU seconds.
 

@@ -16,12 +16,15 @@ class ServerState:
         model: The global model's trained tensors.
         optimizer: The server optimiser's tensors; empty without one, and before its first step.
         clients: What clients keep from task to task, by client; such as their optimisers' moments.
+        attempt: How often the next server step is being begun, from 1; more than once where too few clients returned.
+            Not saved: an interrupted step is replayed from its first attempt.
     """
 
     step: int
     model: State
     optimizer: States = field(default_factory=dict)
     clients: Mapping[int, States] = field(default_factory=dict)
+    attempt: int = 1
 
     def named(self) -> tuple[dict[str, Any], States]:
         """Return plain values and named states, from which :meth:`from_named` makes the same state again."""

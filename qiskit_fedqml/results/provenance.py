@@ -33,8 +33,9 @@ def describe_run(
     examples: Mapping[str, int],
     num_features: int,
     num_trained: int,
+    workers: int,
 ) -> dict[str, Any]:
-    """Describe a run: versions, seed, threads, and the sizes that a model needs to be built again."""
+    """Describe a run: versions, seed, threads, processes, and the sizes that a model needs to be built again."""
     return {
         "seed": experiment.seed,
         "classes": list(classes),
@@ -42,6 +43,7 @@ def describe_run(
         "num_features": num_features,
         "num_trained_parameters": num_trained,
         "threads": torch.get_num_threads(),
+        "workers": workers,
         "versions": versions(),
         "git_commit": git_commit(),
     }
@@ -68,10 +70,18 @@ def check_data(run: Mapping[str, Any], classes: tuple[str, ...], digests: Mappin
             raise ResultError(f"{folder}: the {part} data are not those with which the run began.")
 
 
-def changes_since(run: Mapping[str, Any]) -> list[str]:
-    """Return what decides a run's bits and is not as it was when the run began: versions and the number of threads."""
+def changes_since(run: Mapping[str, Any], workers: int) -> list[str]:
+    """Return what decides a run's bits and is not as it was when the run began: versions and the number of threads.
+
+    Args:
+        run: The run's description.
+        workers: In how many processes clients train now; in one of several, each has one thread.
+    """
     before = {**run.get("versions", {}), "threads": run.get("threads")}
     now = {**versions(), "threads": torch.get_num_threads()}
+    if (was_alone := run.get("workers", 1) == 1) != (workers == 1):
+        before["a client's threads"] = run.get("threads") if was_alone else 1
+        now["a client's threads"] = torch.get_num_threads() if workers == 1 else 1
     return [f"{name} was {before.get(name)}, is {value}" for name, value in now.items() if before.get(name) != value]
 
 

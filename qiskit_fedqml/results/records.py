@@ -101,6 +101,7 @@ class RoundRecord:
             durations.
         qpu_seconds: QPU seconds that the service charged for them; None where it had not said so of each.
         devices: Calibrations by backend: device, date, and the figures of the qubits and couplings used.
+        attempts: The clients of earlier attempts at the round, of which too few returned; their work is counted above.
     """
 
     round: int
@@ -123,12 +124,15 @@ class RoundRecord:
     planned_seconds: float = 0.0
     qpu_seconds: float | None = None
     devices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    attempts: tuple[tuple[ClientRecord, ...], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as plain values, as a line of ``rounds.jsonl`` has them."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         clients = [client.as_json() for client in self.clients]
-        return {**values, "clients": clients, "server_jobs": list(self.server_jobs)}
+        attempts = [[client.as_json() for client in attempt] for attempt in values.pop("attempts")]
+        own = {"attempts": attempts} if attempts else {}
+        return {**values, "clients": clients, "server_jobs": list(self.server_jobs), **own}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "RoundRecord":
@@ -139,8 +143,10 @@ class RoundRecord:
             TypeError: There is an unknown one.
             ValueError: A status is unknown.
         """
-        clients = tuple(ClientRecord.from_json(client) for client in values["clients"])
-        return cls(**{**values, "clients": clients, "server_jobs": tuple(values.get("server_jobs", ()))})
+        clients = tuple(map(ClientRecord.from_json, values["clients"]))
+        attempts = tuple(tuple(map(ClientRecord.from_json, attempt)) for attempt in values.get("attempts", ()))
+        jobs = tuple(values.get("server_jobs", ()))
+        return cls(**{**values, "clients": clients, "attempts": attempts, "server_jobs": jobs})
 
     def with_charges(self, submissions: Sequence[Submission]) -> "RoundRecord":
         """Return the record with all QPU seconds of its round: of failed, split and duplicate jobs too.
@@ -156,11 +162,13 @@ class RoundRecord:
 
     def without_times(self) -> "RoundRecord":
         """Return the record without times, memory, job ids and charges: what a rerun must repeat to the bit."""
-        clients = tuple(
-            replace(client, seconds=0.0, started_seconds=None, jobs=(), qpu_seconds=None) for client in self.clients
+        clients, *attempts = (
+            tuple(replace(client, seconds=0.0, started_seconds=None, jobs=(), qpu_seconds=None) for client in some)
+            for some in (self.clients, *self.attempts)
         )
         times: dict[str, Any] = {"seconds": 0.0, "evaluation_seconds": 0.0, "peak_memory_bytes": None}
-        return replace(self, **times, clients=clients, server_jobs=(), qpu_seconds=None)
+        attempted = tuple(attempts)
+        return replace(self, **times, clients=clients, attempts=attempted, server_jobs=(), qpu_seconds=None)
 
 
 def _seconds(submissions: Sequence[Submission]) -> dict[str, Any]:

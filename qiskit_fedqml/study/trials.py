@@ -92,7 +92,7 @@ def _drop_models(folder: Path) -> None:
 
 
 def _by_content(experiment: Experiment) -> Experiment:
-    """Return the experiment with the content of its saved calibrations in the place of their paths."""
+    """Return the experiment with the content of its saved calibrations in the place of their paths, wherever it ran."""
 
     def digest(name: str, path: str) -> str:
         try:
@@ -100,7 +100,7 @@ def _by_content(experiment: Experiment) -> Experiment:
         except OSError as error:
             raise ResultError(f"The calibration of backend {name!r} cannot be read: {error}.") from error
 
-    return experiment.with_calibrations(digest)
+    return experiment.with_calibrations(digest).with_workers(1)
 
 
 def _run_all(

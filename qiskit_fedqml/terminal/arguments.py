@@ -66,6 +66,11 @@ def parse_budget(text: str) -> tuple[str | None, float]:
     return name or None, budget
 
 
+def parse_workers(text: str | None) -> int | str | None:
+    """Return the number of ``--workers``; what is none is refused as the key of an experiment file is."""
+    return int(text) if text is not None and text.isdecimal() and len(text) < 10 else text
+
+
 def check_one_of(*, check: bool, save_calibration: bool, map: bool, out: bool) -> None:
     """Check that `fedqml backends` is asked for one thing, with options that it has.
 

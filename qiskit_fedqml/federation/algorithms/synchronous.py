@@ -26,7 +26,9 @@ class Synchronous:
     def next_tasks(self, server: ServerState) -> list[ClientTask]:
         """Draw the clients of the next round."""
         config = self.setting.config
-        chosen = sample_clients(self.setting.seed, server.step + 1, config.clients, config.clients_per_round)
+        chosen = sample_clients(
+            self.setting.seed, server.step + 1, config.clients, config.clients_per_round, server.attempt
+        )
         return [self.setting.task(server, client) for client in chosen]
 
     def apply(self, server: ServerState, updates: Iterable[ClientUpdate]) -> tuple[ServerState, list[ClientUpdate]]:

@@ -1,15 +1,18 @@
 """What happens at a client in one server step. Nothing here knows of other clients."""
 
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from qiskit_fedqml.backends.devices.patience import StoppedError
 from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.data.examples import ExampleSource
-from qiskit_fedqml.errors import BackendError, JobError, TrainingError
+from qiskit_fedqml.errors import BackendError, BudgetError, FedQMLError, JobError, TimeLimitError, TrainingError
 from qiskit_fedqml.federation.clients.optimizers import make_optimizer, optimizer_states
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, States, Status
 from qiskit_fedqml.model.classifier import HybridClassifier
@@ -56,18 +59,27 @@ def train_client(worker: "Worker", task: ClientTask) -> ClientUpdate:
     Raises:
         BackendError: The backend failed, and ``on_client_failure`` is ``"stop"``.
         BudgetError: The backend's next job would pass a budget of QPU seconds.
-        DataError: The client's examples cannot be read.
+        TimeLimitError: It trained for longer than ``client_seconds``, and ``on_client_failure`` is ``"stop"``.
+        Exception: Whatever else was raised, such as by data or a step of the user's own, and ``on_client_failure`` is
+            ``"stop"``.
     """
     started = time.perf_counter()
     outcome = _Outcome()
     try:
         _run(worker, task, outcome)
-    except BackendError as error:
+    except (BudgetError, StoppedError):
+        raise
+    except (BackendError, TimeLimitError) as error:
         if worker.config.on_client_failure == "stop":
             raise _placed(error, task) from error
         outcome.status, outcome.reason = Status.FAILED, str(error)
     except TrainingError as error:
         outcome.status, outcome.reason = Status.REFUSED, str(error)
+    except Exception as error:
+        if worker.config.on_client_failure == "stop":
+            raise
+        is_ours = isinstance(error, FedQMLError)
+        outcome.status, outcome.reason = Status.FAILED, str(error) if is_ours else f"{type(error).__name__}: {error}"
     if outcome.status is Status.OK and not _is_finite(outcome):
         outcome.status, outcome.reason = Status.REFUSED, "the update is not finite"
     is_ok, network = outcome.status is Status.OK, outcome.network
@@ -117,8 +129,9 @@ def _train(
     _reseed(worker, task, model, "shots", "train")
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer = make_optimizer(worker.config, parameters, task.server_step, task.client_states)
+    check_time = _time_limit(worker.config.client_seconds)
     for epoch in range(worker.config.local_epochs):
-        outcome.loss = _train_epoch(worker, task, model, examples, optimizer, epoch)
+        outcome.loss = _train_epoch(worker, task, model, examples, optimizer, epoch, check_time)
     outcome.state = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     if worker.config.client_optimizer_state == "keep":
         outcome.client_states = optimizer_states(optimizer, parameters)
@@ -131,6 +144,7 @@ def _train_epoch(
     examples: ExampleSource,
     optimizer: torch.optim.Optimizer,
     epoch: int,
+    check_time: Callable[[], None],
 ) -> float:
     """Train one epoch; return the mean loss over its examples."""
     device = next(model.parameters()).device
@@ -143,7 +157,19 @@ def _train_epoch(
         total += worker.step.add_gradients(model, task.state, features, labels) * len(positions)
         count += len(positions)
         optimizer.step()
+        check_time()
     return total / count if count else float("nan")
+
+
+def _time_limit(seconds: float | None) -> Callable[[], None]:
+    """Return what raises TimeLimitError once so many seconds have passed; None is as long as it takes."""
+    ends = math.inf if seconds is None else time.perf_counter() + seconds
+
+    def check() -> None:
+        if time.perf_counter() > ends:
+            raise TimeLimitError(f"it trained for longer than `federation.client_seconds` ({seconds:g} s)")
+
+    return check
 
 
 def _reseed(worker: "Worker", task: ClientTask, model: HybridClassifier, purpose: str, kind: str) -> None:
@@ -158,7 +184,7 @@ def _is_finite(outcome: _Outcome) -> bool:
     return bool(np.isfinite(outcome.loss)) and all(bool(tensor.isfinite().all()) for tensor in state.values())
 
 
-def _placed(error: BackendError, task: ClientTask) -> BackendError:
+def _placed(error: FedQMLError, task: ClientTask) -> FedQMLError:
     if isinstance(error, JobError):  # it says where already
         return error
-    return BackendError(f"Round {task.server_step}, client {task.client_id}, backend {task.backend!r}: {error}")
+    return type(error)(f"Round {task.server_step}, client {task.client_id}, backend {task.backend!r}: {error}")

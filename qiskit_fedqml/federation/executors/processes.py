@@ -16,10 +16,16 @@ from qiskit_fedqml.federation.executors.parcels import Packer, Parcel, unpacked
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
 from qiskit_fedqml.workers.memory import Memory
 from qiskit_fedqml.workers.messages import Setup
-from qiskit_fedqml.workers.pool import Lost, WorkerPool
+from qiskit_fedqml.workers.pool import Lost, WorkerPool, usable_cores
 
 _GRACE_SECONDS = 10.0
 """So much longer than a client's time limit may its process take, which also compiles; it looks at the limit itself."""
+
+
+def num_workers(config: FederationConfig) -> int:
+    """Return the number of processes in which clients of simulators train; 1 is the run's own."""
+    workers = usable_cores() if config.workers == "auto" else config.workers
+    return min(workers, config.clients_per_round)
 
 
 class _Packers(dict[Memory, Packer]):

@@ -26,7 +26,7 @@ from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.devices import DeviceExecutor
 from qiskit_fedqml.federation.executors.executor import Executor
 from qiskit_fedqml.federation.executors.parcels import Kit
-from qiskit_fedqml.federation.executors.processes import ProcessExecutor
+from qiskit_fedqml.federation.executors.processes import ProcessExecutor, num_workers
 from qiskit_fedqml.federation.executors.serial import SerialExecutor
 from qiskit_fedqml.federation.executors.shared_data import SharedData
 from qiskit_fedqml.federation.executors.training import make_training
@@ -41,7 +41,6 @@ from qiskit_fedqml.model.building import Blueprint, circuit_for
 from qiskit_fedqml.results.initial import InitialModel, load_initial
 from qiskit_fedqml.workers.memory import Memory
 from qiskit_fedqml.workers.messages import Setup
-from qiskit_fedqml.workers.pool import usable_cores
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +72,11 @@ class Federation:
     initial: ServerState
     origin: dict[str, Any] | None
     observer: Observer | None
+
+    @property
+    def trains_elsewhere(self) -> bool:
+        """Whether all clients train in other processes now, so that this one may test a model meanwhile."""
+        return isinstance(self.executor, ProcessExecutor)
 
 
 def assemble(experiment: Experiment, observer: Observer | None, journal: Path | None) -> Federation:
@@ -159,8 +163,7 @@ def _simulators(
 ) -> Executor:
     """Return what runs the clients of simulators: this process, or several of their own."""
     config = experiment.federation
-    workers = usable_cores() if config.workers == "auto" else config.workers
-    if min(workers, config.clients_per_round) == 1:
+    if (workers := num_workers(config)) == 1:
         return SerialExecutor(make_worker())
 
     def make_setup(common: Memory) -> Setup:

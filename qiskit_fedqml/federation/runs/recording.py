@@ -18,6 +18,7 @@ from qiskit_fedqml.results.records import ClientRecord, RoundRecord
 def record_step(
     server: ServerState,
     clients: Sequence[ClientUpdate],
+    attempts: Sequence[Sequence[ClientUpdate]],
     evaluator: Evaluator,
     backends: Sequence[str],
     local_epochs: int,
@@ -28,6 +29,7 @@ def record_step(
     Args:
         server: The state after the step.
         clients: What the clients returned, with their shares.
+        attempts: What they returned in earlier attempts at the step, of which nothing was aggregated.
         evaluator: Tests the model.
         backends: Further backends on which it is tested.
         local_epochs: How often clients used their examples.
@@ -43,9 +45,10 @@ def record_step(
     tuning = evaluator.validate_model(server.model, server.step) if len(evaluator.validation) else None
     tests = [test, *others.values(), *([tuning] if tuning else [])]
     losses = [c.train_loss for c in clients if c.status is Status.OK and c.train_loss is not None]
-    trained = [c for c in clients if c.status in (Status.OK, Status.REFUSED)]
+    worked = [client for some in (*attempts, clients) for client in some]
+    trained = [c for c in worked if c.status in (Status.OK, Status.REFUSED)]
     server_receipts = [receipt for t in tests for receipt in t.usage.receipts]
-    receipts = [*server_receipts, *(receipt for c in clients for receipt in c.usage.receipts)]
+    receipts = [*server_receipts, *(receipt for c in worked for receipt in c.usage.receipts)]
     num_bytes = _num_bytes(server.model)
     ended = time.perf_counter()
     return RoundRecord(
@@ -57,10 +60,10 @@ def record_step(
         validation_accuracy=tuning.accuracy if tuning else None,
         evaluations=_columns(others),
         examples=sum(c.num_examples for c in trained) * local_epochs,
-        circuits=sum(c.usage.circuits for c in clients),
-        executions=sum(c.usage.executions for c in clients),
+        circuits=sum(c.usage.circuits for c in worked),
+        executions=sum(c.usage.executions for c in worked),
         bytes_up=num_bytes * len(trained),
-        bytes_down=num_bytes * len(clients),
+        bytes_down=num_bytes * len(worked),
         seconds=ended - started,
         evaluation_seconds=ended - evaluation_started,
         peak_memory_bytes=peak_memory_bytes(),
@@ -68,7 +71,8 @@ def record_step(
         server_jobs=tuple(receipt.job_id for receipt in server_receipts),
         planned_seconds=sum(receipt.planned_seconds or 0.0 for receipt in receipts),
         qpu_seconds=_charged(receipts),
-        devices=_devices([(t.backend, t.calibration) for t in tests] + [(c.backend, c.calibration) for c in clients]),
+        attempts=tuple(tuple(_client_record(c) for c in attempt) for attempt in attempts),
+        devices=_devices([(t.backend, t.calibration) for t in tests] + [(c.backend, c.calibration) for c in worked]),
     )
 
 

@@ -10,6 +10,7 @@ from qiskit_fedqml.backends.array.chips import chips_in_blocks
 from qiskit_fedqml.backends.array.used import used_machines
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.federation.executors.processes import num_workers
 from qiskit_fedqml.federation.interruption import interruptible
 from qiskit_fedqml.federation.runs.assembly import Federation, assemble
 from qiskit_fedqml.federation.runs.loop import RunLoop
@@ -99,6 +100,7 @@ def resume_federation(
     out: str | Path,
     *,
     budgets: Mapping[str | None, float] | None = None,
+    workers: int | str | None = None,
     observer: Observer | None = None,
     allow_partial: bool = False,
 ) -> RunResult:
@@ -110,6 +112,7 @@ def resume_federation(
     Args:
         out: The result folder.
         budgets: Other budgets of QPU seconds, by backend; None is the whole run. The change is recorded.
+        workers: Another number of processes in which the clients of simulators train, or ``"auto"``; recorded too.
         observer: Notified of what happens.
         allow_partial: As :func:`run_federation`, of the rounds that are missing.
 
@@ -123,12 +126,22 @@ def resume_federation(
         TrainingError: As :func:`run_federation`.
     """
     with _at_work_on(Path(out)) as writer:
-        change = (writer.folder.load_experiment().with_budgets(budgets), "resume --budget") if budgets else None
+        experiment, options = writer.folder.load_experiment(), []
+        if budgets:
+            experiment, options = experiment.with_budgets(budgets), ["--budget"]
+        if workers is not None:
+            experiment, options = experiment.with_workers(workers), [*options, "--workers"]
+        change = (experiment, " ".join(("resume", *options))) if options else None
         return _resume(writer, observer, change, allow_partial=allow_partial)
 
 
 def extend_federation(
-    out: str | Path, rounds: int, *, observer: Observer | None = None, allow_partial: bool = False
+    out: str | Path,
+    rounds: int,
+    *,
+    workers: int | str | None = None,
+    observer: Observer | None = None,
+    allow_partial: bool = False,
 ) -> RunResult:
     """Give a run, finished or not, another number of rounds, and resume it; the change is recorded.
 
@@ -137,6 +150,7 @@ def extend_federation(
     Args:
         out: The result folder.
         rounds: The number of rounds in all; at least those that are done.
+        workers: As :func:`resume_federation`.
         observer: Notified of what happens.
         allow_partial: As :func:`run_federation`, of the rounds that are missing.
 
@@ -149,8 +163,10 @@ def extend_federation(
         stored = RunResult.load(out)
         if rounds < len(stored.rounds):
             raise ResultError(f"{out}: {len(stored.rounds)} rounds are done, so it cannot have {rounds}.")
-        change = stored.experiment.with_rounds(rounds), "extend --rounds"
-        return _resume(writer, observer, change, allow_partial=allow_partial)
+        experiment, command = stored.experiment.with_rounds(rounds), "extend --rounds"
+        if workers is not None:
+            experiment, command = experiment.with_workers(workers), f"{command} --workers"
+        return _resume(writer, observer, (experiment, command), allow_partial=allow_partial)
 
 
 @contextmanager
@@ -182,7 +198,7 @@ def _resume(
         return _shown(writer, experiment, command)
     manifest = folder.proven_manifest()
     check_tracking(experiment.tracking, has_folder=True)
-    if changes := changes_since(stored.run):
+    if changes := changes_since(stored.run, num_workers(experiment.federation)):
         logger.warning(
             "%s is resumed in another environment, so its bits may differ: %s", folder.path, "; ".join(changes)
         )
@@ -270,7 +286,8 @@ def _describe(federation: Federation) -> dict[str, Any]:
         "validation": len(data.validation),
         "test": len(data.test),
     }
-    described = describe_run(federation.experiment, data.classes, examples, data.num_features, num_trained)
+    workers = num_workers(federation.experiment.federation)
+    described = describe_run(federation.experiment, data.classes, examples, data.num_features, num_trained, workers)
     origin = {"initial": federation.origin} if federation.origin else {}
     chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
     return {**described, "data": dict(data.digests), **origin, **({"chips": chips} if chips else {})}

@@ -1,0 +1,75 @@
+"""What becomes of a server step in which clients failed: it counts, is repeated, or ends the run."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.errors import TrainingError, listed, shortened
+from qiskit_fedqml.federation.messages import ClientUpdate, Status
+from qiskit_fedqml.federation.server_state import ServerState
+
+MOST_ATTEMPTS = 3
+"""So often a round is begun at most where ``on_too_few`` is ``"repeat"``."""
+
+logger = logging.getLogger(__name__)
+
+Updates = list[ClientUpdate]
+
+
+def check_may_fail(config: FederationConfig, server_step: int, update: ClientUpdate) -> None:
+    """Check that the run continues after what an executor returned of a client.
+
+    Raises:
+        TrainingError: The client failed, and ``on_client_failure`` is ``"stop"``.
+    """
+    if update.status is Status.FAILED and config.on_client_failure == "stop":
+        raise TrainingError(f"Round {server_step}, client {update.client_id}: {update.reason}")
+
+
+def attempted(
+    config: FederationConfig, server: ServerState, attempt: Callable[[ServerState], tuple[ServerState, Updates]]
+) -> tuple[ServerState, Updates, list[Updates]]:
+    """Try a server step until enough clients have returned.
+
+    Args:
+        config: The `federation` section.
+        server: The state before the step.
+        attempt: Lets clients work; returns the state after the step, and their updates without tensors.
+
+    Returns:
+        The state after the step, the updates, and those of earlier attempts, which are not aggregated.
+
+    Raises:
+        TrainingError: Too few clients returned, at the last attempt.
+        FedQMLError: What an attempt raises.
+    """
+    most = MOST_ATTEMPTS if config.on_too_few == "repeat" else 1
+    earlier: list[Updates] = []
+    for number in range(1, most + 1):
+        after, updates = attempt(replace(server, attempt=number))
+        if _num_returned(updates) >= config.min_clients:
+            return after, updates, earlier
+        earlier.append(updates)
+        if number < most:
+            logger.warning(
+                "%s; it is repeated (attempt %d of %d).", _too_few(config, server, updates), number + 1, most
+            )
+    times = f", {most} times" if most > 1 else ""
+    raise TrainingError(f"{_too_few(config, server, earlier[-1])}{times}. {_reasons(earlier[-1])}")
+
+
+def _num_returned(updates: Sequence[ClientUpdate]) -> int:
+    return sum(update.status in (Status.OK, Status.TESTED) for update in updates)
+
+
+def _too_few(config: FederationConfig, server: ServerState, updates: Sequence[ClientUpdate]) -> str:
+    return (
+        f"Round {server.step + 1}: {_num_returned(updates)} of {len(updates)} clients returned, fewer than "
+        f"`federation.min_clients` ({config.min_clients})"
+    )
+
+
+def _reasons(updates: Sequence[ClientUpdate]) -> str:
+    lost = [update for update in updates if update.status not in (Status.OK, Status.TESTED)]
+    return listed((shortened(f"client {update.client_id} {update.outcome}", 200) for update in lost), 3)
