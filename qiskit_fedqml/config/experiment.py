@@ -181,6 +181,17 @@ class Experiment(StrictModel):
             raise ValueError("aggregation.success_exponent has no effect where all clients have the same machine")
         return self
 
+    @model_validator(mode="after")
+    def _time_limit_has_an_effect(self) -> "Experiment":
+        machines = self.backends.assignment.machines
+        if self.federation.client_seconds and all(
+            isinstance(self.backends.backends[name], DeviceEntry) for name in machines
+        ):
+            raise ValueError(
+                "federation.client_seconds has no effect where all clients train on devices, whose limits are `waiting`"
+            )
+        return self
+
     def resolved(self) -> dict[str, Any]:
         """Return the whole configuration, defaults included, as YAML's values."""
         plain: dict[str, Any] = self.model_dump(mode="json")

@@ -1,11 +1,9 @@
 """Runs of a study: schemes times seeds, each in a folder of its own, several at a time, restarted where it stopped."""
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -18,6 +16,9 @@ from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.study.study import Study, Trial
 from qiskit_fedqml.tables import flattened
+from qiskit_fedqml.workers.memory import Memory
+from qiskit_fedqml.workers.messages import Memories, Setup, Work
+from qiskit_fedqml.workers.pool import Lost, WorkerPool
 
 
 def run_trials(
@@ -113,32 +114,44 @@ def _run_all(
     for trial in {(t.experiment.data, t.experiment.features): t for t in trials}.values():
         prepare_data(trial.experiment)  # so that features are in the cache before several processes look for them
     threads = max(1, torch.get_num_threads() // processes)
-    # A forked process would inherit torch's threads in an unknown state.
-    pool = ProcessPoolExecutor(
-        processes,
-        get_context("spawn"),
-        torch.set_num_threads,
-        (threads,),
-        max_tasks_per_child=1 if fresh else None,
-    )
-    futures = {pool.submit(_run, trial, out, keep_models): trial for trial in trials}
+    pool = WorkerPool(Setup(make_trials, (out, keep_models), threads), processes, Memory(), is_fresh=fresh)
     try:
-        for future in as_completed(futures):
-            try:
-                run = future.result()
-            except BrokenProcessPool as error:
+        for order, answer, _ in pool.run([_TrialOrder(trial) for trial in trials], lambda run, _: run):
+            if isinstance(answer, Lost):
                 raise TrainingError(
-                    f"{futures[future].scheme}, seed {futures[future].seed}: its process died, perhaps for want of "
-                    "memory; started again, the study continues."
-                ) from error
-            yield futures[future], run
-    except BaseException:
-        workers = list((pool._processes or {}).values())  # the pool has no public way to stop what runs
-        pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.terminate()  # its trial is resumed from its checkpoint when the study is started again
-        raise
-    pool.shutdown()
+                    f"{order.trial.scheme}, seed {order.trial.seed}: {answer.reason} "
+                    "Started again, the study continues."
+                )
+            yield order.trial, answer
+    finally:
+        pool.stop()  # a trial that runs is resumed from its checkpoint when the study is started again
+
+
+@dataclass(frozen=True)
+class _TrialOrder:
+    """A trial, as an order for a worker process."""
+
+    trial: Trial
+    count: int = 1
+    seconds: float | None = None
+
+    def sent(self, inbox: Memory) -> Trial:
+        return self.trial
+
+
+def make_trials(kit: tuple[Path, bool], memories: Memories) -> Work:
+    """Return what runs trials in a worker process.
+
+    Args:
+        kit: The folder of the result folders, and whether models are kept.
+        memories: Not used.
+    """
+    out, keep_models = kit
+
+    def work(trial: Trial) -> Iterator[RunResult]:
+        yield _run(trial, out, keep_models)
+
+    return work
 
 
 def _run(trial: Trial, out: Path, keep_model: bool) -> RunResult:

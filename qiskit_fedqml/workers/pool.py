@@ -30,12 +30,10 @@ class Order(Protocol):
     @property
     def count(self) -> int:
         """How many answers it gets."""
-        ...
 
     @property
     def seconds(self) -> float | None:
         """How long it may take; None is as long as it takes."""
-        ...
 
     def sent(self, inbox: Memory) -> Any:
         """Return what is sent of it; large arrays are put into the worker's inbox."""

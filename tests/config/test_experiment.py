@@ -135,6 +135,12 @@ PERTURBED = {
         },
         "skip",
     ),
+    "federation.client_seconds": ({"federation.on_client_failure": "skip"}, 1e-9),
+    "federation.min_clients": ({"federation.on_client_failure": "skip", "federation.client_seconds": 1e-9}, 1),
+    "federation.on_too_few": (
+        {"federation.on_client_failure": "skip", "federation.client_seconds": 1e-9, "federation.min_clients": 1},
+        "repeat",
+    ),
     "aggregation.success_exponent": (
         {**TWO, "backends.assignment.default": {"cycle": ["ideal", "noisy"]}, "federation.clients_per_round": 4},
         2.0,
@@ -341,6 +347,12 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
         ({"federation.rounds": 0}, "'federation.rounds'.*but got 0"),
         ({"federation.rounds": "many"}, "'federation.rounds'.*but got 'many'"),
         ({"federation.clients_per_round": 9}, r"clients_per_round \(9\) must be at most clients \(4\)"),
+        ({"federation.min_clients": 3}, r"min_clients \(3\) must be at most clients_per_round \(2\)"),
+        ({"federation.on_too_few": "repeat"}, "on_too_few: repeat has no effect with min_clients: 0"),
+        (
+            {f"{IDEAL}": {"type": "ibm", "device": "FakeManilaV2"}, "federation.client_seconds": 1.0},
+            "client_seconds has no effect where all clients train on devices",
+        ),
         ({"federation.momentum": 0.9}, "momentum is for the optimizers sgd and rmsprop"),
         ({"federation.learning_rate": float("nan")}, "'federation.learning_rate'"),
         ({"features.backbone": "vgg16"}, "come together; missing"),

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.devices import ProviderEntry
-from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.experiment import Experiment, FederationConfig
 from qiskit_fedqml.data.preparation import FederatedData, prepare_data
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting
@@ -129,12 +130,13 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
                 _check_success_is_known(registry[name], blueprint.spec)
     evaluator = Evaluator(experiment.seed, blueprint, registry.server, registry, data.test, data.held_out)
 
-    def make_worker() -> Worker:
-        return Worker(blueprint, registry, data.clients, experiment.federation, step, experiment.seed)
+    def make_worker(config: FederationConfig = experiment.federation) -> Worker:
+        return Worker(blueprint, registry, data.clients, config, step, experiment.seed)
 
     simulators = _simulators(experiment, assignment, blueprint, data, make_worker)
     stop = registry.dispatcher.patience.stop
-    executor: Executor = DeviceExecutor(simulators, devices, make_worker, stop) if devices else simulators
+    make_device_worker = partial(make_worker, experiment.federation.model_copy(update={"client_seconds": None}))
+    executor: Executor = DeviceExecutor(simulators, devices, make_device_worker, stop) if devices else simulators
     model = evaluator.model.trainable_state()
     if start is not None:
         model = _begun_from(start, model, data)

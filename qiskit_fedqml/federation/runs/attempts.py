@@ -50,7 +50,7 @@ def attempted(
         after, updates = attempt(replace(server, attempt=number))
         if _num_returned(updates) >= config.min_clients:
             return after, updates, earlier
-        earlier.append(updates)
+        earlier.append([replace(update, share=0.0) for update in updates])  # what was made of them is dropped
         if number < most:
             logger.warning(
                 "%s; it is repeated (attempt %d of %d).", _too_few(config, server, updates), number + 1, most
