@@ -63,7 +63,6 @@ class _Job(Generic[OrderT]):
 
     worker: WorkerProcess
     order: OrderT
-    waited: float
     started: float = field(default_factory=time.perf_counter)
     answered: int = 0
 
@@ -113,7 +112,7 @@ class WorkerPool:
     def run(
         self, orders: Sequence[OrderT], opened: Callable[[Any, Memory], AnswerT]
     ) -> Iterator[tuple[OrderT, AnswerT | Lost, float]]:
-        """Run orders; give each answer as it comes, with its order and the time for which that had waited.
+        """Run orders; give each answer as it comes, with its order and when that was begun.
 
         Where a worker dies or takes too long, one :class:`Lost` comes in the place of the answers that are missing, and
         another worker takes its place.
@@ -126,23 +125,23 @@ class WorkerPool:
             FedQMLError: What a worker raises; what it does otherwise is lost.
             TrainingError: A worker died as it started.
         """
-        handed_out, waiting, busy = time.perf_counter(), deque(orders), dict[WorkerProcess, _Job[OrderT]]()
+        waiting, busy = deque(orders), dict[WorkerProcess, _Job[OrderT]]()
         self.start(len(waiting))
         try:
             while waiting or busy:
                 check_interrupted()
                 for worker in self._idle(busy):
                     if waiting:
-                        busy[worker] = self._given(worker, waiting.popleft(), handed_out)
+                        busy[worker] = self._given(worker, waiting.popleft())
                 for worker in self._heard(busy):
                     if worker in self._starting:
                         self._greet(worker)
                     else:
                         job = busy[worker]
-                        yield job.order, self._next(job, opened, busy, is_needed=bool(waiting)), job.waited
+                        yield job.order, self._next(job, opened, busy, is_needed=bool(waiting)), job.started
                 for job in [job for job in busy.values() if job.is_over_time]:
                     reason = f"its worker process was ended after its time limit of {job.order.seconds:g} s."
-                    yield job.order, self._lost(job, reason, busy, is_needed=bool(waiting)), job.waited
+                    yield job.order, self._lost(job, reason, busy, is_needed=bool(waiting)), job.started
         finally:
             for worker in busy:  # the caller has gone, or something was raised: what they work on is of no use
                 self._drop(worker)
@@ -162,10 +161,10 @@ class WorkerPool:
         by_connection = {worker.connection: worker for worker in (*busy, *self._starting)}
         return [by_connection[connection] for connection in wait(list(by_connection), _LOOK_SECONDS)]  # type: ignore[index]
 
-    def _given(self, worker: WorkerProcess, order: OrderT, handed_out: float) -> _Job[OrderT]:
-        waited = time.perf_counter() - handed_out
+    def _given(self, worker: WorkerProcess, order: OrderT) -> _Job[OrderT]:
+        job = _Job(worker, order)
         worker.send((order.count, order.sent(worker.memories.inbox)))
-        return _Job(worker, order, waited)
+        return job
 
     def _greet(self, worker: WorkerProcess) -> None:
         """Read what a worker that has started says.

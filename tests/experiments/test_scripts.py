@@ -49,6 +49,15 @@ def benchmark_startup(printed, out):
     assert "training step, noise, 1,024 shots" in printed
 
 
+def benchmark_workers(printed, out):
+    assert "a round of digits" in printed
+    assert "Bits: equal in 2 studies and 2 runs." in printed
+    one, two = lines_of(out / "workers.jsonl")
+    assert (one.pop("workers"), two.pop("workers")) == (1, 2)
+    assert one.keys() == two.keys()
+    assert all(seconds > 0 for seconds in (*one.values(), *two.values()))
+
+
 def benchmark_training_step(printed, out):
     assert printed.count("results agree") == 5
     assert "Left out" not in printed, "the extra `benchmark` must be installed"
@@ -174,7 +183,7 @@ def same_bits(printed, out):
 CHECKS = {
     check.__name__: check
     for check in (
-        *(benchmark_head, benchmark_scaling, benchmark_startup, benchmark_training_step),
+        *(benchmark_head, benchmark_scaling, benchmark_startup, benchmark_training_step, benchmark_workers),
         *(compare_aggregation, compare_circuits, compare_mitigation, crosstalk_study, fuzz, interrupt_runs),
         *(noise_study, noisy_vs_noiseless, open_plan, qpu_time_study, reproduce_paper, same_bits),
     )

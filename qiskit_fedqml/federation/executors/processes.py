@@ -4,6 +4,7 @@ Every client's numbers derive from its own seeds, so they are the same to the bi
 whatever order clients end.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -86,16 +87,25 @@ class ProcessExecutor:
         Raises:
             FedQMLError: What a client raises where ``on_client_failure`` is ``"stop"``.
         """
-        orders = [_Group(of, self.config.client_seconds, self._packers) for of in groups(tasks, self.config)]
-        missing = {task.client_id: task for task in tasks}
-        for order, answer, waited in self.pool.run(orders, self._opened):
+        return self.run_groups(groups(tasks, self.config), time.perf_counter())
+
+    def run_groups(self, waiting: Sequence[Sequence[ClientTask]], handed_out: float) -> Iterator[ClientUpdate]:
+        """Run groups of tasks, as :meth:`run`.
+
+        Args:
+            waiting: The groups.
+            handed_out: When their tasks were handed out, on the clock of ``time.perf_counter``.
+        """
+        orders = [_Group(group, self.config.client_seconds, self._packers) for group in waiting]
+        missing = {task.client_id for group in waiting for task in group}
+        for order, answer, began in self.pool.run(orders, self._opened):
             if isinstance(answer, Lost):
                 updates = [self._failed(task, answer) for task in order.tasks if task.client_id in missing]
             else:
                 updates = [answer]
             for update in updates:
-                del missing[update.client_id]
-                yield replace(update, waited_seconds=waited)
+                missing.remove(update.client_id)
+                yield replace(update, waited_seconds=began - handed_out)
 
     def stop(self) -> None:
         """End the workers; what they still work on is lost."""

@@ -24,6 +24,7 @@ from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting
 from qiskit_fedqml.federation.algorithms.opening import open_algorithm
 from qiskit_fedqml.federation.clients.worker import Worker
+from qiskit_fedqml.federation.executors.automatic import AutomaticExecutor
 from qiskit_fedqml.federation.executors.devices import DeviceExecutor
 from qiskit_fedqml.federation.executors.executor import Executor
 from qiskit_fedqml.federation.executors.parcels import Kit
@@ -77,7 +78,9 @@ class Federation:
     @property
     def trains_elsewhere(self) -> bool:
         """Whether all clients train in other processes now, so that this one may test a model meanwhile."""
-        return isinstance(self.executor, ProcessExecutor)
+        executor = self.executor
+        is_taken_over = isinstance(executor, AutomaticExecutor) and executor.has_taken_over
+        return is_taken_over or isinstance(executor, ProcessExecutor)
 
 
 def assemble(experiment: Experiment, observer: Observer | None, journal: Path | None) -> Federation:
@@ -173,7 +176,8 @@ def _simulators(
         kit = Kit(blueprint, experiment.backends, assignment, shared, config, experiment.seed)
         return Setup(make_training, kit, threads=1)
 
-    return ProcessExecutor(make_setup, config, data.clients, workers)
+    processes = ProcessExecutor(make_setup, config, data.clients, workers)
+    return AutomaticExecutor(make_worker(), processes) if config.workers == "auto" else processes
 
 
 def _begun_from(start: InitialModel, model: State, data: FederatedData) -> State:
