@@ -1,8 +1,8 @@
 """Time worker processes against one: a study of many runs, and the rounds of a federation with a wide head.
 
 Each is done with one worker and with several, in turns, each process with one thread of torch's. The study trains the
-digits on the machines of the noise study, and its whole process is timed; of the federation, its rounds after the first,
-in which workers start, and the whole process too. Medians are printed, and whether the bits are equal::
+digits on the machines of the noise study, and its whole process is timed; of the federation, its rounds after the
+first, in which workers start, and the whole process too. Medians are printed, and whether the bits are equal::
 
     FEDQML_DATA=… python experiments/benchmark_workers.py
 """
@@ -59,7 +59,8 @@ def timed(program: str, *arguments: str) -> float:
     path = os.pathsep.join([str(EXPERIMENTS), str(EXPERIMENTS.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", program, *arguments], env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise TrainingError(f"A process that was timed failed: {done.stderr.strip()[-500:]}")
     return time.perf_counter() - started

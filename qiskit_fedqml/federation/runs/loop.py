@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qiskit_fedqml.backends.devices.device import DeviceBackend
@@ -11,8 +11,8 @@ from qiskit_fedqml.errors import BudgetError
 from qiskit_fedqml.federation.executors.executor import in_task_order
 from qiskit_fedqml.federation.messages import ClientUpdate
 from qiskit_fedqml.federation.runs.attempts import attempted, check_may_fail
-from qiskit_fedqml.federation.runs.observer import Observer
 from qiskit_fedqml.federation.runs.recording import record_step
+from qiskit_fedqml.federation.runs.testing import MOST_WAITING, Testing
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
@@ -56,9 +56,7 @@ class RunLoop:
     ) -> None:
         self.federation, self.description, self.writer = federation, run, writer
         self.guard, self.allow_partial = guard, allow_partial
-        self._testing: tuple[ServerState, Future[RoundRecord]] | None = None
-        self._held: list[Callable[[Observer], None]] = []
-        self._ended = 0.0
+        self._testing = Testing(self._keep, federation.observer)
 
     def run(self, server: ServerState, done: Sequence[RoundRecord]) -> RunResult:
         """Run the server steps that are missing.
@@ -76,7 +74,7 @@ class RunLoop:
         trackers = open_trackers(self.federation.experiment, self.description, path, len(done))
         self._server, self._records = server, list(done)
         try:
-            with Tracking(trackers, done, path) as self._tracking, ThreadPoolExecutor(1, "test") as self._tester:
+            with Tracking(trackers, done, path) as self._tracking:
                 self._run_steps()
                 return self._end()
         except _ShortageError as stop:
@@ -84,21 +82,22 @@ class RunLoop:
                 raise stop.shortage from None
             return self._end(stopped=str(stop.shortage))
         finally:
+            self._testing.close()
             self.federation.executor.stop()  # whatever ended the run, no device's thread continues
             dispatcher.patience.stop()
             dispatcher.journal.close()
 
     def _run_steps(self) -> None:
-        """Run the steps; where clients train elsewhere, the next step's do so while the model is tested here."""
+        """Run the steps; where clients train elsewhere, the next ones do so while a step's model is tested here."""
         config, server = self.federation.experiment.federation, self._server
         try:
             while server.step < config.rounds:
                 started = time.perf_counter()
                 server, clients, earlier = attempted(config, server, self._attempt)
-                self._keep_tested()
-                self._test(server, clients, earlier, started)
-        finally:  # also where the next step has failed; what is raised by the test itself counts more
-            self._keep_tested()
+                record = partial(self._record, server, clients, earlier)
+                self._testing.test(server, record, started, meanwhile=self.federation.trains_elsewhere)
+        finally:  # also where the next step has failed: what is raised by the test of one before counts more
+            self._testing.settle()
 
     def _attempt(self, server: ServerState) -> tuple[ServerState, list[ClientUpdate]]:
         federation, step = self.federation, server.step + 1
@@ -106,51 +105,25 @@ class RunLoop:
         clients = [(task.client_id, task.backend) for task in tasks]
         if self.guard and (shortage := self.guard.shortage(step, clients)):
             raise _ShortageError(shortage)
-        self._show(lambda o: o.round_started(step, federation.experiment.federation.rounds, len(tasks)))
+        self._testing.show(lambda o: o.round_started(step, federation.experiment.federation.rounds, len(tasks)))
         updates = in_task_order(tasks, self._observed(step, federation.executor.run(tasks)))
         return federation.algorithm.apply(server, updates)
 
     def _observed(self, step: int, updates: Iterator[ClientUpdate]) -> Iterator[ClientUpdate]:
         for update in updates:
-            self._show(lambda o, update=update: o.client_finished(update))  # type: ignore[misc]
+            self._testing.show(lambda o, update=update: o.client_finished(update))  # type: ignore[misc]
             check_may_fail(self.federation.experiment.federation, step, update)
-            if self._testing is not None and self._testing[1].done():
-                self._keep_tested()
+            self._testing.settle(MOST_WAITING)
             yield update
 
-    def _test(
+    def _record(
         self, server: ServerState, clients: list[ClientUpdate], earlier: list[list[ClientUpdate]], started: float
-    ) -> None:
-        """Test the model after a step and keep its record, here and now or while the next step runs."""
+    ) -> RoundRecord:
         experiment = self.federation.experiment
         local_epochs, backends = experiment.federation.local_epochs, experiment.evaluation.backends
-        started = max(started, self._ended)  # rounds that overlap do not count time twice
-        arguments = server, clients, earlier, self.federation.evaluator, backends, local_epochs, started
-        if self.federation.trains_elsewhere:
-            self._testing = server, self._tester.submit(record_step, *arguments)
-        else:
-            self._keep(server, record_step(*arguments))
-
-    def _keep_tested(self) -> None:
-        """Wait until the model is tested, and keep its record, if one is being tested."""
-        testing, self._testing = self._testing, None
-        if testing is None:
-            return
-        server, record = testing
-        self._keep(server, record.result())
-        held, self._held = self._held, []
-        for show in held:
-            self._show(show)
-
-    def _show(self, event: Callable[[Observer], None]) -> None:
-        """Notify the observer, after it was notified of all that comes before in the order of rounds."""
-        if self._testing is not None:
-            self._held.append(event)
-        elif self.federation.observer:
-            event(self.federation.observer)
+        return record_step(server, clients, earlier, self.federation.evaluator, backends, local_epochs, started)
 
     def _keep(self, server: ServerState, record: RoundRecord) -> None:
-        self._ended = time.perf_counter()
         self._server = server
         self._records.append(record)
         if self.writer:
@@ -158,7 +131,7 @@ class RunLoop:
         self._tracking.round_finished(record)  # before the checkpoint: what need not be trained again has been shown
         if self.writer:
             self.writer.save_checkpoint(*server.named())
-        self._show(lambda o: o.round_finished(record))
+        self._testing.notify(lambda o: o.round_finished(record))
 
     def _end(self, stopped: str = "") -> RunResult:
         """Return the result, and end the folder's run unless it was stopped for want of budget."""
