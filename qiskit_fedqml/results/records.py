@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from sys import intern
 from typing import Any
 
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.federation.messages import Status
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClientRecord:
     """A client in a round.
 
@@ -67,15 +68,16 @@ class ClientRecord:
 
         Raises:
             KeyError: A value is missing.
-            TypeError: There is an unknown one.
+            TypeError: There is an unknown one, or a name is no text.
             ValueError: The status is unknown.
         """
         status, _, reason = str(values["status"]).partition(": ")
-        plain = {**values, "status": Status(status), "reason": reason}
+        names = {name: intern(values[name]) for name in ("backend", "simulator")}  # one text in memory for all clients
+        plain = {**values, **names, "status": Status(status), "reason": reason}
         return cls(**{**plain, **{name: tuple(values.get(name, ())) for name in ("jobs", "blocks")}})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RoundRecord:
     """A server step; in synchronous federations, a round.
 

@@ -68,13 +68,13 @@ class RunLoop:
         path = self.writer.path if self.writer else None
         dispatcher = self.federation.registry.dispatcher
         trackers = open_trackers(self.federation.experiment, self.description, path, len(done))
-        self._server, self._records = server, list(done)
+        self._server, self._records = server, list[RoundRecord]()
         try:
             with Tracking(trackers, done, path) as tracking:
                 self._run_steps(tracking)
                 return self._end()
         except _ShortageError as stop:
-            if not (self.allow_partial and self._records):
+            if not (self.allow_partial and self._server.step):
                 raise stop.shortage from None
             return self._end(stopped=str(stop.shortage))
         finally:
@@ -89,7 +89,6 @@ class RunLoop:
             if self.guard and (shortage := self.guard.shortage(self._server.step + 1, clients)):
                 raise _ShortageError(shortage)
             self._server, record = self._step(self._server, tasks)
-            self._records.append(record)
             self._keep(record, tracking)
 
     def _step(self, server: ServerState, tasks: Sequence[ClientTask]) -> tuple[ServerState, RoundRecord]:
@@ -111,9 +110,13 @@ class RunLoop:
     def _keep(self, record: RoundRecord, tracking: Tracking) -> None:
         if self.writer:
             self.writer.append(record)
+        else:
+            self._records.append(record)
         tracking.round_finished(record)  # before the checkpoint: what need not be trained again has been shown
-        if self.writer:
-            self.writer.save_checkpoint(*self._server.named())
+        config, experiment = self.federation.experiment.checkpoints, self.federation.experiment
+        is_due = self._server.step % config.every == 0 or self._server.step == experiment.federation.rounds
+        if self.writer and is_due:
+            self.writer.save_checkpoint(*self._server.named(), keep=config.keep)
         if self.federation.observer:
             self.federation.observer.round_finished(record)
 
@@ -122,29 +125,28 @@ class RunLoop:
         server, records = self._server, self._records
         if self.writer:
             self.writer.wait()
-        if self.federation.devices:
-            records = self._with_charges(records)
-            if self.writer:
-                self.writer.rewrite_records(tuple(records))
+        if self.federation.devices and self.writer:
+            self.writer.rewrite_records(self._with_charges(self.writer.records))
+        elif self.federation.devices:
+            records = list(self._with_charges(records))
         model = self.federation.evaluator.model
         model.adopt_trainable_state(server.model)
         final_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         if self.writer and not stopped:
             self.writer.finish(final_state, keep_checkpoint=bool(server.optimizer or server.clients))
-        path = self.writer.path if self.writer else None
-        experiment = self.federation.experiment
-        result = RunResult(experiment, self.description, tuple(records), path, final_state, stopped)
+        rounds, path = (self.writer.records, self.writer.path) if self.writer else (tuple(records), None)
+        result = RunResult(self.federation.experiment, self.description, rounds, path, final_state, stopped)
         if reason := result.never_trained:
             logger.warning(
                 "No update was aggregated in any round, so the model is as it began. The last one: %s", reason
             )
         return result
 
-    def _with_charges(self, records: Sequence[RoundRecord]) -> list[RoundRecord]:
+    def _with_charges(self, records: Sequence[RoundRecord]) -> Iterator[RoundRecord]:
         """Fill in charges that the service did not yet know when their round ended."""
         registry = self.federation.registry
         for backend in registry.opened():
             if isinstance(backend, DeviceBackend):
                 backend.settle()
         submissions = registry.dispatcher.journal.all()
-        return [record.with_charges(submissions) for record in records]
+        return (record.with_charges(submissions) for record in records)
