@@ -91,18 +91,15 @@ def unpack_clients(packed: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _column(clients: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:
-    places: dict[str, int] = {}  # by the value's text: 0, 0.0, -0.0 and False are equal in Python
-    values, at = list[Any](), list[int | None]()
-    for client in clients:
-        if key not in client:
-            at.append(None)
-            continue
-        value = client[key]
-        text = repr(value)
-        if text not in places:
-            places[text] = len(values)
-            values.append(value)
-        at.append(places[text])
-    if None in at or len(values) <= len(clients) // 2:
-        return {"all": values[0]} if len(values) == 1 and None not in at else {"of": values, "at": at}
-    return {"each": [client[key] for client in clients]} if len(clients) > 1 else {"all": values[0]}
+    values = [client[key] for client in clients if key in client]
+    texts = list(map(repr, values))  # 0, 0.0, -0.0 and False are equal in Python
+    different = dict(zip(reversed(texts), reversed(values), strict=True))
+    if len(values) == len(clients):
+        if len(different) == 1:
+            return {"all": values[0]}
+        if len(different) > len(values) // 2:
+            return {"each": values}
+    places = {text: place for place, text in enumerate(different)}
+    found = iter(texts)
+    at = [places[next(found)] if key in client else None for client in clients]
+    return {"of": list(different.values()), "at": at}

@@ -13,7 +13,7 @@ from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.results.record_lines import record_of
 from qiskit_fedqml.results.records import RoundRecord
 
-MOST_BYTES_KEPT = 1 << 26
+MOST_BYTES_KEPT = 1 << 27
 """How many bytes of lines are kept as records once they have been read; others are read each time."""
 
 
