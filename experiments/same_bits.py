@@ -53,17 +53,16 @@ RUNS = {
 OF_THE_MOMENT = {
     *("seconds", "started_seconds", "evaluation_seconds", "peak_memory_bytes", "jobs", "server_jobs", "qpu_seconds"),
 }
-"""Keys of ``rounds.jsonl`` that differ from run to run."""
+"""Keys of records that differ from run to run."""
 
 
 def digests(run: RunResult, folder: Path) -> tuple[str, str]:
-    """Return the SHA-256 of a run's final tensors, and of its records as they are stored."""
+    """Return the SHA-256 of a run's final tensors, and of its records as its folder has them."""
     tensors = sha256()
     for name, tensor in sorted(run.state.items()):
         tensors.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         tensors.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    lines = (folder / "rounds.jsonl").read_text(encoding="utf-8").splitlines()
-    records = json.dumps([_lasting(json.loads(line)) for line in lines], sort_keys=True)
+    records = json.dumps([_lasting(record.as_json()) for record in RunResult.load(folder).rounds], sort_keys=True)
     return tensors.hexdigest(), sha256(records.encode()).hexdigest()
 
 

@@ -65,7 +65,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         if path.exists() and not path.is_file() and not path.is_dir():
             path.write_bytes(content)
             return
-        with _replacing(path) as part, part.open("wb") as file:
+        with replacing(path) as part, part.open("wb") as file:
             file.write(content)
 
 
@@ -79,7 +79,7 @@ def save_tensors(path: Path, tensors: "Mapping[str, torch.Tensor]", metadata: di
     from safetensors.torch import save_file
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with writing(path), _replacing(path) as part:
+    with writing(path), replacing(path) as part:
         part.touch()
         mode = part.stat().st_mode
         try:
@@ -90,15 +90,32 @@ def save_tensors(path: Path, tensors: "Mapping[str, torch.Tensor]", metadata: di
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give the name of a file that takes the place of another once it is on disk, and is removed if it is not."""
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the name of a file that takes the place of another once it is on disk, and is removed if it is not.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     part = path.with_name(path.name + ".part")
     try:
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
+        _sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):
             part.unlink()
         raise
+
+
+def _sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on disk, where the system has a way to ask for that."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # some file systems of networks refuse it
+            os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -109,13 +109,13 @@ def _of_finished(folder: Path) -> dict[str, Any]:
 
 
 def _of_unfinished(folder: Path) -> dict[str, Any]:
-    """Return all that an unfinished run gives; without its checkpoint it has no rounds, and runs them again."""
+    """Return all that an unfinished run gives; without its last checkpoint it has fewer rounds, and runs them again."""
     loaded = RunResult.load(folder)
-    found: dict[str, Any] = {"the report": _report(loaded)} if loaded.rounds else {}
+    found: dict[str, Any] = {"the report": _report(loaded)} if len(loaded.rounds) == 2 else {}
     resumed = resume_federation(folder)
     found["the resumed run's configuration"] = _text([resumed.experiment.resolved(), resumed.run])
     if loaded.rounds:
-        found["the resumed run's first rounds"] = _text([asdict(record) for record in resumed.rounds[:2]])
+        found["the resumed run's first round"] = _text(asdict(resumed.rounds[0]))
     found["the resumed run's rounds"] = _text([asdict(record.without_times()) for record in resumed.rounds])
     found["the resumed run's model"] = _bits(resumed.state)
     return found
@@ -164,12 +164,13 @@ def _folder(rng: random.Random, base: Path, place: Path) -> Case:
     name = rng.choice(("finished", "finished", "unfinished", "unfinished", "kept", "device", "old"))
     folder = place / "run"
     shutil.copytree(base / name, folder)
-    files = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != "run.lock")
-    file = folder / rng.choice(files)
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "run.lock"]
+    file = rng.choice(sorted(files))
     action = rng.choice((_damage, _damage, _exchange, _replace, _edit, _edit))
     if name != "old":
         _wanted(base, name)  # now, not while the time of the damaged one is taken
-    change = f"{name}: {file.name}: {action(rng, file, base / _EXCHANGED[name])}"
+    other = base / _EXCHANGED[name] / file.relative_to(folder).parent
+    change = f"{name}: {file.name}: {action(rng, file, other)}"
     with_page = name != "device" and rng.random() < 0.05
     return Case(change, lambda: _check(base, name, folder, with_page=with_page))
 
@@ -219,8 +220,8 @@ def _edit(rng: random.Random, file: Path, _: Path) -> str:
             return change
         case "rounds.jsonl":
             return _edit_rounds(rng, file)
-        case "checkpoint.safetensors" | "model.safetensors":
-            return _edit_tensors(rng, file)
+    if file.suffix == ".safetensors":
+        return _edit_tensors(rng, file)
     return _damage(rng, file, file)
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, Tag, model_validator
 
 from qiskit_fedqml.config.aggregation import AggregationConfig
 from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile
+from qiskit_fedqml.config.checkpoints import CheckpointsConfig
 from qiskit_fedqml.config.circuit import CircuitConfig, PaperAnsatz
 from qiskit_fedqml.config.data import DataConfig, FeaturesConfig
 from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
@@ -145,6 +146,7 @@ class Experiment(StrictModel):
     evaluation: EvaluationConfig = EvaluationConfig()
     backends: BackendsFile = _IDEAL
     tracking: TrackingConfig = TrackingConfig()
+    checkpoints: CheckpointsConfig = CheckpointsConfig()
 
     @model_validator(mode="after")
     def _evaluation_backends_exist(self) -> "Experiment":
@@ -189,6 +191,17 @@ class Experiment(StrictModel):
         ):
             raise ValueError(
                 "federation.client_seconds has no effect where all clients train on devices, whose limits are `waiting`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _steps_on_devices_are_kept(self) -> "Experiment":
+        used = [*(name for _, name in self.backends.assignment.names()), *self.evaluation.backends]
+        devices = [name for name in used if isinstance(self.backends.backends.get(name), DeviceEntry)]
+        if devices and self.checkpoints.every != 1:
+            raise ValueError(
+                f"checkpoints.every must be 1 with devices, such as {shown(devices[0])}, but is "
+                f"{self.checkpoints.every}: a server step there is not repeated"
             )
         return self
 

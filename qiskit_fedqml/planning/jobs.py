@@ -72,7 +72,7 @@ def ask_for_charges(folder: RunFolder) -> None:
             assert isinstance(backend, DeviceBackend)
             backend.dispatcher.settle(backend.machine, name)
         submissions = journal.all()
-        writer.rewrite_records(tuple(record.with_charges(submissions) for record in folder.read()[2]))
+        writer.rewrite_records(record.with_charges(submissions) for record in folder.read()[2])
 
 
 def cancel_jobs(folder: RunFolder) -> Iterator[str]:

@@ -1,11 +1,11 @@
 """The state of a run after a server step, as one file of tensors that proves itself whole; nothing is pickled.
 
 Whoever has state names it (:meth:`~qiskit_fedqml.federation.server_state.ServerState.named`). The file's metadata
-list the names, the tensors of each and their digest, so nothing is read out of names.
+list the names and the digest of each tensor, so nothing is read out of names.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,10 +16,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from qiskit_fedqml.config.text_files import reading
-from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.errors import ResultError, shown
 from qiskit_fedqml.federation.messages import State, States
 from qiskit_fedqml.files import save_tensors
-from qiskit_fedqml.results.record_log import Proof
+from qiskit_fedqml.results.proof import Proof
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,13 @@ class Checkpoint:
         Raises:
             ResultError: It cannot be written.
         """
-        index = {name: {"tensors": list(state), "sha256": digest_of(state)} for name, state in self.states.items()}
         body = {
             "run_id": self.header.run_id,
             "values": self.header.values,
             "records": self.header.records.as_json(),
-            "states": index,
+            "tensors": {
+                name: {key: digest_of(tensor) for key, tensor in state.items()} for name, state in self.states.items()
+            },
         }
         tensors = {f"{name}/{key}": tensor for name, state in self.states.items() for key, tensor in state.items()}
         text = json.dumps(body)
@@ -78,21 +79,31 @@ def load_header(path: Path) -> Header:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint, and check each of its states against its digest.
+    """Read a checkpoint, and check each of its tensors against its digest.
 
     Raises:
         ResultError: It is damaged, or of version 0.1, which proved nothing.
     """
-    header, index = _load_index(path)
+    header, body = _load_index(path)
     try:
         tensors = load_file(path)
-        states = {name: {key: tensors[f"{name}/{key}"] for key in entry["tensors"]} for name, entry in index.items()}
+        names = body["tensors"] if "tensors" in body else {name: of["tensors"] for name, of in body["states"].items()}
+        states = {name: {key: tensors[f"{name}/{key}"] for key in keys} for name, keys in names.items()}
     except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
         raise ResultError(f"{path} is damaged: {error}.") from error
-    for name, state in states.items():
-        if digest_of(state) != index[name]["sha256"]:
-            raise ResultError(f"{path} is damaged: the digest of {name!r} is another one.")
+    if damaged := next(_damaged(states, body), None):
+        raise ResultError(f"{path} is damaged: the digest of {shown(damaged)} is another one.")
     return Checkpoint(header, states)
+
+
+def _damaged(states: States, body: Mapping[str, Any]) -> Iterator[str]:
+    """Give the names of what is not as it was written; before there were digests of tensors, each state had one."""
+    if "tensors" not in body:
+        yield from (name for name, state in states.items() if _digest_of_state(state) != body["states"][name]["sha256"])
+        return
+    for name, state in states.items():
+        digests = body["tensors"][name]
+        yield from (f"{name}/{key}" for key, tensor in state.items() if digest_of(tensor) != digests[key])
 
 
 def _load_index(path: Path) -> tuple[Header, Mapping[str, Any]]:
@@ -107,14 +118,25 @@ def _load_index(path: Path) -> tuple[Header, Mapping[str, Any]]:
     if sha256(text.encode()).hexdigest() != metadata.get("sha256"):
         raise ResultError(f"{path} is damaged: the digest of its header is another one.")
     body = json.loads(text)
-    return Header(body["run_id"], body["values"], Proof(**body["records"])), body["states"]
+    return Header(body["run_id"], body["values"], Proof(**body["records"])), body
 
 
-def digest_of(state: State) -> str:
-    """Return the SHA-256 of a state: names, types, shapes and bytes of its tensors."""
+def digest_of(tensor: torch.Tensor) -> str:
+    """Return the SHA-256 of a tensor: type, shape and bytes."""
+    digest = sha256(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+    if tensor.numel():
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _digest_of_state(state: State) -> str:
     digest = sha256()
     for name, tensor in state.items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         if tensor.numel():
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            digest.update(_bytes(tensor))
     return digest.hexdigest()
+
+
+def _bytes(tensor: torch.Tensor) -> memoryview:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -1,15 +1,16 @@
 """Result folders: what a run leaves, read back and checked.
 
 A folder holds ``config.yaml`` (resolved), ``run.json`` (versions, seed, classes), ``rounds.jsonl`` (a line a round),
-``checkpoint.safetensors`` while the run is not finished, ``model.safetensors`` at its end, and ``manifest.json``, by
-which all these prove to be what the run wrote. Runs on devices keep their jobs in ``journal.sqlite``, which changes as
+``checkpoints/`` while the run is not finished, ``model.safetensors`` at its end, and ``manifest.json``, by which all
+these prove to be what the run wrote. Runs on devices keep their jobs in ``journal.sqlite``, which changes as
 jobs do and is not proved; trackers have ``tensorboard/`` and ``mlflow.json``. Nothing is pickled.
 """
 
 import logging
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -23,20 +24,22 @@ from qiskit_fedqml.config.text_files import parse_json, read_text, reading
 from qiskit_fedqml.config.yaml_files import read_yaml
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.results.checkpoint import Checkpoint, Header, load_checkpoint, load_header
+from qiskit_fedqml.results.checkpoints import FOLDER, SINGLE, Checkpoints
 from qiskit_fedqml.results.json_types import check_types
 from qiskit_fedqml.results.lock import LOCK
 from qiskit_fedqml.results.manifest import MANIFEST, Manifest, load_manifest
-from qiskit_fedqml.results.record_log import NOTHING, Proof, read_records
-from qiskit_fedqml.results.records import RoundRecord
+from qiskit_fedqml.results.proof import NOTHING
+from qiskit_fedqml.results.record_log import open_records, open_unproved
+from qiskit_fedqml.results.stored_records import StoredRecords
 
 logger = logging.getLogger(__name__)
 
 FILES = (
-    *("config.yaml", "run.json", "rounds.jsonl", "checkpoint.safetensors", "model.safetensors", MANIFEST),
+    *("config.yaml", "run.json", "rounds.jsonl", SINGLE, "model.safetensors", MANIFEST),
     *("journal.sqlite", "journal.sqlite-journal", "mlflow.json"),
 )
 """Files of a run."""
-FOLDERS = ("calibrations", "evaluations", "tensorboard")
+FOLDERS = (FOLDER, "calibrations", "evaluations", "tensorboard")
 """Folders of a run."""
 
 _DESCRIPTION = {
@@ -45,6 +48,9 @@ _DESCRIPTION = {
     **{"threads": int, "git_commit": str | None, "examples": dict[str, int], "versions": dict[str, str | None]},
 }
 """Types of what ``run.json`` says."""
+
+
+_Found = TypeVar("_Found", Header, Checkpoint)
 
 
 class RunFolder:
@@ -56,6 +62,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.checkpoints = Checkpoints(path)
 
     @property
     def is_empty(self) -> bool:
@@ -120,7 +127,7 @@ class RunFolder:
         with closing(Journal(self.journal, read_only=True)) as journal:
             return journal.all()
 
-    def read(self) -> tuple[Experiment, dict[str, Any], tuple[RoundRecord, ...]]:
+    def read(self) -> tuple[Experiment, dict[str, Any], StoredRecords]:
         """Read configuration, description and records, and check that they are what the run wrote.
 
         Of a run that is not finished these are the records up to its last checkpoint; what comes after is run again.
@@ -130,7 +137,7 @@ class RunFolder:
         """
         experiment, manifest = self._read_experiment()
         run = self._read_description(manifest)
-        records, _ = self.read_records(manifest)
+        records = self._records(manifest)
         has_model = (self.path / "model.safetensors").exists()  # studies keep records alone
         if manifest is not None and has_model and "model.safetensors" in manifest.files:
             manifest.check_file(self.path, "model.safetensors")
@@ -141,26 +148,58 @@ class RunFolder:
             )
         return experiment, run, records
 
-    def read_records(self, manifest: Manifest | None) -> tuple[tuple[RoundRecord, ...], Proof]:
-        """Read the records, and what proves them.
-
-        Args:
-            manifest: The folder's; None for a run of version 0.1.
-
-        Raises:
-            ResultError: They are damaged, or of another run.
-        """
-        accepted: list[Proof] | None = None
+    def _records(self, manifest: Manifest | None) -> StoredRecords:
         if manifest is None:
             logger.warning("%s was written by version 0.1: nothing proves that its files are whole.", self.path)
-        elif "model.safetensors" in manifest.files:
-            accepted = [proof for proof in (manifest.records, manifest.rewritten) if proof is not None]
-        else:
-            header = self._belonging(load_header(self.checkpoint), manifest) if self.checkpoint.exists() else None
-            last = header.records if header else NOTHING
-            others = [p for p in (manifest.records, manifest.rewritten) if p is not None and p.rounds == last.rounds]
-            accepted = [last, *others]
-        return read_records(self.path / "rounds.jsonl", accepted)
+            return open_unproved(self.path / "rounds.jsonl")
+        if "model.safetensors" in manifest.files:
+            return self._proved_by(manifest, None)
+        return self._newest(manifest, load_header, lambda header: header)[1]
+
+    def load_checkpoint(self) -> tuple[Checkpoint | None, StoredRecords]:
+        """Read the last checkpoint, each tensor of it checked, and the records of the rounds up to it.
+
+        Where it is damaged, or of another run, a warning says so, and the one before it is taken.
+
+        Returns:
+            The checkpoint, or None if there is none, and the records.
+
+        Raises:
+            ResultError: There are checkpoints, but none that can be used; or the records are damaged.
+        """
+        return self._newest(self.proven_manifest(), load_checkpoint, lambda checkpoint: checkpoint.header)
+
+    def _newest(
+        self, manifest: Manifest, load: Callable[[Path], _Found], header_of: Callable[[_Found], Header]
+    ) -> tuple[_Found | None, StoredRecords]:
+        refused: list[ResultError] = []
+        for path in self.checkpoints.newest_first():
+            try:
+                found = load(path)
+                if header_of(found).run_id != manifest.run_id:
+                    raise ResultError(f"{path} is of another run.")
+                records = self._proved_by(manifest, header_of(found))
+            except ResultError as error:
+                refused.append(error)
+                continue
+            if refused:
+                reasons = " ".join(map(str, refused))
+                logger.warning(
+                    "%s The checkpoint before that is taken, %s, after round %d.", reasons, path, len(records)
+                )
+            return found, records
+        if refused:
+            raise ResultError(f"{refused[0]} There is no other checkpoint that can be used.") from refused[0]
+        return None, self._proved_by(manifest, None)
+
+    def _proved_by(self, manifest: Manifest, header: Header | None) -> StoredRecords:
+        """Return the records up to a checkpoint; without one all of a finished run, and none of another."""
+        whole = [proof for proof in (manifest.records, manifest.rewritten) if proof is not None]
+        path = self.path / "rounds.jsonl"
+        if "model.safetensors" in manifest.files:
+            return open_records(path, whole, header.records.rounds if header else None)
+        last = header.records if header else NOTHING
+        return open_records(path, [last, *(proof for proof in whole if proof.rounds >= last.rounds)], last.rounds)
 
     def load_experiment(self) -> Experiment:
         """Read the resolved configuration, and check that it is the run's.
@@ -170,18 +209,6 @@ class RunFolder:
         """
         return self._read_experiment()[0]
 
-    def load_checkpoint(self) -> Checkpoint | None:
-        """Read the checkpoint, or return None if no round was finished.
-
-        Raises:
-            ResultError: It is damaged, or of another run.
-        """
-        if not self.checkpoint.exists():
-            return None
-        checkpoint = load_checkpoint(self.checkpoint)
-        self._belonging(checkpoint.header, self.proven_manifest())
-        return checkpoint
-
     def load_model_state(self) -> dict[str, torch.Tensor]:
         """Read the final model's tensors.
 
@@ -190,7 +217,7 @@ class RunFolder:
         """
         path = self.path / "model.safetensors"
         if not path.exists() or not self.is_finished:
-            hint = " The run is not finished: `fedqml resume` ends it." if self.checkpoint.exists() else ""
+            hint = " The run is not finished: `fedqml resume` ends it." if self.has_checkpoint else ""
             raise ResultError(f"{self.path} holds no model.safetensors of its own.{hint}")
         if (manifest := load_manifest(self.path)) is not None:
             manifest.check_file(self.path, "model.safetensors")
@@ -201,9 +228,9 @@ class RunFolder:
             raise ResultError(f"{path} is damaged: {error}.") from error
 
     @property
-    def checkpoint(self) -> Path:
-        """The file of the state after the last server step."""
-        return self.path / "checkpoint.safetensors"
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint, damaged or not."""
+        return bool(self.checkpoints.newest_first())
 
     def _check_is_result(self) -> None:
         if not (self.path / "config.yaml").is_file():
@@ -221,11 +248,6 @@ class RunFolder:
                 f"{self.path} was written by version 0.1: it can be read and reported, but not resumed or changed."
             )
         return manifest
-
-    def _belonging(self, header: Header, manifest: Manifest) -> Header:
-        if header.run_id != manifest.run_id:
-            raise ResultError(f"{self.checkpoint} is of another run.")
-        return header
 
     def _read_experiment(self) -> tuple[Experiment, Manifest | None]:
         self._check_is_result()

@@ -10,7 +10,7 @@ from typing import Any
 from qiskit_fedqml.config.text_files import parse_json, read_text, reading
 from qiskit_fedqml.errors import ResultError, shortened
 from qiskit_fedqml.files import write_text
-from qiskit_fedqml.results.record_log import Proof
+from qiskit_fedqml.results.proof import Proof
 from qiskit_fedqml.tables import flattened
 
 MANIFEST = "manifest.json"

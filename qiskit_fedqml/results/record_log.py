@@ -1,37 +1,20 @@
 """The records of a run's rounds as a file of lines, ``rounds.jsonl``, of which every finished part can be proved."""
 
-import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, get_type_hints
 
-from qiskit_fedqml.config.text_files import parse_json, reading
+from qiskit_fedqml.config.text_files import reading
 from qiskit_fedqml.errors import ResultError
-from qiskit_fedqml.files import write_bytes, writing
-from qiskit_fedqml.results.json_types import check_types
-from qiskit_fedqml.results.records import ClientRecord, RoundRecord
+from qiskit_fedqml.files import replacing, writing
+from qiskit_fedqml.results.proof import Proof
+from qiskit_fedqml.results.record_lines import line_of
+from qiskit_fedqml.results.records import RoundRecord
+from qiskit_fedqml.results.stored_records import Kept, Lines, StoredRecords
 
-
-@dataclass(frozen=True)
-class Proof:
-    """What proves the first lines of a file of records.
-
-    Args:
-        rounds: Number of lines.
-        num_bytes: Their length.
-        sha256: Their digest.
-    """
-
-    rounds: int
-    num_bytes: int
-    sha256: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
+_MOST_BYTES_KEPT = 1 << 23
+"""How many bytes of lines are kept as records by the run that writes them."""
 
 
 class RecordLog:
@@ -43,107 +26,136 @@ class RecordLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._rounds, self._num_bytes, self._digest = 0, 0, sha256()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lines, self._digest, self._kept = Lines(), sha256(), Kept(_MOST_BYTES_KEPT)
 
     @property
     def proof(self) -> Proof:
         """Proves what was written through this object."""
-        return Proof(self._rounds, self._num_bytes, self._digest.hexdigest())
+        return Proof(len(self._lines), self._lines.num_bytes, self._digest.hexdigest())
+
+    @property
+    def records(self) -> StoredRecords:
+        """The records in the file; those that memory has no room for are read when they are asked for."""
+        return StoredRecords(self.path, self._lines.first(len(self._lines)), kept=self._kept)
 
     def append(self, record: RoundRecord) -> None:
-        """Write a round's line.
+        """Write a round's line; :meth:`sync` puts it on disk.
 
         Raises:
             ResultError: It cannot be written.
         """
-        line = _line(record)
+        line = line_of(record)
         with writing(self.path), self.path.open("ab") as file:
             file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        self._rounds += 1
-        self._num_bytes += len(line)
-        self._digest.update(line)
+        self._add(record, line)
 
-    def continue_after(self, proof: Proof) -> None:
-        """Drop what comes after the proved lines, so that the next line follows them.
+    def sync(self) -> None:
+        """Wait until the lines that were written are on disk.
+
+        Raises:
+            ResultError: They cannot be written.
+        """
+        with writing(self.path), self.path.open("rb+") as file:
+            os.fsync(file.fileno())
+
+    def take_up(self, rounds: int) -> None:
+        """Take the first lines of the file for what was written so far; those after them stay until :meth:`cut`.
 
         Args:
-            proof: From :func:`read_records`.
+            rounds: How many; :func:`open_records` has proved them.
+
+        Raises:
+            ResultError: The file cannot be read.
+        """
+        self._begin()
+        with reading(self.path, ResultError) as file:
+            for line in file:
+                if len(self._lines) == rounds:
+                    break
+                self._lines.add(line)
+                self._digest.update(line)
+
+    def cut(self) -> None:
+        """Drop what comes after the lines that were written so far, so that the next line follows them.
 
         Raises:
             ResultError: The file cannot be written.
         """
         with writing(self.path), self.path.open("rb+") as file:
-            self._digest = sha256(file.read(proof.num_bytes))
-            file.truncate(proof.num_bytes)
+            file.truncate(self._lines.num_bytes)
             os.fsync(file.fileno())
-        self._rounds, self._num_bytes = proof.rounds, proof.num_bytes
 
-    def rewrite(self, records: Sequence[RoundRecord], announce: Callable[[Proof], None]) -> None:
+    def rewrite(self, records: Iterable[RoundRecord], announce: Callable[[Proof], None]) -> None:
         """Write records in place of what is there, whole or not at all.
 
         Args:
-            records: The records.
-            announce: Called with what will prove them, before anything is written.
+            records: The records; they may be read from this file meanwhile.
+            announce: Called with what will prove them, before they take the place of the others.
 
         Raises:
             ResultError: They cannot be written.
         """
-        lines = [_line(record) for record in records]
-        content = b"".join(lines)
-        announce(Proof(len(lines), len(content), sha256(content).hexdigest()))
-        write_bytes(self.path, content)
-        self._rounds, self._num_bytes, self._digest = len(lines), len(content), sha256(content)
+        fresh = RecordLog(self.path)
+        with writing(self.path), replacing(self.path) as part:
+            with part.open("wb") as file:
+                for record in records:
+                    line = line_of(record)
+                    file.write(line)
+                    fresh._add(record, line)
+            announce(fresh.proof)
+        self._lines, self._digest, self._kept = fresh._lines, fresh._digest, fresh._kept
+
+    def _add(self, record: RoundRecord, line: bytes) -> None:
+        self._kept.add(len(self._lines), record, len(line))
+        self._lines.add(line)
+        self._digest.update(line)
 
 
-NOTHING = Proof(0, 0, sha256().hexdigest())
-"""Proves no line."""
-
-
-def read_records(path: Path, accepted: Sequence[Proof] | None) -> tuple[tuple[RoundRecord, ...], Proof]:
-    """Read records; lines after those that a proof covers are left out.
+def open_records(path: Path, accepted: Sequence[Proof], rounds: int | None = None) -> StoredRecords:
+    """Check the lines of a file of records; the records are read when they are asked for.
 
     Args:
         path: The file.
-        accepted: The lines must fit one of these; None takes all whole lines of a run of version 0.1, which nothing
-            proves.
-
-    Returns:
-        The records, and the proof that they fit.
+        accepted: The lines must fit one of these; what comes after them is left out.
+        rounds: How many records there shall be, at most as many as each proof proves; None takes all that are proved.
 
     Raises:
         ResultError: They are not what was written, or cannot be read.
     """
-    with reading(path, ResultError) as file:
-        content = file.read()
-    is_proved = accepted is not None
-    if accepted is None:
-        content = content[: content.rfind(b"\n") + 1]
-        accepted = [Proof(content.count(b"\n"), len(content), sha256(content).hexdigest())]
     for proof in accepted:
-        proved = content[: proof.num_bytes]
-        if sha256(proved).hexdigest() == proof.sha256:
-            lines = proved.split(b"\n")[:-1]
-            records = (_record(path, n, line, is_proved=is_proved) for n, line in enumerate(lines, start=1))
-            return tuple(records), proof
+        if (lines := _proved(path, proof)) is not None:
+            return StoredRecords(path, lines if rounds is None else lines.first(rounds))
     raise ResultError(f"{path} is damaged: its first {accepted[0].rounds} lines are not those of this run.")
 
 
-def _record(path: Path, number: int, line: bytes, *, is_proved: bool) -> RoundRecord:
-    values = parse_json(line, f"{path}, line {number}", ResultError)
-    try:
-        if not is_proved:
-            check_types(values, get_type_hints(RoundRecord))
-            for client in values["clients"]:
-                check_types(client, get_type_hints(ClientRecord) | {"status": str})
-        record = RoundRecord.from_json(values)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ResultError(f"{path}, line {number} is damaged: {error}.") from error
-    if record.round != number:
-        raise ResultError(f"{path}, line {number} must be round {number}, but is {record.round}.")
-    return record
+def open_unproved(path: Path) -> StoredRecords:
+    """Read all whole lines of a run of version 0.1, which nothing proves; each is checked now.
+
+    Raises:
+        ResultError: A line is damaged, or the file cannot be read.
+    """
+    lines = Lines()
+    with reading(path, ResultError) as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                lines.add(line)
+    records = StoredRecords(path, lines, is_proved=False)
+    for _ in records:
+        pass
+    return records
 
 
-def _line(record: RoundRecord) -> bytes:
-    return (json.dumps(record.as_json(), allow_nan=False) + "\n").encode()
+def _proved(path: Path, proof: Proof) -> Lines | None:
+    """Return the lines that a proof proves; None if they are others."""
+    lines, digest = Lines(), sha256()
+    with reading(path, ResultError) as file:
+        for line in file:
+            if lines.num_bytes + len(line) > proof.num_bytes:
+                break
+            lines.add(line)
+            digest.update(line)
+    is_proof = (len(lines), lines.num_bytes, digest.hexdigest()) == (proof.rounds, proof.num_bytes, proof.sha256)
+    return lines if is_proof else None

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from sys import intern
 from typing import Any
 
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.federation.messages import Status
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClientRecord:
     """A client in a round.
 
@@ -56,9 +57,8 @@ class ClientRecord:
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as plain values; status and reason are one text there."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "reason"}
-        blocks = values.pop("blocks")
-        own = {"blocks": list(blocks)} if blocks else {}
+        values = {name: getattr(self, name) for name in _PLAIN}
+        own = {"blocks": list(self.blocks)} if self.blocks else {}
         return {**values, "status": self.outcome, "jobs": list(self.jobs), **own}
 
     @classmethod
@@ -67,15 +67,20 @@ class ClientRecord:
 
         Raises:
             KeyError: A value is missing.
-            TypeError: There is an unknown one.
+            TypeError: There is an unknown one, or a name is no text.
             ValueError: The status is unknown.
         """
         status, _, reason = str(values["status"]).partition(": ")
-        plain = {**values, "status": Status(status), "reason": reason}
+        names = {name: intern(values[name]) for name in ("backend", "simulator")}  # one text in memory for all clients
+        plain = {**values, **names, "status": Status(status), "reason": reason}
         return cls(**{**plain, **{name: tuple(values.get(name, ())) for name in ("jobs", "blocks")}})
 
 
-@dataclass(frozen=True)
+_PLAIN = tuple(field.name for field in fields(ClientRecord) if field.name not in ("reason", "blocks"))
+"""What is stored of a client as it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoundRecord:
     """A server step; in synchronous federations, a round.
 

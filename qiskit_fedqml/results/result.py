@@ -1,5 +1,6 @@
 """A run as a value: its configuration, records and model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ class RunResult:
     Args:
         experiment: The resolved configuration.
         run: Versions, seed, threads, classes, and what else describes the run.
-        rounds: The rounds, in order.
+        rounds: The rounds, in order; those in a folder are read when they are asked for.
         folder: Where it is stored, or None.
         final_state: The model's tensors by name if they are in memory.
         stopped: Why it has just ended before its last round, where the next one could not be paid; empty otherwise.
@@ -29,7 +30,7 @@ class RunResult:
 
     experiment: Experiment
     run: dict[str, Any]
-    rounds: tuple[RoundRecord, ...]
+    rounds: Sequence[RoundRecord]
     folder: Path | None = None
     final_state: dict[str, torch.Tensor] | None = field(default=None, compare=False)
     stopped: str = field(default="", compare=False)
@@ -52,8 +53,10 @@ class RunResult:
     @property
     def never_trained(self) -> str:
         """Why no update was ever aggregated, so that the model is as it began; empty where one was."""
+        if any(record.train_loss is not None for record in self.rounds):  # most often the first one
+            return ""
         lost = [c.outcome for r in self.rounds for c in r.clients if c.status in (Status.FAILED, Status.REFUSED)]
-        return lost[-1] if lost and all(record.train_loss is None for record in self.rounds) else ""
+        return lost[-1] if lost else ""
 
     @cached_property
     def state(self) -> dict[str, torch.Tensor]:

@@ -1,9 +1,9 @@
-"""The one process that works on a result folder: it claims it, and writes it so that a kill loses at most a round."""
+"""The one process that works on a result folder: it claims it, and writes it so that a kill loses few rounds."""
 
 import json
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -22,8 +22,10 @@ from qiskit_fedqml.results.checkpoint import Checkpoint, Header
 from qiskit_fedqml.results.folder import FILES, FOLDERS, RunFolder
 from qiskit_fedqml.results.lock import LOCK, FolderLock
 from qiskit_fedqml.results.manifest import Manifest, digest_of_file
-from qiskit_fedqml.results.record_log import NOTHING, Proof, RecordLog
+from qiskit_fedqml.results.proof import NOTHING
+from qiskit_fedqml.results.record_log import RecordLog
 from qiskit_fedqml.results.records import RoundRecord
+from qiskit_fedqml.results.stored_records import StoredRecords
 
 
 class RunWriter:
@@ -125,7 +127,8 @@ class RunWriter:
             files = {name: digest_of_file(self.path / name) for name in (*calibrations, "run.json")}
             Manifest(described["run_id"], relative.resolved(), files).save(self.path)
             if begun is not None:
-                Checkpoint(Header(described["run_id"], begun[0], NOTHING), begun[1]).save(self.folder.checkpoint)
+                first = Checkpoint(Header(described["run_id"], begun[0], NOTHING), begun[1])
+                self.folder.checkpoints.save(first, keep=1)
             self._write_configuration(relative)  # the last one: now it is a result folder
 
         self._write(write)
@@ -154,15 +157,32 @@ class RunWriter:
         """
         self._log.append(record)
 
-    def continue_after(self, proof: Proof) -> None:
-        """Drop the records after the last checkpoint: their rounds are run again.
+    @property
+    def records(self) -> StoredRecords:
+        """The records that the folder has."""
+        return self._log.records
+
+    def take_up(self, rounds: int) -> None:
+        """Take up the records of the first rounds; those after them are still there.
+
+        Raises:
+            ResultError: They cannot be read.
+        """
+        self._log.take_up(rounds)
+
+    def drop_later(self, step: int) -> None:
+        """Drop the records and the checkpoints after those that are taken up: their rounds are run again.
+
+        Args:
+            step: The server step of the checkpoint that is taken up.
 
         Raises:
             ResultError: They cannot be written.
         """
-        self._log.continue_after(proof)
+        self._log.cut()
+        self.folder.checkpoints.drop_after(step)
 
-    def rewrite_records(self, records: tuple[RoundRecord, ...]) -> None:
+    def rewrite_records(self, records: Iterable[RoundRecord]) -> None:
         """Write records in place of the old ones, such as with QPU seconds that were charged later.
 
         Raises:
@@ -172,20 +192,25 @@ class RunWriter:
         self._log.rewrite(records, lambda p: self._write(lambda: replace(manifest, rewritten=p).save(self.path)))
         self._write(lambda: replace(manifest, records=self._log.proof).save(self.path))
 
-    def save_checkpoint(self, values: dict[str, Any], states: States) -> None:
+    def save_checkpoint(self, values: dict[str, Any], states: States, keep: int = 2) -> None:
         """Write a checkpoint, whole or not at all, while the next round runs.
 
         Args:
-            values: Plain values of the state.
+            values: Plain values of the state, the server step among them.
             states: Its tensors, which do not change any more.
+            keep: How many checkpoints stay, with this one.
 
         Raises:
             ResultError: The checkpoint before this one cannot be written.
         """
         self._run_id = self._run_id or self.folder.proven_manifest().run_id
-        header = Header(self._run_id, values, self._log.proof)
+        checkpoint = Checkpoint(Header(self._run_id, values, self._log.proof), states)
         self.wait()
-        self._writing = self._pool.submit(Checkpoint(header, states).save, self.folder.checkpoint)
+        self._writing = self._pool.submit(self._save, checkpoint, keep)
+
+    def _save(self, checkpoint: Checkpoint, keep: int) -> None:
+        self._log.sync()  # first the records, which the checkpoint proves
+        self.folder.checkpoints.save(checkpoint, keep)
 
     def wait(self) -> None:
         """Wait until the checkpoint is on disk.
@@ -202,19 +227,19 @@ class RunWriter:
 
         Args:
             model_state: The model's tensors.
-            keep_checkpoint: Whether the checkpoint holds more than the model, so that it stays for
-                ``fedqml extend``.
+            keep_checkpoint: Whether checkpoints hold more than the model, so that they stay for ``fedqml extend``.
 
         Raises:
             ResultError: Something cannot be written.
         """
         self.wait()
+        self._log.sync()
         save_tensors(self.path / "model.safetensors", model_state, {})
         manifest = self.folder.proven_manifest()
         files = manifest.files | {"model.safetensors": digest_of_file(self.path / "model.safetensors")}
         self._write(lambda: replace(manifest, files=files, records=self._log.proof).save(self.path))
         if not keep_checkpoint:
-            self._write(lambda: self.folder.checkpoint.unlink(missing_ok=True))
+            self.folder.checkpoints.remove()
 
     def reopen(self) -> None:
         """Let a finished run, whose checkpoint is there, have more rounds.

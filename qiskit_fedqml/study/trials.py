@@ -79,17 +79,17 @@ def _is_finished(trial: Trial, folder: Path, keep_models: bool) -> bool:
             f"{folder} holds a run of another configuration ({_difference(before, wanted)}); "
             "choose another folder, or move it away."
         )
-    has_model, has_checkpoint = (folder / "model.safetensors").exists(), (folder / "checkpoint.safetensors").exists()
-    is_finished = stored.is_complete and (RunFolder(folder).is_finished or not has_checkpoint)
+    has_model, of = (folder / "model.safetensors").exists(), RunFolder(folder)
+    is_finished = stored.is_complete and (of.is_finished or not of.has_checkpoint)
     if is_finished and not keep_models:
         _drop_models(folder)
     return is_finished and (has_model or not keep_models)
 
 
 def _drop_models(folder: Path) -> None:
-    """Delete the model of a finished run, and the checkpoint that stays if the run kept more than the model."""
-    for name in ("model", "checkpoint"):
-        (folder / f"{name}.safetensors").unlink(missing_ok=True)
+    """Delete the model of a finished run, and the checkpoints that stay if the run kept more than the model."""
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    RunFolder(folder).checkpoints.remove()
 
 
 def _by_content(experiment: Experiment) -> Experiment:
@@ -171,8 +171,8 @@ def _run(trial: Trial, out: Path, keep_model: bool) -> RunResult:
 
 def _has_lost_model(folder: Path) -> bool:
     """Return whether a run is finished, and its model is gone."""
-    has_model, has_checkpoint = (folder / "model.safetensors").exists(), (folder / "checkpoint.safetensors").exists()
-    is_finished = RunFolder(folder).is_finished or not has_checkpoint
+    has_model, of = (folder / "model.safetensors").exists(), RunFolder(folder)
+    is_finished = of.is_finished or not of.has_checkpoint
     return not has_model and is_finished and RunResult.load(folder).is_complete
 
 

@@ -42,7 +42,7 @@ class Tracking:
         self._num_shown = dict.fromkeys(trackers, 0)
         self._curve: list[Point] = []
         self._num_examples = 0
-        for record in done:
+        for record in done if trackers else ():
             self._add(record)
 
     def __enter__(self) -> "Tracking":
@@ -72,8 +72,9 @@ class Tracking:
 
     def round_finished(self, record: RoundRecord) -> None:
         """Tell of a round that has been recorded."""
-        self._add(record)
-        self._show()
+        if self._trackers:
+            self._add(record)
+            self._show()
 
     def _add(self, record: RoundRecord) -> None:
         self._num_examples += record.examples

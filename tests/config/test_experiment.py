@@ -249,6 +249,8 @@ OF_A_SERVICE = {
 OF_A_TRACKER = {f"tracking.{key}" for key in ("tensorboard", "mlflow.uri", "mlflow.experiment")}
 # What changes where a run computes, and never its result: held by tests/federation/executors/.
 OF_A_PLACE = {"federation.workers"}
+# What changes what is kept of a run while it runs, and never its result: held by tests/results/.
+OF_A_FOLDER = {"checkpoints.keep", "checkpoints.every"}
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +321,7 @@ def models_in(annotation):
 
 
 def test_no_key_is_left_out():
-    assert leaves(Experiment) - set(PERTURBED) - OF_A_SERVICE - OF_A_TRACKER - OF_A_PLACE == set()
+    assert leaves(Experiment) - set(PERTURBED) - OF_A_SERVICE - OF_A_TRACKER - OF_A_PLACE - OF_A_FOLDER == set()
 
 
 NOISY = {f"{IDEAL}.type": "aer", NOISE: "FakeManilaV2"}
@@ -377,6 +379,8 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
         ({"model.hidden": [], "model.dropout": 0.5}, "dropout 0.5 has no effect"),
         ({"federation.optimizer": "sgd", "federation.client_optimizer_state": "keep"}, "keep has no effect"),
         ({"evaluation.backends": ["ideal", "ideal"]}, "must differ"),
+        ({"checkpoints.keep": 0}, "'checkpoints.keep'.*but got 0"),
+        ({**REHEARSAL, "checkpoints.every": 2}, "checkpoints.every must be 1 with devices, such as 'ideal', but is 2"),
         ({"federation.rounds": True}, "'federation.rounds'.*but got True"),
         ({"federation.rounds": "1"}, "'federation.rounds'.*but got '1'"),
         ({"federation.learning_rate": True}, "'federation.learning_rate'.*but got True"),

@@ -52,7 +52,7 @@ def test_rerun_gives_the_same_bits_and_the_folder_the_same_result(tiny, tmp_path
     assert loaded.is_complete
     assert loaded.run["seed"] == 5
     assert loaded.run["versions"]["qiskit"]
-    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 @pytest.mark.parametrize("keep", ["reset", "keep"])
@@ -79,7 +79,7 @@ def test_resuming_in_another_environment_is_logged(tiny, tmp_path, monkeypatch, 
     assert "numpy" not in caplog.text
 
 
-@pytest.mark.parametrize("name", ["rounds.jsonl", "checkpoint.safetensors.part"])
+@pytest.mark.parametrize("name", ["rounds.jsonl", "manifest.json.part"])
 def test_run_that_cannot_be_written_ends_with_a_clear_error(tiny, tmp_path, name):
     class Spoil(StopAfter):
         def client_finished(self, client):

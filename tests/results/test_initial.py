@@ -90,8 +90,8 @@ def test_model_in_the_folder_that_is_overwritten(source, tmp_path):
 def test_first_checkpoint_that_is_gone(source, tmp_path):
     with pytest.raises(Interrupt):
         run_federation(begun_from(source), tmp_path / "run", observer=StopAfter(1, 1))
-    RunFolder(tmp_path / "run").checkpoint.unlink()
-    with pytest.raises(ResultError, match=r"checkpoint.safetensors is gone, and with it the model to resume from"):
+    RunFolder(tmp_path / "run").checkpoints.remove()
+    with pytest.raises(ResultError, match="its checkpoints are gone, and with them the model to resume from"):
         resume_federation(tmp_path / "run")
 
 

@@ -2,17 +2,23 @@
 
 import json
 import logging
+import os
+import random
+import re
 import shutil
+from hashlib import sha256
 
 import pytest
 import torch
 import yaml
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from qiskit_fedqml import RunResult, load_model, resume_federation, run_federation
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.runs.run import extend_federation
 from qiskit_fedqml.report.page import write_report
+from qiskit_fedqml.results.checkpoint import load_checkpoint
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.manifest import load_manifest
 from qiskit_fedqml.results.writer import RunWriter
@@ -25,6 +31,10 @@ OPTIMIZED = {
     "federation__client_optimizer_state": "keep",
     "federation__clients_per_round": 3,
 }
+
+
+LAST_CHECKPOINT = "checkpoints/step-000002.safetensors"
+"""Of the stopped runs below."""
 
 
 @pytest.fixture(scope="module")
@@ -73,30 +83,55 @@ def test_model_and_checkpoint_of_another_run_are_refused(copy, runs):
     everything_refuses(finished, "damaged, or of another run")
     with pytest.raises(ResultError, match="damaged, or of another run"):
         load_model(finished)
-    shutil.copy(runs / "other_stopped" / "checkpoint.safetensors", stopped / "checkpoint.safetensors")
-    everything_refuses(stopped, "is of another run")
+    for other in (runs / "other_stopped" / "checkpoints").iterdir():
+        shutil.copy(other, stopped / "checkpoints" / other.name)
+    everything_refuses(stopped, "is of another run. There is no other checkpoint that can be used")
 
 
+def flipped(content, rng):
+    place = rng.randrange(len(content))
+    return content[:place] + bytes([content[place] ^ 1 << rng.randrange(8)]) + content[place + 1 :]
+
+
+def cut(content, rng):
+    return content[: rng.randrange(len(content))]
+
+
+@pytest.mark.parametrize("damage", [flipped, cut])
 @pytest.mark.parametrize(
-    "file", ["rounds.jsonl", "run.json", "manifest.json", "config.yaml", "model.safetensors", "checkpoint.safetensors"]
+    "file", ["rounds.jsonl", "run.json", "manifest.json", "config.yaml", "model.safetensors", LAST_CHECKPOINT]
 )
-def test_a_flipped_bit_is_found_or_changes_nothing(copy, runs, file):
-    finished = file == "model.safetensors"
-    whole = RunResult.load(runs / "finished")
-    folder = copy("finished" if finished else "stopped")
+def test_damage_anywhere_is_refused_or_changes_nothing(copy, runs, file, damage):
+    """Of an unfinished run, the state before may be what is left."""
+    name = "finished" if file == "model.safetensors" else "stopped"
+    whole, folder, rng = RunResult.load(runs / name), copy(name), random.Random(file)
     content = (folder / file).read_bytes()
-    for position in range(0, len(content), max(1, len(content) // 40)):
-        (folder / file).write_bytes(bytes([*content[:position], content[position] ^ 4, *content[position + 1 :]]))
+    states = {p.name: load_checkpoint(p).states for p in (runs / "stopped" / "checkpoints").iterdir()}
+    found = set()
+    for _ in range(60):
+        (folder / file).write_bytes(damage(content, rng))
         try:
             stored = RunResult.load(folder)
-            state = load_model(folder).state_dict() if finished else RunFolder(folder).load_checkpoint().states
-        except ResultError:
+            checkpoint, records = (None, whole.rounds) if name == "finished" else RunFolder(folder).load_checkpoint()
+            model = stored.state if name == "finished" else None
+        except ResultError as error:
+            assert str(error).endswith(".")
+            assert str(folder) in str(error)
+            found.add("refused")
             continue
         assert stored.rounds == whole.rounds[: len(stored.rounds)]
         assert stored.experiment == whole.experiment
-        assert not finished or all(torch.equal(state[key], whole.state[key]) for key in state)
+        assert records == whole.rounds[: len(records)]
+        found.add(len(records))
+        if model is not None:
+            assert all(torch.equal(model[key], whole.state[key]) for key in model)
+        if checkpoint is not None:
+            expected = states[f"step-{len(records):06d}.safetensors"]
+            assert checkpoint.states.keys() == expected.keys()
+            assert all(torch.equal(checkpoint.states[n][k], t) for n, of in expected.items() for k, t in of.items())
+    assert "refused" in found or (file == LAST_CHECKPOINT and 1 in found)
     (folder / file).write_bytes(content)
-    assert finished or resume_federation(folder).rounds[-1].without_times() == whole.rounds[-1].without_times()
+    assert len(resume_federation(folder).rounds) == 3
 
 
 @pytest.mark.parametrize("name", ["finished", "stopped"])
@@ -150,18 +185,110 @@ def test_classes_and_data_that_changed_since_are_refused(tiny, tmp_path, runs, m
     assert resume_federation(tmp_path / "run").is_complete
 
 
-def test_checkpoint_with_another_tensor_is_refused(copy):
-    folder = copy("stopped")
-    path = folder / "checkpoint.safetensors"
-    from safetensors import safe_open
-
+def with_another_tensor(path):
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     tensors = load_file(path)
     name = next(iter(tensors))
     save_file(tensors | {name: tensors[name] + 1}, path, metadata)
-    with pytest.raises(ResultError, match="the digest of .* is another one"):
+
+
+def truncated(path):
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def foreign(path):
+    save_file({"weight": torch.ones(3)}, path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (with_another_tensor, "is damaged: the digest of '.*' is another one"),
+        (truncated, "is damaged"),
+        (emptied, "is damaged"),
+        (foreign, "is no checkpoint of this version"),
+    ],
+)
+def test_the_checkpoint_before_a_damaged_one_is_taken(copy, runs, caplog, damage, reason):
+    folder = copy("stopped")
+    damage(folder / LAST_CHECKPOINT)
+    with caplog.at_level(logging.WARNING):
+        resumed = resume_federation(folder)
+    whole = RunResult.load(runs / "finished")
+    same(whole, resumed)
+    assert [r.without_times() for r in resumed.rounds] == [r.without_times() for r in whole.rounds]
+    said = next(message for message in caplog.messages if "checkpoint before that is taken" in message)
+    assert re.search(rf"step-000002.safetensors.*{reason}.*step-000001.safetensors, after round 1\.", said)
+
+
+def test_no_checkpoint_is_taken_where_all_are_damaged(copy):
+    folder = copy("stopped")
+    for path in (folder / "checkpoints").iterdir():
+        truncated(path)
+    with pytest.raises(ResultError, match="step-000002.* is damaged: .* There is no other checkpoint that can be used"):
         resume_federation(folder)
+
+
+def test_a_finished_run_is_extended_from_the_checkpoint_before(copy, runs, tiny):
+    whole = run_federation(tiny(federation__rounds=4, **OPTIMIZED))
+    folder = copy("finished")
+    with_another_tensor(folder / "checkpoints" / "step-000003.safetensors")
+    extended = extend_federation(folder, 4)
+    same(whole, extended)
+    same(whole, RunResult.load(folder))
+
+
+@pytest.mark.parametrize(("keep", "every", "left"), [(1, 1, [4]), (3, 1, [2, 3, 4]), (2, 2, [2, 4]), (2, 9, [])])
+def test_so_many_checkpoints_are_kept(tiny, tmp_path, keep, every, left):
+    experiment = tiny(federation__rounds=5, checkpoints={"keep": keep, "every": every})
+    with pytest.raises(Interrupt):
+        run_federation(experiment, tmp_path / "run", observer=StopAfter(5, 1))
+    steps = sorted(int(path.stem.removeprefix("step-")) for path in (tmp_path / "run").glob("checkpoints/*"))
+    assert steps == left
+    assert len(RunResult.load(tmp_path / "run").rounds) == max(left, default=0)
+    whole = run_federation(experiment)
+    resumed = resume_federation(tmp_path / "run")
+    same(whole, resumed)
+    assert [r.without_times() for r in resumed.rounds] == [r.without_times() for r in whole.rounds]
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_what_is_left_of_a_write_goes_when_the_run_is_resumed(copy):
+    folder = copy("stopped")
+    (folder / "checkpoints" / "step-000003.safetensors.part").write_bytes(b"{")
+    (folder / "checkpoints" / "step-000007.safetensors").write_bytes(b"{")
+    assert len(resume_federation(folder).rounds) == 3
+    left = {path.name for path in (folder / "checkpoints").iterdir()}
+    assert left == {"step-000002.safetensors", "step-000003.safetensors"}
+
+
+def test_the_only_checkpoint_of_a_run_that_was_begun_before(copy, runs):
+    """Before there were several, it lay in the result folder, with a digest for each state."""
+    folder = copy("stopped")
+    path = folder / LAST_CHECKPOINT
+    with safe_open(path, framework="pt") as file:
+        body = json.loads(file.metadata()["checkpoint"])
+    states = {}
+    for name, state in load_checkpoint(path).states.items():
+        digest = sha256()
+        for key, tensor in state.items():
+            digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.numpy().tobytes())
+        states[name] = {"tensors": list(state), "sha256": digest.hexdigest()}
+    del body["tensors"]
+    text = json.dumps({**body, "states": states})
+    metadata = {"checkpoint": text, "sha256": sha256(text.encode()).hexdigest()}
+    save_file(load_file(path), folder / "checkpoint.safetensors", metadata)
+    shutil.rmtree(folder / "checkpoints")
+    assert len(RunResult.load(folder).rounds) == 2
+    same(RunResult.load(runs / "finished"), resume_federation(folder))
+    extend_federation(folder, 4)
+    assert {path.name for path in folder.glob("**/*checkpoint*")} == {"checkpoints"}
 
 
 def test_lost_manifest_is_told(copy):

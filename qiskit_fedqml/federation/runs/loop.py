@@ -72,13 +72,13 @@ class RunLoop:
         path = self.writer.path if self.writer else None
         dispatcher = self.federation.registry.dispatcher
         trackers = open_trackers(self.federation.experiment, self.description, path, len(done))
-        self._server, self._records = server, list(done)
+        self._server, self._records = server, list[RoundRecord]()
         try:
             with Tracking(trackers, done, path) as self._tracking:
                 self._run_steps()
                 return self._end()
         except _ShortageError as stop:
-            if not (self.allow_partial and self._records):
+            if not (self.allow_partial and self._server.step):
                 raise stop.shortage from None
             return self._end(stopped=str(stop.shortage))
         finally:
@@ -125,12 +125,14 @@ class RunLoop:
 
     def _keep(self, server: ServerState, record: RoundRecord) -> None:
         self._server = server
-        self._records.append(record)
         if self.writer:
             self.writer.append(record)
+        else:
+            self._records.append(record)
         self._tracking.round_finished(record)  # before the checkpoint: what need not be trained again has been shown
-        if self.writer:
-            self.writer.save_checkpoint(*server.named())
+        config, rounds = self.federation.experiment.checkpoints, self.federation.experiment.federation.rounds
+        if self.writer and (server.step % config.every == 0 or server.step == rounds):
+            self.writer.save_checkpoint(*server.named(), keep=config.keep)
         self._testing.notify(lambda o: o.round_finished(record))
 
     def _end(self, stopped: str = "") -> RunResult:
@@ -138,29 +140,28 @@ class RunLoop:
         server, records = self._server, self._records
         if self.writer:
             self.writer.wait()
-        if self.federation.devices:
-            records = self._with_charges(records)
-            if self.writer:
-                self.writer.rewrite_records(tuple(records))
+        if self.federation.devices and self.writer:
+            self.writer.rewrite_records(self._with_charges(self.writer.records))
+        elif self.federation.devices:
+            records = list(self._with_charges(records))
         model = self.federation.evaluator.model
         model.adopt_trainable_state(server.model)
         final_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         if self.writer and not stopped:
             self.writer.finish(final_state, keep_checkpoint=bool(server.optimizer or server.clients))
-        path = self.writer.path if self.writer else None
-        experiment = self.federation.experiment
-        result = RunResult(experiment, self.description, tuple(records), path, final_state, stopped)
+        rounds, path = (self.writer.records, self.writer.path) if self.writer else (tuple(records), None)
+        result = RunResult(self.federation.experiment, self.description, rounds, path, final_state, stopped)
         if reason := result.never_trained:
             logger.warning(
                 "No update was aggregated in any round, so the model is as it began. The last one: %s", reason
             )
         return result
 
-    def _with_charges(self, records: Sequence[RoundRecord]) -> list[RoundRecord]:
+    def _with_charges(self, records: Sequence[RoundRecord]) -> Iterator[RoundRecord]:
         """Fill in charges that the service did not yet know when their round ended."""
         registry = self.federation.registry
         for backend in registry.opened():
             if isinstance(backend, DeviceBackend):
                 backend.settle()
         submissions = registry.dispatcher.journal.all()
-        return [record.with_charges(submissions) for record in records]
+        return (record.with_charges(submissions) for record in records)

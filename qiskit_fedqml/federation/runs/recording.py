@@ -64,8 +64,8 @@ def record_step(
         executions=sum(c.usage.executions for c in worked),
         bytes_up=num_bytes * len(trained),
         bytes_down=num_bytes * len(worked),
-        seconds=ended - started,
-        evaluation_seconds=ended - evaluation_started,
+        seconds=_to_microseconds(ended - started),
+        evaluation_seconds=_to_microseconds(ended - evaluation_started),
         peak_memory_bytes=peak_memory_bytes(),
         clients=tuple(_client_record(c) for c in clients),
         server_jobs=tuple(receipt.job_id for receipt in server_receipts),
@@ -103,11 +103,11 @@ def _client_record(client: ClientUpdate) -> ClientRecord:
         simulator=client.simulator,
         examples=client.num_examples,
         train_loss=client.train_loss,
-        seconds=client.seconds,
+        seconds=_to_microseconds(client.seconds),
         status=client.status,
         reason=client.reason,
         accuracy=client.accuracy,
-        started_seconds=client.waited_seconds,
+        started_seconds=_to_microseconds(client.waited_seconds),
         share=client.share,
         success_probability=client.success_probability,
         jobs=tuple(receipt.job_id for receipt in receipts),
@@ -115,6 +115,11 @@ def _client_record(client: ClientUpdate) -> ClientRecord:
         qpu_seconds=_charged(receipts),
         blocks=_own_blocks(client.calibration),
     )
+
+
+def _to_microseconds(seconds: float) -> float:
+    """Return a time without the digits that no clock has, which records would store."""
+    return round(seconds, 6)
 
 
 def _own_blocks(calibration: dict[str, Any] | None) -> tuple[str, ...]:

@@ -196,28 +196,29 @@ def _resume(
         raise ResultError(f"{folder.path} is the folder of a finished run, but its model.safetensors is gone.")
     if folder.is_finished and len(stored.rounds) == experiment.federation.rounds:
         return _shown(writer, experiment, command)
-    manifest = folder.proven_manifest()
+    folder.proven_manifest()
     check_tracking(experiment.tracking, has_folder=True)
     if changes := changes_since(stored.run, num_workers(experiment.federation)):
         logger.warning(
             "%s is resumed in another environment, so its bits may differ: %s", folder.path, "; ".join(changes)
         )
-    if stored.experiment.model.initial and not folder.is_finished and not folder.checkpoint.exists():
-        raise ResultError(f"{folder.path}: checkpoint.safetensors is gone, and with it the model to resume from.")
+    if stored.experiment.model.initial and not folder.is_finished and not folder.has_checkpoint:
+        raise ResultError(f"{folder.path}: its checkpoints are gone, and with them the model to resume from.")
     federation = assemble(experiment.without_initial(), observer, folder.journal)
     federation.experiment = experiment
     check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
-    server = _state_in(folder, federation, len(stored.rounds))
-    _, proof = folder.read_records(manifest)
+    checkpoint, records = folder.load_checkpoint()
+    server = _state_in(folder, federation, checkpoint, len(records))
     guard = _checked(federation, first=server.step + 1, allow_partial=allow_partial)
-    writer.continue_after(proof)
+    writer.take_up(len(records))
     if folder.is_finished:
-        writer.save_checkpoint(*server.named())
+        writer.save_checkpoint(*server.named(), keep=experiment.checkpoints.keep)
         writer.wait()
         writer.reopen()
+    writer.drop_later(server.step)
     if command:
         writer.replace_experiment(experiment, command)
-    return RunLoop(federation, stored.run, writer, guard, allow_partial=allow_partial).run(server, stored.rounds)
+    return RunLoop(federation, stored.run, writer, guard, allow_partial=allow_partial).run(server, records)
 
 
 def _shown(writer: RunWriter, experiment: Experiment, command: str) -> RunResult:
@@ -230,9 +231,9 @@ def _shown(writer: RunWriter, experiment: Experiment, command: str) -> RunResult
     return stored
 
 
-def _state_in(folder: RunFolder, federation: Federation, num_rounds: int) -> ServerState:
+def _state_in(folder: RunFolder, federation: Federation, checkpoint: Checkpoint | None, num_rounds: int) -> ServerState:
     """Return the server's state after the rounds that are done."""
-    if (checkpoint := folder.load_checkpoint()) is not None:
+    if checkpoint is not None:
         server = _state_of(checkpoint, federation, folder.path)
     elif folder.is_finished:  # the model is all the state that there was
         trained = federation.initial.model
