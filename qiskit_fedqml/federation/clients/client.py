@@ -1,51 +1,22 @@
 """What happens at a client in one server step. Nothing here knows of other clients."""
 
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.data.examples import ExampleSource
-from qiskit_fedqml.errors import BackendError, JobError, TrainingError
+from qiskit_fedqml.errors import BackendError, TrainingError
 from qiskit_fedqml.federation.clients.optimizers import make_optimizer, optimizer_states
-from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, States, Status
+from qiskit_fedqml.federation.clients.outcome import Outcome, placed
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
-from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 from qiskit_fedqml.seeds import derive_seed, numpy_generator, torch_generator
 
 if TYPE_CHECKING:
     from qiskit_fedqml.federation.clients.worker import Worker
-
-
-@dataclass
-class _Outcome:
-    """What a task gives, filled in as far as the client gets.
-
-    Args:
-        num_examples: Examples that the client holds.
-        network: What evaluates the circuit; None without one, or where the backend could not be opened.
-        usage_before: What the network was asked before.
-        status: What came of the task.
-        reason: Why there is nothing to aggregate.
-        loss: Training loss, or that of the client's test.
-        accuracy: That of the client's test.
-        state: The trained tensors.
-        client_states: What the client keeps.
-    """
-
-    num_examples: int = 0
-    network: BroadcastEstimatorQNN | None = None
-    usage_before: Usage = field(default_factory=Usage)
-    status: Status = Status.OK
-    reason: str = ""
-    loss: float = float("nan")
-    accuracy: float | None = None
-    state: State | None = None
-    client_states: States = field(default_factory=dict)
 
 
 def train_client(worker: "Worker", task: ClientTask) -> ClientUpdate:
@@ -59,42 +30,35 @@ def train_client(worker: "Worker", task: ClientTask) -> ClientUpdate:
         DataError: The client's examples cannot be read.
     """
     started = time.perf_counter()
-    outcome = _Outcome()
+    outcome = Outcome()
     try:
         _run(worker, task, outcome)
     except BackendError as error:
         if worker.config.on_client_failure == "stop":
-            raise _placed(error, task) from error
+            raise placed(error, task) from error
         outcome.status, outcome.reason = Status.FAILED, str(error)
     except TrainingError as error:
         outcome.status, outcome.reason = Status.REFUSED, str(error)
-    if outcome.status is Status.OK and not _is_finite(outcome):
-        outcome.status, outcome.reason = Status.REFUSED, "the update is not finite"
-    is_ok, network = outcome.status is Status.OK, outcome.network
-    return ClientUpdate(
-        client_id=task.client_id,
-        backend=task.backend,
-        simulator=network.simulator if network else "none",
-        num_examples=outcome.num_examples,
-        train_loss=outcome.loss if np.isfinite(outcome.loss) else None,
-        seconds=time.perf_counter() - started,
-        usage=(network.usage - outcome.usage_before) if network else Usage(),
-        status=outcome.status,
-        reason=outcome.reason,
-        state=outcome.state if is_ok else None,
-        client_states=outcome.client_states if is_ok else {},
-        accuracy=outcome.accuracy,
-        calibration=network.calibration() if network else None,
-        success_probability=network.success_probability() if network else None,
-    )
+    return outcome.update(task, time.perf_counter() - started)
 
 
-def _run(worker: "Worker", task: ClientTask, outcome: _Outcome) -> None:
+def _run(worker: "Worker", task: ClientTask, outcome: Outcome) -> None:
     examples = worker.data.open(task.client_id)
     outcome.num_examples = len(examples)
     model = worker.model_on(task.backend)
     outcome.network = model.network
-    outcome.usage_before = outcome.network.usage.copy() if outcome.network else Usage()
+    before = outcome.network.usage.copy() if outcome.network else Usage()
+    try:
+        _work(worker, task, model, examples, outcome)
+    finally:
+        if outcome.network:
+            outcome.usage = outcome.network.usage - before
+
+
+def _work(
+    worker: "Worker", task: ClientTask, model: HybridClassifier, examples: ExampleSource, outcome: Outcome
+) -> None:
+    """Train or test."""
     model.load_trainable_state(task.state)
     if outcome.network:
         outcome.network.refresh()
@@ -107,7 +71,7 @@ def _run(worker: "Worker", task: ClientTask, outcome: _Outcome) -> None:
 
 
 def _train(
-    worker: "Worker", task: ClientTask, model: HybridClassifier, examples: ExampleSource, outcome: _Outcome
+    worker: "Worker", task: ClientTask, model: HybridClassifier, examples: ExampleSource, outcome: Outcome
 ) -> None:
     """Train all local epochs."""
     model.train()
@@ -151,14 +115,3 @@ def _reseed(worker: "Worker", task: ClientTask, model: HybridClassifier, purpose
     if model.network:
         seed = derive_seed(worker.seed, purpose, task.server_step, task.client_id)
         model.network.reseed(seed, JobKey(task.server_step, task.client_id, 0, kind))
-
-
-def _is_finite(outcome: _Outcome) -> bool:
-    state: dict[str, Any] = outcome.state or {}
-    return bool(np.isfinite(outcome.loss)) and all(bool(tensor.isfinite().all()) for tensor in state.values())
-
-
-def _placed(error: BackendError, task: ClientTask) -> BackendError:
-    if isinstance(error, JobError):  # it says where already
-        return error
-    return BackendError(f"Round {task.server_step}, client {task.client_id}, backend {task.backend!r}: {error}")
