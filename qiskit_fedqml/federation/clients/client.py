@@ -9,7 +9,7 @@ from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.data.examples import ExampleSource
 from qiskit_fedqml.errors import BackendError, TrainingError
 from qiskit_fedqml.federation.clients.optimizers import make_optimizer, optimizer_states
-from qiskit_fedqml.federation.clients.outcome import Outcome, placed
+from qiskit_fedqml.federation.clients.outcome import Machine, Outcome, placed
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
@@ -30,44 +30,42 @@ def train_client(worker: "Worker", task: ClientTask) -> ClientUpdate:
         DataError: The client's examples cannot be read.
     """
     started = time.perf_counter()
-    outcome = Outcome()
+    outcome, model = Outcome(), None
     try:
-        _run(worker, task, outcome)
+        examples = worker.data.open(task.client_id)
+        outcome.num_examples = len(examples)
+        model = worker.model_on(task.backend)
+        _run(worker, task, model, examples, outcome)
     except BackendError as error:
         if worker.config.on_client_failure == "stop":
             raise placed(error, task) from error
         outcome.status, outcome.reason = Status.FAILED, str(error)
     except TrainingError as error:
         outcome.status, outcome.reason = Status.REFUSED, str(error)
-    return outcome.update(task, time.perf_counter() - started)
+    is_finite = all(bool(tensor.isfinite().all()) for tensor in (outcome.state or {}).values())
+    machine = Machine.of(model.network if model else None)
+    return outcome.update(task, machine, time.perf_counter() - started, is_finite=is_finite)
 
 
-def _run(worker: "Worker", task: ClientTask, outcome: Outcome) -> None:
-    examples = worker.data.open(task.client_id)
-    outcome.num_examples = len(examples)
-    model = worker.model_on(task.backend)
-    outcome.network = model.network
-    before = outcome.network.usage.copy() if outcome.network else Usage()
-    try:
-        _work(worker, task, model, examples, outcome)
-    finally:
-        if outcome.network:
-            outcome.usage = outcome.network.usage - before
-
-
-def _work(
+def _run(
     worker: "Worker", task: ClientTask, model: HybridClassifier, examples: ExampleSource, outcome: Outcome
 ) -> None:
-    """Train or test."""
-    model.load_trainable_state(task.state)
-    if outcome.network:
-        outcome.network.refresh()
-    if task.trains:
-        _train(worker, task, model, examples, outcome)
-    else:
-        outcome.status = Status.TESTED
-        _reseed(worker, task, model, "shots of the client's test", "test")
-        outcome.loss, outcome.accuracy = loss_and_accuracy(predict(model, examples), examples.labels)
+    """Train or test, and count what is asked of the backend."""
+    network = model.network
+    before = network.usage.copy() if network else Usage()
+    try:
+        model.load_trainable_state(task.state)
+        if network:
+            network.refresh()
+        if task.trains:
+            _train(worker, task, model, examples, outcome)
+        else:
+            outcome.status = Status.TESTED
+            _reseed(worker, task, model, "shots of the client's test", "test")
+            outcome.loss, outcome.accuracy = loss_and_accuracy(predict(model, examples), examples.labels)
+    finally:
+        if network:
+            outcome.usage = network.usage - before
 
 
 def _train(

@@ -11,13 +11,34 @@ from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, S
 from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What a client's update says of its machine.
+
+    Args:
+        simulator: What computed its circuits.
+        calibration: Of its device, or None.
+        success_probability: Estimated chance that no gate and no readout of the circuit errs, or None.
+    """
+
+    simulator: str = "none"
+    calibration: dict[str, Any] | None = None
+    success_probability: float | None = None
+
+    @classmethod
+    def of(cls, network: BroadcastEstimatorQNN | None) -> "Machine":
+        """Return what the network that evaluated the circuit knows; None stands for no circuit, or no machine."""
+        if network is None:
+            return cls()
+        return cls(network.simulator, network.calibration(), network.success_probability())
+
+
 @dataclass
 class Outcome:
     """What a task gives, filled in as far as the client gets.
 
     Args:
         num_examples: Examples that the client holds.
-        network: What evaluates the circuit; None without one, or where the backend could not be opened.
         usage: What was asked of the backend.
         status: What came of the task.
         reason: Why there is nothing to aggregate.
@@ -28,7 +49,6 @@ class Outcome:
     """
 
     num_examples: int = 0
-    network: BroadcastEstimatorQNN | None = None
     usage: Usage = field(default_factory=Usage)
     status: Status = Status.OK
     reason: str = ""
@@ -37,20 +57,22 @@ class Outcome:
     state: State | None = None
     client_states: States = field(default_factory=dict)
 
-    def update(self, task: ClientTask, seconds: float) -> ClientUpdate:
+    def update(self, task: ClientTask, machine: Machine, seconds: float, *, is_finite: bool) -> ClientUpdate:
         """Return the update; one that is not finite is refused.
 
         Args:
             task: The task.
+            machine: The machine on which it trained.
             seconds: Time that it took.
+            is_finite: Whether all of the trained tensors are finite.
         """
-        if self.status is Status.OK and not self._is_finite():
+        if self.status is Status.OK and not (np.isfinite(self.loss) and is_finite):
             self.status, self.reason = Status.REFUSED, "the update is not finite"
-        is_ok, network = self.status is Status.OK, self.network
+        is_ok = self.status is Status.OK
         return ClientUpdate(
             client_id=task.client_id,
             backend=task.backend,
-            simulator=network.simulator if network else "none",
+            simulator=machine.simulator,
             num_examples=self.num_examples,
             train_loss=self.loss if np.isfinite(self.loss) else None,
             seconds=seconds,
@@ -60,13 +82,9 @@ class Outcome:
             state=self.state if is_ok else None,
             client_states=self.client_states if is_ok else {},
             accuracy=self.accuracy,
-            calibration=network.calibration() if network else None,
-            success_probability=network.success_probability() if network else None,
+            calibration=machine.calibration,
+            success_probability=machine.success_probability,
         )
-
-    def _is_finite(self) -> bool:
-        state: dict[str, Any] = self.state or {}
-        return bool(np.isfinite(self.loss)) and all(bool(tensor.isfinite().all()) for tensor in state.values())
 
 
 def placed(error: BackendError, task: ClientTask) -> BackendError:

@@ -8,93 +8,25 @@ fall the other way.
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from qiskit_fedqml.data.examples import Examples, ExampleSource
 from qiskit_fedqml.errors import BackendError
-from qiskit_fedqml.federation.clients.outcome import Outcome, placed
+from qiskit_fedqml.federation.clients.outcome import Machine, placed
 from qiskit_fedqml.federation.clients.stacked_circuit import StackedCircuit
+from qiskit_fedqml.federation.clients.stacked_client import StackedClient
 from qiskit_fedqml.federation.clients.stacked_optimizer import StackedOptimizer
 from qiskit_fedqml.federation.interruption import check_interrupted
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
 from qiskit_fedqml.federation.steps.step import StackedStep
 from qiskit_fedqml.model.stacked import StackedBatch, StackedClassifier
-from qiskit_fedqml.seeds import derive_seed, numpy_generator, torch_generator
+from qiskit_fedqml.seeds import derive_seed, torch_generator
 
 if TYPE_CHECKING:
     from qiskit_fedqml.federation.clients.worker import Worker
     from qiskit_fedqml.model.classifier import HybridClassifier
-
-
-@dataclass
-class _Client:
-    """A client at work.
-
-    Args:
-        task: Its task.
-        examples: Its examples.
-        num_steps: Batches of all its local epochs.
-        batches: Gives each batch's local epoch, and its positions among the examples.
-        outcome: What it gives.
-        epoch: The local epoch whose losses are summed.
-        loss: Their sum over examples.
-        count: The number of these examples.
-    """
-
-    task: ClientTask
-    examples: ExampleSource
-    num_steps: int
-    batches: Iterator[tuple[int, NDArray[np.intp]]]
-    outcome: Outcome = field(default_factory=Outcome)
-    epoch: int = -1
-    loss: float = 0.0
-    count: int = 0
-
-    @classmethod
-    def of(cls, worker: "Worker", task: ClientTask) -> "_Client":
-        """Open a client's examples.
-
-        Raises:
-            DataError: They cannot be read.
-        """
-        examples, config = worker.data.open(task.client_id), worker.config
-        num_steps = config.local_epochs * -(-len(examples) // config.batch_size)
-        client = cls(task, examples, num_steps, _batches(worker, task, len(examples)))
-        client.outcome.num_examples = len(examples)
-        return client
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether nothing has gone wrong."""
-        return self.outcome.status is Status.OK
-
-    @property
-    def mean_loss(self) -> float:
-        """The mean loss over the examples of the local epoch so far."""
-        return self.loss / self.count if self.count else float("nan")
-
-    def next_batch(self) -> Examples | None:
-        """Read the next batch; None of a client that is no longer at work."""
-        if not self.is_at_work:
-            return None
-        epoch, positions = next(self.batches)
-        if epoch != self.epoch:
-            self.outcome.loss = self.mean_loss
-            self.epoch, self.loss, self.count = epoch, 0.0, 0
-        self.count += len(positions)
-        return self.examples.take(positions)
-
-
-def _batches(worker: "Worker", task: ClientTask, num_examples: int) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    for epoch in range(worker.config.local_epochs):
-        rng = numpy_generator(derive_seed(worker.seed, "order of examples", task.server_step, task.client_id, epoch))
-        for positions in worker.step.batches(num_examples, worker.config.batch_size, rng):
-            yield epoch, positions
 
 
 def train_stacked(worker: "Worker", tasks: Sequence[ClientTask]) -> Iterator[ClientUpdate]:
@@ -110,14 +42,12 @@ def train_stacked(worker: "Worker", tasks: Sequence[ClientTask]) -> Iterator[Cli
     """
     started = time.perf_counter()
     model = worker.model_on(tasks[0].backend)
-    clients = [_Client.of(worker, task) for task in tasks]
+    clients = [StackedClient.of(worker, task) for task in tasks]
     training = _Training(worker, model, sorted(clients, key=lambda client: -client.num_steps))
     with _one_thread():
         training.run()
-    seconds = (time.perf_counter() - started) / len(clients)
-    for client in clients:
-        training.finish(client)
-        yield client.outcome.update(client.task, seconds)
+        updates = [training.update_of(client, started) for client in clients]
+    yield from updates
 
 
 @contextmanager
@@ -140,7 +70,7 @@ class _Training:
         clients: The clients; those with more steps come first, so that those still at work do too.
     """
 
-    def __init__(self, worker: "Worker", model: "HybridClassifier", clients: Sequence[_Client]) -> None:
+    def __init__(self, worker: "Worker", model: "HybridClassifier", clients: Sequence[StackedClient]) -> None:
         assert isinstance(worker.step, StackedStep)
         self._config, self._take, self._clients = worker.config, worker.step, clients
         model.train()
@@ -179,20 +109,28 @@ class _Training:
             except BackendError as error:
                 self._fail(clients, error)
         self._optimizer.take_part(0)
+        self._is_finite: list[bool] = self._stack.values.isfinite().all(dim=1).tolist()
 
-    def finish(self, client: _Client) -> None:
-        """Fill in what a client gives."""
+    def update_of(self, client: StackedClient, started: float) -> ClientUpdate:
+        """Return a client's update.
+
+        Args:
+            client: The client.
+            started: When the training started, on the clock of ``time.perf_counter``; each client takes an equal part.
+        """
         place, outcome = self._clients.index(client), client.outcome
         if client.is_at_work:
             outcome.loss = client.mean_loss
             outcome.state = self._stack.state_of(place)
             if self._config.client_optimizer_state == "keep" and client.num_steps:
                 outcome.client_states = self._optimizer.states_of(place)
+        machine = Machine()
         if self._circuit is not None:
-            self._circuit.see_as(place)
-            outcome.network, outcome.usage = self._circuit.network, self._circuit.usages[place]
+            outcome.usage, machine = self._circuit.usages[place], self._circuit.machine_of(place)
+        seconds = (time.perf_counter() - started) / len(self._clients)
+        return outcome.update(client.task, machine, seconds, is_finite=self._is_finite[place])
 
-    def _step(self, clients: Sequence[_Client]) -> None:
+    def _step(self, clients: Sequence[StackedClient]) -> None:
         """Let clients take a step."""
         batch, count = self._batch(clients), len(clients)
         tensors = [tensor[:count] for tensor in (self._stack.values, self._start, self._stack.gradients)]
@@ -204,7 +142,7 @@ class _Training:
             client.loss += loss * size
         self._optimizer.step()
 
-    def _batch(self, clients: Sequence[_Client]) -> StackedBatch:
+    def _batch(self, clients: Sequence[StackedClient]) -> StackedBatch:
         """Return the next batch of each client."""
         batches = [client.next_batch() for client in clients]
         sizes = [len(batch) if batch is not None else 0 for batch in batches]
@@ -217,7 +155,7 @@ class _Training:
         first, second = (torch.from_numpy(array).to(self._device) for array in (features, labels))
         return StackedBatch(first, second, sizes)
 
-    def _fail(self, clients: Sequence[_Client], error: BackendError) -> None:
+    def _fail(self, clients: Sequence[StackedClient], error: BackendError) -> None:
         """Let all clients fail that asked their backend."""
         failed = [client for client in clients if client.is_at_work]
         if self._config.on_client_failure == "stop":

@@ -8,6 +8,7 @@ from qiskit_fedqml.backends.base import SimulatedBackend
 from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.backends.program import Asked, Evaluation, Program
 from qiskit_fedqml.circuits.arrays import Array
+from qiskit_fedqml.federation.clients.outcome import Machine
 from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN, NotFiniteError
 from qiskit_fedqml.seeds import derive_seed
 
@@ -36,7 +37,7 @@ class StackedCircuit:
         *,
         trains_weights: bool,
     ) -> None:
-        self.network = network.twin(self._evaluate)
+        self._network = network.twin(self._evaluate)
         self._backend, self._trains_weights = network.backend, trains_weights
         self._is_joint = isinstance(network.backend, SimulatedBackend)
         self._clients, self._seeds, self._server_step = clients, seeds, server_step
@@ -44,11 +45,19 @@ class StackedCircuit:
         self.refused: dict[int, str] = {}
         self._sizes: list[int] = []
         self._step = 0
-        self.see_as(0)
+        self._machine: Machine | None = None
+        self._see_as(0)
 
-    def see_as(self, place: int) -> None:
-        """Let :attr:`network` answer about its machine as it does for one of the clients."""
-        self.network.reseed(self._seeds[place], JobKey(self._server_step, self._clients[place], 0, "train"))
+    def machine_of(self, place: int) -> Machine:
+        """Return what a client's update says of its machine."""
+        if self._machine is None or self._network.program.copies:  # of which each client has its own
+            self._see_as(place)
+            self._machine = Machine.of(self._network)
+        return self._machine
+
+    def _see_as(self, place: int) -> None:
+        """Let the network ask for one of the clients."""
+        self._network.reseed(self._seeds[place], JobKey(self._server_step, self._clients[place], 0, "train"))
 
     def __call__(self, inputs: Array, weights: Array, sizes: Sequence[int]) -> tuple[Array, Array]:
         """Do as :class:`~qiskit_fedqml.model.stacked.EvaluateRows`; a client that is refused gets zeros.
@@ -62,7 +71,7 @@ class StackedCircuit:
         except NotFiniteError:
             left = self._finite(inputs, of_rows, sizes)
         kept = np.repeat(np.array(left) > 0, sizes)
-        num_outputs = self.network.output_shape[0]
+        num_outputs = self._network.output_shape[0]
         values = np.zeros((len(inputs), num_outputs))
         jacobian = np.zeros((len(inputs), num_outputs, inputs.shape[1] + weights.shape[1]))
         if kept.any():
@@ -71,7 +80,7 @@ class StackedCircuit:
 
     def _ask(self, inputs: Array, weights: Array, sizes: list[int]) -> tuple[Array, Array]:
         self._sizes = sizes
-        values, jacobian = self.network.evaluate(inputs, weights, jacobian=True, of_weights=self._trains_weights)
+        values, jacobian = self._network.evaluate(inputs, weights, jacobian=True, of_weights=self._trains_weights)
         assert jacobian is not None
         return values, jacobian
 
@@ -81,7 +90,7 @@ class StackedCircuit:
         for place, size in enumerate(sizes):
             part = slice(start, start + size)
             try:
-                self.network.points(inputs[part], weights[part])
+                self._network.points(inputs[part], weights[part])
             except NotFiniteError as error:
                 self.refused[place], left[place] = str(error), 0
             start += size
