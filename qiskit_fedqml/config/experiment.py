@@ -86,6 +86,8 @@ class FederationConfig(StrictModel):
     and what becomes of the updates; ``client_step`` how a batch changes a client's model.
     ``workers`` is the number of processes in which clients of simulators train, each with one of torch's threads;
     ``auto`` is one for each processor core. With 1 they train in the run's own process, with torch's own threads.
+    ``lockstep`` is the number of clients of one simulated backend that train together, at most: their models are
+    stacked, and each step of all of them is one call of the simulator. ``auto`` says it by the size of the head.
     """
 
     clients: Annotated[PositiveInteger, Field(le=10_000_000)]
@@ -107,6 +109,7 @@ class FederationConfig(StrictModel):
     min_clients: Annotated[Integer, Field(ge=0, le=10_000_000)] = 0
     on_too_few: Literal["stop", "repeat"] = "stop"
     workers: Literal["auto"] | Annotated[PositiveInteger, Field(le=1024)] = 1
+    lockstep: Literal["auto"] | Annotated[PositiveInteger, Field(le=10_000)] = 1
 
     @model_validator(mode="after")
     def _fits_together(self) -> "FederationConfig":
@@ -122,6 +125,16 @@ class FederationConfig(StrictModel):
             raise ValueError("on_too_few: repeat has no effect with min_clients: 0, which any round has")
         if self.momentum and self.optimizer == "adam":
             raise ValueError("momentum is for the optimizers sgd and rmsprop; adam has its own")
+        return self
+
+    @model_validator(mode="after")
+    def _lockstep_has_an_effect(self) -> "FederationConfig":
+        if self.lockstep in (1, "auto"):
+            return self
+        if not isinstance(self.client_step, str):
+            raise ValueError("lockstep has no effect with a client_step of your own, which trains one client's model")
+        if self.clients_per_round == 1:
+            raise ValueError("lockstep has no effect with clients_per_round: 1, which leaves each client alone")
         return self
 
 
@@ -203,6 +216,13 @@ class Experiment(StrictModel):
                 f"checkpoints.every must be 1 with devices, such as {shown(devices[0])}, but is "
                 f"{self.checkpoints.every}: a server step there is not repeated"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _lockstep_has_simulators(self) -> "Experiment":
+        machines = [self.backends.backends[name] for name in self.backends.assignment.machines]
+        if self.federation.lockstep not in (1, "auto") and all(isinstance(entry, DeviceEntry) for entry in machines):
+            raise ValueError("federation.lockstep has no effect without clients on a simulated backend")
         return self
 
     def resolved(self) -> dict[str, Any]:
