@@ -9,8 +9,9 @@ round, from the end of the round before, with their ratios in this run::
     python experiments/benchmark_flower.py
 
 Flower trains two clients at a time, each on one core, by PennyLane's fastest way for this circuit through torch:
-`default.qubit` with backpropagation and broadcast batches (`--peer lightning.qubit/adjoint` takes another). Where
-Flower or PennyLane is not installed, only this package is timed.
+`default.qubit` with backpropagation and broadcast batches (`--peer lightning.qubit/adjoint` takes another). This
+package trains the clients of a round together (`federation.lockstep`), and one after another. Ratios are to the first
+row. Where Flower or PennyLane is not installed, only this package is timed.
 """
 
 import importlib.util
@@ -31,6 +32,7 @@ import numpy as np
 from parts.command_line import EXPERIMENTS, ScriptParser, positive, run_script
 
 from qiskit_fedqml import load_experiment
+from qiskit_fedqml.config.experiment import FederationConfig
 from qiskit_fedqml.federation.runs.assembly import assemble
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.results.provenance import versions
@@ -62,8 +64,9 @@ _OFFLINE = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RA
 def python(*arguments: str, **environment: str) -> tuple[float, str]:
     """Run Python; return how long the whole process took, and the last line that it printed."""
     command = [sys.executable, "-W", "ignore", "-c", *arguments]
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **environment}  # as `fedqml` has it, for all ways
     started = time.perf_counter()
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - started
     if done.returncode:
         raise RuntimeError(f"{arguments[0]!r} ended with {done.returncode}:\n{done.stderr[-3000:]}")
@@ -137,15 +140,22 @@ def main() -> None:
         split = Path(folder) / "split.npz"
         write_split(split, settings)
         ways = {"this package": partial(ours, settings)}
+        if "lockstep" in FederationConfig.model_fields:
+            ways = {
+                "this package, clients together": partial(ours, {**settings, "federation.lockstep": "auto"}),
+                **ways,
+            }
         if not missing:
             ways |= {
                 f"Flower, PennyLane {peer.replace('/', ', ')}": partial(flower, split, peer) for peer in options.peer
             }
         found: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
-        ways["this package"]()  # fills the caches of compiled code, and is not counted
-        for _ in range(options.turns):
+        for turn in range(-1, options.turns):  # the first turn fills the caches of compiled code, and is not counted
             for way, run in ways.items():
-                found[way].append(run())
+                if turn >= 0:
+                    found[way].append(run())
+                elif way.startswith("this"):
+                    run()
     rows = [_row(way, turns, next(iter(found.values()))) for way, turns in found.items()]
     print(markdown_table(rows))
     peers = {package: metadata.version(package) for package in PEERS if package not in missing}
