@@ -1,6 +1,7 @@
 """The command line. Everything heavy is imported by the command that needs it, so that help comes at once."""
 
 import gc
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -320,6 +321,9 @@ def main() -> None:
     # Modules make a million objects that are never garbage: to look for some among them, again and again while they are
     # imported and once more at the end, would take as long as a short run.
     gc.set_threshold(100_000, 10, 50)
+    # torch's threads (libgomp's) spin while they wait for each other. Where other work takes a core, a small model's
+    # round then takes a hundred times as long; asleep they wait about as well. It must be set before torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except FedQMLError as error:

@@ -10,27 +10,13 @@ import numpy as np
 import torch
 from qiskit.quantum_info import Kraus
 
+from parts.paper_gates import paper_gates
 from qiskit_fedqml.backends.program import Program
 from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 from qiskit_fedqml.simulation.noise import Noise
 
 Layer = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Inputs (batch, 4) and weights (24,) to outputs (batch, 2)."""
-
-
-def paper_gates(qml, atan, x, w) -> None:
-    """Queue the paper's circuit (Fig. 3) for inputs ``x[..., q]``."""
-    for q in range(4):
-        qml.RY(atan(x[..., q]), wires=q)
-        qml.RZ(atan(x[..., q] ** 2), wires=q)
-    angle = iter(range(24))
-    for _ in range(2):
-        for q in range(4):
-            qml.CNOT(wires=[q, (q + 1) % 4])
-        for q in range(4):
-            qml.RZ(w[next(angle)], wires=q)
-            qml.RY(w[next(angle)], wires=q)
-            qml.RZ(w[next(angle)], wires=q)
 
 
 def machine_gates(qml, atan, program: Program, order: list[int], noise: Noise) -> Callable:

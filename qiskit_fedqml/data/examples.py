@@ -1,5 +1,6 @@
 """Examples, and how a client opens its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,7 +90,7 @@ class SharedOut:
     """
 
     train: Examples
-    rows: tuple[NDArray[np.intp], ...]
+    rows: Sequence[NDArray[np.intp]]
 
     def open(self, client_id: int) -> Shard:
         """Return a client's examples."""

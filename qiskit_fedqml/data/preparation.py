@@ -1,7 +1,7 @@
 """What is made before the first round: features, each client's shard, the test set, and the scaling of features."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -13,6 +13,7 @@ from qiskit_fedqml.data.datasets import Dataset, Split
 from qiskit_fedqml.data.examples import Examples, Shard, SharedOut
 from qiskit_fedqml.data.features import Progress, extract_features
 from qiskit_fedqml.data.loading import cut_validation, load_dataset, partition_examples
+from qiskit_fedqml.data.partition import Shards
 from qiskit_fedqml.data.scaling import feature_sums, mean_and_deviation
 
 
@@ -33,7 +34,7 @@ class FederatedData:
 
     classes: tuple[str, ...]
     train: Examples
-    shards: tuple[NDArray[np.intp], ...]
+    shards: Shards
     validation: NDArray[np.intp]
     test: Examples
     mean: NDArray[np.float64]
@@ -82,7 +83,7 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Fe
     )
 
 
-def share_out(experiment: Experiment, dataset: Dataset) -> tuple[tuple[NDArray[np.intp], ...], NDArray[np.intp]]:
+def share_out(experiment: Experiment, dataset: Dataset) -> tuple[Shards, NDArray[np.intp]]:
     """Return each client's rows of the training data, sorted, and the rows that are kept for tuning.
 
     Raises:
@@ -92,7 +93,7 @@ def share_out(experiment: Experiment, dataset: Dataset) -> tuple[tuple[NDArray[n
     parts = partition_examples(
         dataset.train.labels[kept], experiment.federation.clients, experiment.data.partition, experiment.seed
     )
-    return tuple(kept[part] for part in parts), validation
+    return replace(parts, rows=kept[parts.rows]), validation
 
 
 def prepare_test_data(
@@ -121,7 +122,7 @@ def digest_of(split: Split) -> str:
 
 
 def _scaling(
-    experiment: Experiment, train: Examples, shards: tuple[NDArray[np.intp], ...]
+    experiment: Experiment, train: Examples, shards: Shards
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     scaling = experiment.features.scaling
     if scaling is None:

@@ -94,7 +94,7 @@ class Planner:
         dataset = load_dataset(experiment.data, experiment.seed)
         shards, validation = share_out(experiment, dataset)
         spec = circuit_for(experiment.model, len(dataset.classes))
-        sizes = tuple(len(shard) for shard in shards)
+        sizes = tuple(shards.sizes.tolist())
         devices = OpenDevices(registry, spec, is_frozen=experiment.model.quantum == "frozen")
         planner = cls(experiment, devices, sizes, len(dataset.test), len(validation))
         planner.devices(experiment)  # opened and compiled now, so that a mistake there shows

@@ -72,3 +72,19 @@ def test_a_huge_alpha_gives_equal_shares():
             partition.quantity_skew(100, 4, alpha, np.random.default_rng(0)),
         ):
             assert all(24 <= len(shard) <= 26 for shard in shards)
+
+
+@pytest.mark.parametrize("num_clients", [1, 3, 10, 1000])
+def test_equal_parts_are_those_of_array_split_in_two_arrays(num_clients):
+    shards = partition.iid(1000, num_clients, np.random.default_rng(3))
+    expected = [np.sort(part) for part in np.array_split(np.random.default_rng(3).permutation(1000), num_clients)]
+    assert len(shards) == num_clients
+    for client, (rows, part) in enumerate(zip(shards, expected, strict=True)):
+        np.testing.assert_array_equal(rows, part)
+        np.testing.assert_array_equal(shards[client], part)
+        assert np.shares_memory(rows, shards.rows)
+    assert shards.sizes.tolist() == [len(part) for part in expected]
+    np.testing.assert_array_equal(shards[-1], expected[-1])
+    assert [rows.tolist() for rows in shards[:2]] == [part.tolist() for part in expected[:2]]
+    with pytest.raises(IndexError):
+        shards[num_clients]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import file_digest
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class BackendRegistry(Mapping[str, Backend]):
         self.folder = folder
         self.dispatcher = dispatcher or Dispatcher(budget_seconds=file.budget_seconds)
         self._opened: dict[str, Backend] = {}
+        self._assigned: dict[int, tuple[str, ...]] = {}
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> "BackendRegistry":
@@ -148,11 +150,21 @@ class BackendRegistry(Mapping[str, Backend]):
                     f"assignment.clients.{key} names client {clients_of(key)[-1]}, but there are {num_clients} clients "
                     f"(0 to {num_clients - 1})."
                 )
-        names = [self._default_for(client) for client in range(num_clients)]
-        for key, name in self.file.assignment.clients.items():
-            ids = clients_of(key)
-            names[ids.start : ids.stop] = [name] * len(ids)
-        return tuple(names)
+        if num_clients not in self._assigned:
+            names = self._defaults(num_clients)
+            for key, name in self.file.assignment.clients.items():
+                ids = clients_of(key)
+                names[ids.start : ids.stop] = [name] * len(ids)
+            self._assigned = {num_clients: tuple(names)}  # asked for again and again, of up to a million clients
+        return self._assigned[num_clients]
+
+    def _defaults(self, num_clients: int) -> list[str]:
+        default = self.file.assignment.default
+        if isinstance(default, str):
+            return [default] * num_clients
+        if isinstance(default, Cycle):
+            return list(islice(cycle(default.cycle), num_clients))
+        return [self._default_for(client) for client in range(num_clients)]
 
     def _open(self, name: str) -> Backend:
         entry = self.file.backends[name]

@@ -270,7 +270,7 @@ def _checked(federation: Federation, *, first: int, allow_partial: bool) -> "Bud
     from qiskit_fedqml.planning.rounds import Sizes
 
     experiment, data = federation.experiment, federation.data
-    sizes = Sizes.of(experiment, map(len, data.shards), len(data.test), len(data.validation))
+    sizes = Sizes.of(experiment, data.shards.sizes.tolist(), len(data.test), len(data.validation))
     guard = BudgetGuard(experiment, federation.registry, circuit_for(experiment.model, len(data.classes)), sizes)
     try:
         guard.check_run(first, allow_partial=allow_partial)
@@ -283,7 +283,7 @@ def _checked(federation: Federation, *, first: int, allow_partial: bool) -> "Bud
 def _describe(federation: Federation) -> dict[str, Any]:
     data, num_trained = federation.data, sum(tensor.numel() for tensor in federation.initial.model.values())
     examples = {
-        "train": sum(len(shard) for shard in data.shards),
+        "train": len(data.shards.rows),
         "validation": len(data.validation),
         "test": len(data.test),
     }
