@@ -8,10 +8,13 @@ from pydantic import Field, Tag, model_validator
 
 from qiskit_fedqml.config.aggregation import AggregationConfig
 from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile
+from qiskit_fedqml.config.buffered import Buffered, algorithm_kind
 from qiskit_fedqml.config.circuit import CircuitConfig, PaperAnsatz
 from qiskit_fedqml.config.data import DataConfig, FeaturesConfig
 from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
 from qiskit_fedqml.config.extension import PythonReference, name_or_python
+from qiskit_fedqml.config.scheduling import SchedulingConfig
+from qiskit_fedqml.config.simulated_time import check_scheduling
 from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, PositiveNumber, StrictModel, nearest, validate
 from qiskit_fedqml.config.tracking import TrackingConfig
 from qiskit_fedqml.errors import ConfigurationError, listed, shown
@@ -66,7 +69,10 @@ class ModelConfig(StrictModel):
 
 
 Algorithm = Annotated[
-    Annotated[Literal["synchronous"], Tag("name")] | Annotated[PythonReference, Tag("python")], name_or_python
+    Annotated[Literal["synchronous"], Tag("name")]
+    | Annotated[Buffered, Tag("buffered")]
+    | Annotated[PythonReference, Tag("python")],
+    algorithm_kind,
 ]
 ClientStep = Annotated[
     Annotated[Literal["minibatch"], Tag("name")] | Annotated[PythonReference, Tag("python")], name_or_python
@@ -80,7 +86,8 @@ class FederationConfig(StrictModel):
     minimise their loss + μ/2 · ‖w − w_global‖² (arXiv:1812.06127). ``client_optimizer_state: keep`` lets a
     client's optimiser continue from where its last round ended, as non-federated training does.
     ``on_client_failure: skip`` records a client whose backend failed and continues with the others. ``algorithm`` says
-    who gets which task and what becomes of the updates; ``client_step`` how a batch changes a client's model.
+    who gets which task and what becomes of the updates; ``client_step`` how a batch changes a client's model. With the
+    algorithm ``buffered``, ``clients_per_round`` clients are at work at a time and ``rounds`` counts server steps.
     ``workers`` is the number of processes in which clients of simulators train, each with one of torch's threads;
     ``auto`` is one for each processor core. With 1 they train in the run's own process, with torch's own threads.
     """
@@ -110,6 +117,8 @@ class FederationConfig(StrictModel):
             raise ValueError(f"clients_per_round ({self.clients_per_round}) must be at most clients ({self.clients})")
         if self.momentum and self.optimizer == "adam":
             raise ValueError("momentum is for the optimizers sgd and rmsprop; adam has its own")
+        if isinstance(self.algorithm, Buffered):
+            self.algorithm.check_sizes(self.clients_per_round, self.clients)
         return self
 
 
@@ -134,6 +143,7 @@ class Experiment(StrictModel):
     evaluation: EvaluationConfig = EvaluationConfig()
     backends: BackendsFile = _IDEAL
     tracking: TrackingConfig = TrackingConfig()
+    scheduling: SchedulingConfig | None = None
 
     @model_validator(mode="after")
     def _evaluation_backends_exist(self) -> "Experiment":
@@ -161,6 +171,8 @@ class Experiment(StrictModel):
         ):
             if asked and self.federation.clients_per_round == 1:
                 raise ValueError(f"aggregation.{key} has no effect with clients_per_round: 1, which averages nothing")
+            if asked and isinstance(of := self.federation.algorithm, Buffered) and of.buffered.buffer == 1:
+                raise ValueError(f"aggregation.{key} has no effect with a buffer of 1, which averages nothing")
         machines = self.backends.assignment.machines
         has_blocks = any(
             (blocks := self.backends.backends[name].blocks) is not None and blocks.spread == "clients"
@@ -168,6 +180,17 @@ class Experiment(StrictModel):
         )
         if self.aggregation.success_exponent and len(machines) == 1 and not has_blocks:
             raise ValueError("aggregation.success_exponent has no effect where all clients have the same machine")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_scheduled(self) -> "Experiment":
+        if self.scheduling is not None:
+            is_own = isinstance(self.federation.algorithm, PythonReference)
+            check_scheduling(
+                self.scheduling, self.backends, has_circuit=self.model.quantum != "classical", is_own=is_own
+            )
+        elif isinstance(self.federation.algorithm, Buffered):
+            raise ValueError("algorithm: buffered needs a section scheduling, which says how long machines take")
         return self
 
     def resolved(self) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class RunLoop:
         model.adopt_trainable_state(server.model)
         final_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         if self.writer and not stopped:
-            self.writer.finish(final_state, keep_checkpoint=bool(server.optimizer or server.clients))
+            self.writer.finish(final_state, keep_checkpoint=not server.is_model_alone)
         path = self.writer.path if self.writer else None
         experiment = self.federation.experiment
         result = RunResult(experiment, self.description, tuple(records), path, final_state, stopped)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qiskit_fedqml.backends.job import JobReceipt
-from qiskit_fedqml.federation.messages import ClientUpdate, State, Status
+from qiskit_fedqml.federation.messages import ClientUpdate, Flight, State, Status
 from qiskit_fedqml.federation.runs.evaluator import Evaluator, Test
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.results.provenance import peak_memory_bytes
@@ -69,6 +69,7 @@ def record_step(
         planned_seconds=sum(receipt.planned_seconds or 0.0 for receipt in receipts),
         qpu_seconds=_charged(receipts),
         devices=_devices([(t.backend, t.calibration) for t in tests] + [(c.backend, c.calibration) for c in clients]),
+        clock_seconds=server.clock_seconds if server.dispatched else None,
     )
 
 
@@ -110,7 +111,19 @@ def _client_record(client: ClientUpdate) -> ClientRecord:
         planned_seconds=sum(receipt.planned_seconds or 0.0 for receipt in receipts),
         qpu_seconds=_charged(receipts),
         blocks=_own_blocks(client.calibration),
+        **_times_of(client.flight),
     )
+
+
+def _times_of(flight: Flight | None) -> dict[str, Any]:
+    if flight is None:
+        return {}
+    return {
+        "model_version": flight.model_version,
+        "dispatched_at": flight.dispatched_seconds,
+        "started_at": flight.started_seconds,
+        "arrived_at": flight.arrives_seconds,
+    }
 
 
 def _own_blocks(calibration: dict[str, Any] | None) -> tuple[str, ...]:
