@@ -1,6 +1,6 @@
 """A simulated machine in time: its queue, and the calibrations that follow each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,12 +16,14 @@ class BackendFacts:
     Args:
         executions_per_example: Executions by which a client trains on one example once.
         success_probability: Of the circuit; None where nothing is known.
-        calibration_date: As the calibration has it; None without one.
     """
 
     executions_per_example: int
     success_probability: float | None
-    calibration_date: str | None
+
+
+DateOf = Callable[[str], str | None]
+"""Returns the date of the calibration of an entry."""
 
 
 class FactsOf(Protocol):
@@ -64,28 +66,28 @@ class SimulatedMachine:
         return 0.0 if date is None else max(0.0, now_seconds - date)
 
 
-def open_machines(config: SchedulingConfig, names: Sequence[str], facts: FactsOf) -> Mapping[str, SimulatedMachine]:
+def open_machines(config: SchedulingConfig, names: Sequence[str], date_of: DateOf) -> Mapping[str, SimulatedMachine]:
     """Return the machines of the clients, in time.
 
     Args:
         config: The `scheduling` section.
         names: The machines.
-        facts: Finds those of an entry.
+        date_of: Returns the date of an entry's calibration.
 
     Raises:
         ConfigurationError: Calibrations of a machine that follow each other have dates that do not.
         BackendError: An entry that is replayed cannot be opened.
     """
-    return {name: _machine(config, name, facts) for name in names}
+    return {name: _machine(config, name, date_of) for name in names}
 
 
-def _machine(config: SchedulingConfig, name: str, facts: FactsOf) -> SimulatedMachine:
+def _machine(config: SchedulingConfig, name: str, date_of: DateOf) -> SimulatedMachine:
     queue = open_queue(config.queues.get(name, config.queue))
     replay = config.replay
     if replay is None or name not in replay.later:
         return SimulatedMachine(name, queue, (name,), (0.0,), (None,))
     start, entries = moment(replay.start), (name, *replay.later[name])
-    dates = [_date(entry, facts(entry).calibration_date) for entry in entries]
+    dates = [_date(entry, date_of(entry)) for entry in entries]
     seconds = [(moment(date) - start).total_seconds() for date in dates]
     for place in range(1, len(entries)):
         if seconds[place] <= seconds[place - 1]:

@@ -36,12 +36,16 @@ def open_scheduler(
     config = experiment.scheduling
     if config is None:
         return None
+
+    def date_of(entry: str) -> str | None:
+        return registry[entry].describe()["calibration_date"]
+
     facts = facts_of(registry, spec, is_frozen=experiment.model.quantum == "frozen")
     return Scheduler(
         seed=experiment.seed,
         config=config,
         federation=experiment.federation,
-        machines=open_machines(config, sorted({*assignment}), facts),
+        machines=open_machines(config, sorted({*assignment}), date_of),
         assignment=assignment,
         num_examples=num_examples,
         facts=facts,
@@ -69,7 +73,6 @@ def facts_of(registry: BackendRegistry, spec: CircuitSpec, *, is_frozen: bool) -
         return BackendFacts(
             executions_per_example=circuits * (machine.shots or 1),
             success_probability=machine.success_probability(program),
-            calibration_date=machine.describe().get("calibration_date"),
         )
 
     return facts
