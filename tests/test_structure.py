@@ -86,6 +86,7 @@ FLOORS = (
         "federation.steps",
         "federation.clients",
         "federation.executors",
+        "federation.scheduling",
         "federation.algorithms",
         "planning",
         "federation.runs",

@@ -8,11 +8,14 @@ from pydantic import Field, Tag, model_validator
 
 from qiskit_fedqml.config.aggregation import AggregationConfig
 from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile
+from qiskit_fedqml.config.buffered import Buffered, algorithm_kind
 from qiskit_fedqml.config.checkpoints import CheckpointsConfig
 from qiskit_fedqml.config.circuit import CircuitConfig, PaperAnsatz
 from qiskit_fedqml.config.data import DataConfig, FeaturesConfig
 from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
 from qiskit_fedqml.config.extension import PythonReference, name_or_python
+from qiskit_fedqml.config.scheduling import SchedulingConfig
+from qiskit_fedqml.config.simulated_time import check_scheduling
 from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, PositiveNumber, StrictModel, nearest, validate
 from qiskit_fedqml.config.tracking import TrackingConfig
 from qiskit_fedqml.errors import ConfigurationError, listed, shown
@@ -67,7 +70,10 @@ class ModelConfig(StrictModel):
 
 
 Algorithm = Annotated[
-    Annotated[Literal["synchronous"], Tag("name")] | Annotated[PythonReference, Tag("python")], name_or_python
+    Annotated[Literal["synchronous"], Tag("name")]
+    | Annotated[Buffered, Tag("buffered")]
+    | Annotated[PythonReference, Tag("python")],
+    algorithm_kind,
 ]
 ClientStep = Annotated[
     Annotated[Literal["minibatch"], Tag("name")] | Annotated[PythonReference, Tag("python")], name_or_python
@@ -83,7 +89,8 @@ class FederationConfig(StrictModel):
     ``on_client_failure: skip`` records a client that failed and continues with the others; a client of a simulator that
     trains for longer than ``client_seconds`` has failed. Where fewer than ``min_clients`` return, the run stops, or
     with ``on_too_few: repeat`` draws the round's clients again, twice at most. ``algorithm`` says who gets which task
-    and what becomes of the updates; ``client_step`` how a batch changes a client's model.
+    and what becomes of the updates; ``client_step`` how a batch changes a client's model. With the algorithm
+    ``buffered``, ``clients_per_round`` clients are at work at a time and ``rounds`` counts server steps.
     ``workers`` is the number of processes in which clients of simulators train, each with one of torch's threads;
     ``auto`` is one for each processor core. With 1 they train in the run's own process, with torch's own threads.
     ``lockstep`` is the number of clients of one simulated backend that train together, at most: their models are
@@ -125,6 +132,8 @@ class FederationConfig(StrictModel):
             raise ValueError("on_too_few: repeat has no effect with min_clients: 0, which any round has")
         if self.momentum and self.optimizer == "adam":
             raise ValueError("momentum is for the optimizers sgd and rmsprop; adam has its own")
+        if isinstance(self.algorithm, Buffered):
+            self.algorithm.check_sizes(self.clients_per_round, self.clients)
         return self
 
     @model_validator(mode="after")
@@ -160,6 +169,7 @@ class Experiment(StrictModel):
     backends: BackendsFile = _IDEAL
     tracking: TrackingConfig = TrackingConfig()
     checkpoints: CheckpointsConfig = CheckpointsConfig()
+    scheduling: SchedulingConfig | None = None
 
     @model_validator(mode="after")
     def _evaluation_backends_exist(self) -> "Experiment":
@@ -187,6 +197,8 @@ class Experiment(StrictModel):
         ):
             if asked and self.federation.clients_per_round == 1:
                 raise ValueError(f"aggregation.{key} has no effect with clients_per_round: 1, which averages nothing")
+            if asked and isinstance(of := self.federation.algorithm, Buffered) and of.buffered.buffer == 1:
+                raise ValueError(f"aggregation.{key} has no effect with a buffer of 1, which averages nothing")
         machines = self.backends.assignment.machines
         has_blocks = any(
             (blocks := self.backends.backends[name].blocks) is not None and blocks.spread == "clients"
@@ -223,6 +235,17 @@ class Experiment(StrictModel):
         machines = [self.backends.backends[name] for name in self.backends.assignment.machines]
         if self.federation.lockstep not in (1, "auto") and all(isinstance(entry, DeviceEntry) for entry in machines):
             raise ValueError("federation.lockstep has no effect without clients on a simulated backend")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_scheduled(self) -> "Experiment":
+        if self.scheduling is not None:
+            is_own = isinstance(self.federation.algorithm, PythonReference)
+            check_scheduling(
+                self.scheduling, self.backends, has_circuit=self.model.quantum != "classical", is_own=is_own
+            )
+        elif isinstance(self.federation.algorithm, Buffered):
+            raise ValueError("algorithm: buffered needs a section scheduling, which says how long machines take")
         return self
 
     def resolved(self) -> dict[str, Any]:

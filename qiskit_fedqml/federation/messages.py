@@ -29,11 +29,35 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
+class Flight:
+    """A task on its way, on the run's simulated clock; all times are in seconds since the run began.
+
+    Args:
+        client_id: The client.
+        machine: The machine that serves it.
+        backend: The entry that stands for the machine, with the calibration that is in force when the task starts.
+        model_version: Server steps that were done when it was dispatched: it starts from that model.
+        dispatched_seconds: When it was dispatched.
+        started_seconds: When it had waited for the machine's queue and for earlier tasks there.
+        arrives_seconds: When its update arrives at the server.
+    """
+
+    client_id: int
+    machine: str
+    backend: str
+    model_version: int
+    dispatched_seconds: float
+    started_seconds: float
+    arrives_seconds: float
+
+
+@dataclass(frozen=True)
 class ClientTask:
     """One client's work in one server step.
 
     Args:
-        server_step: The server step, from 1; in synchronous federations the round.
+        server_step: The server step, from 1, that the model comes before; in synchronous federations the round. Seeds
+            and jobs are named by it, so no client has two tasks of one.
         client_id: The client, from 0.
         backend: Name of the client's backend.
         state: The global model from which the client starts; clients do not change it.
@@ -73,6 +97,7 @@ class ClientUpdate:
         success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None
             without a circuit, or where the backend could not be opened.
         share: Its part of the aggregate, from 0 to 1; the algorithm fills it in.
+        flight: Where the task was when, on a simulated clock; the algorithm fills it in.
     """
 
     client_id: int
@@ -91,6 +116,7 @@ class ClientUpdate:
     waited_seconds: float = 0.0
     success_probability: float | None = None
     share: float = 0.0
+    flight: Flight | None = None
 
     @property
     def outcome(self) -> str:

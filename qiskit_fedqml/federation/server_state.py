@@ -1,10 +1,10 @@
 """The server's state: all that the next server step needs, visible and serialisable."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
-from qiskit_fedqml.federation.messages import State, States
+from qiskit_fedqml.federation.messages import Flight, State, States
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,11 @@ class ServerState:
         clients: What clients keep from task to task, by client; such as their optimisers' moments.
         attempt: How often the next server step is being begun, from 1; more than once where too few clients returned.
             Not saved: an interrupted step is replayed from its first attempt.
+        clock_seconds: The simulated time since the run began; 0 without a simulated clock.
+        dispatched: Tasks that were dispatched so far; the draws of each derive from its number.
+        flights: Tasks that are on their way, in the order in which they were dispatched.
+        versions: Earlier models, by the number of steps after which they were the global model: those from which tasks
+            on their way start.
     """
 
     step: int
@@ -25,14 +30,32 @@ class ServerState:
     optimizer: States = field(default_factory=dict)
     clients: Mapping[int, States] = field(default_factory=dict)
     attempt: int = 1
+    clock_seconds: float = 0.0
+    dispatched: int = 0
+    flights: tuple[Flight, ...] = ()
+    versions: Mapping[int, State] = field(default_factory=dict)
+
+    @property
+    def is_model_alone(self) -> bool:
+        """Whether steps and model are all that the next step needs."""
+        return not (self.optimizer or self.clients or self.dispatched)
+
+    def model_of(self, version: int) -> State:
+        """Return the global model after so many steps; it is the present one or has tasks on their way."""
+        return self.model if version == self.step else self.versions[version]
 
     def named(self) -> tuple[dict[str, Any], States]:
         """Return plain values and named states, from which :meth:`from_named` makes the same state again."""
         states = {"model": self.model}
         states |= {f"optimizer/{name}": state for name, state in self.optimizer.items()}
         states |= {f"client/{c}/{name}": state for c, kept in self.clients.items() for name, state in kept.items()}
+        states |= {f"version/{version}": state for version, state in self.versions.items()}
         clients = [[client, list(kept)] for client, kept in self.clients.items()]
-        return {"step": self.step, "optimizer": list(self.optimizer), "clients": clients}, states
+        values = {"step": self.step, "optimizer": list(self.optimizer), "clients": clients}
+        if self.dispatched:
+            flights = [list(astuple(flight)) for flight in self.flights]
+            values |= {"clock_seconds": self.clock_seconds, "dispatched": self.dispatched, "flights": flights}
+        return values | ({"versions": list(self.versions)} if self.versions else {}), states
 
     def on_devices_of(self, model: State) -> "ServerState":
         """Return the state with the global model's tensors, and the server optimiser's, where ``model``'s are."""
@@ -41,7 +64,10 @@ class ServerState:
             return {name: tensor.to(model[name].device) for name, tensor in state.items()}
 
         return replace(
-            self, model=moved(self.model), optimizer={name: moved(state) for name, state in self.optimizer.items()}
+            self,
+            model=moved(self.model),
+            optimizer={name: moved(state) for name, state in self.optimizer.items()},
+            versions={version: moved(state) for version, state in self.versions.items()},
         )
 
     @classmethod
@@ -50,10 +76,15 @@ class ServerState:
 
         Raises:
             KeyError: A value or a state is missing.
+            TypeError: A task on its way has other values than it should.
         """
         return cls(
             step=values["step"],
             model=states["model"],
             optimizer={name: states[f"optimizer/{name}"] for name in values["optimizer"]},
             clients={c: {name: states[f"client/{c}/{name}"] for name in names} for c, names in values["clients"]},
+            clock_seconds=values.get("clock_seconds", 0.0),
+            dispatched=values.get("dispatched", 0),
+            flights=tuple(Flight(*flight) for flight in values.get("flights", ())),
+            versions={version: states[f"version/{version}"] for version in values.get("versions", ())},
         )

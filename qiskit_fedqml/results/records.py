@@ -8,6 +8,9 @@ from typing import Any
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.federation.messages import Status
 
+_OF_A_CLOCK = ("model_version", "dispatched_at", "started_at", "arrived_at")
+"""What is written of a client only where time is simulated."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
@@ -31,6 +34,11 @@ class ClientRecord:
         planned_seconds: QPU seconds that these were estimated to take, where the device states durations.
         qpu_seconds: QPU seconds that the service charged; None where it had not said so when the round ended.
         blocks: The qubits of the blocks that are its own, such as ``"14-16-19-20"``; empty where it has none.
+        model_version: Server steps after which its model was the global one. Here and below: None where time is not
+            simulated, and not written then.
+        dispatched_at: When it got its task, in seconds of simulated time since the run began.
+        started_at: When its machine started to work for it.
+        arrived_at: When its update arrived.
     """
 
     id: int
@@ -49,6 +57,10 @@ class ClientRecord:
     planned_seconds: float = 0.0
     qpu_seconds: float | None = None
     blocks: tuple[str, ...] = ()
+    model_version: int | None = None
+    dispatched_at: float | None = None
+    started_at: float | None = None
+    arrived_at: float | None = None
 
     @property
     def outcome(self) -> str:
@@ -58,6 +70,7 @@ class ClientRecord:
     def as_json(self) -> dict[str, Any]:
         """Return the record as plain values; status and reason are one text there."""
         values = {name: getattr(self, name) for name in _PLAIN}
+        values |= {name: value for name in _OF_A_CLOCK if (value := getattr(self, name)) is not None}
         own = {"blocks": list(self.blocks)} if self.blocks else {}
         return {**values, "status": self.outcome, "jobs": list(self.jobs), **own}
 
@@ -76,7 +89,7 @@ class ClientRecord:
         return cls(**{**plain, **{name: tuple(values.get(name, ())) for name in ("jobs", "blocks")}})
 
 
-_PLAIN = tuple(field.name for field in fields(ClientRecord) if field.name not in ("reason", "blocks"))
+_PLAIN = tuple(field.name for field in fields(ClientRecord) if field.name not in ("reason", "blocks", *_OF_A_CLOCK))
 """What is stored of a client as it is."""
 
 
@@ -107,6 +120,8 @@ class RoundRecord:
         qpu_seconds: QPU seconds that the service charged for them; None where it had not said so of each.
         devices: Calibrations by backend: device, date, and the figures of the qubits and couplings used.
         attempts: The clients of earlier attempts at the round, of which too few returned; their work is counted above.
+        clock_seconds: Simulated time of the server step, since the run began; None where time is not simulated, and not
+            written then.
     """
 
     round: int
@@ -130,10 +145,13 @@ class RoundRecord:
     qpu_seconds: float | None = None
     devices: dict[str, dict[str, Any]] = field(default_factory=dict)
     attempts: tuple[tuple[ClientRecord, ...], ...] = ()
+    clock_seconds: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as plain values, as a line of ``rounds.jsonl`` has them."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.clock_seconds is None:
+            del values["clock_seconds"]
         clients = [client.as_json() for client in self.clients]
         attempts = [[client.as_json() for client in attempt] for attempt in values.pop("attempts")]
         own = {"attempts": attempts} if attempts else {}

@@ -83,6 +83,33 @@ GENERIC = {
 }
 PROVIDER = REHEARSAL | {"backends.backends": {"exact": {"type": "aer"}, "ideal": GENERIC}}
 
+SIX = {"federation.clients": 6, "federation.clients_per_round": 3, "federation.rounds": 4}
+BUFFERED = SIX | {
+    "backends": {
+        "backends": {"ideal": {"type": "aer"}, "noisy": {"type": "aer", "noise": {"readout": 0.2}}},
+        "assignment": {"default": {"cycle": ["ideal", "noisy"]}},
+    },
+    "federation.algorithm": {"buffered": {"buffer": 2}},
+    "scheduling": {"queue": {"lognormal": {"median_seconds": 60, "sigma": 1.0}}},
+}
+TRACED = BUFFERED | {"scheduling": {"queue": {"trace": [[0, 60]]}}}
+BEST = BUFFERED | {"scheduling.policy": {"best": {}}}
+EXPLORING = BUFFERED | {"scheduling.policy": {"explore_then_refine": {"refine_from": 2, "least_success": 1.0}}}
+# Quito's calibration of 2021, until Manila's of 2024-05-27, 18:27 UTC, takes its place.
+REPLAYED = BUFFERED | {
+    "backends": {
+        "backends": {
+            "ideal": {"type": "aer"},
+            "first": {"type": "aer", "noise": {"calibration": "quito.json"}},
+            "second": {"type": "aer", "noise": {"calibration": "manila.json"}},
+        },
+        "assignment": {"default": {"cycle": ["ideal", "first"]}},
+    },
+    "scheduling": {
+        "queue": {"lognormal": {"median_seconds": 1500, "sigma": 0.5}},
+        "replay": {"start": "2024-05-27T18:00:00Z", "later": {"first": ["second"]}},
+    },
+}
 # For each key: what the run has, and the value that must make a difference.
 FEDAVGM = {"aggregation.server_optimizer": {"method": "fedavgm"}}
 FEDADAM = {"aggregation.server_optimizer": {"method": "fedadam"}}
@@ -162,6 +189,25 @@ PERTURBED = {
         "qiskit_fedqml.federation.algorithms.synchronous:Synchronous",
     ),
     "federation.algorithm.arguments": ({"federation.algorithm": {"python": "tests.own_parts:InTurn"}}, {"first": 1}),
+    "federation.algorithm.buffered.buffer": (BUFFERED, 3),
+    "federation.algorithm.buffered.staleness_exponent": (BUFFERED, 2.0),
+    "federation.algorithm.buffered.max_staleness": (BUFFERED, 0),
+    "scheduling.queue.lognormal.median_seconds": (BUFFERED, 30),
+    "scheduling.queue.lognormal.sigma": (BUFFERED, 0.5),
+    "scheduling.queue.trace": (TRACED, [[0, 60], [100, 5]]),
+    "scheduling.queues": (BUFFERED, {"noisy": {"lognormal": {"median_seconds": 9, "sigma": 0.1}}}),
+    "scheduling.job_seconds": (BUFFERED, 1.0),
+    "scheduling.execution_seconds": (BUFFERED, 1.0),
+    "scheduling.policy": (BUFFERED, "expected_queue"),
+    "scheduling.policy.best.success_exponent": (BEST, 20.0),
+    "scheduling.policy.best.age_half_life_hours": (
+        REPLAYED | {"scheduling.policy": {"best": {"success_exponent": 0.1, "age_half_life_hours": 1e6}}},
+        1.0,
+    ),
+    "scheduling.policy.explore_then_refine.refine_from": (EXPLORING, 4),
+    "scheduling.policy.explore_then_refine.least_success": (EXPLORING, 0.1),
+    "scheduling.replay.start": (REPLAYED, "2024-05-26"),
+    "scheduling.replay.later": (REPLAYED, {"first": ["ideal"]}),
     "aggregation.server_optimizer.method": (FEDAVGM, "fedadam"),
     "aggregation.server_optimizer.momentum": (FEDAVGM, 0.5),
     "aggregation.server_optimizer.learning_rate": (FEDAVGM, 0.5),
@@ -248,6 +294,8 @@ OF_A_SERVICE = {
 }
 # What changes where a run is shown, and never its result: held by tests/tracking/.
 OF_A_TRACKER = {f"tracking.{key}" for key in ("tensorboard", "mlflow.uri", "mlflow.experiment")}
+# As those of scheduling.queue.
+OF_ONE_QUEUE = {f"scheduling.queues.{key}" for key in ("lognormal.median_seconds", "lognormal.sigma", "trace")}
 # What changes where a run computes, and never its result: held by tests/federation/executors/.
 OF_A_PLACE = {"federation.workers"}
 # What changes what is kept of a run while it runs, and never its result: held by tests/results/.
@@ -322,7 +370,8 @@ def models_in(annotation):
 
 
 def test_no_key_is_left_out():
-    assert leaves(Experiment) - set(PERTURBED) - OF_A_SERVICE - OF_A_TRACKER - OF_A_PLACE - OF_A_FOLDER == set()
+    of_no_result = OF_A_SERVICE | OF_A_TRACKER | OF_A_PLACE | OF_A_FOLDER | OF_ONE_QUEUE
+    assert leaves(Experiment) - set(PERTURBED) - of_no_result == set()
 
 
 NOISY = {f"{IDEAL}.type": "aer", NOISE: "FakeManilaV2"}

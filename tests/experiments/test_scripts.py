@@ -28,6 +28,15 @@ def drawn(folder, *names):
     return all((folder / f"{name}.{kind}").stat().st_size > 10_000 for name in names for kind in ("png", "svg"))
 
 
+def asynchronous_study(printed, out):
+    with (out / "table.csv").open() as table:
+        hours = {line["Training"]: float(line["Hours in all"].split()[0]) for line in csv.DictReader(table)}
+    assert hours["Buffered, K = 2"] < 0.5 * hours["Synchronous, 8 a round"] < hours["Synchronous, 2 a round"]
+    assert len(hours) == 5
+    assert "gave the same bits" in " ".join(printed.split())
+    assert drawn(out, "losses")
+
+
 def benchmark_head(printed, out):
     assert "times as fast by oneDNN" in printed
     (line,) = lines_of(out / "head.jsonl")
@@ -183,6 +192,7 @@ def same_bits(printed, out):
 CHECKS = {
     check.__name__: check
     for check in (
+        asynchronous_study,
         *(benchmark_head, benchmark_scaling, benchmark_startup, benchmark_training_step, benchmark_workers),
         *(compare_aggregation, compare_circuits, compare_mitigation, crosstalk_study, fuzz, interrupt_runs),
         *(noise_study, noisy_vs_noiseless, open_plan, qpu_time_study, reproduce_paper, same_bits),

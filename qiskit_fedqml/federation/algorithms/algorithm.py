@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qiskit_fedqml.config.experiment import FederationConfig
-from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Flight, State
 from qiskit_fedqml.federation.rules.aggregator import Aggregator
 from qiskit_fedqml.federation.rules.server_optimizer import ServerOptimizer
+from qiskit_fedqml.federation.scheduling.scheduler import Scheduler
 from qiskit_fedqml.federation.server_state import ServerState
 
 
@@ -23,6 +24,7 @@ class Setting:
         weight_of: An update's weight in the aggregate, from 0.
         rule: Makes one state of the updates.
         server_optimizer: Steps towards it; None takes it as it is.
+        scheduler: The machines of the simulated clock; None where time is not simulated.
     """
 
     seed: int
@@ -32,12 +34,18 @@ class Setting:
     weight_of: Callable[[ClientUpdate], float]
     rule: Aggregator
     server_optimizer: ServerOptimizer | None
+    scheduler: Scheduler | None = None
 
     def task(self, server: ServerState, client_id: int) -> ClientTask:
         """Return a client's task in the next server step."""
         backend = self.backends[client_id]
         kept = server.clients.get(client_id, {})
         return ClientTask(server.step + 1, client_id, backend, server.model, self.trains(backend), kept)
+
+    def task_of(self, server: ServerState, flight: Flight) -> ClientTask:
+        """Return the task that was dispatched to a machine of the simulated clock."""
+        kept, model = server.clients.get(flight.client_id, {}), server.model_of(flight.model_version)
+        return ClientTask(flight.model_version + 1, flight.client_id, flight.backend, model, client_states=kept)
 
 
 class Algorithm(Protocol):

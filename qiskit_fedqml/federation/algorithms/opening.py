@@ -1,8 +1,10 @@
 """The algorithm that a configuration names."""
 
+from qiskit_fedqml.config.buffered import Buffered as BufferedConfig
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.parts import make_part
 from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting
+from qiskit_fedqml.federation.algorithms.buffered import Buffered
 from qiskit_fedqml.federation.algorithms.synchronous import Synchronous
 
 
@@ -16,4 +18,7 @@ def open_algorithm(setting: Setting) -> Algorithm:
     if isinstance(named, PythonReference):
         made: Algorithm = make_part(named, "federation.algorithm", setting)
         return made
+    if isinstance(named, BufferedConfig):
+        assert setting.scheduler is not None, "the configuration has a section for it"
+        return Buffered(setting, setting.scheduler, named.buffered)
     return Synchronous(setting)

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from qiskit_fedqml.federation.algorithms.algorithm import Setting
-from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, States, Status
+from qiskit_fedqml.federation.algorithms.stepping import stepped
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Flight, State
 from qiskit_fedqml.federation.sampling import sample_clients
+from qiskit_fedqml.federation.scheduling.scheduler import Dispatch, Scheduler
 from qiskit_fedqml.federation.server_state import ServerState
 
 
@@ -13,8 +15,10 @@ from qiskit_fedqml.federation.server_state import ServerState
 class Synchronous:
     """Each server step is a round: some clients are drawn, all train from the same model, and all are waited for.
 
+    On a simulated clock a round lasts until the last of its updates has arrived.
+
     Args:
-        setting: Clients, rule and server optimiser.
+        setting: Clients, rule, server optimiser, and the simulated clock's machines if there is one.
     """
 
     setting: Setting
@@ -25,40 +29,29 @@ class Synchronous:
 
     def next_tasks(self, server: ServerState) -> list[ClientTask]:
         """Draw the clients of the next round."""
-        config = self.setting.config
-        chosen = sample_clients(
-            self.setting.seed, server.step + 1, config.clients, config.clients_per_round, server.attempt
-        )
-        return [self.setting.task(server, client) for client in chosen]
+        if self.setting.scheduler is not None:
+            return [self.setting.task_of(server, flight) for flight in self._flights(server, self.setting.scheduler)]
+        return [self.setting.task(server, client) for client in self._drawn(server)]
 
     def apply(self, server: ServerState, updates: Iterable[ClientUpdate]) -> tuple[ServerState, list[ClientUpdate]]:
         """Aggregate a round; where nothing came back, the global model stays."""
-        rule, kept = self.setting.rule, dict(server.clients)
-        seen: list[tuple[ClientUpdate, float]] = []
-        total = 0.0
-        rule.start(server.model)
-        for update in updates:
-            weight = self.setting.weight_of(update) if update.state is not None else 0.0
-            if weight:
-                rule.add(update, weight)
-                total += weight
-            _keep(kept, update)
-            seen.append((replace(update, state=None, client_states={}), weight))
-        returned = [replace(update, share=weight / total if total else 0.0) for update, weight in seen]
-        model, memory = self._step(server, rule.finish()) if total else (server.model, server.optimizer)
-        return ServerState(server.step + 1, model, memory, kept), returned
+        after, returned = stepped(self.setting, server, updates)
+        if self.setting.scheduler is None:
+            return after, returned
+        flights = self._flights(server, self.setting.scheduler)
+        returned = [replace(update, flight=flight) for update, flight in zip(returned, flights, strict=True)]
+        clock = max(flight.arrives_seconds for flight in flights)
+        return replace(after, clock_seconds=clock, dispatched=server.dispatched + len(flights)), returned
 
-    def _step(self, server: ServerState, aggregate: State) -> tuple[State, States]:
-        if self.setting.server_optimizer is None:
-            return aggregate, server.optimizer
-        return self.setting.server_optimizer.step(server.model, aggregate, server.optimizer)
+    def _drawn(self, server: ServerState) -> list[int]:
+        config = self.setting.config
+        seed, step = self.setting.seed, server.step + 1
+        return sample_clients(seed, step, config.clients, config.clients_per_round, server.attempt)
 
-
-def _keep(kept: dict[int, States], update: ClientUpdate) -> None:
-    """Keep what a client that trained wants kept; what went wrong is forgotten."""
-    if update.status is Status.TESTED:
-        return
-    if update.client_states:
-        kept[update.client_id] = update.client_states
-    else:
-        kept.pop(update.client_id, None)
+    def _flights(self, server: ServerState, scheduler: Scheduler) -> list[Flight]:
+        """Dispatch the clients of the next round, one after another, at the same time."""
+        flights: list[Flight] = []
+        for number, client in enumerate(self._drawn(server), start=server.dispatched):
+            task = Dispatch(client, number, server.step, server.clock_seconds)
+            flights.append(scheduler.dispatch(task, flights))
+        return flights

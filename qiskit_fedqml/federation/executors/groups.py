@@ -83,7 +83,7 @@ def _kind(task: ClientTask) -> Hashable:
     """Return what must be equal for clients to train together."""
     kept = task.client_states
     counts = {float(tensor) for state in kept.values() for tensor in state.values() if not tensor.dim()}
-    return task.backend, task.trains, frozenset(kept), frozenset(counts)
+    return task.backend, task.server_step, task.trains, frozenset(kept), frozenset(counts)
 
 
 def _most_together(task: ClientTask, config: FederationConfig) -> int:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
 from qiskit_fedqml.federation.rules.opening import open_rule, open_server_optimizer
 from qiskit_fedqml.federation.runs.evaluator import Evaluator
 from qiskit_fedqml.federation.runs.observer import Observer
+from qiskit_fedqml.federation.scheduling.opening import open_scheduler
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.steps.opening import open_step
 from qiskit_fedqml.model.building import Blueprint, circuit_for
@@ -144,7 +145,10 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
     if start is not None:
         model = _begun_from(start, model, data)
     angles = [name for name in model if blueprint.has_circuit and name.startswith("quantum.")]
-    algorithm = open_algorithm(_setting(experiment, registry, assignment, angles))
+    scheduler = open_scheduler(
+        experiment, registry, blueprint.spec, assignment, lambda client: len(data.shards[client])
+    )
+    algorithm = open_algorithm(replace(_setting(experiment, registry, assignment, angles), scheduler=scheduler))
     return Federation(
         experiment=experiment,
         data=data,

@@ -148,7 +148,7 @@ class RunLoop:
         model.adopt_trainable_state(server.model)
         final_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         if self.writer and not stopped:
-            self.writer.finish(final_state, keep_checkpoint=bool(server.optimizer or server.clients))
+            self.writer.finish(final_state, keep_checkpoint=not server.is_model_alone)
         rounds, path = (self.writer.records, self.writer.path) if self.writer else (tuple(records), None)
         result = RunResult(self.federation.experiment, self.description, rounds, path, final_state, stopped)
         if reason := result.never_trained:

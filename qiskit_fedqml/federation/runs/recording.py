@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qiskit_fedqml.backends.job import JobReceipt
-from qiskit_fedqml.federation.messages import ClientUpdate, State, Status
+from qiskit_fedqml.federation.messages import ClientUpdate, Flight, State, Status
 from qiskit_fedqml.federation.runs.evaluator import Evaluator, Test
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.results.provenance import peak_memory_bytes
@@ -73,6 +73,7 @@ def record_step(
         qpu_seconds=_charged(receipts),
         attempts=tuple(tuple(_client_record(c) for c in attempt) for attempt in attempts),
         devices=_devices([(t.backend, t.calibration) for t in tests] + [(c.backend, c.calibration) for c in worked]),
+        clock_seconds=server.clock_seconds if server.dispatched else None,
     )
 
 
@@ -114,12 +115,24 @@ def _client_record(client: ClientUpdate) -> ClientRecord:
         planned_seconds=sum(receipt.planned_seconds or 0.0 for receipt in receipts),
         qpu_seconds=_charged(receipts),
         blocks=_own_blocks(client.calibration),
+        **_times_of(client.flight),
     )
 
 
 def _to_microseconds(seconds: float) -> float:
     """Return a time without the digits that no clock has, which records would store."""
     return round(seconds, 6)
+
+
+def _times_of(flight: Flight | None) -> dict[str, Any]:
+    if flight is None:
+        return {}
+    return {
+        "model_version": flight.model_version,
+        "dispatched_at": flight.dispatched_seconds,
+        "started_at": flight.started_seconds,
+        "arrived_at": flight.arrives_seconds,
+    }
 
 
 def _own_blocks(calibration: dict[str, Any] | None) -> tuple[str, ...]:

@@ -1,0 +1,60 @@
+"""The options of buffered asynchronous aggregation."""
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field
+
+from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, StrictModel
+
+
+class BufferedOptions(StrictModel):
+    """FedBuff (arXiv:2106.06639).
+
+    ``buffer`` is K, the number of updates that make a server step. An update that started s server steps ago counts
+    (1 + s) to the power −``staleness_exponent``; one with s above ``max_staleness`` is not aggregated.
+    """
+
+    buffer: PositiveInteger
+    staleness_exponent: Annotated[Number, Field(ge=0.0, le=20.0)] = 0.5
+    max_staleness: Annotated[Integer, Field(ge=0, le=1_000_000)] | None = None
+
+
+class Buffered(StrictModel):
+    """Asynchronous federation: the server steps whenever so many updates have arrived."""
+
+    buffered: BufferedOptions
+
+    def check_sizes(self, at_work: int, clients: int) -> None:
+        """Refuse a buffer that cannot fill up, and one that waits for all clients.
+
+        Args:
+            at_work: How many clients are at work at a time.
+            clients: How many there are.
+
+        Raises:
+            ValueError: It does.
+        """
+        if self.buffered.buffer > at_work:
+            raise ValueError(
+                f"algorithm.buffered.buffer ({self.buffered.buffer}) must be at most clients_per_round "
+                f"({at_work}), the clients that are at work at a time"
+            )
+        if self.buffered.buffer == clients:
+            raise ValueError("a buffer of all clients waits for each of them: that is the algorithm synchronous")
+
+
+def _kind_of_algorithm(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "name"
+    if isinstance(value, Buffered) or (isinstance(value, dict) and "buffered" in value):
+        return "buffered"
+    return "python" if isinstance(value, (dict, PythonReference)) else None
+
+
+algorithm_kind = Discriminator(
+    _kind_of_algorithm,
+    custom_error_type="algorithm",
+    custom_error_message="must be synchronous, {buffered: {buffer: K}}, or {python: 'module:name', arguments: {…}}",
+)
+"""Tells the algorithms apart."""

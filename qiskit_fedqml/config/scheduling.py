@@ -1,0 +1,195 @@
+"""The `scheduling` section of an experiment file: a simulated clock, and which machine serves a client when."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from qiskit_fedqml.config.strict import Number, PositiveInteger, PositiveNumber, Seconds, StrictModel
+from qiskit_fedqml.errors import listed, shown
+
+_NaturalSeconds = Annotated[Number, Field(ge=0.0, le=1e8)]
+_MOST_ROWS = 100_000
+
+
+class LognormalOptions(StrictModel):
+    """``median_seconds`` is exp μ; ``sigma`` is the standard deviation of the logarithm, 0 for equal times."""
+
+    median_seconds: Seconds
+    sigma: Annotated[Number, Field(ge=0.0, le=10.0)]
+
+
+class Lognormal(StrictModel):
+    """Queue times that are drawn for each task from a log-normal distribution."""
+
+    lognormal: LognormalOptions
+
+
+class Trace(StrictModel):
+    """Recorded queue times: rows of a time on the run's clock and the queue time from then on, both in seconds."""
+
+    trace: Annotated[tuple[tuple[_NaturalSeconds, _NaturalSeconds], ...], Field(min_length=1, max_length=_MOST_ROWS)]
+
+    @field_validator("trace")
+    @classmethod
+    def _times_increase(cls, rows: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        for (time, _), (following, _) in pairwise(rows):
+            if following <= time:
+                raise ValueError(f"times must increase, but {following:g} comes after {time:g}")
+        return rows
+
+
+def _kind_of_queue(value: Any) -> str | None:
+    for model, key in ((Lognormal, "lognormal"), (Trace, "trace")):
+        if isinstance(value, model) or (isinstance(value, dict) and value.keys() == {key}):
+            return key
+    return None
+
+
+Queue = Annotated[
+    Annotated[Lognormal, Tag("lognormal")] | Annotated[Trace, Tag("trace")],
+    Discriminator(
+        _kind_of_queue,
+        custom_error_type="queue",
+        custom_error_message="must be {lognormal: {median_seconds: S, sigma: F}} or {trace: [[TIME, SECONDS], …]}",
+    ),
+]
+
+
+class BestOptions(StrictModel):
+    """``success_exponent`` is γ; ``age_half_life_hours`` halves the score of a calibration of that age."""
+
+    success_exponent: Annotated[Number, Field(ge=0.0, le=20.0)] = 1.0
+    age_half_life_hours: Annotated[PositiveNumber, Field(le=1e6)] | None = None
+
+    @model_validator(mode="after")
+    def _is_not_by_queue_alone(self) -> "BestOptions":
+        if not self.success_exponent and self.age_half_life_hours is None:
+            raise ValueError("success_exponent 0 without age_half_life_hours is the policy expected_queue")
+        return self
+
+
+class Best(StrictModel):
+    """A task goes to the machine with the largest P^γ · 2^(−age/half-life) / expected time."""
+
+    best: BestOptions
+
+
+class ExploreOptions(StrictModel):
+    """From server step ``refine_from`` on, only machines of at least ``least_success`` times the best P are used."""
+
+    refine_from: PositiveInteger
+    least_success: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.95
+
+
+class ExploreThenRefine(StrictModel):
+    """Tasks go to whatever machine is expected to be fastest at first, and later to the good ones among them."""
+
+    explore_then_refine: ExploreOptions
+
+
+def _kind_of_policy(value: Any) -> str | None:
+    if value in ("assigned", "expected_queue"):
+        return "name"
+    for model, key in ((Best, "best"), (ExploreThenRefine, "explore_then_refine")):
+        if isinstance(value, model) or (isinstance(value, dict) and value.keys() == {key}):
+            return key
+    return None
+
+
+Policy = Annotated[
+    Annotated[Literal["assigned", "expected_queue"], Tag("name")]
+    | Annotated[Best, Tag("best")]
+    | Annotated[ExploreThenRefine, Tag("explore_then_refine")],
+    Discriminator(
+        _kind_of_policy,
+        custom_error_type="policy",
+        custom_error_message="must be assigned, expected_queue, {best: {…}} or {explore_then_refine: {refine_from: N}}",
+    ),
+]
+
+
+def moment(text: str) -> datetime:
+    """Return the time that an ISO date states; without a zone it is UTC.
+
+    Raises:
+        ValueError: It is no such date.
+    """
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+class Replay(StrictModel):
+    """Calibrations that follow each other.
+
+    ``start`` is the date at which the run's clock is 0. ``later`` names, for a machine, further entries of the backends
+    file: each of them takes the machine's place from the date of its calibration on.
+    """
+
+    start: Annotated[str, Field(max_length=100)]
+    later: Annotated[dict[str, Annotated[tuple[str, ...], Field(min_length=1)]], Field(min_length=1)]
+
+    @field_validator("start")
+    @classmethod
+    def _is_a_date(cls, start: str) -> str:
+        try:
+            moment(start)
+        except ValueError:
+            raise ValueError("must be a date such as '2026-03-01T12:00:00Z'") from None
+        return start
+
+    @field_validator("later")
+    @classmethod
+    def _entries_differ(cls, later: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        names = [name for machine, entries in later.items() for name in (machine, *entries)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"each entry has one place, but {listed(twice)} has several")
+        return later
+
+
+class SchedulingConfig(StrictModel):
+    """A simulated clock for machines that are simulated, and which of them serves a client.
+
+    A task waits for a queue time, and then takes ``job_seconds`` for each batch and ``execution_seconds`` for each
+    execution: IBM's estimate of QPU time is 2 s + 0.00035 s × executions. ``queue`` holds for all machines but those of
+    ``queues``. ``policy`` chooses the machine; ``replay`` lets calibrations change with time.
+    """
+
+    queue: Queue
+    queues: dict[str, Queue] = Field(default_factory=dict)
+    job_seconds: _NaturalSeconds = 2.0
+    execution_seconds: Annotated[Number, Field(ge=0.0, le=1e4)] = 3.5e-4
+    policy: Policy = "assigned"
+    replay: Replay | None = None
+
+    @property
+    def replayed(self) -> dict[str, str]:
+        """The machine whose place an entry takes, by the entry's name."""
+        later = self.replay.later if self.replay else {}
+        return {name: machine for machine, entries in later.items() for name in entries}
+
+    def check_machines(self, machines: set[str]) -> None:
+        """Refuse names that are no machine of the clients, and a choice among one.
+
+        Args:
+            machines: Names of the backends that clients may have.
+
+        Raises:
+            ValueError: There are such.
+        """
+        if self.policy != "assigned" and len(machines) == 1:
+            raise ValueError("scheduling.policy has no effect where all clients have the same machine")
+        for key, names in (("queues", self.queues), ("replay.later", self.replay.later if self.replay else {})):
+            for name in names:
+                if name not in machines:
+                    raise ValueError(
+                        f"scheduling.{key} names {shown(name)}, which is no machine of the clients; those are "
+                        f"{listed(sorted(machines))}"
+                    )
+        if machines <= self.queues.keys():
+            raise ValueError("scheduling.queue has no effect where scheduling.queues names all machines of the clients")
+        if taken := sorted(machines & self.replayed.keys()):
+            raise ValueError(f"scheduling.replay.later names {listed(taken)}, which clients have from the start")

@@ -1,0 +1,56 @@
+"""A server step: the rule makes an aggregate of updates, and the server optimiser steps towards it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qiskit_fedqml.federation.messages import ClientUpdate, State, States, Status
+from qiskit_fedqml.federation.server_state import ServerState
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.federation.algorithms.algorithm import Setting
+
+
+def stepped(
+    setting: "Setting", server: ServerState, updates: Iterable[ClientUpdate]
+) -> tuple[ServerState, list[ClientUpdate]]:
+    """Aggregate updates; where nothing came back, the global model stays.
+
+    Args:
+        setting: Rule, weights and server optimiser.
+        server: The state before the step.
+        updates: The updates, which are used up one after another.
+
+    Returns:
+        The state after the step, and the updates without their tensors but with their shares.
+    """
+    rule, kept = setting.rule, dict(server.clients)
+    seen: list[tuple[ClientUpdate, float]] = []
+    total = 0.0
+    rule.start(server.model)
+    for update in updates:
+        weight = setting.weight_of(update) if update.state is not None else 0.0
+        if weight:
+            rule.add(update, weight)
+            total += weight
+        _keep(kept, update)
+        seen.append((replace(update, state=None, client_states={}), weight))
+    returned = [replace(update, share=weight / total if total else 0.0) for update, weight in seen]
+    model, memory = _moved(setting, server, rule.finish()) if total else (server.model, server.optimizer)
+    return replace(server, step=server.step + 1, model=model, optimizer=memory, clients=kept), returned
+
+
+def _moved(setting: "Setting", server: ServerState, aggregate: State) -> tuple[State, States]:
+    if setting.server_optimizer is None:
+        return aggregate, server.optimizer
+    return setting.server_optimizer.step(server.model, aggregate, server.optimizer)
+
+
+def _keep(kept: dict[int, States], update: ClientUpdate) -> None:
+    """Keep what a client that trained wants kept; what went wrong is forgotten."""
+    if update.status is Status.TESTED:
+        return
+    if update.client_states:
+        kept[update.client_id] = update.client_states
+    else:
+        kept.pop(update.client_id, None)
