@@ -3,27 +3,29 @@
 import logging
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from qiskit_fedqml import errors
-from qiskit_fedqml.workers.memory import Memory
+from qiskit_fedqml.workers.memory import Memory, Room
 
 
-@dataclass(frozen=True)
+@dataclass
 class Memories:
     """The shared memory of one worker.
 
     Args:
-        common: What all workers read; written before they start.
+        common: What all workers read; written while none of them works.
         inbox: Written by the process that started the worker, with each order.
         outbox: Written by the worker, with each answer.
+        room: Where in the outbox the next answer goes; it comes with each order and after each answer.
     """
 
     common: Memory
     inbox: Memory
     outbox: Memory
+    room: Room = field(default_factory=Room)
 
 
 Work = Callable[[Any], Iterator[Any]]

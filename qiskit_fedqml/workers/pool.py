@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from qiskit_fedqml.errors import TrainingError
 from qiskit_fedqml.federation.interruption import check_interrupted
-from qiskit_fedqml.workers.memory import Memory
+from qiskit_fedqml.workers.memory import Memory, Rooms
 from qiskit_fedqml.workers.messages import Answer, Setup
 from qiskit_fedqml.workers.process import DeathError, WorkerProcess
 
@@ -110,7 +110,7 @@ class WorkerPool:
         return any(worker not in self._starting or worker.connection.poll() for worker in self._workers)
 
     def run(
-        self, orders: Sequence[OrderT], opened: Callable[[Any, Memory], AnswerT]
+        self, orders: Sequence[OrderT], opened: Callable[[Any, Rooms], AnswerT]
     ) -> Iterator[tuple[OrderT, AnswerT | Lost, float]]:
         """Run orders; give each answer as it comes, with its order and when that was begun.
 
@@ -119,7 +119,7 @@ class WorkerPool:
 
         Args:
             orders: The orders, in the order in which they are begun.
-            opened: Makes a value of what was sent as an answer and of the worker's outbox, which is then overwritten.
+            opened: Makes a value of what was sent as an answer and of the rooms of the worker's outbox.
 
         Raises:
             FedQMLError: What a worker raises; what it does otherwise is lost.
@@ -163,7 +163,7 @@ class WorkerPool:
 
     def _given(self, worker: WorkerProcess, order: OrderT) -> _Job[OrderT]:
         job = _Job(worker, order)
-        worker.send((order.count, order.sent(worker.memories.inbox)))
+        worker.send((order.count, order.sent(worker.memories.inbox), worker.rooms.lend()))
         return job
 
     def _greet(self, worker: WorkerProcess) -> None:
@@ -184,7 +184,7 @@ class WorkerPool:
     def _next(
         self,
         job: _Job[OrderT],
-        opened: Callable[[Any, Memory], AnswerT],
+        opened: Callable[[Any, Rooms], AnswerT],
         busy: dict[WorkerProcess, _Job[OrderT]],
         *,
         is_needed: bool,
@@ -195,10 +195,10 @@ class WorkerPool:
         except DeathError as death:
             return self._lost(job, str(death), busy, is_needed=is_needed)
         self._raised(answer)
-        value = opened(answer.content, job.worker.memories.outbox)
+        value = opened(answer.content, job.worker.rooms)
         job.answered += 1
         if job.answered < job.order.count:
-            job.worker.send(None)
+            job.worker.send(job.worker.rooms.lend())
             return value
         del busy[job.worker]
         if self.is_fresh:

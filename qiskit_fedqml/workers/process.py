@@ -9,7 +9,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from qiskit_fedqml.workers.memory import Memory
+from qiskit_fedqml.workers.memory import Memory, Rooms
 from qiskit_fedqml.workers.messages import Answer, Memories, Setup
 
 _PROGRAM = "qiskit_fedqml.workers.program"
@@ -33,6 +33,7 @@ class WorkerProcess:
 
     def __init__(self, setup: Setup, common: Memory) -> None:
         self.memories = Memories(common, Memory(), Memory())
+        self.rooms = Rooms(self.memories.outbox)
         files = [common.file, self.memories.inbox.file, self.memories.outbox.file]
         here, there = socket.socketpair()
         with there:

@@ -36,10 +36,10 @@ class _Records(logging.Handler):
 def main() -> None:
     """Work for the process that started this one, over the socket and the shared memory that it passed on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # that process says when to stop
-    socket, *files = map(int, sys.argv[1:])
+    socket, common, inbox, outbox = map(int, sys.argv[1:])
     with Connection(socket) as connection:
         try:
-            serve(connection, Memories(*map(Memory, files)))
+            serve(connection, Memories(Memory(common), Memory(inbox), Memory(outbox)))
         except (EOFError, ConnectionError):  # nobody waits for the answer any more
             return
 
@@ -47,7 +47,7 @@ def main() -> None:
 def serve(connection: "Connection[Any, Any]", memories: Memories) -> None:
     """Work for whoever is at the other end: first what it is set up with, then one order after another.
 
-    After each answer but an order's last one, the other end says that it has read the outbox.
+    Each order says where in the outbox its answer goes. After each answer but the last one comes where the next goes.
     """
     records = _Records()
     package = logging.getLogger("qiskit_fedqml")
@@ -62,12 +62,12 @@ def serve(connection: "Connection[Any, Any]", memories: Memories) -> None:
         return
     connection.send(Answer(logged=records.taken()))
     while True:
-        count, order = connection.recv()
+        count, order, memories.room = connection.recv()
         try:
-            for number, content in enumerate(work(order), start=1):
+            for number, content in zip(range(1, count + 1), work(order), strict=False):
                 connection.send(Answer(content, logged=records.taken()))
                 if number < count:
-                    connection.recv()
+                    memories.room = connection.recv()
         except (EOFError, ConnectionError):
             raise
         except Exception as error:

@@ -1,6 +1,6 @@
 """What travels between the processes of a federation: large states in shared memory, small ones in the message."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from qiskit_fedqml.config.backends import BackendsFile
 from qiskit_fedqml.config.experiment import FederationConfig
 from qiskit_fedqml.federation.executors.shared_data import SharedData
-from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, States
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State
 from qiskit_fedqml.model.building import Blueprint
-from qiskit_fedqml.workers.memory import Memory, Place
+from qiskit_fedqml.workers.memory import Memory, Place, Rooms
+from qiskit_fedqml.workers.messages import Memories
 
 _SHARED_BYTES = 1 << 18
 """States below this size travel in the message, which takes no longer."""
@@ -43,87 +44,107 @@ class Kit:
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """Tasks or updates on their way, without their states.
+class OutgoingTasks:
+    """Tasks on their way to a worker.
 
     Args:
-        content: The tasks or updates.
-        states: Their states; those that are one object travel once.
-        places: For each of them which state is its own; None where it has none.
-        kept: For each of them what the client keeps.
+        tasks: The tasks without their states.
+        model: The state of all of them, if they have one in common; large tensors lie in the common memory.
+        states: Their own states otherwise.
+        kept: What each client keeps.
     """
 
-    content: tuple[Any, ...]
+    tasks: tuple[ClientTask, ...]
+    model: Sent | None
     states: tuple[Sent, ...]
-    places: tuple[int | None, ...]
     kept: tuple[Mapping[str, Sent], ...]
 
+    @classmethod
+    def of(cls, tasks: Sequence[ClientTask], model: Sent | None, inbox: Memory) -> "OutgoingTasks":
+        """Pack tasks; large states of their own go into the inbox.
 
-class Packer:
-    """Packs for one memory; a state that lies there from the time before is not copied again.
-
-    Args:
-        memory: Where large states go.
-    """
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-        self._first: tuple[State, Sent, int] | None = None
-        self._end = 0
-
-    def pack(self, of: Sequence[ClientTask] | Sequence[ClientUpdate]) -> Parcel:
-        """Pack tasks or updates; what was packed before must have been opened."""
-        states: dict[int, State] = {id(each.state): each.state for each in of if each.state is not None}
-        order = list(states)
-        return Parcel(
-            content=tuple(replace(each, state={}, client_states={}) for each in of),
-            states=self._packed(list(states.values())),
-            places=tuple(None if each.state is None else order.index(id(each.state)) for each in of),
-            kept=tuple({name: self._put(state) for name, state in each.client_states.items()} for each in of),
+        Args:
+            tasks: The tasks.
+            model: The state that all of them have in common, as it is sent, or None.
+            inbox: The worker's inbox.
+        """
+        own = [] if model is not None else [task.state for task in tasks]
+        kept = [state for task in tasks for state in task.client_states.values()]
+        sent = iter(packed([*own, *kept], lambda arrays: inbox.put(arrays)[0]))
+        return cls(
+            tasks=tuple(replace(task, state={}, client_states={}) for task in tasks),
+            model=model,
+            states=tuple(next(sent) for _ in own),
+            kept=tuple({name: next(sent) for name in task.client_states} for task in tasks),
         )
 
-    def _packed(self, states: Sequence[State]) -> tuple[Sent, ...]:
-        if not states:
-            self._first, self._end = None, 0
-            return ()
-        if self._first is not None and self._first[0] is states[0]:
-            self._end = self._first[2]
-        else:
-            self._end = 0
-            self._first = (states[0], self._put(states[0]), self._end)
-        return (self._first[1], *map(self._put, states[1:]))
-
-    def _put(self, state: State) -> Sent:
-        """Return a state as it is sent; tensors of a large one go into the memory, behind what is there."""
-        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
-        if sum(array.nbytes for array in arrays.values()) < _SHARED_BYTES:
-            return arrays
-        places, self._end = self._memory.put(list(arrays.values()), self._end)
-        return dict(zip(arrays, places, strict=True))
+    def open(self, common: Memory, inbox: Memory) -> list[ClientTask]:
+        """Return the tasks; their states are not copied."""
+        model = None if self.model is None else unpacked([self.model], common.arrays)[0]
+        kept_sent = [sent for kept in self.kept for sent in kept.values()]
+        opened = iter(unpacked([*self.states, *kept_sent], inbox.arrays))
+        states = [model if model is not None else next(opened) for _ in self.tasks]
+        return [
+            replace(task, state=state, client_states={name: next(opened) for name in kept})
+            for task, state, kept in zip(self.tasks, states, self.kept, strict=True)
+        ]
 
 
-def unpacked(parcel: Parcel, memory: Memory, *, copies: bool) -> list[Any]:
-    """Return tasks or updates as they were packed.
+@dataclass(frozen=True)
+class IncomingUpdate:
+    """An update on its way from a worker.
 
     Args:
-        parcel: What was sent.
-        memory: Where large states lie.
-        copies: Whether these are copied, so that the memory can be written again.
+        update: The update without its states.
+        state: The trained tensors.
+        kept: What the client keeps.
     """
 
-    def opened(sent: Sent) -> State:
-        return {
-            name: _tensor(memory.array(of), copies=copies) if isinstance(of, Place) else torch.from_numpy(of)
-            for name, of in sent.items()
-        }
+    update: ClientUpdate
+    state: Sent | None
+    kept: Mapping[str, Sent]
 
-    states = [opened(sent) for sent in parcel.states]
-    found = []
-    for each, place, kept in zip(parcel.content, parcel.places, parcel.kept, strict=True):
-        client_states: States = {name: opened(sent) for name, sent in kept.items()}
-        found.append(replace(each, state=None if place is None else states[place], client_states=client_states))
-    return found
+    @classmethod
+    def of(cls, update: ClientUpdate, memories: Memories) -> "IncomingUpdate":
+        """Pack an update; large states go into the outbox."""
+        states = [*([] if update.state is None else [update.state]), *update.client_states.values()]
+        sent = iter(packed(states, lambda arrays: memories.outbox.put_in(memories.room, arrays)))
+        state = None if update.state is None else next(sent)
+        kept = dict(zip(update.client_states, sent, strict=True))
+        return cls(replace(update, state=None, client_states={}), state, kept)
+
+    def open(self, rooms: Rooms) -> ClientUpdate:
+        """Return the update, whose tensors are its own."""
+        states = [*([] if self.state is None else [self.state]), *self.kept.values()]
+        opened = iter(unpacked(states, rooms.arrays))
+        state = None if self.state is None else next(opened)
+        kept = {name: {key: of.clone() for key, of in next(opened).items()} for name in self.kept}  # for many rounds
+        return replace(self.update, state=state, client_states=kept)
 
 
-def _tensor(array: NDArray[Any], *, copies: bool) -> torch.Tensor:
-    return torch.from_numpy(array.copy() if copies else array)
+def packed(states: Sequence[State], put: Callable[[list[NDArray[Any]]], list[Place]]) -> list[Sent]:
+    """Return states as they are sent.
+
+    Args:
+        states: The states.
+        put: Copies the tensors of all that are large into shared memory, at once.
+    """
+    arrays = [{name: tensor.detach().cpu().numpy() for name, tensor in state.items()} for state in states]
+    is_large = [sum(array.nbytes for array in of.values()) >= _SHARED_BYTES for of in arrays]
+    large = [array for of, is_one in zip(arrays, is_large, strict=True) if is_one for array in of.values()]
+    places = iter(put(large) if large else [])
+    return [{name: next(places) for name in of} if is_one else of for of, is_one in zip(arrays, is_large, strict=True)]
+
+
+def unpacked(sent: Sequence[Sent], arrays: Callable[[list[Place]], list[NDArray[Any]]]) -> list[State]:
+    """Return states that were sent.
+
+    Args:
+        sent: What was sent.
+        arrays: Returns all arrays that lie in shared memory, at once.
+    """
+    found = iter(arrays([value for of in sent for value in of.values() if isinstance(value, Place)]))
+    return [
+        {name: torch.from_numpy(next(found) if isinstance(value, Place) else value) for name, value in of.items()}
+        for of in sent
+    ]

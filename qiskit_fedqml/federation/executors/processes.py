@@ -13,8 +13,8 @@ from qiskit_fedqml.backends.job import Usage
 from qiskit_fedqml.config.experiment import FederationConfig
 from qiskit_fedqml.data.examples import ClientData
 from qiskit_fedqml.federation.executors.groups import groups
-from qiskit_fedqml.federation.executors.parcels import Packer, Parcel, unpacked
-from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
+from qiskit_fedqml.federation.executors.parcels import IncomingUpdate, OutgoingTasks, Sent, packed
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
 from qiskit_fedqml.workers.memory import Memory
 from qiskit_fedqml.workers.messages import Setup
 from qiskit_fedqml.workers.pool import Lost, WorkerPool, usable_cores
@@ -29,20 +29,13 @@ def num_workers(config: FederationConfig) -> int:
     return min(workers, config.clients_per_round)
 
 
-class _Packers(dict[Memory, Packer]):
-    """What packs for each worker's inbox."""
-
-    def __missing__(self, memory: Memory) -> Packer:
-        return self.setdefault(memory, Packer(memory))
-
-
 @dataclass(frozen=True, eq=False)
 class _Group:
     """Clients that one worker trains, as an order."""
 
     tasks: Sequence[ClientTask]
     client_seconds: float | None
-    packers: _Packers
+    model: Sent | None
 
     @property
     def count(self) -> int:
@@ -52,8 +45,8 @@ class _Group:
     def seconds(self) -> float | None:
         return None if self.client_seconds is None else len(self.tasks) * self.client_seconds + _GRACE_SECONDS
 
-    def sent(self, inbox: Memory) -> Parcel:
-        return self.packers[inbox].pack(self.tasks)
+    def sent(self, inbox: Memory) -> OutgoingTasks:
+        return OutgoingTasks.of(self.tasks, self.model, inbox)
 
 
 @dataclass
@@ -71,13 +64,15 @@ class ProcessExecutor:
     config: FederationConfig
     data: ClientData
     workers: int
-    _packers: _Packers = field(default_factory=_Packers, init=False)
+    _model: tuple[State, Sent] | None = field(default=None, init=False)
 
     @cached_property
     def pool(self) -> WorkerPool:
         """The workers."""
         common = Memory()
-        return WorkerPool(self.make_setup(common), self.workers, common)
+        setup = self.make_setup(common)
+        self._model_start = common.size
+        return WorkerPool(setup, self.workers, common)
 
     def run(self, tasks: Sequence[ClientTask]) -> Iterator[ClientUpdate]:
         """Run tasks; give their updates as they finish.
@@ -96,9 +91,10 @@ class ProcessExecutor:
             waiting: The groups.
             handed_out: When their tasks were handed out, on the clock of ``time.perf_counter``.
         """
-        orders = [_Group(group, self.config.client_seconds, self._packers) for group in waiting]
+        model = self._shared_model([task.state for group in waiting for task in group])
+        orders = [_Group(group, self.config.client_seconds, model) for group in waiting]
         missing = {task.client_id for group in waiting for task in group}
-        for order, answer, began in self.pool.run(orders, self._opened):
+        for order, answer, began in self.pool.run(orders, IncomingUpdate.open):
             if isinstance(answer, Lost):
                 updates = [self._failed(task, answer) for task in order.tasks if task.client_id in missing]
             else:
@@ -112,9 +108,15 @@ class ProcessExecutor:
         if "pool" in self.__dict__:
             self.pool.stop()
 
-    def _opened(self, parcel: Parcel, outbox: Memory) -> ClientUpdate:
-        update: ClientUpdate = unpacked(parcel, outbox, copies=True)[0]
-        return update
+    def _shared_model(self, states: Sequence[State]) -> Sent | None:
+        """Copy the state that all tasks have in common to where all workers read it; None if they have several."""
+        if not states or any(state is not states[0] for state in states):
+            return None
+        if self._model is None or self._model[0] is not states[0]:
+            common = self.pool.common  # no worker works now
+            sent = packed(states[:1], lambda arrays: common.put(arrays, self._model_start)[0])[0]
+            self._model = states[0], sent
+        return self._model[1]
 
     def _failed(self, task: ClientTask, lost: Lost) -> ClientUpdate:
         return ClientUpdate(

@@ -12,13 +12,15 @@ import pytest
 import torch
 
 from qiskit_fedqml import errors, load_experiment, run_federation
+from qiskit_fedqml.backends.job import Usage
 from qiskit_fedqml.data.examples import Examples, SharedOut
-from qiskit_fedqml.federation.executors.parcels import Packer, unpacked
+from qiskit_fedqml.federation.executors.parcels import IncomingUpdate, OutgoingTasks, packed
 from qiskit_fedqml.federation.executors.processes import ProcessExecutor
 from qiskit_fedqml.federation.executors.shared_data import MappedFile, SharedData
-from qiskit_fedqml.federation.messages import ClientTask, Status
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
 from qiskit_fedqml.federation.runs.assembly import assemble
-from qiskit_fedqml.workers.memory import Memory, Place
+from qiskit_fedqml.workers.memory import Memory, Place, Rooms
+from qiskit_fedqml.workers.messages import Memories
 from tests.conftest import ROOT
 
 NOISY = {
@@ -150,31 +152,45 @@ def test_a_script_needs_no_guard(tmp_path):
 
 
 @pytest.mark.parametrize("width", [4, 400_000])
-def test_tasks_travel_as_they_are(width):
-    memory = Memory()
+@pytest.mark.parametrize("is_common", [True, False])
+def test_tasks_travel_as_they_are(width, is_common):
+    common, inbox = Memory(), Memory()
     state = {"head.weight": torch.arange(float(width)), "quantum.weight": torch.tensor(1.5), "none": torch.ones(0)}
-    moments = {"exp_avg": {"head.weight": -torch.arange(float(width))}}
-    tasks = [ClientTask(3, 0, "a", state), ClientTask(3, 5, "b", state, client_states=moments)]
-    packer = Packer(memory)
-    for _ in range(2):
-        parcel = packer.pack(tasks)
-        assert len(parcel.states) == 1, "one state travels once"
-        assert isinstance(parcel.states[0]["head.weight"], Place) == (width > 4)
-        for task, found in zip(tasks, unpacked(parcel, memory, copies=False), strict=True):
-            assert (found.client_id, found.backend) == (task.client_id, task.backend)
-            assert all(torch.equal(found.state[name], state[name]) for name in state)
-            assert found.client_states.keys() == task.client_states.keys()
-        assert torch.equal(found.client_states["exp_avg"]["head.weight"], moments["exp_avg"]["head.weight"])
+    other = {name: -tensor for name, tensor in state.items()}
+    moments = {"exp_avg": {"head.weight": 2 * torch.arange(float(width))}}
+    tasks = [ClientTask(3, 0, "a", state), ClientTask(3, 5, "b", state if is_common else other, client_states=moments)]
+    model = packed([state], lambda arrays: common.put(arrays, 100)[0])[0] if is_common else None
+    sent = OutgoingTasks.of(tasks, model, inbox)
+    assert isinstance(sent.kept[1]["exp_avg"]["head.weight"], Place) == (width > 4)
+    for task, found in zip(tasks, sent.open(common, inbox), strict=True):
+        assert (found.client_id, found.backend) == (task.client_id, task.backend)
+        assert found.state.keys() == task.state.keys()
+        assert all(torch.equal(found.state[name], task.state[name]) for name in state)
+        assert found.client_states.keys() == task.client_states.keys()
+    assert torch.equal(found.client_states["exp_avg"]["head.weight"], moments["exp_avg"]["head.weight"])
 
 
-def test_what_is_copied_out_of_shared_memory_stays():
-    memory, width = Memory(), 400_000
-    packer = Packer(memory)
-    parcel = packer.pack([ClientTask(1, 0, "a", {"w": torch.zeros(width)})])
-    (copied,), (seen,) = unpacked(parcel, memory, copies=True), unpacked(parcel, memory, copies=False)
-    packer.pack([ClientTask(1, 0, "a", {"w": torch.ones(width)})])
-    assert copied.state["w"].sum() == 0
-    assert seen.state["w"].sum() == width
+def test_updates_own_their_tensors():
+    written = Memory()
+    memories, rooms = Memories(Memory(), Memory(), written), Rooms(Memory(os.dup(written.file)))
+
+    def sent(value, width=100_000):
+        memories.room = rooms.lend()
+        state = {"w": torch.full((width,), float(value)), "b": torch.tensor([float(value)])}
+        blank = ClientUpdate(0, "a", "sweep", 1, 0.5, 0.0, Usage(), Status.OK, state=state, client_states={"m": state})
+        return IncomingUpdate.of(blank, memories).open(rooms)
+
+    kept = [sent(1.0), sent(2.0)]
+    size = written.size
+    for value in range(3, 9):  # each is dropped before the next one
+        assert sent(value).state["w"].unique() == value
+    assert written.size == pytest.approx(1.5 * size, rel=0.01), "a third room is enough"
+    assert [update.state["w"].unique().item() for update in kept] == [1.0, 2.0]
+    assert [update.client_states["m"]["b"].item() for update in kept] == [1.0, 2.0]
+    larger = sent(9.0, 300_000)
+    assert larger.state["w"].unique() == 9.0
+    assert sent(10.0).state["w"].unique() == 10.0
+    assert larger.state["w"].unique() == 9.0
 
 
 def test_data_are_opened_by_client(tmp_path):
