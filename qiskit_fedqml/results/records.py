@@ -57,8 +57,9 @@ class ClientRecord:
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as plain values; status and reason are one text there."""
-        values = {name: getattr(self, name) for name in _PLAIN}
-        own = {"blocks": list(self.blocks)} if self.blocks else {}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "reason"}
+        blocks = values.pop("blocks")
+        own = {"blocks": list(blocks)} if blocks else {}
         return {**values, "status": self.outcome, "jobs": list(self.jobs), **own}
 
     @classmethod
@@ -74,10 +75,6 @@ class ClientRecord:
         names = {name: intern(values[name]) for name in ("backend", "simulator")}  # one text in memory for all clients
         plain = {**values, **names, "status": Status(status), "reason": reason}
         return cls(**{**plain, **{name: tuple(values.get(name, ())) for name in ("jobs", "blocks")}})
-
-
-_PLAIN = tuple(field.name for field in fields(ClientRecord) if field.name not in ("reason", "blocks"))
-"""What is stored of a client as it is."""
 
 
 @dataclass(frozen=True, slots=True)

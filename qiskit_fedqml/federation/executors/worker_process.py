@@ -5,8 +5,11 @@ Started as a program of its own, so that the user's script is not run once more 
 """
 
 import logging
+import os
 import signal
 import sys
+import threading
+import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,9 @@ from qiskit_fedqml.federation.clients.client import train_client
 from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.parcels import Delivery, Kit, Order
 from qiskit_fedqml.federation.steps.opening import open_step
+
+_LOOK_SECONDS = 0.5
+"""Time between looks at whether the process that started this one is still there."""
 
 
 class _Records(logging.Handler):
@@ -40,11 +46,19 @@ class _Records(logging.Handler):
 def main() -> None:
     """Work for the process that started this one, over the socket that it passed on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # that process says when to stop
+    threading.Thread(target=_end_after, args=(os.getppid(),), daemon=True).start()
     with Connection(int(sys.argv[1])) as connection:
         try:
             serve(connection)
         except (EOFError, ConnectionError):  # nobody waits for the answer any more
             return
+
+
+def _end_after(parent: int) -> None:
+    """End this process once its parent is gone, even by SIGKILL in the middle of a long training."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
 
 
 def serve(connection: "Connection[Any, Any]") -> None:
