@@ -5,8 +5,11 @@ Started as a program of its own, so that the user's script is not run once more 
 """
 
 import logging
+import os
 import signal
 import sys
+import threading
+import time
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -14,6 +17,9 @@ import torch
 
 from qiskit_fedqml.workers.memory import Memory
 from qiskit_fedqml.workers.messages import Answer, Failure, Memories, Setup
+
+_LOOK_SECONDS = 0.5
+"""Time between looks at whether the process that started this one is still there."""
 
 
 class _Records(logging.Handler):
@@ -36,12 +42,20 @@ class _Records(logging.Handler):
 def main() -> None:
     """Work for the process that started this one, over the socket and the shared memory that it passed on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # that process says when to stop
+    threading.Thread(target=_end_after, args=(os.getppid(),), daemon=True).start()
     socket, common, inbox, outbox = map(int, sys.argv[1:])
     with Connection(socket) as connection:
         try:
             serve(connection, Memories(Memory(common), Memory(inbox), Memory(outbox)))
         except (EOFError, ConnectionError):  # nobody waits for the answer any more
             return
+
+
+def _end_after(parent: int) -> None:
+    """End this process once its parent is gone, even by SIGKILL in the middle of a long training."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
 
 
 def serve(connection: "Connection[Any, Any]", memories: Memories) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -226,6 +227,34 @@ def test_the_checkpoint_before_a_damaged_one_is_taken(copy, runs, caplog, damage
     assert re.search(rf"step-000002.safetensors.*{reason}.*step-000001.safetensors, after round 1\.", said)
 
 
+def test_the_checkpoint_before_fits_records_that_were_rewritten(copy, runs):
+    folder = copy("stopped")
+    RunWriter(RunFolder(folder)).rewrite_records([replace(r, qpu_seconds=1.0) for r in RunResult.load(folder).rounds])
+    truncated(folder / LAST_CHECKPOINT)
+    resumed = resume_federation(folder)
+    same(RunResult.load(runs / "finished"), resumed)
+    assert [r.qpu_seconds for r in resumed.rounds] == [1.0, None, None]
+    assert RunResult.load(folder).rounds == resumed.rounds
+
+
+def test_rounds_on_a_device_that_are_replayed_send_no_job_again(tiny, tmp_path, caplog):
+    manila = {"type": "ibm", "device": "FakeManilaV2", "shots": 16}
+    backends = {"backends": {"ideal": {"type": "aer"}, "manila": manila}, "assignment": {"default": "manila"}}
+    experiment = tiny(
+        backends=backends, data__test_fraction=0.95, federation__rounds=3, federation__clients_per_round=1
+    )
+    with pytest.raises(Interrupt):
+        run_federation(experiment, tmp_path / "run", observer=StopAfter(2, -1))
+    before = RunFolder(tmp_path / "run").submissions()
+    truncated(tmp_path / "run" / LAST_CHECKPOINT)
+    resumed = resume_federation(tmp_path / "run")
+    assert "after round 1" in caplog.text
+    after = RunFolder(tmp_path / "run").submissions()
+    assert [s.job_id for s in after[: len(before)]] == [s.job_id for s in before]
+    assert {s.key.server_step for s in after[len(before) :]} == {3}
+    assert [r.without_times() for r in resumed.rounds] == [r.without_times() for r in run_federation(experiment).rounds]
+
+
 def test_no_checkpoint_is_taken_where_all_are_damaged(copy):
     folder = copy("stopped")
     for path in (folder / "checkpoints").iterdir():
@@ -346,9 +375,7 @@ def test_rewritten_records_are_proved_at_each_moment(copy):
         writer = RunWriter(RunFolder(folder))
         stored = RunResult.load(folder)
         old = (folder / "rounds.jsonl").read_bytes()
-        import dataclasses
-
-        charged = tuple(dataclasses.replace(r, qpu_seconds=1.0) for r in stored.rounds)
+        charged = tuple(replace(r, qpu_seconds=1.0) for r in stored.rounds)
         writer.rewrite_records(charged)
         assert RunResult.load(folder).rounds == charged
         assert name == "finished" or len(resume_federation(folder).rounds) == 3

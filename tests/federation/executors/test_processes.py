@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -149,6 +150,24 @@ def test_a_script_needs_no_guard(tmp_path):
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout == "trained ok\n", "the script runs once"
+
+
+@pytest.mark.slow
+def test_a_worker_at_work_does_not_outlive_a_run_that_is_killed():
+    work = "import os, threading\nfrom qiskit_fedqml.workers.program import _end_after\n"
+    work += "threading.Thread(target=_end_after, args=(os.getppid(),), daemon=True).start()\n"
+    work += "print(os.getpid(), flush=True)\nwhile True: pass"
+    started = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}])"
+    with subprocess.Popen([sys.executable, "-c", started], stdout=subprocess.PIPE, text=True) as run:
+        worker = int(run.stdout.readline())
+        run.kill()
+        run.wait()
+        until = time.monotonic() + 30
+        while (is_alive := os.path.exists(f"/proc/{worker}")) and time.monotonic() < until:
+            time.sleep(0.05)
+        if is_alive:
+            os.kill(worker, signal.SIGKILL)
+    assert not is_alive
 
 
 @pytest.mark.parametrize("width", [4, 400_000])
