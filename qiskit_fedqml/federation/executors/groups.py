@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 _AUTO_TOGETHER = 32
 """Most clients that train together unless a number is given."""
-_AUTO_BYTES = 1 << 24
-"""Bytes of a group's trained tensors up to which clients train together unless a number is given."""
+_AUTO_BYTES = 1 << 20
+"""Bytes of a client's trained tensors up to which it trains with others unless a number is given; measured: from about
+half of it on nothing is gained, and beyond twice as much the stack no longer fits a processor's cache."""
+_AUTO_GROUP_BYTES = 1 << 24
+"""Bytes of a group's trained tensors at most, unless a number is given."""
 _MOST_BYTES = 1 << 28
 """Bytes of a group's trained tensors at most; gradients and moments take three times as much again."""
 
@@ -91,7 +94,7 @@ def _most_together(task: ClientTask, config: FederationConfig) -> int:
         return 1
     num_bytes = max(1, sum(tensor.nbytes for tensor in task.state.values()))
     if config.lockstep == "auto":
-        return max(1, min(_AUTO_TOGETHER, _AUTO_BYTES // num_bytes))
+        return min(_AUTO_TOGETHER, _AUTO_GROUP_BYTES // num_bytes) if num_bytes <= _AUTO_BYTES else 1
     return max(1, min(config.lockstep, _MOST_BYTES // num_bytes))
 
 

@@ -35,7 +35,14 @@ def test_clients_of_one_backend_in_groups_of_equal_size():
 
 @pytest.mark.parametrize(
     ("lockstep", "numbers", "most"),
-    [("auto", 10, 32), ("auto", 1 << 18, 16), ("auto", 50_000_000, 1), (40, 1 << 20, 40), (40, 50_000_000, 1)],
+    [
+        ("auto", 10, 32),
+        ("auto", 1 << 18, 16),
+        ("auto", 1 + (1 << 18), 1),
+        ("auto", 50_000_000, 1),
+        (40, 1 << 20, 40),
+        (40, 50_000_000, 1),
+    ],
 )
 def test_large_heads_are_not_stacked(lockstep, numbers, most):
     state = {"head.0.weight": torch.empty(numbers, device="meta")}
