@@ -1,7 +1,8 @@
 """Time federations of many small clients: thousands of trainings a run, and rounds among up to a million clients.
 
 The data are made here: 64 features around a centre of each of four classes. Every measurement is a process of its own;
-times and memory are those of the whole process, start-up included.
+times and memory are those of the whole process, start-up included. Processor time is that of all its cores together;
+other work on the machine hardly changes it.
 
 *Trainings*: in each round some of the clients train one epoch of batches of 4 on 5 examples of their own, through a
 head of width 8 and the paper's circuit, on an array of simulated machines with noise and 1,024 shots. The ways are
@@ -50,17 +51,18 @@ from qiskit_fedqml import load_experiment, run_federation
 class Clock:
     started, ended = [], []
     def __getattr__(self, name):
-        if name in ("round_started", "round_finished"):
-            return lambda *about: (self.started if name == "round_started" else self.ended).append(time.time())
-        return lambda *about: None
+        kept = {"round_started": self.started, "round_finished": self.ended}.get(name, [])
+        return lambda *about: kept.append((time.time() - begun, time.process_time()))
 
 clock = Clock()
 experiment = load_experiment(sys.argv[2], json.loads(sys.argv[3]))
 result = run_federation(experiment, sys.argv[4], observer=clock)
-marks = [clock.started[0], *clock.ended]
+seconds, processor = zip(clock.started[0], *clock.ended)
 print(json.dumps({
-    "start_seconds": clock.started[0] - begun,
-    "round_seconds": [after - before for before, after in zip(marks, marks[1:])],
+    "start_seconds": seconds[0],
+    "start_processor_seconds": processor[0],
+    "round_seconds": [after - before for before, after in zip(seconds, seconds[1:])],
+    "round_processor_seconds": [after - before for before, after in zip(processor, processor[1:])],
     "test_loss": result.rounds[-1].test_loss,
     "test_accuracy": result.rounds[-1].test_accuracy,
 }))
@@ -98,7 +100,14 @@ def measure(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
             raise RuntimeError(f"A run with {dict(settings)} ended with {process.returncode}.")
         size = sum(file.stat().st_size for file in Path(out).rglob("*") if file.is_file())
     found = json.loads(printed.splitlines()[-1])
-    return {**found, "seconds": seconds, "peak_memory_bytes": usage.ru_maxrss * 1024, "folder_bytes": size}
+    processor = usage.ru_utime + usage.ru_stime  # also of the workers that it waited for
+    return {
+        **found,
+        "seconds": seconds,
+        "processor_seconds": processor,
+        "peak_memory_bytes": usage.ru_maxrss * 1024,
+        "folder_bytes": size,
+    }
 
 
 def trainings(folder: Path, clients: int, chosen: int, rounds: int, turns: int) -> list[dict[str, Any]]:
@@ -134,13 +143,17 @@ def growth(folder: Path, sizes: Sequence[int], few: int, many: int) -> list[dict
     for clients in sizes:
         write_data(folder / "data.npz", max(clients, 2 * CLASSES), 8)
         for chosen in sorted({min(few, clients), many} if clients >= many else {min(few, clients)}):
-            federation = {"clients": clients, "clients_per_round": chosen, "rounds": 5}
+            federation: dict[str, Any] = {"clients": clients, "clients_per_round": chosen, "rounds": 5}
+            if "lockstep" in FederationConfig.model_fields:
+                federation["lockstep"] = "auto"
             found = measure(folder, {f"federation.{key}": value for key, value in federation.items()})
-            found["round"] = statistics.median(found["round_seconds"][1:])
+            for name in ("round_seconds", "round_processor_seconds"):
+                found[f"median_{name}"] = statistics.median(found[name][1:])
             rows.append({"clients": clients, "chosen": chosen, **found})
             print(
-                f"{clients:>9,} clients, {chosen:>5,} a round: starts in {found['start_seconds']:.1f} s, a round takes "
-                f"{found['round']:.3f} s, {found['peak_memory_bytes'] / 2**30:.2f} GiB",
+                f"{clients:>9,} clients, {chosen:>5,} a round: starts in {found['start_seconds']:.1f} s "
+                f"(processor {found['start_processor_seconds']:.1f} s), a round takes "
+                f"{found['median_round_seconds']:.3f} s, {found['peak_memory_bytes'] / 2**30:.2f} GiB",
                 flush=True,
             )
     return rows
@@ -186,6 +199,7 @@ def _compared(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
                 f"{of_way[0]['trainings']:,} trainings": way,
                 "Whole process": f"{statistics.median(seconds[way]):.1f} s",
                 "Times faster": f"{statistics.median(ratios):.2f}",
+                "Processor": f"{statistics.median(row['processor_seconds'] for row in of_way):.1f} s",
                 "Start": f"{statistics.median(row['start_seconds'] for row in of_way):.1f} s",
                 "A round": f"{1000 * statistics.median(s for row in of_way for s in row['round_seconds']):.0f} ms",
                 "Testing loss": f"{statistics.fmean(row['test_loss'] for row in of_way):.3f}",
@@ -203,9 +217,10 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def _write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["clients", "clients_per_round", "start_seconds", "round_seconds", "peak_memory_bytes"])
+        names = [f"{of}{kind}_seconds" for of in ("start", "median_round") for kind in ("", "_processor")]
+        table.writerow(["clients", "clients_per_round", *names, "peak_memory_bytes"])
         for row in rows:
-            times = [f"{row[name]:.4f}" for name in ("start_seconds", "round")]
+            times = [f"{row[name]:.4f}" for name in names]
             table.writerow([row["clients"], row["chosen"], *times, row["peak_memory_bytes"]])
 
 

@@ -9,25 +9,24 @@ COLOURS = ("#0072B2", "#D55E00")
 
 
 def growth_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw the time to the first round, the time of a round, and peak memory against the number of clients."""
+    """Draw processor time before the first round and in a round, and peak memory, against the number of clients."""
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     start, of_round, memory = figure.subplots(1, 3)
     most = max(row["chosen"] for row in rows)
-    groups = {
-        "at most " + f"{max(few):,} a round": few for few in [[r["chosen"] for r in rows if r["chosen"] < most]] if few
-    }
-    groups[f"{most:,} a round"] = [most]
+    fewer = sorted({row["chosen"] for row in rows} - {most})
+    groups = {f"{fewer[-1]:,} clients a round": fewer} if fewer else {}  # or all of fewer clients
+    groups[f"{most:,} clients a round"] = [most]
     for (label, chosen), colour in zip(groups.items(), COLOURS, strict=False):
         of_group = [row for row in rows if row["chosen"] in chosen]
         clients = [row["clients"] for row in of_group]
         for axis, values in (
-            (start, [row["start_seconds"] for row in of_group]),
-            (of_round, [1000 * row["round"] for row in of_group]),
+            (start, [row["start_processor_seconds"] for row in of_group]),
+            (of_round, [1000 * row["median_round_processor_seconds"] for row in of_group]),
             (memory, [row["peak_memory_bytes"] / 2**30 for row in of_group]),
         ):
             axis.plot(clients, values, "o-", color=colour, label=label, markersize=4)
-    start.set(title="Time to the first round", ylabel="Seconds", ylim=(0, None))
-    of_round.set(title="A round", ylabel="Milliseconds (logarithmic)", yscale="log")
+    start.set(title="Before the first round", ylabel="Seconds of processor time", ylim=(0, None))
+    of_round.set(title="A round", ylabel="Milliseconds of processor time (log.)", yscale="log")
     memory.set(title="Peak memory of the process", ylabel="GiB", ylim=(0, None))
     for axis in (start, of_round, memory):
         axis.set(xscale="log", xlabel="Clients (logarithmic)")

@@ -37,11 +37,43 @@ def asynchronous_study(printed, out):
     assert drawn(out, "losses")
 
 
+def benchmark_flower(printed, out):
+    found = {line["way"]: line["turns"] for line in lines_of(out / "flower.jsonl")}
+    assert "this package" in found
+    assert ("Flower, PennyLane default.qubit, backprop" in found) == ("is left out" not in printed)
+    for turns in found.values():
+        assert all(turn["seconds"] > sum(turn["rounds"]) > 0 and len(turn["rounds"]) == 2 for turn in turns)
+        assert all(abs(turn["test_loss"] - found["this package"][0]["test_loss"]) < 0.3 for turn in turns)
+
+
 def benchmark_head(printed, out):
     assert "times as fast by oneDNN" in printed
     (line,) = lines_of(out / "head.jsonl")
     assert line["ratio"] == pytest.approx(sum(line["ms"]["torch"]) / sum(line["ms"]["oneDNN"]))
     assert all(part > 0 for times in line["ms"].values() for part in times)
+
+
+def benchmark_many_clients(printed, out):
+    trained = lines_of(out / "trainings.jsonl")
+    assert {"one after another, one process", "one after another, two processes"} <= {line["way"] for line in trained}
+    assert {line["trainings"] for line in trained} == {12}
+    losses = defaultdict(set)
+    for line in trained:
+        losses[line["way"].split(",")[0]].add(line["test_loss"])
+    assert all(len(found) == 1 for found in losses.values()), "processes change no number"
+    with (out / "growth.csv").open() as table:
+        grown = [(line["clients"], line["clients_per_round"]) for line in csv.DictReader(table)]
+    assert grown == [("10", "5"), ("100", "5"), ("100", "20")]
+    assert drawn(out, "growth")
+
+
+def benchmark_round(printed, out):
+    small, large = lines_of(out / "round.jsonl")
+    assert (small["parameters"], large["parameters"]) == (10_033, 34_528)
+    for line in (small, large):
+        times = line["median_ms"]
+        assert times["bare average of 5 models"] < times["the server alone"] < times["with the clients' handling"]
+    assert "Times the bare average" in printed
 
 
 def benchmark_scaling(printed, out):
@@ -193,7 +225,8 @@ CHECKS = {
     check.__name__: check
     for check in (
         asynchronous_study,
-        *(benchmark_head, benchmark_scaling, benchmark_startup, benchmark_training_step, benchmark_workers),
+        *(benchmark_flower, benchmark_head, benchmark_many_clients, benchmark_round, benchmark_scaling),
+        *(benchmark_startup, benchmark_training_step, benchmark_workers),
         *(compare_aggregation, compare_circuits, compare_mitigation, crosstalk_study, fuzz, interrupt_runs),
         *(noise_study, noisy_vs_noiseless, open_plan, qpu_time_study, reproduce_paper, same_bits),
     )
