@@ -235,7 +235,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         if not len(inputs):
             return self._nothing(parameters, jacobian=jacobian, of_weights=of_weights)
         angles = self.angles.values(parameters)
-        if not np.isfinite(angles).all():
+        if not self.angles.expressions.stays_finite and not np.isfinite(angles).all():
             raise NotFiniteError("Angles must be finite, but some are NaN or infinite at these inputs and weights.")
         values, of_angles = self.evaluate_at_angles(angles, jacobian=jacobian, of_weights=of_weights)
         if of_angles is None:

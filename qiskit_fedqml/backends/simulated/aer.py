@@ -242,12 +242,13 @@ class AerBackend:
         Raises:
             BackendError: A channel is not physical, or the sweeps cannot express it and the simulator is ``"sweep"``.
         """
-        if program not in self._simulations:
+        simulation = self._simulations.get(program)
+        if simulation is None:
             arguments = self.name, self._choice, program, self.noise
-            self._simulations[program] = chosen_simulation(
+            self._simulations[program] = simulation = chosen_simulation(
                 *arguments, is_exact=self.shots is None, mitigates_readout=self._mitigates_readout
             )
-        return self._simulations[program]
+        return simulation
 
     def evaluate(
         self,
