@@ -32,7 +32,7 @@ import numpy as np
 from parts.command_line import EXPERIMENTS, ScriptParser, positive, run_script
 
 from qiskit_fedqml import load_experiment
-from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.federation.runs.assembly import assemble
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.results.provenance import versions

@@ -31,7 +31,7 @@ import numpy as np
 from parts.client_growth import growth_figure
 from parts.command_line import ScriptParser, positive, run_script
 
-from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.results.provenance import versions

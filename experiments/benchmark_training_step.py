@@ -1,9 +1,9 @@
 """Time one training step of the quantum layer: the paper's circuit, all derivatives, the same numbers, in one run.
 
 Compares this package's sweeps with Aer driven through this package's network, with qiskit-machine-learning's own
-EstimatorQNN, and where they are installed (`pip install -e '.[benchmark]'`) with PennyLane and tensorcircuit-ng. Before
-anything is timed, it asserts that values and gradients agree. All are timed in turns; the median of each is printed,
-with its ratio to this package's, and drawn.
+EstimatorQNN, and where they are installed (`pip install -e '.[benchmark]'`, then `pip install --no-deps mindquantum`)
+with PennyLane, tensorcircuit-ng and MindQuantum. Before anything is timed, it asserts that values and gradients agree.
+All are timed in turns; the median of each is printed, with its ratio to this package's, and drawn.
 
     python experiments/benchmark_training_step.py --batch 32
 """
@@ -19,7 +19,18 @@ import numpy as np
 import torch
 from parts.bars import bars
 from parts.command_line import ScriptParser, positive, run_script
-from parts.steps import OURS, PEERS, SHOTS, SPEC, ideal_steps, installed, kernels, noisy_steps, sampled_steps
+from parts.steps import (
+    OURS,
+    PEERS,
+    PEERS_APART,
+    SHOTS,
+    SPEC,
+    ideal_steps,
+    installed,
+    kernels,
+    noisy_steps,
+    sampled_steps,
+)
 from parts.timing import Way, compare
 
 from qiskit_fedqml.backends.calibration import fake_calibration
@@ -54,8 +65,10 @@ def main() -> None:
     )
     options = parser.parse_args()
     warnings.filterwarnings("ignore", module="tensorcircuit|pennylane|jax")
-    if missing := [package for package, module in PEERS.items() if not installed(module)]:
-        print(f"Left out, because it is not installed: {', '.join(missing)}. `pip install -e '.[benchmark]'` has all.")
+    peers = PEERS | PEERS_APART
+    if missing := [package for package, module in peers.items() if not installed(module)]:
+        how = "`pip install -e '.[benchmark]'`, then `pip install --no-deps mindquantum`"
+        print(f"Left out, because it is not installed: {', '.join(missing)}. All are there after {how}.")
     rows = [
         row
         for case, ways in cases(options.batch, options.repeats, options.stock_repeats)
@@ -69,7 +82,7 @@ def main() -> None:
     facts = {
         "command": "python " + " ".join(sys.argv),
         "threads": torch.get_num_threads(),
-        "versions": {**versions(), **{p: metadata.version(p) for p, module in PEERS.items() if installed(module)}},
+        "versions": {**versions(), **{p: metadata.version(p) for p, module in peers.items() if installed(module)}},
         "git_commit": git_commit(),
     }
     write_text(options.out / "training_step.json", json.dumps(facts, indent=2) + "\n")

@@ -31,6 +31,8 @@ PEERS = {
     "tensorcircuit-ng": "tensorcircuit",
 }
 """The packages of the extra ``benchmark``, and the modules that they are imported as."""
+PEERS_APART = {"mindquantum": "mindquantum"}
+"""The same of those that no extra can hold: MindQuantum asks for rich 10.9, which it does not need here."""
 
 
 def installed(*modules: str) -> bool:
@@ -97,6 +99,11 @@ def kernels(inputs: torch.Tensor, repeats: int, noise: Noise | None) -> list[Way
     x, w = inputs.double().numpy(), WEIGHTS
     network = _layer_on(AerBackend("b", noise, simulator="sweep")).neural_network
     ways = [Way(f"{OURS}, double precision", lambda: network.evaluate(x, w, jacobian=True), repeats)]
+    if noise is None and installed("mindquantum"):
+        from parts.peers import mindquantum_adjoint
+
+        step = partial(mindquantum_adjoint(), x, w)
+        ways.append(Way("MindQuantum, adjoint, double precision", step, min(repeats, 100)))
     if not installed("jax", "pennylane", "tensorcircuit"):
         return ways
     from parts import peers

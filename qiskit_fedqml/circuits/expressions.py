@@ -80,19 +80,35 @@ class Expressions:
         self.term_expressions = np.array([j for _, j, _ in formulas.terms], dtype=np.intp)
         self.constants = np.array([constant or 0.0 for _, _, constant in formulas.terms])
         varying = [t for t, (_, _, constant) in enumerate(formulas.terms) if constant is None]
-        self._varying_terms = np.array(varying, dtype=np.intp)
         self._compute_derivatives = formulas.derivatives
+        self._scaled_terms = np.flatnonzero(self.constants != 1.0)  # those that vary have 0 there
+        self._varying_scaled = np.searchsorted(self._scaled_terms, varying)
         self._present, self._starts = np.unique(self.term_params, return_index=True)
-        self._one_term_each = len(self._present) == len(formulas.terms)
+        counts = np.diff(self._starts, append=len(formulas.terms))
+        # For each k, the parameters that have more than k terms, and which their next ones are.
+        self._rounds = [
+            (np.flatnonzero(counts > k), self._starts[counts > k] + k) for k in range(1, max(counts, default=0))
+        ]
 
         linear = sorted(formulas.linear.items())
         self._simple = np.array([j for j, _ in linear], dtype=np.intp)
-        self._simple_params = np.array([k for _, (k, _, _) in linear], dtype=np.intp)
         self._simple_factors = np.array([factor for _, (_, factor, _) in linear])
         self._simple_offsets = np.array([offset for _, (_, _, offset) in linear])
-        others = sorted(set(range(self._num_expressions)) - set(formulas.linear))
-        self._others = np.array(others, dtype=np.intp)
+        self._is_scaled = bool((self._simple_factors != 1.0).any() or (self._simple_offsets != 0.0).any())
+        # An arctan is finite, and so is a finite number plus one much smaller than the largest.
+        self._stays_finite = isinstance(self._source, _Known) and bool((np.abs(self._simple_offsets) < 1e16).all())
         self._compute_others = formulas.others
+        # The columns of each expression in parameters followed by what is computed.
+        others = sorted(set(range(self._num_expressions)) - set(formulas.linear))
+        self._columns = np.empty(self._num_expressions, dtype=np.intp)
+        self._columns[self._simple] = [k for _, (k, _, _) in linear]
+        self._columns[others] = self._num_parameters + np.arange(len(others))
+        self._num_others = len(others)
+
+    @property
+    def stays_finite(self) -> bool:
+        """Whether it is known that all values are finite wherever the parameters are."""
+        return self._stays_finite
 
     @cached_property
     def derivatives(self) -> "Expressions":
@@ -101,10 +117,14 @@ class Expressions:
 
     def values(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the values, shape (batch, expressions), at points of shape (batch, parameters)."""
-        result = np.empty((len(points), self._num_expressions))
-        result[:, self._simple] = points[:, self._simple_params] * self._simple_factors + self._simple_offsets
-        for j, column in zip(self._others, self._compute_others(points), strict=True):
-            result[:, j] = column
+        table = points
+        if self._num_others:
+            table = np.empty((len(points), self._num_parameters + self._num_others))
+            table[:, : self._num_parameters] = points
+            table[:, self._num_parameters :] = self._compute_others(points).T
+        result = table.take(self._columns, axis=1)
+        if self._is_scaled:
+            result[:, self._simple] = result[:, self._simple] * self._simple_factors + self._simple_offsets
         return result
 
     def chain_rule(self, jacobian: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -118,13 +138,17 @@ class Expressions:
             Derivatives with respect to the parameters, shape (batch, outputs, parameters).
         """
         by_expression = jacobian.transpose(2, 1, 0)  # a row of numbers for each, so that they are gathered fast
-        factors = np.empty((len(self.constants), len(points)))
-        factors[:] = self.constants[:, None]
-        for t, column in zip(self._varying_terms, self._compute_derivatives(points), strict=True):
-            factors[t] = column
-        terms = by_expression[self.term_expressions] * factors[:, None, :]
-        if len(terms) and not self._one_term_each:
-            terms = np.add.reduceat(terms, self._starts, axis=0)
+        terms = by_expression.take(self.term_expressions, axis=0)
+        if len(self._scaled_terms):
+            factors = np.empty((len(self._scaled_terms), 1, len(points)))
+            factors[:] = self.constants[self._scaled_terms, None, None]
+            factors[self._varying_scaled, 0] = self._compute_derivatives(points)
+            terms[self._scaled_terms] *= factors
+        if self._rounds:
+            sums = terms.take(self._starts, axis=0)
+            for params, of_round in self._rounds:
+                sums[params] += terms[of_round]
+            terms = sums
         if len(terms) == self._num_parameters:
             return terms.transpose(2, 1, 0)
         result = np.zeros((self._num_parameters, *terms.shape[1:]))

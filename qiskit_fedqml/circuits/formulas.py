@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from qiskit.circuit import Parameter, ParameterExpression
 
 Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-Columns = Callable[[NDArray[np.float64]], list[NDArray[np.float64]]]
-"""A function of points, shape (batch, parameters), to a column of numbers, shape (batch,), for each of its formulas."""
+Columns = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""A function of points, shape (batch, parameters), to the numbers of each of its formulas, shape (formulas, batch)."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,13 @@ def _columns(
     of_power: dict[int, Callable[[NDArray[np.float64]], NDArray[np.float64]]], wanted: list[tuple[int, int]]
 ) -> Columns:
     """Return a function to a column for each (parameter, power), each different one computed once."""
-    different = list(dict.fromkeys(wanted))
+    different = sorted(dict.fromkeys(wanted), key=lambda of: of[1])
+    params_of = {power: np.array([k for k, p in different if p == power]) for _, power in different}
+    order = np.array([different.index(of) for of in wanted], dtype=np.intp)
 
-    def columns(points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    def columns(points: NDArray[np.float64]) -> NDArray[np.float64]:
         with np.errstate(invalid="ignore", over="ignore"):  # who asks checks that the values are finite
-            computed = {(k, power): of_power[power](points[:, k]) for k, power in different}
-        return [computed[of] for of in wanted]
+            computed = [of_power[power](points.T[params]) for power, params in params_of.items()]
+        return np.concatenate(computed)[order]
 
-    return columns
+    return columns if wanted else lambda points: np.empty((0, len(points)))

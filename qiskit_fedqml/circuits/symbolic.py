@@ -127,7 +127,7 @@ def _formula(expression: ParameterExpression, symbols: Mapping[Parameter, sympy.
 def _compile(formulas: Sequence[sympy.Expr], symbols: Sequence[sympy.Symbol]) -> Columns:
     """Compile formulas to one NumPy function from (batch, parameters) to a column for each formula."""
     if not formulas:
-        return lambda points: []
+        return lambda points: np.empty((0, len(points)))
     present = set().union(*(formula.free_symbols for formula in formulas))
     used = [k for k, symbol in enumerate(symbols) if symbol in present]
     try:
@@ -135,9 +135,11 @@ def _compile(formulas: Sequence[sympy.Expr], symbols: Sequence[sympy.Symbol]) ->
     except (RecursionError, SyntaxError, MemoryError) as error:  # the last two are the parser's
         raise CircuitError(_TOO_DEEP) from error
 
-    def columns(points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    def columns(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        result = np.empty((len(formulas), len(points)))
         with np.errstate(invalid="ignore", divide="ignore"):  # who asks checks that the values are finite
-            results: list[NDArray[np.float64]] = function(*[points[:, k] for k in used])
-        return results
+            for row, column in zip(result, function(*[points[:, k] for k in used]), strict=True):
+                row[:] = column  # of a constant formula one number
+        return result
 
     return columns

@@ -4,19 +4,20 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag, model_validator
+from pydantic import Field, model_validator
 
 from qiskit_fedqml.config.aggregation import AggregationConfig
 from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile
-from qiskit_fedqml.config.buffered import Buffered, algorithm_kind
+from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.checkpoints import CheckpointsConfig
 from qiskit_fedqml.config.circuit import CircuitConfig, PaperAnsatz
 from qiskit_fedqml.config.data import DataConfig, FeaturesConfig
 from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
-from qiskit_fedqml.config.extension import PythonReference, name_or_python
+from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.scheduling import SchedulingConfig
 from qiskit_fedqml.config.simulated_time import check_scheduling
-from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, PositiveNumber, StrictModel, nearest, validate
+from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, StrictModel, nearest, validate
 from qiskit_fedqml.config.tracking import TrackingConfig
 from qiskit_fedqml.errors import ConfigurationError, listed, shown
 
@@ -66,84 +67,6 @@ class ModelConfig(StrictModel):
             )
         if self.quantum == "frozen" and self.initial is not None:
             raise ValueError("initial cannot come with quantum: frozen, which keeps the weights that the seed draws")
-        return self
-
-
-Algorithm = Annotated[
-    Annotated[Literal["synchronous"], Tag("name")]
-    | Annotated[Buffered, Tag("buffered")]
-    | Annotated[PythonReference, Tag("python")],
-    algorithm_kind,
-]
-ClientStep = Annotated[
-    Annotated[Literal["minibatch"], Tag("name")] | Annotated[PythonReference, Tag("python")], name_or_python
-]
-
-
-class FederationConfig(StrictModel):
-    """The federation: who trains, how long, and by which optimiser.
-
-    ``learning_rate_decay`` multiplies the learning rate after each round. ``proximal_mu`` is FedProx's μ: clients
-    minimise their loss + μ/2 · ‖w − w_global‖² (arXiv:1812.06127). ``client_optimizer_state: keep`` lets a
-    client's optimiser continue from where its last round ended, as non-federated training does.
-    ``on_client_failure: skip`` records a client that failed and continues with the others; a client of a simulator that
-    trains for longer than ``client_seconds`` has failed. Where fewer than ``min_clients`` return, the run stops, or
-    with ``on_too_few: repeat`` draws the round's clients again, twice at most. ``algorithm`` says who gets which task
-    and what becomes of the updates; ``client_step`` how a batch changes a client's model. With the algorithm
-    ``buffered``, ``clients_per_round`` clients are at work at a time and ``rounds`` counts server steps.
-    ``workers`` is the number of processes in which clients of simulators train, each with one of torch's threads;
-    ``auto`` is one for each processor core. With 1 they train in the run's own process, with torch's own threads.
-    ``lockstep`` is the number of clients of one simulated backend that train together, at most: their models are
-    stacked, and each step of all of them is one call of the simulator. ``auto`` says it by the size of the head.
-    """
-
-    clients: Annotated[PositiveInteger, Field(le=10_000_000)]
-    clients_per_round: Annotated[PositiveInteger, Field(le=10_000_000)]
-    rounds: Annotated[PositiveInteger, Field(le=1_000_000)]
-    local_epochs: Annotated[PositiveInteger, Field(le=1_000_000)] = 1
-    batch_size: Annotated[PositiveInteger, Field(le=100_000_000)] = 32
-    optimizer: Literal["sgd", "adam", "rmsprop"] = "adam"
-    learning_rate: Annotated[PositiveNumber, Field(le=1e6)] = 1e-4
-    learning_rate_decay: Annotated[Number, Field(gt=0.0, le=1.0)] = 1.0
-    momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
-    weight_decay: Annotated[Number, Field(ge=0.0, le=1e6)] = 0.0
-    proximal_mu: Annotated[Number, Field(ge=0.0, le=1e6)] = 0.0
-    client_optimizer_state: Literal["reset", "keep"] = "reset"
-    on_client_failure: Literal["stop", "skip"] = "stop"
-    algorithm: Algorithm = "synchronous"
-    client_step: ClientStep = "minibatch"
-    client_seconds: Annotated[PositiveNumber, Field(le=1e9)] | None = None
-    min_clients: Annotated[Integer, Field(ge=0, le=10_000_000)] = 0
-    on_too_few: Literal["stop", "repeat"] = "stop"
-    workers: Literal["auto"] | Annotated[PositiveInteger, Field(le=1024)] = 1
-    lockstep: Literal["auto"] | Annotated[PositiveInteger, Field(le=10_000)] = 1
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "FederationConfig":
-        if self.optimizer == "sgd" and not self.momentum and self.client_optimizer_state == "keep":
-            raise ValueError("client_optimizer_state: keep has no effect with sgd without momentum, which has no state")
-        if self.clients_per_round > self.clients:
-            raise ValueError(f"clients_per_round ({self.clients_per_round}) must be at most clients ({self.clients})")
-        if self.min_clients > self.clients_per_round:
-            raise ValueError(
-                f"min_clients ({self.min_clients}) must be at most clients_per_round ({self.clients_per_round})"
-            )
-        if self.on_too_few == "repeat" and not self.min_clients:
-            raise ValueError("on_too_few: repeat has no effect with min_clients: 0, which any round has")
-        if self.momentum and self.optimizer == "adam":
-            raise ValueError("momentum is for the optimizers sgd and rmsprop; adam has its own")
-        if isinstance(self.algorithm, Buffered):
-            self.algorithm.check_sizes(self.clients_per_round, self.clients)
-        return self
-
-    @model_validator(mode="after")
-    def _lockstep_has_an_effect(self) -> "FederationConfig":
-        if self.lockstep in (1, "auto"):
-            return self
-        if not isinstance(self.client_step, str):
-            raise ValueError("lockstep has no effect with a client_step of your own, which trains one client's model")
-        if self.clients_per_round == 1:
-            raise ValueError("lockstep has no effect with clients_per_round: 1, which leaves each client alone")
         return self
 
 

@@ -251,7 +251,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         if not np.isfinite(parameters).all():
             raise NotFiniteError("Inputs and weights must be finite, but some are NaN or infinite.")
         angles = self.angles.values(parameters)
-        if not np.isfinite(angles).all():
+        if not self.angles.expressions.stays_finite and not np.isfinite(angles).all():
             raise NotFiniteError("Angles must be finite, but some are NaN or infinite at these inputs and weights.")
         return parameters, angles
 

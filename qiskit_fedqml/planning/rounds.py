@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from qiskit_fedqml.backends.devices.cost import price
 from qiskit_fedqml.backends.devices.device import DeviceBackend
-from qiskit_fedqml.config.experiment import Experiment, FederationConfig
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.federation.executors.lockstep import MOST_TOGETHER
 from qiskit_fedqml.federation.sampling import sample_clients
 from qiskit_fedqml.model.prediction import TEST_BATCH

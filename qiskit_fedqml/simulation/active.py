@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,13 +59,13 @@ class ActiveCircuit:
         return cls(moved, qubits, Expressions.of(lowered.angles, parameters), len(lowered.angles))
 
     def angles_at(self, points: Array) -> Array:
-        """Return the rotations' angles in radians, shape (points, angles), at points of shape (points, parameters).
+        """Return the rotations' angles in radians, shape (points, angles), at finite points (points, parameters).
 
         Raises:
             BackendError: An angle is NaN or infinite at one of the points.
         """
         angles = self.angles.values(points)
-        if not np.isfinite(angles).all():
+        if not self.angles.stays_finite and not np.isfinite(angles).all():
             raise BackendError("Angles must be finite, but some are NaN or infinite at these parameter values.")
         return angles
 
@@ -117,6 +118,19 @@ class Shifts:
     rotations: NDArray[np.intp]
     signs: Array
     wanted: NDArray[np.bool_]
+
+    @cached_property
+    def _are_parameters(self) -> bool:
+        """Whether each shifted parameter is the angle of the rotation with its index, as it is."""
+        return bool((self.params == self.rotations).all() and (self.signs == 1.0).all())
+
+    def by_parameter(self, odd: Array, num_params: int) -> Array:
+        """Return derivatives by all parameters, (parameters, …), from those by the rotations' angles, (angles, …)."""
+        if self._are_parameters and len(odd) == num_params:
+            return odd  # zero where none was wanted
+        result = np.zeros((num_params, *odd.shape[1:]))
+        result[self.params] = odd[self.rotations] * self.signs[:, None, None]
+        return result
 
     @classmethod
     def of(cls, active: ActiveCircuit, shifted: Sequence[int]) -> "Shifts":

@@ -83,10 +83,9 @@ class ExactProgram:
         shifts = self._shifts
         angles, wanted = self._active.angles_at(points), shifts.wanted if jacobian else None
         swept = [sweep.run(angles, wanted=wanted) for sweep in self._sweeps]
-        values = np.concatenate([part.values for part in swept])
+        values = swept[0].values if len(swept) == 1 else np.concatenate([part.values for part in swept])
         if not jacobian:
             return values.T, None
-        odd = np.concatenate([part.odd for part in swept if part.odd is not None], axis=1)
-        derivatives = np.zeros((self._num_params, *values.shape))
-        derivatives[shifts.params] = odd[shifts.rotations] * shifts.signs[:, None, None]
-        return values.T, derivatives.transpose(2, 1, 0)
+        of_parts = [part.odd for part in swept if part.odd is not None]
+        odd = of_parts[0] if len(of_parts) == 1 else np.concatenate(of_parts, axis=1)
+        return values.T, shifts.by_parameter(odd, self._num_params).transpose(2, 1, 0)

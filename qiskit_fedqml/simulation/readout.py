@@ -58,8 +58,5 @@ def before_rotations(
     moved = [replace(o, qubits=tuple(qubits.index(q) for q in o.qubits)) for o in operations]
     space, none = PauliVectors(len(qubits)), np.zeros(0, dtype=bool)
     plan = schedule(fuse(moved, space), space, none, none)
-    no_angles, kept = np.zeros((0, 1)), np.empty((0, len(vectors), vectors.shape[1]))
-    pulled = kernels.backward(
-        0, len(plan.tables[0]), plan.tables, no_angles, no_angles, np.ascontiguousarray(vectors[:, :, None]), kept
-    )
-    return np.asarray(pulled[:, :, 0])
+    no_angles = np.empty(0), np.empty(0), 0
+    return kernels.pulled_back(0, plan.instructions, plan.tables, no_angles, vectors, 0)[0]

@@ -14,7 +14,7 @@ from qiskit_fedqml.simulation import kernels
 from qiskit_fedqml.simulation.operations import Rotation
 from qiskit_fedqml.simulation.spaces import Fixed, Space, deposit, significant
 
-Tables = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+Tables = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,13 @@ class Schedule:
     """Instructions in an order that suits the angles that are shared by all samples.
 
     Args:
-        tables: Instructions, starts of blocks, outputs, inputs and factors of entries, as the compiled loops read them.
+        instructions: A row for each, as the compiled loops read them.
+        tables: Starts of blocks, outputs, inputs and factors of entries.
         split: Number of instructions in front, of which some depend on the sample; none behind does.
         num_slots: Rotations whose derivative is wanted: before the split, and behind it.
     """
 
+    instructions: NDArray[np.int64]
     tables: Tables
     split: int
     num_slots: tuple[int, int]
@@ -56,7 +58,8 @@ def schedule(
         if isinstance(instruction, Rotation):
             row[kernels.KIND], row[kernels.ANGLE] = kernels.ROTATION, instruction.angle
             row[kernels.SHARED] = shared[instruction.angle]
-            row[kernels.ENTRIES], row[kernels.NUM_ENTRIES] = layout.pairs(instruction)
+            row[kernels.ENTRIES], row[kernels.NUM_ENTRIES] = layout.pairs(instruction, transposed=False)
+            row[kernels.TRANSPOSED], row[kernels.NUM_TRANSPOSED] = layout.pairs(instruction, transposed=True)
             if wanted[instruction.angle]:
                 row[kernels.SLOT] = slots[position >= split]
                 slots[position >= split] += 1
@@ -64,7 +67,7 @@ def schedule(
             row[kernels.KIND] = kernels.FIXED
             row[kernels.ENTRIES], row[kernels.NUM_ENTRIES] = layout.matrix(instruction, transposed=False)
             row[kernels.TRANSPOSED], row[kernels.NUM_TRANSPOSED] = layout.matrix(instruction, transposed=True)
-    return Schedule((rows, *layout.arrays()), split, (slots[0], slots[1]))
+    return Schedule(rows, layout.arrays(), split, (slots[0], slots[1]))
 
 
 def _reaching_own_angles(instructions: Sequence[Rotation | Fixed], shared: NDArray[np.bool_]) -> list[bool]:
@@ -89,7 +92,7 @@ class _Layout:
         self._entries: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
         self._num_blocks = self._num_entries = 0
         self._blocks_of: dict[tuple[int, ...], tuple[int, int, int]] = {}
-        self._pairs_of: dict[tuple[str, tuple[int, ...]], tuple[int, int]] = {}
+        self._pairs_of: dict[tuple[str, tuple[int, ...], bool], tuple[int, int]] = {}
 
     def blocks(self, qubits: tuple[int, ...]) -> tuple[int, int, int]:
         """Return start and number of the blocks of rows for these qubits, and the rows in each run."""
@@ -102,11 +105,11 @@ class _Layout:
             self._num_blocks += len(starts)
         return self._blocks_of[bits]
 
-    def pairs(self, rotation: Rotation) -> tuple[int, int]:
-        """Return start and number of a rotation's pairs of rows."""
-        key = rotation.pauli, rotation.qubits
+    def pairs(self, rotation: Rotation, *, transposed: bool) -> tuple[int, int]:
+        """Return start and number of a rotation's pairs of rows, or of its transpose's, which turns the other way."""
+        key = rotation.pauli, rotation.qubits, transposed
         if key not in self._pairs_of:
-            pairs = np.array(self._space.pairs(rotation))
+            pairs = np.array(self._space.pairs(rotation))[:, :: -1 if transposed else 1]
             self._pairs_of[key] = self._add(rotation.qubits, pairs[:, 0], pairs[:, 1], np.ones(len(pairs)))
         return self._pairs_of[key]
 
@@ -119,7 +122,7 @@ class _Layout:
         outputs, inputs = np.nonzero(used)
         return self._add(fixed.qubits, outputs, inputs, entries[outputs, inputs])
 
-    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    def arrays(self) -> Tables:
         """Return starts of blocks, and outputs, inputs and factors of entries."""
         empty = np.zeros(0, dtype=np.int64)
         outputs, inputs, factors = zip(*self._entries, strict=True) if self._entries else ([empty],) * 3

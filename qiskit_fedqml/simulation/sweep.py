@@ -19,15 +19,19 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.simulation import kernels
 from qiskit_fedqml.simulation.active import MOST_NUMBERS
+from qiskit_fedqml.simulation.lanes import LANES
 from qiskit_fedqml.simulation.measurement import outcomes_of_z_strings
 from qiskit_fedqml.simulation.operations import Operation
 from qiskit_fedqml.simulation.schedule import Schedule, schedule
 from qiskit_fedqml.simulation.spaces import PauliVectors, Space, StateVectors, fuse, z_strings
 
-_CHUNK_NUMBERS = 1 << 13
-"""Numbers in a state that fit into a processor core's nearest cache, 64 KB."""
-_LEAST_CHUNK = 8
-"""Samples that fill a processor's vector registers."""
+Angles = tuple[Array, Array, int]
+"""Cosines and sines of half the angles, or of the angles, (angles, columns) laid flat, and the number of columns."""
+
+_MOST_FILLED_UP = 1 << 10
+"""Numbers in a state up to which a batch is filled up to full vector registers, which is then faster."""
+_MOST_NUMBERS_OF_PART = 1 << 16
+"""Numbers in the states whose outcomes are computed at once, 512 KB."""
 _THREADS_FROM = 1 << 21
 """Numbers changed, instructions times state, from which a second thread is worth its start."""
 
@@ -66,32 +70,26 @@ class Sweep(ABC):
             even: Whether each shifted value is wanted, not only their difference.
         """
         batch = len(angles)
-        cos, sin, shared = kernels.turns(angles, self.space.angle_factor)
+        columns = -(-batch // LANES) * LANES if self.space.num_rows <= _MOST_FILLED_UP else batch
+        cos, sin, shared = kernels.turns(angles, self.space.angle_factor, columns)
         plan = self._plan(shared, wanted)
-        values = np.zeros((self.num_observables, batch))
-        odd = np.zeros((0 if wanted is None else self.num_angles, self.num_observables, batch))
-        halves = np.zeros_like(odd) if even else np.zeros((0, self.num_observables, batch))
-        sweep_chunk = self._prepare(plan, cos, sin, derivatives=wanted is not None)
-        chunk, threads = self._chunk(plan, batch)
-
-        def one(start: int) -> None:
-            part = slice(start, min(start + chunk, batch))
-            if part.start == 0 and part.stop == batch:
-                sweep_chunk(cos, sin, values, odd, halves)
-                return
-            columns = [np.ascontiguousarray(array[..., part]) for array in (cos, sin, values, odd, halves)]
-            sweep_chunk(*columns)
-            for whole, column in zip((values, odd, halves), columns[2:], strict=True):
-                whole[..., part] = column
-
-        starts = range(0, batch, chunk)
-        if threads > 1 and len(starts) > 1:
+        values = np.zeros((self.num_observables, columns))
+        odd = np.zeros((0 if wanted is None else self.num_angles, self.num_observables, columns))
+        halves = np.zeros_like(odd) if even else np.zeros((0, self.num_observables, columns))
+        lanes, threads = self._at_once(plan, columns)
+        turned = cos, sin, columns
+        sweep_part = self._prepare(plan, turned, lanes, derivatives=wanted is not None)
+        starts = range(0, columns, self._part(lanes, -(-columns // threads)))
+        parts = [(start, min(start + starts.step, columns), values, odd, halves) for start in starts]
+        if threads > 1 and len(parts) > 1:
             with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(one, starts))
+                list(pool.map(lambda part: sweep_part(*part), parts))
         else:
-            for start in starts:
-                one(start)
-        return Swept(values, odd if wanted is not None else None, halves if even else None)
+            for part in parts:
+                sweep_part(*part)
+        return Swept(
+            values[:, :batch], odd[..., :batch] if wanted is not None else None, halves[..., :batch] if even else None
+        )
 
     def _plan(self, shared: NDArray[np.bool_], wanted: NDArray[np.bool_] | None) -> Schedule:
         """Return the schedule for the angles that are now the same for all samples; the last few are kept."""
@@ -107,22 +105,35 @@ class Sweep(ABC):
     def _new_schedule(self, shared: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Schedule:
         return schedule(self._instructions, self.space, shared, wanted)
 
-    def _chunk(self, plan: Schedule, batch: int) -> tuple[int, int]:
+    def _at_once(self, plan: Schedule, columns: int) -> tuple[int, int]:
         """Return how many samples to sweep at once, and by how many threads."""
         rows = self.space.num_rows
         affordable = max(1, MOST_NUMBERS // (rows * self._states_at_once(plan)))
-        chunk = min(max(_LEAST_CHUNK, _CHUNK_NUMBERS // rows), affordable)
-        work = len(self._instructions) * rows * batch
-        threads = min(num_threads(), affordable // chunk) if work >= _THREADS_FROM else 1
-        return (min(chunk, -(-batch // threads)) if threads > 1 else chunk), threads
+        lanes = min(LANES, affordable, columns)
+        work = len(self._instructions) * rows * columns
+        return lanes, min(num_threads(), affordable // lanes) if work >= _THREADS_FROM else 1
+
+    def _part(self, lanes: int, samples: int) -> int:
+        """Return how many samples to leave to a thread at a time, so many or fewer; a multiple of the lanes."""
+        return -(-samples // lanes) * lanes
 
     @abstractmethod
     def _states_at_once(self, plan: Schedule) -> int:
         """Return how many states of each sample are in memory at once."""
 
     @abstractmethod
-    def _prepare(self, plan: Schedule, cos: Array, sin: Array, *, derivatives: bool) -> Callable[..., None]:
-        """Do what is the same for all samples; return what sweeps a chunk: cos, sin, values, odd, even, filled in."""
+    def _prepare(self, plan: Schedule, angles: Angles, lanes: int, *, derivatives: bool) -> Callable[..., None]:
+        """Do what is the same for all samples, and return what sweeps some of them.
+
+        Args:
+            plan: The instructions.
+            angles: Cosines and sines, flat, and the number of columns.
+            lanes: How many samples to sweep at once.
+            derivatives: Whether derivatives are wanted.
+
+        Returns:
+            A function of the first column, the one behind the last, values, odd and even, which it fills in.
+        """
 
 
 class StateSweep(Sweep):
@@ -146,33 +157,26 @@ class StateSweep(Sweep):
         self._initial = initial_state(self.space)
         paulis = [o.paulis for o in observables]
         bits = range(num_qubits)
-        self._xs = np.concatenate([_masks(p.x, bits) for p in paulis])
-        self._zs = np.concatenate([_masks(p.z, bits) for p in paulis])
-        self._num_ys = np.concatenate([(p.x & p.z).sum(axis=1).astype(np.int64) for p in paulis])
-        self._coefficients = np.concatenate([o.coeffs.real for o in observables])
-        self._operators = np.concatenate([np.full(len(p), k, dtype=np.int64) for k, p in enumerate(paulis)])
+        self._paulis = (
+            np.concatenate([_masks(p.x, bits) for p in paulis]),
+            np.concatenate([_masks(p.z, bits) for p in paulis]),
+            np.concatenate([(p.x & p.z).sum(axis=1).astype(np.int64) for p in paulis]),
+            np.concatenate([o.coeffs.real for o in observables]),
+            np.concatenate([np.full(len(p), k, dtype=np.int64) for k, p in enumerate(paulis)]),
+        )
 
     def _states_at_once(self, plan: Schedule) -> int:
         return 2 * (2 + self.num_observables)
 
-    def _prepare(self, plan: Schedule, cos: Array, sin: Array, *, derivatives: bool) -> Callable[..., None]:
-        count, rows = len(plan.tables[0]), self.space.num_rows
+    def _prepare(self, plan: Schedule, angles: Angles, lanes: int, *, derivatives: bool) -> Callable[..., None]:
+        size, count = 2 * self.space.num_rows * lanes, self.num_observables
+        circuit = lanes, plan.instructions, plan.tables, angles, self._initial, self._paulis, count
 
-        def sweep_chunk(cos: Array, sin: Array, values: Array, odd: Array, even: Array) -> None:
-            samples = values.shape[1]
-            none = np.empty((0, rows, 1, samples))
-            state = np.repeat(self._initial, samples, axis=2)
-            state = kernels.forward(0, count, plan.tables, cos, sin, state, none)
-            states = np.zeros((rows, 1 + self.num_observables, samples))
-            states[:, :1] = state
-            kernels.apply_paulis(
-                state, states, 1, self._xs, self._zs, self._num_ys, self._coefficients, self._operators
-            )
-            kernels.overlaps(states, values)
-            if derivatives:
-                kernels.backward_and_contract(0, count, plan.tables, cos, sin, states, none, odd, even)
+        def sweep_part(first: int, last: int, values: Array, odd: Array, even: Array) -> None:
+            rooms = np.empty(size), np.empty(size * (1 + count)), np.empty(0)
+            kernels.sweep_states(first, last, *circuit, rooms, values.reshape(-1), odd.reshape(-1))
 
-        return sweep_chunk
+        return sweep_part
 
 
 class PauliSweep(Sweep):
@@ -189,7 +193,7 @@ class PauliSweep(Sweep):
 
     def __init__(self, operations: Sequence[Operation], num_angles: int, num_qubits: int, observables: Array) -> None:
         super().__init__(operations, num_angles, PauliVectors(num_qubits), observables.shape[1])
-        self._observables = np.ascontiguousarray(observables[:, :, None])
+        self._observables = np.ascontiguousarray(observables)
         self._initial = initial_state(self.space)
 
     def _new_schedule(self, shared: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Schedule:
@@ -202,26 +206,18 @@ class PauliSweep(Sweep):
     def _states_at_once(self, plan: Schedule) -> int:
         return plan.num_slots[0] + 2 * (1 + self.num_observables)
 
-    def _prepare(self, plan: Schedule, cos: Array, sin: Array, *, derivatives: bool) -> Callable[..., None]:
-        count, rows = len(plan.tables[0]), self.space.num_rows
-        kept = np.empty((plan.num_slots[1] if derivatives else 0, rows, self.num_observables))
-        at_split = kernels.backward(plan.split, count, plan.tables, cos, sin, self._observables.copy(), kept)
+    def _prepare(self, plan: Schedule, angles: Angles, lanes: int, *, derivatives: bool) -> Callable[..., None]:
+        ops, split, tables = plan.instructions, plan.split, plan.tables
+        slots, kept_slots = plan.num_slots if derivatives else (0, 0)
+        at_split, kept = kernels.pulled_back(split, ops, tables, angles, self._observables, kept_slots)
+        circuit = lanes, ops, split, slots, tables, angles, self._initial, at_split.reshape(-1), kept
+        size = self.space.num_rows * lanes
 
-        def sweep_chunk(cos: Array, sin: Array, values: Array, odd: Array, even: Array) -> None:
-            samples = values.shape[1]
-            states = np.empty((plan.num_slots[0] if derivatives else 0, rows, 1, samples))
-            state = np.repeat(self._initial, samples, axis=2)
-            state = kernels.forward(0, plan.split, plan.tables, cos, sin, state, states)
-            kernels.expectations(state, at_split[:, :, 0], values)
-            if not derivatives:
-                return
-            if len(kept):
-                kernels.forward_and_contract(plan.split, count, plan.tables, cos, sin, state, kept, odd, even)
-            if len(states):
-                observables = np.repeat(at_split, samples, axis=2)
-                kernels.backward_and_contract(0, plan.split, plan.tables, cos, sin, observables, states, odd, even)
+        def sweep_part(first: int, last: int, values: Array, odd: Array, even: Array) -> None:
+            rooms = np.empty(2 * size), np.empty(slots * size)
+            kernels.sweep_paulis(first, last, *circuit, rooms, values.reshape(-1), odd.reshape(-1), even.reshape(-1))
 
-        return sweep_chunk
+        return sweep_part
 
 
 class OutcomeSweep(Sweep):
@@ -248,27 +244,30 @@ class OutcomeSweep(Sweep):
     def _states_at_once(self, plan: Schedule) -> int:
         return 3
 
-    def _prepare(self, plan: Schedule, cos: Array, sin: Array, *, derivatives: bool) -> Callable[..., None]:
-        count, rows = len(plan.tables[0]), self.space.num_rows
+    def _part(self, lanes: int, samples: int) -> int:
+        return super()._part(lanes, min(samples, max(lanes, _MOST_NUMBERS_OF_PART // self.space.num_rows)))
 
-        def sweep_chunk(cos: Array, sin: Array, values: Array, odd: Array, even: Array) -> None:
-            samples = values.shape[1]
-            state = np.repeat(self._initial, samples, axis=2)
-            state = kernels.forward(0, count, plan.tables, cos, sin, state, np.empty((0, rows, 1, samples)))[:, 0]
+    def _prepare(self, plan: Schedule, angles: Angles, lanes: int, *, derivatives: bool) -> Callable[..., None]:
+        circuit = lanes, plan.instructions, plan.tables, angles, self._initial
+
+        def sweep_part(first: int, last: int, values: Array, odd: Array, even: Array) -> None:
+            rooms = np.empty(2 * self.space.num_rows * lanes), np.empty(0)
+            states = np.empty((self.space.num_rows, last - first))
+            kernels.sweep_forward(first, last, *circuit, rooms, states.reshape(-1))
             if self._of_strings is not None:
-                values[:] = self._of_strings @ state[self._strings]
+                values[:, first:last] = self._of_strings @ states[self._strings]
                 return
             num_qubits = self.space.num_qubits
-            parts = (state.reshape(2, -1, samples) ** 2).sum(axis=0).reshape((2,) * num_qubits + (samples,))
+            parts = (states.reshape(2, -1, last - first) ** 2).sum(axis=0).reshape((2,) * num_qubits + (last - first,))
             others = tuple(num_qubits - 1 - q for q in range(num_qubits) if q not in self._measured)
-            values[:] = parts.sum(axis=others).reshape(values.shape)
+            values[:, first:last] = parts.sum(axis=others).reshape(-1, last - first)
 
-        return sweep_chunk
+        return sweep_part
 
 
 def initial_state(space: Space) -> Array:
-    """Return all qubits in 0, shape (rows, 1, 1)."""
-    state = np.zeros((space.num_rows, 1, 1))
+    """Return all qubits in 0, shape (rows,)."""
+    state = np.zeros(space.num_rows)
     state[z_strings(range(space.num_qubits)) if isinstance(space, PauliVectors) else 0] = 1.0
     return state
 

@@ -41,7 +41,7 @@ def test_chunks_and_threads_change_no_bit(monkeypatch, noise, shots):
     backend = AerBackend("b", noise, shots)
     program, points = paper_program(backend, 45)
     whole = backend.evaluate(program, points, jacobian=True, seed=1)
-    monkeypatch.setattr(sweep, "_CHUNK_NUMBERS", 1)  # chunks of 8
+    monkeypatch.setattr(sweep, "_MOST_FILLED_UP", 1)  # the last five together
     assert_same_bits(whole, backend.evaluate(program, points, jacobian=True, seed=1))
     monkeypatch.setattr(sweep, "_THREADS_FROM", 1)
     for threads in (2, 7):
@@ -94,7 +94,7 @@ backend = AerBackend("b", NOISE, shots=20)
 program, points = paper_program(backend, 3)
 evaluation = backend.evaluate(program, points, jacobian=True, seed=1)
 from qiskit_fedqml.simulation import kernels
-hits = sum(kernels.forward.stats.cache_hits.values())
+hits = sum(kernels.sweep_paulis.stats.cache_hits.values())
 print(evaluation.values.tobytes().hex(), evaluation.jacobian.sum().hex(), hits, sep="\\n")
 """
 

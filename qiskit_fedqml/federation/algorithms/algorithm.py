@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Flight, State
 from qiskit_fedqml.federation.rules.aggregator import Aggregator
 from qiskit_fedqml.federation.rules.server_optimizer import ServerOptimizer

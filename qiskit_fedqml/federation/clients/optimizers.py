@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.federation.messages import States
 
 Parameters = dict[str, nn.Parameter]

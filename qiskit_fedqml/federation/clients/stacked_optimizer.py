@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.federation.clients.optimizers import make_optimizer
 from qiskit_fedqml.federation.messages import ClientTask, State, States
 from qiskit_fedqml.model.stacked import StackedClassifier

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qiskit_fedqml.backends.base import Backend
-from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.data.examples import ClientData
 from qiskit_fedqml.federation.steps.step import ClientStep
 from qiskit_fedqml.model.building import Blueprint

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from qiskit_fedqml.backends.devices.patience import StoppedError
-from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.errors import BackendError, TimeLimitError
 from qiskit_fedqml.federation.clients.client import train_client
 from qiskit_fedqml.federation.clients.stacked import train_stacked

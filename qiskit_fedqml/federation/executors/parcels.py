@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from qiskit_fedqml.config.backends import BackendsFile
-from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.federation.executors.shared_data import SharedData
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State
 from qiskit_fedqml.model.building import Blueprint

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from qiskit_fedqml.backends.job import Usage
-from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.data.examples import ClientData
 from qiskit_fedqml.federation.executors.groups import groups
 from qiskit_fedqml.federation.executors.parcels import IncomingUpdate, OutgoingTasks, Sent, packed

@@ -18,7 +18,8 @@ from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.devices import ProviderEntry
-from qiskit_fedqml.config.experiment import Experiment, FederationConfig
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.data.preparation import FederatedData, prepare_data
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting

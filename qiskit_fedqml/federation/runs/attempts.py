@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.errors import TrainingError, listed, shortened
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
 from qiskit_fedqml.federation.server_state import ServerState

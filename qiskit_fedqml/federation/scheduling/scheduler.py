@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.scheduling import SchedulingConfig
 from qiskit_fedqml.federation.messages import Flight
 from qiskit_fedqml.federation.scheduling.machines import FactsOf, SimulatedMachine

@@ -1,7 +1,7 @@
 """The client step that a configuration names."""
 
-from qiskit_fedqml.config.experiment import FederationConfig
 from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.parts import make_part
 from qiskit_fedqml.federation.steps.fedprox import FedProx
 from qiskit_fedqml.federation.steps.minibatch import Minibatch

@@ -9,7 +9,8 @@ import torch
 from qiskit_fedqml.backends.noise import noise_from_rates
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.config.circuit import PaperAnsatz
-from qiskit_fedqml.config.experiment import FederationConfig, ModelConfig
+from qiskit_fedqml.config.experiment import ModelConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.data.examples import Examples
 from qiskit_fedqml.errors import BackendError, DataError
 from qiskit_fedqml.federation.clients.client import train_client

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from qiskit_fedqml import load_experiment, run_federation
-from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.federation.executors.groups import groups
 from qiskit_fedqml.federation.messages import ClientTask
 from tests.conftest import ROOT

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from qiskit_fedqml import resume_federation, run_federation
 from qiskit_fedqml.backends.job import Usage
 from qiskit_fedqml.config.aggregation import AggregationConfig
-from qiskit_fedqml.config.experiment import FederationConfig
+from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.federation.algorithms.algorithm import Setting
 from qiskit_fedqml.federation.algorithms.synchronous import Synchronous
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
