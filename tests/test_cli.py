@@ -57,7 +57,9 @@ def test_run_resume_evaluate_and_compare(files, monkeypatch, capsys):
         "bytes_down",
     }
     assert needed | {"seconds", "clients"} <= set(lines[0])
-    assert {"id", "backend", "simulator", "examples", "train_loss", "seconds", "status"} <= set(lines[0]["clients"][0])
+    assert {"id", "backend", "simulator", "examples", "train_loss", "seconds", "status"} <= set(
+        lines[0]["clients"]["columns"]
+    )
 
     assert fedqml(monkeypatch, capsys, "resume", "results/tiny")[0] == 0
     code, out, _ = fedqml(monkeypatch, capsys, "evaluate", "results/tiny")
