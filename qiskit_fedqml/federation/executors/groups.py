@@ -1,6 +1,7 @@
 """Groups of tasks: what an executor gives a worker at once."""
 
 from collections.abc import Hashable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qiskit_fedqml.config.experiment import FederationConfig
@@ -50,7 +51,7 @@ def train_group(worker: "Worker", group: Sequence[ClientTask]) -> Iterator[Clien
         FedQMLError: What :func:`~qiskit_fedqml.federation.clients.client.train_client` raises.
     """
     if len(group) > 1 and _opens(worker, group[0].backend):
-        yield from train_stacked(worker, group)
+        yield from train_stacked(worker, group, partial(train_client, worker))
         return
     for task in group:
         check_interrupted()
