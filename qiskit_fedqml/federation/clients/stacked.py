@@ -6,7 +6,7 @@ fall the other way.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from qiskit_fedqml.model.classifier import HybridClassifier
 
 
-def train_stacked(worker: "Worker", tasks: Sequence[ClientTask]) -> list[ClientUpdate]:
-    """Train clients of one server step and backend together; return their updates in the order of the tasks.
+def train_stacked(
+    worker: "Worker", tasks: Sequence[ClientTask], alone: Callable[[ClientTask], ClientUpdate]
+) -> Iterator[ClientUpdate]:
+    """Train clients of one server step and backend together.
 
     Args:
         worker: Trains them; its client step is a :class:`~qiskit_fedqml.federation.steps.step.StackedStep`.
         tasks: Tasks that train, of clients that have taken equally many steps before, where they keep an optimiser.
+        alone: Trains a client alone: one whose examples cannot be opened, which it finds out by itself.
 
     Raises:
         BackendError: The backend cannot be opened, or it failed and ``on_client_failure`` is ``"stop"``.
@@ -44,11 +47,19 @@ def train_stacked(worker: "Worker", tasks: Sequence[ClientTask]) -> list[ClientU
     """
     started = time.perf_counter()
     model = worker.model_on(tasks[0].backend)
-    clients = [StackedClient.of(worker, task) for task in tasks]
+    clients = []
+    for task in tasks:
+        try:
+            clients.append(StackedClient.of(worker, task))
+        except Exception:  # data may be anyone's code; the others are not concerned
+            yield alone(task)
+    if not clients:
+        return
     training = _Training(worker, model, sorted(clients, key=lambda client: -client.num_steps))
     with _one_thread():
         training.run()
-        return [training.update_of(client, started) for client in clients]
+        updates = [training.update_of(client, started) for client in clients]
+    yield from updates
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """Groups of tasks: what an executor gives a worker at once."""
 
 from collections.abc import Hashable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qiskit_fedqml.backends.devices.patience import StoppedError
 from qiskit_fedqml.config.federation import FederationConfig
-from qiskit_fedqml.errors import BackendError, TimeLimitError
+from qiskit_fedqml.errors import BackendError, BudgetError, TimeLimitError
 from qiskit_fedqml.federation.clients.client import train_client
 from qiskit_fedqml.federation.clients.stacked import train_stacked
 from qiskit_fedqml.federation.interruption import check_interrupted
@@ -73,8 +74,8 @@ def _trained_together(worker: "Worker", group: Sequence[ClientTask]) -> list[Cli
     Each client then finds that out by itself, so that the others do not fail with it.
     """
     try:
-        return train_stacked(worker, group)
-    except (BackendError, TimeLimitError, StoppedError):
+        return list(train_stacked(worker, group, partial(train_client, worker)))
+    except (BackendError, BudgetError, StoppedError, TimeLimitError):
         raise
     except Exception:
         if worker.config.on_client_failure == "stop":

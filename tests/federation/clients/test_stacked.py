@@ -1,6 +1,7 @@
 """Clients of one simulated machine in a stack: the updates that they give alone, to rounding."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -73,6 +74,10 @@ def tasks(of, clients=SIZES, **states):
     return [ClientTask(3, client, "m", state, client_states=states.get(f"of_{client}", {})) for client in clients]
 
 
+def stacked(of, some):
+    return list(train_stacked(of, some, partial(train_client, of)))
+
+
 def alone(of, some):
     return [train_client(of, task) for task in some]
 
@@ -115,7 +120,7 @@ def assert_same(updates, expected, tolerance=2e-6):
 def test_updates_are_those_of_clients_alone(model, machine):
     of = worker(machine, model)
     some = tasks(of)
-    assert_same(train_stacked(of, some), alone(of, some))
+    assert_same(stacked(of, some), alone(of, some))
 
 
 @pytest.mark.parametrize(
@@ -134,16 +139,16 @@ def test_optimisers_are_those_of_clients_alone(config):
     of = worker(**{"learning_rate": 0.02} | config)
     some = tasks(of)
     expected = alone(of, some)
-    assert_same(train_stacked(of, some), expected)
+    assert_same(stacked(of, some), expected)
     kept = {update.client_id: update.client_states for update in expected}
     alike = [task for task in some if task.client_id in (1, 3 if config.get("batch_size") else 4)]  # as many steps
     again = [replace(task, server_step=4, client_states=kept[task.client_id]) for task in alike]
-    assert_same(train_stacked(of, again), alone(of, again))
+    assert_same(stacked(of, again), alone(of, again))
 
 
 def test_states_that_clients_keep_are_copies():
     of = worker(client_optimizer_state="keep")
-    updates = list(train_stacked(of, tasks(of)))
+    updates = stacked(of, tasks(of))
     tensors = [t for u in updates for s in (u.state, *u.client_states.values()) for t in s.values()]
     assert len({tensor.untyped_storage().data_ptr() for tensor in tensors}) == len(tensors)
 
@@ -153,7 +158,7 @@ def test_a_client_that_is_not_finite_leaves_the_others_alone():
     some = tasks(of)
     broken = {**some[2].state, "head.0.weight": torch.full_like(some[2].state["head.0.weight"], torch.nan)}
     spoiled = [replace(task, state=broken) if task.client_id == 2 else task for task in some]
-    updates, expected = list(train_stacked(of, spoiled)), alone(of, spoiled)
+    updates, expected = stacked(of, spoiled), alone(of, spoiled)
     assert updates[2].status is Status.REFUSED
     assert_same(updates, expected)
 
@@ -163,7 +168,7 @@ def test_angles_that_overflow_are_refused_as_alone():
     some = tasks(of)
     far = {**some[0].state, "quantum.weight": torch.full_like(some[0].state["quantum.weight"], torch.inf)}
     spoiled = [replace(some[0], state=far), *some[1:]]
-    updates = list(train_stacked(of, spoiled))
+    updates = stacked(of, spoiled)
     assert updates[0].reason == "Inputs and weights must be finite, but some are NaN or infinite."
     assert [update.status for update in updates[1:]] == [Status.OK] * 4
 
@@ -171,7 +176,7 @@ def test_angles_that_overflow_are_refused_as_alone():
 def test_a_client_without_examples_is_refused_as_alone():
     of = worker()
     some = tasks(of, [0, 8, 3])
-    updates = list(train_stacked(of, some))
+    updates = stacked(of, some)
     assert updates[1].reason == "the update is not finite"
     assert_same(updates, alone(of, some))
 
