@@ -148,6 +148,12 @@ class SimulatedBackend(Backend, Protocol):
         """Return the bytes that one state of the circuit takes, in the part of it that reaches a measured qubit."""
         ...
 
+    def evaluate_jointly(
+        self, program: Program, asked: Sequence[Asked], *, jacobian: bool, key: JobKey | None = None
+    ) -> list[Evaluation]:
+        """Evaluate a program, in which clients train, for several of them; return an evaluation for each."""
+        ...
+
 
 def check_fits(backend: Backend, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> None:
     """Refuse a circuit that is too large for a backend: by arithmetic, before anything is transpiled or allocated.

@@ -85,6 +85,8 @@ class FederationConfig(StrictModel):
     and what becomes of the updates; ``client_step`` how a batch changes a client's model.
     ``workers`` is the number of processes in which clients of simulators train, each with one of torch's threads;
     ``auto`` is one for each processor core. With 1 they train in the run's own process, with torch's own threads.
+    ``lockstep`` is the number of clients of one simulated backend that train together, at most: their models are
+    stacked, and each step of all of them is one call of the simulator. ``auto`` says it by the size of the head.
     """
 
     clients: Annotated[PositiveInteger, Field(le=10_000_000)]
@@ -106,6 +108,7 @@ class FederationConfig(StrictModel):
     min_clients: Annotated[Integer, Field(ge=0, le=10_000_000)] = 0
     on_too_few: Literal["stop", "repeat"] = "stop"
     workers: Literal["auto"] | Annotated[PositiveInteger, Field(le=1024)] = 1
+    lockstep: Literal["auto"] | Annotated[PositiveInteger, Field(le=10_000)] = 1
 
     @model_validator(mode="after")
     def _fits_together(self) -> "FederationConfig":
@@ -119,8 +122,20 @@ class FederationConfig(StrictModel):
             )
         if self.on_too_few == "repeat" and not self.min_clients:
             raise ValueError("on_too_few: repeat has no effect with min_clients: 0, which any round has")
+        if self.client_seconds and self.lockstep != 1:
+            raise ValueError("client_seconds cannot come with lockstep, in which clients take each step together")
         if self.momentum and self.optimizer == "adam":
             raise ValueError("momentum is for the optimizers sgd and rmsprop; adam has its own")
+        return self
+
+    @model_validator(mode="after")
+    def _lockstep_has_an_effect(self) -> "FederationConfig":
+        if self.lockstep in (1, "auto"):
+            return self
+        if not isinstance(self.client_step, str):
+            raise ValueError("lockstep has no effect with a client_step of your own, which trains one client's model")
+        if self.clients_per_round == 1:
+            raise ValueError("lockstep has no effect with clients_per_round: 1, which leaves each client alone")
         return self
 
 
@@ -183,13 +198,18 @@ class Experiment(StrictModel):
 
     @model_validator(mode="after")
     def _time_limit_has_an_effect(self) -> "Experiment":
-        machines = self.backends.assignment.machines
-        if self.federation.client_seconds and all(
-            isinstance(self.backends.backends[name], DeviceEntry) for name in machines
-        ):
+        machines = [self.backends.backends[name] for name in self.backends.assignment.machines]
+        if self.federation.client_seconds and all(isinstance(entry, DeviceEntry) for entry in machines):
             raise ValueError(
                 "federation.client_seconds has no effect where all clients train on devices, whose limits are `waiting`"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _lockstep_has_simulators(self) -> "Experiment":
+        machines = [self.backends.backends[name] for name in self.backends.assignment.machines]
+        if self.federation.lockstep not in (1, "auto") and all(isinstance(entry, DeviceEntry) for entry in machines):
+            raise ValueError("federation.lockstep has no effect without clients on a simulated backend")
         return self
 
     def resolved(self) -> dict[str, Any]:

@@ -17,13 +17,8 @@ from qiskit_fedqml.circuits.tree import tree_circuit
 from qiskit_fedqml.config.circuit import PaperAnsatz, QcnnAnsatz, ReuploadingAnsatz, TreeAnsatz
 from qiskit_fedqml.config.experiment import ModelConfig
 from qiskit_fedqml.errors import CircuitError, ConfigurationError
-from qiskit_fedqml.model.classifier import (
-    FeatureScaling,
-    HybridClassifier,
-    MatchedClassicalLayer,
-    SeededDropout,
-    uniform,
-)
+from qiskit_fedqml.model.classifier import FeatureScaling, HybridClassifier, MatchedClassicalLayer, uniform
+from qiskit_fedqml.model.dropout import SeededDropout
 from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer, uniform_angles
 from qiskit_fedqml.model.linear import OneDnnLinear
 from qiskit_fedqml.model.memory import check_head_fits

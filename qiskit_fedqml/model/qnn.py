@@ -227,20 +227,33 @@ class BroadcastEstimatorQNN(EstimatorQNN):
 
     def ask(self, inputs: Array, weights: Array, *, jacobian: bool, of_weights: bool = True) -> Answer:
         """Do as :meth:`evaluate`, and return also where and with respect to what it was evaluated."""
+        parameters, angles = self.points(inputs, weights)
+        if not len(inputs):
+            return self._nothing(parameters, jacobian=jacobian, of_weights=of_weights)
+        values, of_angles = self.evaluate_at_angles(angles, jacobian=jacobian, of_weights=of_weights)
+        if of_angles is None:
+            return Answer(parameters, values)
+        return Answer(parameters, values, of_angles, self.angles.chain_rule(of_angles, parameters), of_weights)
+
+    def points(self, inputs: Array, weights: Array) -> tuple[Array, Array]:
+        """Return each example's inputs and weights, (batch, inputs + weights), and its gate angles, (batch, angles).
+
+        Args:
+            inputs: Shape (batch, inputs).
+            weights: Shape (weights,), or (batch, weights) where each example has its own.
+
+        Raises:
+            NotFiniteError: An input, a weight or an angle is not finite.
+        """
         parameters = np.empty((len(inputs), self.num_inputs + self.num_weights))
         parameters[:, : self.num_inputs] = inputs
         parameters[:, self.num_inputs :] = weights
         if not np.isfinite(parameters).all():
             raise NotFiniteError("Inputs and weights must be finite, but some are NaN or infinite.")
-        if not len(inputs):
-            return self._nothing(parameters, jacobian=jacobian, of_weights=of_weights)
         angles = self.angles.values(parameters)
         if not np.isfinite(angles).all():
             raise NotFiniteError("Angles must be finite, but some are NaN or infinite at these inputs and weights.")
-        values, of_angles = self.evaluate_at_angles(angles, jacobian=jacobian, of_weights=of_weights)
-        if of_angles is None:
-            return Answer(parameters, values)
-        return Answer(parameters, values, of_angles, self.angles.chain_rule(of_angles, parameters), of_weights)
+        return parameters, angles
 
     def _nothing(self, parameters: Array, *, jacobian: bool, of_weights: bool) -> Answer:
         """Return the answer for an empty batch."""

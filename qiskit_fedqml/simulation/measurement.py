@@ -162,3 +162,34 @@ def draw(
     for of_group, worth in zip(probabilities, weights, strict=True):
         total += frequencies(of_group, shots, rng) @ worth
     return total
+
+
+def draw_each(
+    probabilities: Sequence[Array],
+    weights: Sequence[Array],
+    constants: Array,
+    sizes: Sequence[int],
+    num_points: int,
+    shots: int,
+    rngs: Sequence[np.random.Generator],
+) -> Array:
+    """Do as :func:`draw` for samples of several clients, one after another; each draws by a generator of its own.
+
+    Args:
+        probabilities: Of each group of observables measured together, shape (samples, points, outcomes).
+        weights: What each outcome of the group is worth to each observable, shape (outcomes, observables).
+        constants: The observables' constant parts, shape (observables,).
+        sizes: Samples of each client.
+        num_points: Points of each sample.
+        shots: Shots of each circuit.
+        rngs: Draws each client's shots.
+    """
+    total = np.empty((sum(sizes), num_points, len(constants)))
+    total[:] = constants
+    for of_group, worth in zip(probabilities, weights, strict=True):
+        drawn, start = np.ascontiguousarray(of_group), 0
+        for size, rng in zip(sizes, rngs, strict=True):
+            drawn[start : start + size] = frequencies(drawn[start : start + size], shots, rng)
+            start += size
+        total += drawn @ worth
+    return total

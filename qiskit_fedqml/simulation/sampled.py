@@ -1,6 +1,6 @@
 """Expectation values and parameter-shift derivatives from shots, drawn for every shifted circuit on its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from qiskit.circuit import Parameter, QuantumCircuit
@@ -16,6 +16,7 @@ from qiskit_fedqml.simulation.measurement import (
     Basis,
     confusions,
     draw,
+    draw_each,
     measured_groups,
     misread,
     outcomes_of_z_strings,
@@ -99,6 +100,38 @@ class SampledProgram:
             rng: Draws them, for the value and for each shift on its own.
             jacobian: Whether derivatives are wanted.
         """
+        num_points = len(points), 1 + 2 * len(self._shifted) if jacobian else 1
+        probabilities = self._probabilities(points, jacobian)
+        expectations = draw(probabilities, self._weights, self._constants, num_points, shots, rng)
+        return expectations[:, 0], derivatives(expectations, self._shifted, points.shape[1]) if jacobian else None
+
+    def estimate_each(
+        self, points: Sequence[Array], shots: int, rngs: Sequence[np.random.Generator], *, jacobian: bool
+    ) -> tuple[Array, Array | None]:
+        """Do as :meth:`estimate` for several clients at once; each one's shots are drawn by its own generator.
+
+        Args:
+            points: Parameter values of each client, shape (batch, parameters).
+            shots: Shots of each circuit.
+            rngs: Draws each client's shots, as it would alone at the same probabilities.
+            jacobian: Whether derivatives are wanted.
+
+        Returns:
+            As :meth:`estimate`, all clients' samples one after another.
+        """
+        num_points = 1 + 2 * len(self._shifted) if jacobian else 1
+        of_sample = num_points * max(1, sum(map(len, self._outcomes)))
+        parts = []
+        sizes = [len(of_client) for of_client in points]
+        for some in _runs(sizes, MOST_PROBABILITIES // of_sample):
+            probabilities = self._probabilities(np.concatenate(points[some]), jacobian)
+            args = sizes[some], num_points, shots, rngs[some]
+            parts.append(draw_each(probabilities, self._weights, self._constants, *args))
+        expectations = np.concatenate(parts)
+        return expectations[:, 0], derivatives(expectations, self._shifted, points[0].shape[1]) if jacobian else None
+
+    def _probabilities(self, points: Array, jacobian: bool) -> list[Array]:
+        """Return the outcomes' probabilities of each group of observables, shape (batch, 1 + 2·shifts, outcomes)."""
         strings = self._expectations(points, jacobian)
         probabilities, start = [], 0
         for outcomes in self._outcomes:
@@ -106,9 +139,7 @@ class SampledProgram:
             of_group = outcomes[:, 1:] @ strings[:, start:stop] + outcomes[:, :1]
             probabilities.append(of_group.transpose(2, 0, 1))
             start = stop
-        num_points = len(points), len(strings)
-        expectations = draw(probabilities, self._weights, self._constants, num_points, shots, rng)
-        return expectations[:, 0], derivatives(expectations, self._shifted, points.shape[1]) if jacobian else None
+        return probabilities
 
     def _expectations(self, points: Array, jacobian: bool) -> Array:
         """Return the Z-strings' expectations at the points and their shifts, shape (1 + 2·shifts, strings, batch)."""
@@ -119,6 +150,17 @@ class SampledProgram:
         odd = swept.odd[shifts.rotations] * shifts.signs[:, None, None]
         still = swept.values - swept.even[shifts.rotations] * (shifts.signs**2)[:, None, None]
         return np.concatenate([swept.values[None], still + odd, still - odd])
+
+
+def _runs(sizes: Sequence[int], most: int) -> Iterator[slice]:
+    """Cut clients into runs of at most so many samples, or of one client."""
+    start, held = 0, 0
+    for place, size in enumerate(sizes):
+        if held and held + size > most:
+            yield slice(start, place)
+            start, held = place, 0
+        held += size
+    yield slice(start, len(sizes))
 
 
 def _is_cheaper_pointwise(num_qubits: int, num_shifts: int, bases: Sequence[Basis]) -> bool:

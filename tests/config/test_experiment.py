@@ -127,6 +127,7 @@ PERTURBED = {
     "federation.weight_decay": ({}, 0.1),
     "federation.proximal_mu": ({}, 1.0),
     "federation.client_optimizer_state": (KEEP, "keep"),
+    "federation.lockstep": (KEEP, 4),
     "federation.on_client_failure": (
         TWO
         | {
@@ -346,8 +347,22 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
         ({"data.partition": {"scheme": "dirichlet", "alpha": 0}}, "'data.partition.alpha'.*greater than 0, but got 0"),
         ({"federation.rounds": 0}, "'federation.rounds'.*but got 0"),
         ({"federation.rounds": "many"}, "'federation.rounds'.*but got 'many'"),
+        ({"federation.lockstep": 0}, "'federation.lockstep'.*but got 0"),
+        (
+            {"federation.lockstep": 4, "federation.clients_per_round": 1},
+            "lockstep has no effect with clients_per_round",
+        ),
+        (
+            {"federation.lockstep": 4, "federation.client_step": {"python": "tests.own_parts:Clipped"}},
+            "lockstep has no effect with a client_step of your own",
+        ),
+        (
+            {"federation.lockstep": 2, f"{IDEAL}.type": "ibm", f"{IDEAL}.device": "FakeManilaV2"},
+            "lockstep has no effect without clients on a simulated backend",
+        ),
         ({"federation.clients_per_round": 9}, r"clients_per_round \(9\) must be at most clients \(4\)"),
         ({"federation.min_clients": 3}, r"min_clients \(3\) must be at most clients_per_round \(2\)"),
+        ({"federation.client_seconds": 1.0, "federation.lockstep": 2}, "client_seconds cannot come with lockstep"),
         ({"federation.on_too_few": "repeat"}, "on_too_few: repeat has no effect with min_clients: 0"),
         (
             {f"{IDEAL}": {"type": "ibm", "device": "FakeManilaV2"}, "federation.client_seconds": 1.0},

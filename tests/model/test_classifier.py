@@ -8,7 +8,8 @@ from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.config.experiment import ModelConfig
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.model.building import Blueprint, build_head, circuit_for, initial_circuit_weights
-from qiskit_fedqml.model.classifier import MatchedClassicalLayer, SeededDropout
+from qiskit_fedqml.model.classifier import MatchedClassicalLayer
+from qiskit_fedqml.model.dropout import SeededDropout
 from qiskit_fedqml.model.linear import OneDnnLinear
 from qiskit_fedqml.seeds import derive_seed, torch_generator
 

@@ -1,6 +1,7 @@
 """Simulated machines: ideal or with noise, exact or with shots, by the sweeps or by Aer."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, get_args
 from weakref import WeakKeyDictionary
 
@@ -9,29 +10,36 @@ from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import SparsePauliOp
-from qiskit.transpiler import generate_preset_pass_manager
-from qiskit_aer import AerSimulator
 
 from qiskit_fedqml.backends.broadcast import evaluate_broadcast
 from qiskit_fedqml.backends.figures import success_probability
 from qiskit_fedqml.backends.job import JobKey
-from qiskit_fedqml.backends.layout import lay_out
 from qiskit_fedqml.backends.packing.blocks import BlockFinder, BlockLayout
 from qiskit_fedqml.backends.packing.sharing import BlockShares
-from qiskit_fedqml.backends.program import Evaluation, Program
+from qiskit_fedqml.backends.program import Asked, Evaluation, Program
 from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator, simulation_method
 from qiskit_fedqml.backends.simulated.choice import Simulation, SimulatorChoice, chosen_simulation
 from qiskit_fedqml.backends.simulated.extrapolation import evaluate_extrapolated, folded_programs
+from qiskit_fedqml.backends.simulated.joint import evaluate_together
+from qiskit_fedqml.backends.simulated.transpiling import transpiled
 from qiskit_fedqml.circuits.angles import num_qubits_in_use
 from qiskit_fedqml.config.blocks import Blocks
 from qiskit_fedqml.config.mitigation import Mitigation
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.estimator import SweepEstimator
 from qiskit_fedqml.simulation.exact import ExactProgram
-from qiskit_fedqml.simulation.lowering import native_names
 from qiskit_fedqml.simulation.machine_estimator import MachineEstimator, checked_shots
 from qiskit_fedqml.simulation.memory import state_bytes
 from qiskit_fedqml.simulation.noise import Noise
+
+
+@dataclass
+class _Known:
+    """What is known of a program: how it is simulated, with folded gates too, and its success probability."""
+
+    simulation: Simulation | None = None
+    folded: tuple[Program, ...] | None = None
+    success: float | None = None
 
 
 class AerBackend:
@@ -88,15 +96,13 @@ class AerBackend:
         if blocks is not None and (blocks.spread != "clients" or noise is None or noise.target is None):
             raise BackendError("Argument `blocks` needs `spread: clients` and the noise of a calibration.")
         self._shares = BlockShares(blocks, one_each=True)
-        self._simulations: WeakKeyDictionary[Program, Simulation] = WeakKeyDictionary()
-        self._folded: WeakKeyDictionary[Program, tuple[Program, ...]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Program, _Known] = WeakKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:
-        # Programs are compiled again in another process.
-        return {**self.__dict__, "_simulations": None, "_folded": None}
+        return {**self.__dict__, "_known": None}  # programs are compiled again in another process
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _simulations=WeakKeyDictionary(), _folded=WeakKeyDictionary())
+        self.__dict__.update(state, _known=WeakKeyDictionary())
 
     @property
     def name(self) -> str:
@@ -162,23 +168,10 @@ class AerBackend:
         try:
             if self.noise is not None:
                 self.noise.refuse_delays(circuit)
-            return self._transpiled(circuit)
+            return transpiled(circuit, self.noise, self._optimization_level, self._transpiler_seed)
         except (QiskitError, BackendError) as error:
             reason = error.message if isinstance(error, QiskitError) else str(error)
             raise BackendError(f"Backend {self.name!r} cannot take the circuit: {reason}") from error
-
-    def _transpiled(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        if self.noise is None and _needs_no_transpiling(circuit):
-            return circuit
-        level, seed = self._optimization_level, self._transpiler_seed
-        if self.noise is not None and self.noise.target is not None:
-            return lay_out(circuit, self.noise.target, self.noise.gaps, optimization_level=level, seed=seed)
-        options: dict[str, Any] = {"optimization_level": level, "seed_transpiler": seed}
-        if self.noise is None:
-            options["backend"] = AerSimulator(method=simulation_method(circuit, None))
-        else:
-            options["basis_gates"] = list(self.noise.basis)
-        return generate_preset_pass_manager(**options).run(circuit)
 
     def block_layout(self, circuit: QuantumCircuit, measured: Sequence[int]) -> BlockLayout | None:
         """Return the blocks of a circuit of which some qubits are measured; None where blocks are off.
@@ -221,9 +214,15 @@ class AerBackend:
             program = self._own(program, client)
         if self.noise is None:
             return 1.0
-        if self.noise.rates is not None:
-            return success_probability(program.circuit, self.noise.rates, program.measured)
-        return self.noise.success_probability(program.circuit, program.measured)
+        known = self._known.setdefault(program, _Known())
+        if known.success is None:  # it takes as long as a step of training
+            circuit, measured, rates = program.circuit, program.measured, self.noise.rates
+            known.success = (
+                self.noise.success_probability(circuit, measured)
+                if rates is None
+                else success_probability(circuit, rates, measured)
+            )
+        return known.success
 
     def estimator(self, seed: int | None = None) -> MachineEstimator:
         """Return an estimator for transpiled circuits with the machine's noise and shots."""
@@ -242,12 +241,13 @@ class AerBackend:
         Raises:
             BackendError: A channel is not physical, or the sweeps cannot express it and the simulator is ``"sweep"``.
         """
-        if program not in self._simulations:
+        known = self._known.setdefault(program, _Known())
+        if known.simulation is None:
             arguments = self.name, self._choice, program, self.noise
-            self._simulations[program] = chosen_simulation(
+            known.simulation = chosen_simulation(
                 *arguments, is_exact=self.shots is None, mitigates_readout=self._mitigates_readout
             )
-        return self._simulations[program]
+        return known.simulation
 
     def evaluate(
         self,
@@ -279,18 +279,42 @@ class AerBackend:
                 program = self._own(program, None if key is None else key.client)
             if zne is None or jacobian or (key is not None and key.is_training):
                 return self._evaluate(program, angles, seed, shots, jacobian=jacobian)
-            if program not in self._folded:
-                self._folded[program] = folded_programs(program, zne)
+            known = self._known.setdefault(program, _Known())
+            known.folded = known.folded or folded_programs(program, zne)
             return evaluate_extrapolated(
-                self._folded[program],
+                known.folded,
                 zne,
                 seed,
                 lambda at, own: self._evaluate(at, angles, own, shots, jacobian=False),
             )
         except BackendError as error:
-            if str(error).startswith(f"Backend {self.name!r}"):
-                raise
-            raise BackendError(f"Backend {self.name!r}: {error}") from error
+            raise self._named(error) from error
+
+    def evaluate_jointly(
+        self, program: Program, asked: Sequence[Asked], *, jacobian: bool, key: JobKey | None = None
+    ) -> list[Evaluation]:
+        """Evaluate a program, in which clients train, for several of them; each one's shots have a seed of their own.
+
+        Args:
+            program: The program, compiled for this backend.
+            asked: What each client asks.
+            jacobian: Whether derivatives are wanted.
+            key: What it is for.
+
+        Raises:
+            BackendError: As :meth:`evaluate`.
+        """
+        try:
+            for of in asked:
+                program.check_angles(of.angles)
+            own = [self._own(program, of.client) if program.copies else program for of in asked]
+            return evaluate_together(own, asked, self.shots, self.simulation, self._evaluate, jacobian=jacobian)
+        except BackendError as error:
+            raise self._named(error) from error
+
+    def _named(self, error: BackendError) -> BackendError:
+        start = f"Backend {self.name!r}"
+        return error if str(error).startswith(start) else BackendError(f"{start}: {error}")
 
     def _evaluate(
         self, program: Program, angles: NDArray[np.float64], seed: int | None, shots: int | None, *, jacobian: bool
@@ -317,11 +341,3 @@ class AerBackend:
     def _own(self, program: Program, client: int | None) -> Program:
         """Return the copy on a client's block; on the best one for the server, which has none."""
         return program.copies[self._shares.blocks_of(program, client)[0]]
-
-
-def _needs_no_transpiling(circuit: QuantumCircuit) -> bool:
-    """Return whether an ideal machine, which couples all qubits, has each of a circuit's gates."""
-    native = native_names()
-    return circuit.layout is None and all(
-        gate.is_standard_gate() and len(gate.qubits) <= 2 and gate.name in native for gate in circuit.data
-    )

@@ -3,52 +3,23 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from qiskit_fedqml.backends.devices.patience import StoppedError
 from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.data.examples import ExampleSource
-from qiskit_fedqml.errors import BackendError, BudgetError, FedQMLError, JobError, TimeLimitError, TrainingError
+from qiskit_fedqml.errors import BackendError, BudgetError, FedQMLError, TimeLimitError, TrainingError
 from qiskit_fedqml.federation.clients.optimizers import make_optimizer, optimizer_states
-from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, States, Status
+from qiskit_fedqml.federation.clients.outcome import Machine, Outcome, placed
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
-from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 from qiskit_fedqml.seeds import derive_seed, numpy_generator, torch_generator
 
 if TYPE_CHECKING:
     from qiskit_fedqml.federation.clients.worker import Worker
-
-
-@dataclass
-class _Outcome:
-    """What a task gives, filled in as far as the client gets.
-
-    Args:
-        num_examples: Examples that the client holds.
-        network: What evaluates the circuit; None without one, or where the backend could not be opened.
-        usage_before: What the network was asked before.
-        status: What came of the task.
-        reason: Why there is nothing to aggregate.
-        loss: Training loss, or that of the client's test.
-        accuracy: That of the client's test.
-        state: The trained tensors.
-        client_states: What the client keeps.
-    """
-
-    num_examples: int = 0
-    network: BroadcastEstimatorQNN | None = None
-    usage_before: Usage = field(default_factory=Usage)
-    status: Status = Status.OK
-    reason: str = ""
-    loss: float = float("nan")
-    accuracy: float | None = None
-    state: State | None = None
-    client_states: States = field(default_factory=dict)
 
 
 def train_client(worker: "Worker", task: ClientTask) -> ClientUpdate:
@@ -64,14 +35,17 @@ def train_client(worker: "Worker", task: ClientTask) -> ClientUpdate:
             ``"stop"``.
     """
     started = time.perf_counter()
-    outcome = _Outcome()
+    outcome, model = Outcome(), None
     try:
-        _run(worker, task, outcome)
+        examples = worker.data.open(task.client_id)
+        outcome.num_examples = len(examples)
+        model = worker.model_on(task.backend)
+        _run(worker, task, model, examples, outcome)
     except (BudgetError, StoppedError):
         raise
     except (BackendError, TimeLimitError) as error:
         if worker.config.on_client_failure == "stop":
-            raise _placed(error, task) from error
+            raise placed(error, task) from error
         outcome.status, outcome.reason = Status.FAILED, str(error)
     except TrainingError as error:
         outcome.status, outcome.reason = Status.REFUSED, str(error)
@@ -80,46 +54,34 @@ def train_client(worker: "Worker", task: ClientTask) -> ClientUpdate:
             raise
         is_ours = isinstance(error, FedQMLError)
         outcome.status, outcome.reason = Status.FAILED, str(error) if is_ours else f"{type(error).__name__}: {error}"
-    if outcome.status is Status.OK and not _is_finite(outcome):
-        outcome.status, outcome.reason = Status.REFUSED, "the update is not finite"
-    is_ok, network = outcome.status is Status.OK, outcome.network
-    return ClientUpdate(
-        client_id=task.client_id,
-        backend=task.backend,
-        simulator=network.simulator if network else "none",
-        num_examples=outcome.num_examples,
-        train_loss=outcome.loss if np.isfinite(outcome.loss) else None,
-        seconds=time.perf_counter() - started,
-        usage=(network.usage - outcome.usage_before) if network else Usage(),
-        status=outcome.status,
-        reason=outcome.reason,
-        state=outcome.state if is_ok else None,
-        client_states=outcome.client_states if is_ok else {},
-        accuracy=outcome.accuracy,
-        calibration=network.calibration() if network else None,
-        success_probability=network.success_probability() if network else None,
-    )
+    is_finite = all(bool(tensor.isfinite().all()) for tensor in (outcome.state or {}).values())
+    machine = Machine.of(model.network if model else None)
+    return outcome.update(task, machine, time.perf_counter() - started, is_finite=is_finite)
 
 
-def _run(worker: "Worker", task: ClientTask, outcome: _Outcome) -> None:
-    examples = worker.data.open(task.client_id)
-    outcome.num_examples = len(examples)
-    model = worker.model_on(task.backend)
-    outcome.network = model.network
-    outcome.usage_before = outcome.network.usage.copy() if outcome.network else Usage()
-    model.load_trainable_state(task.state)
-    if outcome.network:
-        outcome.network.refresh()
-    if task.trains:
-        _train(worker, task, model, examples, outcome)
-    else:
-        outcome.status = Status.TESTED
-        _reseed(worker, task, model, "shots of the client's test", "test")
-        outcome.loss, outcome.accuracy = loss_and_accuracy(predict(model, examples), examples.labels)
+def _run(
+    worker: "Worker", task: ClientTask, model: HybridClassifier, examples: ExampleSource, outcome: Outcome
+) -> None:
+    """Train or test, and count what is asked of the backend."""
+    network = model.network
+    before = network.usage.copy() if network else Usage()
+    try:
+        model.load_trainable_state(task.state)
+        if network:
+            network.refresh()
+        if task.trains:
+            _train(worker, task, model, examples, outcome)
+        else:
+            outcome.status = Status.TESTED
+            _reseed(worker, task, model, "shots of the client's test", "test")
+            outcome.loss, outcome.accuracy = loss_and_accuracy(predict(model, examples), examples.labels)
+    finally:
+        if network:
+            outcome.usage = network.usage - before
 
 
 def _train(
-    worker: "Worker", task: ClientTask, model: HybridClassifier, examples: ExampleSource, outcome: _Outcome
+    worker: "Worker", task: ClientTask, model: HybridClassifier, examples: ExampleSource, outcome: Outcome
 ) -> None:
     """Train all local epochs."""
     model.train()
@@ -177,14 +139,3 @@ def _reseed(worker: "Worker", task: ClientTask, model: HybridClassifier, purpose
     if model.network:
         seed = derive_seed(worker.seed, purpose, task.server_step, task.client_id)
         model.network.reseed(seed, JobKey(task.server_step, task.client_id, 0, kind))
-
-
-def _is_finite(outcome: _Outcome) -> bool:
-    state: dict[str, Any] = outcome.state or {}
-    return bool(np.isfinite(outcome.loss)) and all(bool(tensor.isfinite().all()) for tensor in state.values())
-
-
-def _placed(error: FedQMLError, task: ClientTask) -> FedQMLError:
-    if isinstance(error, JobError):  # it says where already
-        return error
-    return type(error)(f"Round {task.server_step}, client {task.client_id}, backend {task.backend!r}: {error}")

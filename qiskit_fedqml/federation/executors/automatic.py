@@ -4,13 +4,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.groups import groups, train_group
-from qiskit_fedqml.federation.executors.processes import ProcessExecutor
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.federation.executors.processes import ProcessExecutor
 
 _WORTHWHILE_SECONDS = 30.0
 """So long must the clients that are missing take in one process for workers, which take seconds to start, to pay."""
@@ -29,7 +32,7 @@ class AutomaticExecutor:
     """
 
     worker: Worker
-    processes: ProcessExecutor
+    processes: "ProcessExecutor"
     _seconds: list[float] = field(default_factory=list, init=False)
     _has_begun: bool = field(default=False, init=False)
     has_taken_over: bool = field(default=False, init=False)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from qiskit_fedqml.federation.messages import State
-from qiskit_fedqml.federation.steps.step import ClientStep
+from qiskit_fedqml.federation.steps.step import BatchLosses, ClientStep, StackedStep
 
 
 @dataclass(frozen=True)
@@ -36,3 +36,12 @@ class FedProx:
                 if parameter.grad is not None:
                     parameter.grad.add_(parameter - start[name], alpha=self.mu)
         return loss
+
+    def add_stacked_gradients(
+        self, losses: BatchLosses, values: torch.Tensor, start: torch.Tensor, gradients: torch.Tensor
+    ) -> torch.Tensor:
+        """Leave the other step's gradients plus μ (w − w_global) of each client; return its losses."""
+        assert isinstance(self.inner, StackedStep)
+        found = self.inner.add_stacked_gradients(losses, values, start, gradients)
+        gradients.add_(values - start, alpha=self.mu)
+        return found

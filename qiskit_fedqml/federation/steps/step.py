@@ -1,7 +1,7 @@
 """What a client step is."""
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from qiskit_fedqml.federation.messages import State
+
+BatchLosses = Callable[[], torch.Tensor]
+"""Gives each client's mean loss over its batch, shape (clients,), as torch differentiates it."""
 
 
 class ClientStep(Protocol):
@@ -39,5 +42,29 @@ class ClientStep(Protocol):
 
         Returns:
             The mean loss over the batch, without regularisation.
+        """
+        ...
+
+
+@runtime_checkable
+class StackedStep(ClientStep, Protocol):
+    """A client step that can be taken by several clients at once, each with weights of its own.
+
+    All trained numbers of a client are one row of a tensor, and so are their gradients.
+    """
+
+    def add_stacked_gradients(
+        self, losses: BatchLosses, values: torch.Tensor, start: torch.Tensor, gradients: torch.Tensor
+    ) -> torch.Tensor:
+        """Leave the step's gradients, which are 0 before, as :meth:`add_gradients` does for one client.
+
+        Args:
+            losses: Gives the clients' losses; a backward pass of their sum adds to ``gradients``.
+            values: The clients' trained numbers, shape (clients, numbers).
+            start: What they started from, of the same shape.
+            gradients: Of the same shape.
+
+        Returns:
+            Each client's mean loss over its batch, without regularisation, shape (clients,).
         """
         ...
