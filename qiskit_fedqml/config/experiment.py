@@ -133,10 +133,8 @@ class Experiment(StrictModel):
 
     @model_validator(mode="after")
     def _time_limit_has_an_effect(self) -> "Experiment":
-        machines = self.backends.assignment.machines
-        if self.federation.client_seconds and all(
-            isinstance(self.backends.backends[name], DeviceEntry) for name in machines
-        ):
+        machines = [self.backends.backends[name] for name in self.backends.assignment.machines]
+        if self.federation.client_seconds and all(isinstance(entry, DeviceEntry) for entry in machines):
             raise ValueError(
                 "federation.client_seconds has no effect where all clients train on devices, whose limits are `waiting`"
             )

@@ -48,6 +48,9 @@ def groups(tasks: Sequence[ClientTask], config: FederationConfig) -> list[list[C
 def train_group(worker: "Worker", group: Sequence[ClientTask]) -> Iterator[ClientUpdate]:
     """Train the clients of a group; give their updates as they finish.
 
+    Where failures are skipped, and something raises that fails all of a group, such as one client's data, its clients
+    train alone, so that only those fail whose fault it is.
+
     Raises:
         FedQMLError: What :func:`~qiskit_fedqml.federation.clients.client.train_client` raises.
     """

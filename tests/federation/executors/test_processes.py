@@ -1,5 +1,6 @@
 """Clients of simulators in several processes: the same bits as in one, whatever becomes of a process."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,14 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from qiskit_fedqml import errors, load_experiment, run_federation
+from qiskit_fedqml import errors, load_experiment, resume_federation, run_federation
 from qiskit_fedqml.backends.job import Usage
 from qiskit_fedqml.data.examples import Examples, SharedOut
+from qiskit_fedqml.federation.executors.automatic import AutomaticExecutor
+from qiskit_fedqml.federation.executors.groups import train_group
 from qiskit_fedqml.federation.executors.parcels import IncomingUpdate, OutgoingTasks, packed
 from qiskit_fedqml.federation.executors.processes import ProcessExecutor
 from qiskit_fedqml.federation.executors.shared_data import MappedFile, SharedData
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
 from qiskit_fedqml.federation.runs.assembly import assemble
+from qiskit_fedqml.federation.runs.run import extend_federation
 from qiskit_fedqml.workers.memory import Memory, Place, Rooms
 from qiskit_fedqml.workers.messages import Memories
 from tests.conftest import ROOT
@@ -107,6 +111,7 @@ def test_a_worker_that_dies_is_replaced_and_its_client_recorded(executor):
     assert {worker.pid for worker in pool.pool._workers} & set(pids) == set(pids) - {victim}
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_while_it_is_idle_is_replaced(executor):
     pool, tasks = executor(2)
     list(pool.run(tasks))
@@ -227,3 +232,67 @@ def test_data_are_opened_by_client(tmp_path):
             np.testing.assert_array_equal(shard.take(np.arange(len(expected))).features, features[expected])
     part = np.load(tmp_path / "features.npy", mmap_mode="r")[2:]
     assert MappedFile.of(part) is None, "a part of a mapped array lies elsewhere in its file"
+
+
+class Quick:
+    """Stands for workers that are ready after some looks, and train in this process."""
+
+    def __init__(self, worker, looks):
+        self.worker, self.looks, self.started, self.trained, self.workers = worker, looks, 0, [], 2
+        self.pool = self
+
+    def start(self, count):
+        self.started += 1
+
+    @property
+    def is_ready(self):
+        self.looks -= 1
+        return self.looks < 0
+
+    def run_groups(self, groups, handed_out):
+        for group in groups:
+            self.trained += [task.client_id for task in group]
+            yield from train_group(self.worker, group)
+
+
+@pytest.mark.parametrize(("worthwhile", "looks", "elsewhere"), [(1e9, 0, 0), (0.0, 0, 2), (0.0, 1, 1), (0.0, 9, 0)])
+def test_automatic_workers_take_over_once_they_pay_and_are_ready(monkeypatch, worthwhile, looks, elsewhere):
+    monkeypatch.setattr("qiskit_fedqml.federation.executors.automatic._WORTHWHILE_SECONDS", worthwhile)
+    federation = assemble(experiment(**{"federation.workers": 1}), None, None)
+    tasks, worker = federation.algorithm.next_tasks(federation.initial), federation.executor.worker
+    quick = Quick(worker, looks)
+    automatic = AutomaticExecutor(worker, quick)
+    torch.set_num_threads(2)
+    updates = list(automatic.run(tasks))
+    assert torch.get_num_threads() == 2
+    assert quick.started == (worthwhile == 0.0)
+    assert quick.trained == [task.client_id for task in tasks][len(tasks) - elsewhere :]
+    assert automatic.has_taken_over == bool(elsewhere)
+    torch.set_num_threads(1)
+    for update, expected in zip(updates, federation.executor.run(tasks), strict=True):
+        assert same(update, expected), "one thread, whoever trains"
+
+
+@pytest.mark.slow
+def test_automatic_workers_give_the_same_bits(monkeypatch):
+    monkeypatch.setattr("qiskit_fedqml.federation.executors.automatic._WORTHWHILE_SECONDS", 0.0)
+    changes = {"federation.rounds": 30}
+    found = run_federation(experiment(**changes, **{"federation.workers": "auto"}))
+    alone = run_federation(experiment(**changes))
+    assert [r.without_times() for r in found.rounds] == [r.without_times() for r in alone.rounds]
+    assert same(found, alone)
+
+
+@pytest.mark.slow
+def test_a_run_is_resumed_with_other_workers_to_the_same_bits(tmp_path):
+    whole = run_federation(experiment(**{"federation.rounds": 3}))
+    run_federation(experiment(**{"federation.rounds": 1}), tmp_path / "run")
+    extended = extend_federation(tmp_path / "run", 3, workers=2)
+    assert [r.without_times() for r in extended.rounds] == [r.without_times() for r in whole.rounds]
+    assert same(extended, whole)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())["manifest"]
+    changed = {change["key"]: (change["after"], change["command"]) for change in manifest["changes"]}
+    assert changed["federation.workers"] == ("2", "extend --rounds --workers")
+    assert resume_federation(tmp_path / "run", workers="auto").experiment.federation.workers == "auto"
+    with pytest.raises(errors.ConfigurationError, match=r"federation.workers"):
+        resume_federation(tmp_path / "run", workers="some")
