@@ -280,6 +280,15 @@ def test_help_comes_without_heavy_imports():
     assert time.perf_counter() - started < 30  # a hang; how fast it is, is measured elsewhere
 
 
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_torchs_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given, expected, monkeypatch, capsys):
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")  # so that it is as before in the end
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    fedqml(monkeypatch, capsys, "--help")
+    assert os.environ["OMP_WAIT_POLICY"] == expected
+
+
 def test_progress_bars_on_a_terminal(files):
     from io import StringIO
 

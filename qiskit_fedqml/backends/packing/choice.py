@@ -2,13 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
-from scipy.sparse import csr_array
 
 from qiskit_fedqml.errors import BackendError
+
+if TYPE_CHECKING:
+    from scipy.optimize import LinearConstraint, OptimizeResult
+    from scipy.sparse import csr_array
 
 _SECONDS = 20.0
 """Longest search for the most blocks, and again for the best ones of as many; then what was found is taken."""
@@ -46,6 +49,8 @@ def choose(
     Raises:
         BackendError: The solver failed.
     """
+    from scipy.optimize import LinearConstraint  # only where there are blocks: it takes a third of a second to import
+
     if not groups:
         return Choice((), True)
     rows = _rows(groups, couplings, separation)
@@ -61,8 +66,10 @@ def choose(
 
 def _rows(
     groups: Sequence[tuple[int, ...]], couplings: Collection[tuple[int, int]], separation: int
-) -> csr_array[np.float64]:
+) -> "csr_array[np.float64]":
     """Return a row for each qubit (and each coupling) that at most one group may have (touch)."""
+    from scipy.sparse import csr_array
+
     of_qubit: dict[int, list[int]] = {}
     for place, group in enumerate(groups):
         for qubit in group:
@@ -76,7 +83,9 @@ def _rows(
     return csr_array((np.ones(len(entries)), tuple(where)), shape=(len(touching), len(groups)))
 
 
-def _solve(costs: NDArray[np.float64], constraints: Sequence[LinearConstraint]) -> OptimizeResult:
+def _solve(costs: NDArray[np.float64], constraints: "Sequence[LinearConstraint]") -> "OptimizeResult":
+    from scipy.optimize import Bounds, milp
+
     result = milp(
         costs,
         integrality=np.ones(len(costs)),
