@@ -413,7 +413,6 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
         ),
         ({"federation.clients_per_round": 9}, r"clients_per_round \(9\) must be at most clients \(4\)"),
         ({"federation.min_clients": 3}, r"min_clients \(3\) must be at most clients_per_round \(2\)"),
-        ({"federation.client_seconds": 1.0, "federation.lockstep": 2}, "client_seconds cannot come with lockstep"),
         ({"federation.on_too_few": "repeat"}, "on_too_few: repeat has no effect with min_clients: 0"),
         (
             {f"{IDEAL}": {"type": "ibm", "device": "FakeManilaV2"}, "federation.client_seconds": 1.0},

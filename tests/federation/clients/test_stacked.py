@@ -13,7 +13,7 @@ from qiskit_fedqml.config.circuit import PaperAnsatz
 from qiskit_fedqml.config.experiment import ModelConfig
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.data.examples import Examples
-from qiskit_fedqml.errors import BackendError, DataError
+from qiskit_fedqml.errors import BackendError, DataError, TimeLimitError
 from qiskit_fedqml.federation.clients.client import train_client
 from qiskit_fedqml.federation.clients.stacked import train_stacked
 from qiskit_fedqml.federation.clients.worker import Worker
@@ -189,6 +189,16 @@ def test_a_backend_that_fails_fails_for_all_that_asked():
     assert updates[0].usage.jobs == 2
     of = worker(Failing(0))
     with pytest.raises(BackendError, match="Round 3, client 0, backend 'm': the simulator failed"):
+        list(train_group(of, tasks(of)))
+
+
+def test_clients_that_train_for_too_long_fail_together():
+    of = worker(client_seconds=1e-9, on_client_failure="skip")
+    updates = list(train_group(of, tasks(of)))
+    assert {update.status for update in updates} == {Status.FAILED}
+    assert updates[0].reason == "it trained for longer than `federation.client_seconds` (1e-09 s)"
+    of = worker(client_seconds=1e-9)
+    with pytest.raises(TimeLimitError, match="Round 3, client 0, backend 'm': it trained for longer"):
         list(train_group(of, tasks(of)))
 
 
