@@ -1,4 +1,4 @@
-"""The paper's circuit in PennyLane, tensorcircuit-ng and MindQuantum, for `benchmark_training_step.py`; not run by itself.
+"""The paper's circuit in PennyLane, tensorcircuit-ng and MindQuantum, for `benchmark_training_step.py`.
 
 The gate errors of a machine are given to PennyLane as Kraus operators, the same channels after the same transpiled
 gates.
