@@ -9,6 +9,7 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.backends.job import JobReceipt
+from qiskit_fedqml.circuits.arrays import all_finite
 from qiskit_fedqml.errors import BackendError
 
 
@@ -63,7 +64,7 @@ class Program:
             raise BackendError(
                 f"Argument `angles` must have shape (batch, {len(self.angles)}), but has {angles.shape}."
             )
-        if not np.isfinite(angles).all():
+        if not all_finite(angles):
             raise BackendError("Argument `angles` must be finite, but some angles are NaN or infinite.")
 
     def evaluation(

@@ -83,12 +83,10 @@ class Expressions:
         self._compute_derivatives = formulas.derivatives
         self._scaled_terms = np.flatnonzero(self.constants != 1.0)  # those that vary have 0 there
         self._varying_scaled = np.searchsorted(self._scaled_terms, varying)
-        self._present, self._starts = np.unique(self.term_params, return_index=True)
-        counts = np.diff(self._starts, append=len(formulas.terms))
-        # For each k, the parameters that have more than k terms, and which their next ones are.
-        self._rounds = [
-            (np.flatnonzero(counts > k), self._starts[counts > k] + k) for k in range(1, max(counts, default=0))
-        ]
+        rows = np.full(len(formulas.terms), -1)
+        rows[self._scaled_terms] = np.arange(len(self._scaled_terms))
+        present, starts = np.unique(self.term_params, return_index=True)
+        self._chain = present, np.append(starts, len(formulas.terms)), self.term_expressions, rows
 
         linear = sorted(formulas.linear.items())
         self._simple = np.array([j for j, _ in linear], dtype=np.intp)
@@ -137,20 +135,13 @@ class Expressions:
         Returns:
             Derivatives with respect to the parameters, shape (batch, outputs, parameters).
         """
-        by_expression = jacobian.transpose(2, 1, 0)  # a row of numbers for each, so that they are gathered fast
-        terms = by_expression.take(self.term_expressions, axis=0)
-        if len(self._scaled_terms):
-            factors = np.empty((len(self._scaled_terms), 1, len(points)))
-            factors[:] = self.constants[self._scaled_terms, None, None]
-            factors[self._varying_scaled, 0] = self._compute_derivatives(points)
-            terms[self._scaled_terms] *= factors
-        if self._rounds:
-            sums = terms.take(self._starts, axis=0)
-            for params, of_round in self._rounds:
-                sums[params] += terms[of_round]
-            terms = sums
-        if len(terms) == self._num_parameters:
-            return terms.transpose(2, 1, 0)
-        result = np.zeros((self._num_parameters, *terms.shape[1:]))
-        result[self._present] = terms
+        from qiskit_fedqml.circuits.chain import sums_of_terms  # Numba takes its time to import
+
+        factors = np.empty((len(self._scaled_terms), len(points)))
+        if len(factors):
+            factors[:] = self.constants[self._scaled_terms, None]
+            factors[self._varying_scaled] = self._compute_derivatives(points)
+        result = np.zeros((self._num_parameters, jacobian.shape[1], len(points)))
+        by_expression = np.ascontiguousarray(jacobian.transpose(2, 1, 0))
+        sums_of_terms(by_expression, *self._chain, factors, result)
         return result.transpose(2, 1, 0)

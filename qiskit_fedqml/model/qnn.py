@@ -20,7 +20,7 @@ from qiskit_fedqml.backends.broadcast import EstimatorBackend
 from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.backends.program import Asked, Evaluation, Program
 from qiskit_fedqml.circuits.angles import GateAngles
-from qiskit_fedqml.circuits.arrays import Array
+from qiskit_fedqml.circuits.arrays import Array, all_finite
 from qiskit_fedqml.circuits.observables import as_observables
 from qiskit_fedqml.circuits.unrolling import unrolled
 from qiskit_fedqml.errors import TrainingError
@@ -248,10 +248,10 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         parameters = np.empty((len(inputs), self.num_inputs + self.num_weights))
         parameters[:, : self.num_inputs] = inputs
         parameters[:, self.num_inputs :] = weights
-        if not np.isfinite(parameters).all():
+        if not all_finite(parameters):
             raise NotFiniteError("Inputs and weights must be finite, but some are NaN or infinite.")
         angles = self.angles.values(parameters)
-        if not self.angles.expressions.stays_finite and not np.isfinite(angles).all():
+        if not self.angles.expressions.stays_finite and not all_finite(angles):
             raise NotFiniteError("Angles must be finite, but some are NaN or infinite at these inputs and weights.")
         return parameters, angles
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_fedqml.circuits.arrays import Array
+from qiskit_fedqml.circuits.compiling import compiled, compiled_in_place, inlined
 from qiskit_fedqml.simulation import narrow, wide
-from qiskit_fedqml.simulation.compiling import compiled, compiled_in_place, inlined
 from qiskit_fedqml.simulation.lanes import LANES, load, splat
 
 KIND, ANGLE, SHARED, SLOT, BLOCKS, NUM_BLOCKS, RUN, ENTRIES, NUM_ENTRIES, TRANSPOSED, NUM_TRANSPOSED = range(11)

@@ -5,7 +5,7 @@ Unsigned indices cannot count from the end: without that question the loops are 
 
 import numpy as np
 
-from qiskit_fedqml.simulation.compiling import compiled_in_place
+from qiskit_fedqml.circuits.compiling import compiled_in_place
 
 
 @compiled_in_place

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_fedqml.simulation.compiling import compiled
+from qiskit_fedqml.circuits.compiling import compiled
 
 
 def frequencies(probabilities: NDArray[np.float64], shots: int, rng: np.random.Generator) -> NDArray[np.float64]:

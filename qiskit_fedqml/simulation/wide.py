@@ -3,7 +3,7 @@
 These are the loops of ``kernels`` for states of exactly eight samples, with the same sums in the same order.
 """
 
-from qiskit_fedqml.simulation.compiling import inlined
+from qiskit_fedqml.circuits.compiling import inlined
 from qiskit_fedqml.simulation.lanes import LANES, load, splat, store
 
 

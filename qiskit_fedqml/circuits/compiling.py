@@ -1,4 +1,4 @@
-"""How the loops of the simulation are compiled by Numba."""
+"""How loops are compiled by Numba."""
 
 from collections.abc import Callable
 from typing import Any
