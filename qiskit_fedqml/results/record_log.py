@@ -16,6 +16,9 @@ from qiskit_fedqml.results.stored_records import Kept, Lines, StoredRecords
 _MOST_BYTES_KEPT = 1 << 23
 """How many bytes of lines are kept as records by the run that writes them."""
 
+_BYTES_AT_ONCE = 1 << 20
+"""Files of up to so many bytes are read whole, so that the result stays what it was if the folder goes."""
+
 
 class RecordLog:
     """A file of records that grows by a line a round; the digest grows with it.
@@ -115,7 +118,7 @@ class RecordLog:
 
 
 def open_records(path: Path, accepted: Sequence[Proof], rounds: int | None = None) -> StoredRecords:
-    """Check the lines of a file of records; the records are read when they are asked for.
+    """Check the lines of a file of records; if they are many, they are read when they are asked for.
 
     Args:
         path: The file.
@@ -127,7 +130,10 @@ def open_records(path: Path, accepted: Sequence[Proof], rounds: int | None = Non
     """
     for proof in accepted:
         if (lines := _proved(path, proof)) is not None:
-            return StoredRecords(path, lines if rounds is None else lines.first(rounds))
+            records = StoredRecords(path, lines if rounds is None else lines.first(rounds))
+            if lines.num_bytes <= _BYTES_AT_ONCE:
+                records.read_all()
+            return records
     raise ResultError(f"{path} is damaged: its first {accepted[0].rounds} lines are not those of this run.")
 
 
@@ -143,8 +149,7 @@ def open_unproved(path: Path) -> StoredRecords:
             if line.endswith(b"\n"):
                 lines.add(line)
     records = StoredRecords(path, lines, is_proved=False)
-    for _ in records:
-        pass
+    records.read_all()
     return records
 
 

@@ -110,6 +110,15 @@ class StoredRecords(Sequence[RoundRecord]):
             for place in self._places[at:]:
                 yield self._kept.records.get(place) or self._read(file, place)
 
+    def read_all(self) -> None:
+        """Read the records, of which those that are kept do not need the file any more.
+
+        Raises:
+            ResultError: One is damaged, or the file cannot be read.
+        """
+        for _ in self:
+            pass
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, str | bytes):
             return NotImplemented

@@ -35,10 +35,10 @@ def stop_after(monkeypatch):
     """Return a function by which runs end after a round was shown, but before its checkpoint: it is trained again."""
 
     def stop(round):
-        def save(writer, values, states):
+        def save(writer, values, states, **options):
             if values["step"] == round:
                 raise Interrupt
-            real(writer, values, states)
+            real(writer, values, states, **options)
 
         real = RunWriter.save_checkpoint
         monkeypatch.setattr(RunWriter, "save_checkpoint", save)
