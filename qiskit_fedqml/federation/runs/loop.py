@@ -3,12 +3,15 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.errors import BudgetError
+from qiskit_fedqml.federation.algorithms.buffered_on_devices import BufferedOnDevices
 from qiskit_fedqml.federation.executors.executor import in_task_order
-from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate
+from qiskit_fedqml.federation.executors.flights import FlightExecutor
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, by_step
 from qiskit_fedqml.federation.runs.recording import record_step
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.results.records import RoundRecord
@@ -85,7 +88,7 @@ class RunLoop:
     def _run_steps(self, tracking: Tracking) -> None:
         while self._server.step < self.federation.experiment.federation.rounds:
             tasks = self.federation.algorithm.next_tasks(self._server)
-            clients = [(task.client_id, task.backend) for task in tasks]
+            clients = by_step(tasks)
             if self.guard and (shortage := self.guard.shortage(self._server.step + 1, clients)):
                 raise _ShortageError(shortage)
             self._server, record = self._step(self._server, tasks)
@@ -97,6 +100,9 @@ class RunLoop:
         started = time.perf_counter()
         if federation.observer:
             federation.observer.round_started(server.step + 1, experiment.federation.rounds, len(tasks))
+        if isinstance(executor := federation.executor, FlightExecutor):
+            assert isinstance(federation.algorithm, BufferedOnDevices)
+            tasks = executor.arriving(tasks, server.step + 1, partial(federation.algorithm.is_enough, server))
         updates = in_task_order(tasks, self._observed(federation.executor.run(tasks)))
         server, clients = federation.algorithm.apply(server, updates)
         local_epochs, backends = experiment.federation.local_epochs, experiment.evaluation.backends
@@ -114,6 +120,8 @@ class RunLoop:
         tracking.round_finished(record)  # before the checkpoint: what need not be trained again has been shown
         if self.writer:
             self.writer.save_checkpoint(*self._server.named())
+            if isinstance(self.federation.executor, FlightExecutor):
+                self.writer.wait()  # new tasks are sent only when the state that holds them is on disk
         if self.federation.observer:
             self.federation.observer.round_finished(record)
 

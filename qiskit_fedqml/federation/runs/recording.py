@@ -64,12 +64,12 @@ def record_step(
         seconds=ended - started,
         evaluation_seconds=ended - evaluation_started,
         peak_memory_bytes=peak_memory_bytes(),
-        clients=tuple(_client_record(c) for c in clients),
+        clients=tuple(_client_record(c, is_timed=server.clock_seconds is not None) for c in clients),
         server_jobs=tuple(receipt.job_id for receipt in server_receipts),
         planned_seconds=sum(receipt.planned_seconds or 0.0 for receipt in receipts),
         qpu_seconds=_charged(receipts),
         devices=_devices([(t.backend, t.calibration) for t in tests] + [(c.backend, c.calibration) for c in clients]),
-        clock_seconds=server.clock_seconds if server.dispatched else None,
+        clock_seconds=server.clock_seconds,
     )
 
 
@@ -92,7 +92,7 @@ def _columns(tests: Mapping[str, Test]) -> dict[str, dict[str, float]]:
     return {name: {"test_loss": t.loss, "test_accuracy": t.accuracy} for name, t in tests.items()}
 
 
-def _client_record(client: ClientUpdate) -> ClientRecord:
+def _client_record(client: ClientUpdate, *, is_timed: bool) -> ClientRecord:
     receipts = client.usage.receipts
     return ClientRecord(
         id=client.client_id,
@@ -111,15 +111,13 @@ def _client_record(client: ClientUpdate) -> ClientRecord:
         planned_seconds=sum(receipt.planned_seconds or 0.0 for receipt in receipts),
         qpu_seconds=_charged(receipts),
         blocks=_own_blocks(client.calibration),
-        **_times_of(client.flight),
+        model_version=client.flight.model_version if client.flight else None,
+        **(_times_of(client.flight) if client.flight and is_timed else {}),
     )
 
 
-def _times_of(flight: Flight | None) -> dict[str, Any]:
-    if flight is None:
-        return {}
+def _times_of(flight: Flight) -> dict[str, float]:
     return {
-        "model_version": flight.model_version,
         "dispatched_at": flight.dispatched_seconds,
         "started_at": flight.started_seconds,
         "arrived_at": flight.arrives_seconds,
