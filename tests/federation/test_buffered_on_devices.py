@@ -38,6 +38,7 @@ def check_no_job_twice(server, folder):
     assert len(server.jobs) == len([s for s in submissions if s.job_id is not None])
 
 
+@pytest.mark.slow
 def test_a_fast_device_does_not_wait_for_a_slow_one(server, experiment, tmp_path):
     server.devices["ibm_nairobi"].hold()
     made = experiment(changes=BUFFERED, backends=TWO_DEVICES)
