@@ -10,6 +10,7 @@ import pytest
 from qiskit_fedqml import RunResult, resume_federation, run_federation
 from qiskit_fedqml.errors import BudgetError
 from qiskit_fedqml.planning.planner import plan_experiment
+from qiskit_fedqml.planning.sentences import sentences
 from qiskit_fedqml.results.folder import RunFolder
 from tests.federation.conftest import start
 from tests.stopping import Interrupt, StopAfter
@@ -101,6 +102,7 @@ def test_a_step_that_was_taken_is_repeated_from_the_same_updates(server, experim
 def test_plan_and_guard_count_tasks_as_they_are_handed_out(server, experiment, tmp_path):
     made = experiment(changes=BUFFERED)
     plan = plan_experiment(made)
+    assert "tasks end in the order of their start" in sentences(plan, 0.0)[0]
     tasks = [len({item.client for item in items}) for _, items in plan.by_round()]
     assert sum(tasks) <= 2 + (STEPS - 1), "two at first, and one for each that comes back; those on simulators are free"
     short = experiment(changes=BUFFERED, backends={"budget_seconds": 0.1})
