@@ -171,10 +171,13 @@ def _draw_ratios(axis: Axes, ratios: Mapping[str, list[float]]) -> None:
         if all(of):
             interval = mean_interval(map(log, of))
             axis.errorbar(exp(interval.mean), -place, xerr=_errors(interval), fmt="o", color=colour, capsize=3)
+        else:
+            axis.text(1.05, -place, "not always reached", fontsize=8, va="center")
     axis.set(xlabel="Times as fast to the synchronous loss", xscale="log")
     axis.set(yticks=[-place for place in range(len(ratios))], yticklabels=list(ratios))
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.xaxis.set_minor_formatter("{x:g}")
+    axis.set_xticks([1, 2, 3, 5, 8], minor=False)
+    axis.xaxis.set_minor_formatter("")
 
 
 def _errors(interval: Interval) -> list[list[float]] | None:

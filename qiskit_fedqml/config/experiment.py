@@ -16,7 +16,7 @@ from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.scheduling import SchedulingConfig
-from qiskit_fedqml.config.simulated_time import check_scheduling
+from qiskit_fedqml.config.simulated_time import check_real_time, check_scheduling
 from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, StrictModel, nearest, validate
 from qiskit_fedqml.config.tracking import TrackingConfig
 from qiskit_fedqml.errors import ConfigurationError, listed, shown
@@ -166,7 +166,7 @@ class Experiment(StrictModel):
                 self.scheduling, self.backends, has_circuit=self.model.quantum != "classical", is_own=is_own
             )
         elif isinstance(self.federation.algorithm, Buffered):
-            raise ValueError("algorithm: buffered needs a section scheduling, which says how long machines take")
+            check_real_time(self.backends)
         return self
 
     def resolved(self) -> dict[str, Any]:

@@ -69,6 +69,8 @@ class FederationConfig(StrictModel):
             )
         if self.on_too_few == "repeat" and not self.min_clients:
             raise ValueError("on_too_few: repeat has no effect with min_clients: 0, which any round has")
+        if self.on_too_few == "repeat" and isinstance(self.algorithm, Buffered):
+            raise ValueError("on_too_few: repeat cannot come with algorithm: buffered, in which clients are drawn once")
         if self.momentum and self.optimizer == "adam":
             raise ValueError("momentum is for the optimizers sgd and rmsprop; adam has its own")
         if isinstance(self.algorithm, Buffered):

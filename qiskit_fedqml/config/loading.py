@@ -7,6 +7,7 @@ from typing import Any
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.strict import validate
+from qiskit_fedqml.config.traces import place_traces
 from qiskit_fedqml.config.yaml_files import parse_yaml, read_yaml
 from qiskit_fedqml.errors import ConfigurationError, shortened, shown
 
@@ -19,9 +20,10 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
 
     Args:
         path: The YAML file. Its key ``backends`` holds a backends file's content, or its path from the folder of the
-            experiment file; a relative ``model.initial`` starts at that folder too.
+            experiment file; a relative ``model.initial`` and the paths of
+            traces start at that folder too.
         overrides: Values to put in place of the file's, by dotted key, such as ``{"federation.rounds": 3}``. Paths
-            given for ``backends`` and ``model.initial`` start at the current folder.
+            that are given here start at the current folder.
 
     Raises:
         ConfigurationError: A file cannot be read, or a key or value is wrong.
@@ -34,6 +36,7 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     overrides = deepcopy(dict(overrides or {}))  # a key may be put into the value of another one
     folder = path.parent
     _place_initial(data, folder)
+    place_traces(data, folder)
     if "backends" in overrides:
         data["backends"], folder = overrides.pop("backends"), Path()
     if isinstance(data.get("backends"), (str, Path)):
@@ -42,6 +45,7 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     for key, value in overrides.items():
         _put(data, key, value)
     _place_initial(data, Path())
+    place_traces(data, Path())
     # With absolute paths the experiment does not depend on where its file is.
     experiment = validate(Experiment, data, str(path))
     return experiment.with_calibrations(lambda _, calibration: str((folder / calibration).absolute()))

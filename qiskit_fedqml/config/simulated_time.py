@@ -1,6 +1,7 @@
-"""Whether a simulated clock fits an array of machines."""
+"""Whether a simulated clock, or the real one, fits an array of machines."""
 
 from qiskit_fedqml.config.backends import AerEntry, BackendsFile, StatedNoise
+from qiskit_fedqml.config.devices import DeviceEntry
 from qiskit_fedqml.config.scheduling import SchedulingConfig
 from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.errors import listed, shown
@@ -38,3 +39,23 @@ def check_scheduling(scheduling: SchedulingConfig, file: BackendsFile, *, has_ci
     moved = sorted({*machines, *scheduling.replayed}) if scheduling.policy != "assigned" else sorted(later)
     if blocked := [name for name in moved if file.backends[name].blocks is not None]:
         raise ValueError(f"blocks of clients stay with their machine, so {listed(blocked)} cannot be scheduled")
+
+
+def check_real_time(file: BackendsFile) -> None:
+    """Refuse an asynchronous federation in real time where no machine has a queue, or one answers clients together.
+
+    Args:
+        file: The machines.
+
+    Raises:
+        ValueError: That is so.
+    """
+    entries = {name: file.backends[name] for name in sorted(file.assignment.machines)}
+    if not any(isinstance(entry, DeviceEntry) for entry in entries.values()):
+        raise ValueError(
+            "algorithm: buffered on simulated machines needs a section scheduling, which says how long they take"
+        )
+    if joint := [name for name, entry in entries.items() if isinstance(entry, DeviceEntry) and entry.is_joint]:
+        raise ValueError(
+            f"clients of {listed(joint)} step together (joint), but with algorithm: buffered each has its own time"
+        )

@@ -1,5 +1,6 @@
 """What the server and its clients send each other. Nothing here reaches Qiskit or the network."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -30,7 +31,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Flight:
-    """A task on its way, on the run's simulated clock; all times are in seconds since the run began.
+    """A task on its way; all times are of the simulated clock, in seconds since the run began, and else 0.
 
     Args:
         client_id: The client.
@@ -46,9 +47,9 @@ class Flight:
     machine: str
     backend: str
     model_version: int
-    dispatched_seconds: float
-    started_seconds: float
-    arrives_seconds: float
+    dispatched_seconds: float = 0.0
+    started_seconds: float = 0.0
+    arrives_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ class ClientUpdate:
         success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None
             without a circuit, or where the backend could not be opened.
         share: Its part of the aggregate, from 0 to 1; the algorithm fills it in.
-        flight: Where the task was when, on a simulated clock; the algorithm fills it in.
+        flight: The task on its way; the algorithm fills it in where tasks are not of the step that aggregates them, or
+            time is simulated.
     """
 
     client_id: int
@@ -122,3 +124,11 @@ class ClientUpdate:
     def outcome(self) -> str:
         """Status and reason in words, such as ``"failed: the device is offline"``."""
         return f"{self.status}: {self.reason}" if self.reason else str(self.status)
+
+
+def by_step(tasks: Iterable[ClientTask]) -> dict[int, list[tuple[int, str]]]:
+    """Return the clients of tasks with their backends, by the server step that their jobs are named by."""
+    found: dict[int, list[tuple[int, str]]] = {}
+    for task in tasks:
+        found.setdefault(task.server_step, []).append((task.client_id, task.backend))
+    return found

@@ -18,7 +18,7 @@ class ServerState:
         clients: What clients keep from task to task, by client; such as their optimisers' moments.
         attempt: How often the next server step is being begun, from 1; more than once where too few clients returned.
             Not saved: an interrupted step is replayed from its first attempt.
-        clock_seconds: The simulated time since the run began; 0 without a simulated clock.
+        clock_seconds: The simulated time since the run began; None where time is not simulated, or has not begun.
         dispatched: Tasks that were dispatched so far; the draws of each derive from its number.
         flights: Tasks that are on their way, in the order in which they were dispatched.
         versions: Earlier models, by the number of steps after which they were the global model: those from which tasks
@@ -30,7 +30,7 @@ class ServerState:
     optimizer: States = field(default_factory=dict)
     clients: Mapping[int, States] = field(default_factory=dict)
     attempt: int = 1
-    clock_seconds: float = 0.0
+    clock_seconds: float | None = None
     dispatched: int = 0
     flights: tuple[Flight, ...] = ()
     versions: Mapping[int, State] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class ServerState:
             model=states["model"],
             optimizer={name: states[f"optimizer/{name}"] for name in values["optimizer"]},
             clients={c: {name: states[f"client/{c}/{name}"] for name in names} for c, names in values["clients"]},
-            clock_seconds=values.get("clock_seconds", 0.0),
+            clock_seconds=values.get("clock_seconds"),
             dispatched=values.get("dispatched", 0),
             flights=tuple(Flight(*flight) for flight in values.get("flights", ())),
             versions={version: states[f"version/{version}"] for version in values.get("versions", ())},

@@ -81,17 +81,20 @@ class BudgetGuard:
             return
         raise found.passed.error(_said_of_run(found, found.passed, first, num_rounds))
 
-    def shortage(self, round: int, clients: Sequence[tuple[int, str]]) -> BudgetError | None:
+    def shortage(self, round: int, clients: Mapping[int, Sequence[tuple[int, str]]]) -> BudgetError | None:
         """Return why a round cannot be paid to its end; None where it can.
 
         Args:
             round: The round, from 1; its first jobs may have been sent before an interruption.
-            clients: Its clients, each with the name of its backend.
+            clients: Its clients, each with the name of its backend, by the round in which they got their tasks: in
+                asynchronous federations there are some of earlier rounds, whose jobs may have been sent.
         """
         if self._costs is None or round == self._checked:  # there is no limit, or the run was just checked
             return None
         self._compile(refresh=True)
-        found = fit(self._ceilings(_remaining_if_known), [self._missing(round, clients, self._journal.all())])
+        submissions = self._journal.all()
+        missing = [self._missing(of, some, submissions, is_tested=of == round) for of, some in clients.items()]
+        found = fit(self._ceilings(_remaining_if_known), missing)
         if found.passed is None:
             return None
         done = "no round is" if round == 1 else "1 round is" if round == 2 else f"{round - 1} rounds are"
@@ -130,12 +133,18 @@ class BudgetGuard:
             self._costs = RoundCosts(devices, self.experiment.federation, self.sizes)
 
     def _missing(
-        self, round: int, clients: Sequence[tuple[int, str]], submissions: Sequence[Submission]
+        self,
+        round: int,
+        clients: Sequence[tuple[int, str]],
+        submissions: Sequence[Submission],
+        *,
+        is_tested: bool = True,
     ) -> Mapping[str, Work]:
-        """Return the executions and QPU seconds by backend that a round still takes."""
+        """Return the executions and QPU seconds by backend that a round still takes, with its tests or without."""
         assert self._costs is not None
         found = {}
-        for name, need in work_of(self._costs.items(round, clients)).items():
+        items = [item for item in self._costs.items(round, clients) if is_tested or item.client is not None]
+        for name, need in work_of(items).items():
             covered = _covered(submissions, name, round)
             found[name] = Work(
                 executions=max(0, need.executions - sum(s.executions for s in covered)),

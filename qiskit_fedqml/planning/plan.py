@@ -34,6 +34,7 @@ class Plan:
         num_rounds: Rounds of the run, with those in which no device is used.
         ceilings: What may be spent.
         savings: Changes that would cost less, the largest saving first.
+        is_buffered: Whether the federation is asynchronous, so that who gets the tasks depends on who comes back first.
     """
 
     items: tuple[Item, ...]
@@ -41,6 +42,7 @@ class Plan:
     num_rounds: int
     ceilings: tuple[Ceiling, ...] = ()
     savings: tuple[Saving, ...] = ()
+    is_buffered: bool = False
 
     def total(self, of: Callable[[Item], bool] = lambda _: True) -> Work:
         """Return the work of all items, or of those that fit."""

@@ -12,6 +12,7 @@ from typing import Any
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.array.used import used_backends
 from qiskit_fedqml.backends.devices.device import DeviceBackend
+from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.preparation import share_out
@@ -107,7 +108,8 @@ class Planner:
         ceilings = ceilings_of(backends, self.experiment.backends.budget_seconds, DeviceBackend.remaining_seconds)
         unpacked = self._unpacked()
         facts = {name: facts_of(*device, ceilings, unpacked.get(name)) for name, device in devices.items()}
-        plan = Plan(items, facts, self.experiment.federation.rounds, ceilings)
+        config = self.experiment.federation
+        plan = Plan(items, facts, config.rounds, ceilings, is_buffered=isinstance(config.algorithm, Buffered))
         return replace(plan, savings=tuple(savings(self, plan.total())))
 
     def items(self, experiment: Experiment, *, with_payload: bool = False) -> tuple[Item, ...]:

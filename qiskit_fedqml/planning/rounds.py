@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 from qiskit_fedqml.backends.devices.cost import price
 from qiskit_fedqml.backends.devices.device import DeviceBackend
+from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.federation.algorithms.staleness import drawn_client
 from qiskit_fedqml.federation.executors.lockstep import MOST_TOGETHER
 from qiskit_fedqml.federation.sampling import sample_clients
 from qiskit_fedqml.model.prediction import TEST_BATCH
@@ -154,15 +156,35 @@ def drawn_clients(
 ) -> Iterator[tuple[int, list[tuple[int, str]]]]:
     """Give the rounds of synchronous federated averaging, each with the clients that will be drawn and their backends.
 
+    Of buffered asynchronous federations, each server step is given with the clients that get a task before it, as if
+    tasks ended in the order in which they are handed out; which clients are drawn depends on that a little.
+
     Args:
         experiment: The experiment.
         assignment: Name of each client's backend.
         first: The first round.
     """
     config = experiment.federation
+    if isinstance(config.algorithm, Buffered):
+        for round, clients in _handed_out(experiment, config.algorithm.buffered.buffer):
+            if round >= first:
+                yield round, [(client, assignment[client]) for client in clients]
+        return
     for round in range(first, config.rounds + 1):
         chosen = sample_clients(experiment.seed, round, config.clients, config.clients_per_round)
         yield round, [(client, assignment[client]) for client in chosen]
+
+
+def _handed_out(experiment: Experiment, buffer: int) -> Iterator[tuple[int, list[int]]]:
+    """Give the server steps of a buffered federation with the clients that get a task before each."""
+    config, at_work, number = experiment.federation, list[int](), 0
+    for step in range(1, config.rounds + 1):
+        before = at_work = at_work[buffer:]
+        while len(at_work) < config.clients_per_round:
+            client = drawn_client(experiment.seed, config.clients, number, set(at_work))
+            assert client is not None, "no more clients are at work than there are"
+            at_work, number = [*at_work, client], number + 1
+        yield step, at_work[len(before) :]
 
 
 def _batches(num_samples: int, size: int) -> Iterator[int]:

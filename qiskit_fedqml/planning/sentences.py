@@ -21,6 +21,10 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
     if not total.jobs:
         return ["No client on a device is drawn in any round, so that nothing will be sent."]
     lines = []
+    if plan.is_buffered:
+        lines.append(
+            "Which clients get tasks depends on who comes back first: here, tasks end in the order of their start."
+        )
     if array and len(plan.devices) > 1:
         lines.append(
             f"On its array of machines the run takes {duration(array)}, on one machine {duration(one)}: "

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.config.backends import AerEntry, BackendEntry
+from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.gradient import Spsa
+from qiskit_fedqml.config.scheduling import Best, ExploreThenRefine
 
 
 class Citation(NamedTuple):
@@ -87,6 +89,14 @@ def _server_optimizer(method: str) -> Callable[[Experiment], bool]:
     return lambda experiment: getattr(experiment.aggregation.server_optimizer, "method", None) == method
 
 
+def _is_buffered(experiment: Experiment) -> bool:
+    return isinstance(experiment.federation.algorithm, Buffered)
+
+
+def _schedules_by(policy: type) -> Callable[[Experiment], bool]:
+    return lambda experiment: experiment.scheduling is not None and isinstance(experiment.scheduling.policy, policy)
+
+
 def _partition(scheme: str) -> Callable[[Experiment], bool]:
     return lambda experiment: _is_federated(experiment) and experiment.data.partition.scheme == scheme
 
@@ -143,6 +153,9 @@ TABLE = (
     Citation(_averages_directions, "fedcompass2026", "the circular mean of angles"),
     Citation(_server_optimizer("fedavgm"), "hsu2019fedavgm", "FedAvgM, momentum at the server"),
     Citation(_server_optimizer("fedadam"), "reddi2021fedopt", "FedAdam, Adam at the server"),
+    Citation(_is_buffered, "nguyen2022fedbuff", "FedBuff, buffered asynchronous aggregation"),
+    Citation(_schedules_by(Best), "stein2022eqc", "calibrations that steer an asynchronous array"),
+    Citation(_schedules_by(ExploreThenRefine), "wang2024qoncord", "exploring on fast machines, refining on good ones"),
     Citation(_ansatz("reuploading"), "perezsalinas2020reuploading", "the circuit, data re-uploading"),
     Citation(_ansatz("qcnn"), "cong2019qcnn", "the circuit, a quantum convolutional network"),
     Citation(_ansatz("tree"), "grant2018hierarchical", "the circuit, a tree tensor network"),

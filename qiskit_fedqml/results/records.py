@@ -34,9 +34,9 @@ class ClientRecord:
         planned_seconds: QPU seconds that these were estimated to take, where the device states durations.
         qpu_seconds: QPU seconds that the service charged; None where it had not said so when the round ended.
         blocks: The qubits of the blocks that are its own, such as ``"14-16-19-20"``; empty where it has none.
-        model_version: Server steps after which its model was the global one. Here and below: None where time is not
-            simulated, and not written then.
-        dispatched_at: When it got its task, in seconds of simulated time since the run began.
+        model_version: Server steps after which its model was the global one; None in synchronous rounds without a
+            simulated clock, where that follows from the round. What is None here and below is not written.
+        dispatched_at: When it got its task, in seconds of simulated time since the run began; None without that.
         started_at: When its machine started to work for it.
         arrived_at: When its update arrived.
     """
@@ -177,11 +177,14 @@ class RoundRecord:
         Args:
             submissions: The run's journal.
         """
-        of_round = [s for s in submissions if s.key.server_step == self.round and s.job_id is not None]
-        clients = tuple(
-            replace(client, **_seconds([s for s in of_round if s.key.client == client.id])) for client in self.clients
-        )
-        return replace(self, clients=clients, **_seconds(of_round))
+        sent = [s for s in submissions if s.job_id is not None]
+        steps = {c.id: self.round if c.model_version is None else c.model_version + 1 for c in self.clients}
+        own = {c: [s for s in sent if (s.key.server_step, s.key.client) == (step, c)] for c, step in steps.items()}
+        clients = tuple(replace(client, **_seconds(own[client.id])) for client in self.clients)
+        if all(client.model_version is None for client in self.clients):
+            return replace(self, clients=clients, **_seconds([s for s in sent if s.key.server_step == self.round]))
+        tests = [s for s in sent if s.key.server_step == self.round and s.key.client is None]
+        return replace(self, clients=clients, **_seconds([*tests, *(s for of in own.values() for s in of)]))
 
     def without_times(self) -> "RoundRecord":
         """Return the record without times, memory, job ids and charges: what a rerun must repeat to the bit."""

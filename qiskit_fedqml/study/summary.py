@@ -43,7 +43,7 @@ def write_study(study: Study, folder: Path) -> None:
     """Write ``runs.jsonl`` (a line a run), ``rounds.csv`` (a line a round) and ``configurations.json``.
 
     The last holds the resolved configuration of each scheme's first seed; those of the others differ in the seed alone.
-    A ``model.initial`` starts at the folder, so that no file says where the study ran.
+    A ``model.initial`` and calibrations start at the folder, so that no file says where the study ran.
     """
     make_folder(folder)
     lines = [json.dumps(run_line(scheme, run)) for (scheme, _), run in study.runs.items()]
@@ -54,7 +54,8 @@ def write_study(study: Study, folder: Path) -> None:
 
 
 def _configuration(run: RunResult, folder: Path) -> dict[str, Any]:
-    resolved = run.experiment.resolved()
+    placed = run.experiment.with_calibrations(lambda _, path: Path(os.path.relpath(path, folder)).as_posix())
+    resolved = placed.resolved()
     if initial := resolved["model"].get("initial"):
         resolved["model"]["initial"] = Path(os.path.relpath(initial, folder)).as_posix()
     return resolved
@@ -63,14 +64,17 @@ def _configuration(run: RunResult, folder: Path) -> dict[str, Any]:
 def _rounds_csv(study: Study) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["scheme", "seed", "round", "examples", "train_loss", "test_loss", "test_accuracy", "seconds"])
+    columns = ["scheme", "seed", "round", "examples", "train_loss", "test_loss", "test_accuracy", "seconds"]
+    is_timed = any(record.clock_seconds is not None for run in study.runs.values() for record in run.rounds)
+    writer.writerow([*columns, *(["clock_seconds"] if is_timed else [])])
     for (scheme, seed), run in study.runs.items():
         examples = 0
         for record in run.rounds:
             examples += record.examples
             losses = ["" if v is None else f"{v:.6g}" for v in (record.train_loss, record.test_loss)]
             accuracy = f"{record.test_accuracy:.6g}"
-            writer.writerow([scheme, seed, record.round, examples, *losses, accuracy, f"{record.seconds:.4g}"])
+            clock = [f"{record.clock_seconds or 0.0:.6g}"] if is_timed else []
+            writer.writerow([scheme, seed, record.round, examples, *losses, accuracy, f"{record.seconds:.4g}", *clock])
     return text.getvalue()
 
 

@@ -37,6 +37,8 @@ TWO = {
     "backends": {"ideal": {"type": "aer"}, "noisy": {"type": "aer", "noise": {"readout": 0.1}}},
     "assignment": {"default": {"cycle": ["ideal", "noisy"]}},
 }
+QUEUE = {"queue": {"lognormal": {"median_seconds": 60, "sigma": 1}}}
+EXPLORE = {"explore_then_refine": {"refine_from": 2}}
 SPSA = {"type": "ibm", "device": "FakeManilaV2", "gradient": {"spsa": {}}}
 MIXED = {"backends": {"ideal": {"type": "aer"}, "device": SPSA}, "assignment": {"clients": {"0": "device"}}}
 TREX, ZNE = {"vandenberg2022trex"}, {"temme2017error", "giurgicatiron2020digital"}
@@ -66,6 +68,9 @@ def mitigating(server):
         ({"aggregation__success_exponent": 1.0, "backends": TWO}, {"qrail2026"}, set()),
         ({"aggregation__server_optimizer": {"method": "fedavgm"}}, {"hsu2019fedavgm"}, set()),
         ({"aggregation__server_optimizer": {"method": "fedadam"}}, {"reddi2021fedopt"}, set()),
+        ({"federation__algorithm": {"buffered": {"buffer": 2}}, "scheduling": QUEUE}, {"nguyen2022fedbuff"}, set()),
+        ({"scheduling": QUEUE | {"policy": {"best": {}}}, "backends": TWO}, {"stein2022eqc"}, set()),
+        ({"scheduling": QUEUE | {"policy": EXPLORE}, "backends": TWO}, {"wang2024qoncord"}, set()),
         ({"model__circuit": {"ansatz": "reuploading"}}, {"perezsalinas2020reuploading"}, set()),
         ({"model__circuit": {"ansatz": "qcnn"}}, {"cong2019qcnn"}, set()),
         ({"model__circuit": {"ansatz": "tree"}}, {"grant2018hierarchical"}, set()),

@@ -43,9 +43,10 @@ class Setting:
         return ClientTask(server.step + 1, client_id, backend, server.model, self.trains(backend), kept)
 
     def task_of(self, server: ServerState, flight: Flight) -> ClientTask:
-        """Return the task that was dispatched to a machine of the simulated clock."""
+        """Return the task that is on its way."""
         kept, model = server.clients.get(flight.client_id, {}), server.model_of(flight.model_version)
-        return ClientTask(flight.model_version + 1, flight.client_id, flight.backend, model, client_states=kept)
+        step, trains = flight.model_version + 1, self.trains(flight.backend)
+        return ClientTask(step, flight.client_id, flight.backend, model, trains, kept)
 
 
 class Algorithm(Protocol):

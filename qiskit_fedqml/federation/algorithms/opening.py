@@ -5,6 +5,7 @@ from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.parts import make_part
 from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting
 from qiskit_fedqml.federation.algorithms.buffered import Buffered
+from qiskit_fedqml.federation.algorithms.buffered_on_devices import BufferedOnDevices
 from qiskit_fedqml.federation.algorithms.synchronous import Synchronous
 
 
@@ -19,6 +20,7 @@ def open_algorithm(setting: Setting) -> Algorithm:
         made: Algorithm = make_part(named, "federation.algorithm", setting)
         return made
     if isinstance(named, BufferedConfig):
-        assert setting.scheduler is not None, "the configuration has a section for it"
+        if setting.scheduler is None:
+            return BufferedOnDevices(setting, named.buffered)
         return Buffered(setting, setting.scheduler, named.buffered)
     return Synchronous(setting)

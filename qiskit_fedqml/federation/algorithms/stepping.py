@@ -37,7 +37,8 @@ def stepped(
         seen.append((replace(update, state=None, client_states={}), weight))
     returned = [replace(update, share=weight / total if total else 0.0) for update, weight in seen]
     model, memory = _moved(setting, server, rule.finish()) if total else (server.model, server.optimizer)
-    return replace(server, step=server.step + 1, model=model, optimizer=memory, clients=kept), returned
+    after = replace(server, step=server.step + 1, model=model, optimizer=memory, clients=kept, attempt=1)
+    return after, returned
 
 
 def _moved(setting: "Setting", server: ServerState, aggregate: State) -> tuple[State, States]:

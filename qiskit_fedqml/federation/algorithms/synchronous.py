@@ -52,6 +52,6 @@ class Synchronous:
         """Dispatch the clients of the next round, one after another, at the same time."""
         flights: list[Flight] = []
         for number, client in enumerate(self._drawn(server), start=server.dispatched):
-            task = Dispatch(client, number, server.step, server.clock_seconds)
+            task = Dispatch(client, number, server.step, server.clock_seconds or 0.0)
             flights.append(scheduler.dispatch(task, flights))
         return flights

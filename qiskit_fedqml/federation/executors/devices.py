@@ -16,19 +16,13 @@ from qiskit_fedqml.backends.base import JointBackend, QueuedBackend
 from qiskit_fedqml.errors import FedQMLError
 from qiskit_fedqml.federation.clients.client import train_client
 from qiskit_fedqml.federation.clients.worker import Worker
+from qiskit_fedqml.federation.executors.arrivals import GRACE_SECONDS, LOOK_SECONDS, Arrivals, next_arrival
 from qiskit_fedqml.federation.executors.executor import Executor
 from qiskit_fedqml.federation.executors.lockstep import MOST_TOGETHER, train_together
 from qiskit_fedqml.federation.interruption import check_interrupted
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
 
 logger = logging.getLogger(__name__)
-
-_GRACE_SECONDS = 5.0
-"""How long devices' threads get to notice that the run stops."""
-_LOOK_SECONDS = 0.2
-"""Longest wait for a thread in one go, so that Ctrl-C arrives."""
-
-Arrivals = queue.SimpleQueue[ClientUpdate | BaseException]
 
 
 @dataclass
@@ -72,18 +66,18 @@ class DeviceExecutor:
             for update in self.simulators.run([task for task in tasks if task.backend not in self.devices]):
                 yield update
                 while not arrivals.empty():  # what went wrong on a device must not wait for the simulators
-                    yield _next(arrivals)
+                    yield next_arrival(arrivals)
                     num_awaited -= 1
             for _ in range(num_awaited):
-                yield _next(arrivals)
+                yield next_arrival(arrivals)
             for thread in threads:  # a device's thread still closes its batch and asks what was charged
                 while thread.is_alive():
-                    thread.join(_LOOK_SECONDS)
+                    thread.join(LOOK_SECONDS)
                     check_interrupted()
         except BaseException:
             self.stop()
             for thread in threads:
-                thread.join(_GRACE_SECONDS)
+                thread.join(GRACE_SECONDS)
             raise
 
     def stop(self) -> None:
@@ -132,16 +126,3 @@ def _trained(
     for task in tasks:
         waited = time.perf_counter() - handed_out
         yield waited, train_client(worker(0), task)
-
-
-def _next(arrivals: Arrivals) -> ClientUpdate:
-    """Wait for an update."""
-    while True:
-        check_interrupted()
-        try:
-            item = arrivals.get(timeout=_LOOK_SECONDS)
-        except queue.Empty:
-            continue
-        if isinstance(item, BaseException):
-            raise item
-        return item

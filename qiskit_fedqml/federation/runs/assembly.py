@@ -17,6 +17,7 @@ from qiskit_fedqml.backends.devices.dispatch import Dispatcher
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.spec import CircuitSpec
+from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.devices import ProviderEntry
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.federation import FederationConfig
@@ -28,6 +29,7 @@ from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.automatic import AutomaticExecutor
 from qiskit_fedqml.federation.executors.devices import DeviceExecutor
 from qiskit_fedqml.federation.executors.executor import Executor
+from qiskit_fedqml.federation.executors.flights import FlightExecutor
 from qiskit_fedqml.federation.executors.parcels import Kit
 from qiskit_fedqml.federation.executors.processes import ProcessExecutor, num_workers
 from qiskit_fedqml.federation.executors.serial import SerialExecutor
@@ -142,6 +144,8 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
     stop = registry.dispatcher.patience.stop
     make_device_worker = partial(make_worker, experiment.federation.model_copy(update={"client_seconds": None}))
     executor: Executor = DeviceExecutor(simulators, devices, make_device_worker, stop) if devices else simulators
+    if isinstance(experiment.federation.algorithm, Buffered) and experiment.scheduling is None:
+        executor = FlightExecutor(devices, make_device_worker, stop, registry.dispatcher.journal)
     model = evaluator.model.trainable_state()
     if start is not None:
         model = _begun_from(start, model, data)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.errors import BudgetError
+from qiskit_fedqml.federation.algorithms.buffered_on_devices import BufferedOnDevices
 from qiskit_fedqml.federation.executors.executor import in_task_order
-from qiskit_fedqml.federation.messages import ClientUpdate
+from qiskit_fedqml.federation.executors.flights import FlightExecutor
+from qiskit_fedqml.federation.messages import ClientUpdate, by_step
 from qiskit_fedqml.federation.runs.attempts import attempted, check_may_fail
 from qiskit_fedqml.federation.runs.recording import record_step
 from qiskit_fedqml.federation.runs.testing import MOST_WAITING, Testing
@@ -102,10 +104,12 @@ class RunLoop:
     def _attempt(self, server: ServerState) -> tuple[ServerState, list[ClientUpdate]]:
         federation, step = self.federation, server.step + 1
         tasks = federation.algorithm.next_tasks(server)
-        clients = [(task.client_id, task.backend) for task in tasks]
-        if self.guard and (shortage := self.guard.shortage(step, clients)):
+        if self.guard and (shortage := self.guard.shortage(step, by_step(tasks))):
             raise _ShortageError(shortage)
         self._testing.show(lambda o: o.round_started(step, federation.experiment.federation.rounds, len(tasks)))
+        if isinstance(executor := federation.executor, FlightExecutor):
+            assert isinstance(federation.algorithm, BufferedOnDevices)
+            tasks = executor.arriving(tasks, step, partial(federation.algorithm.is_enough, server))
         updates = in_task_order(tasks, self._observed(step, federation.executor.run(tasks)))
         return federation.algorithm.apply(server, updates)
 
@@ -133,6 +137,8 @@ class RunLoop:
         config, rounds = self.federation.experiment.checkpoints, self.federation.experiment.federation.rounds
         if self.writer and (server.step % config.every == 0 or server.step == rounds):
             self.writer.save_checkpoint(*server.named(), keep=config.keep)
+            if isinstance(self.federation.executor, FlightExecutor):
+                self.writer.wait()  # new tasks are sent only when the state that holds them is on disk
         self._testing.notify(lambda o: o.round_finished(record))
 
     def _end(self, stopped: str = "") -> RunResult:

@@ -67,13 +67,13 @@ def record_step(
         seconds=_to_microseconds(ended - started),
         evaluation_seconds=_to_microseconds(ended - evaluation_started),
         peak_memory_bytes=peak_memory_bytes(),
-        clients=tuple(_client_record(c) for c in clients),
+        clients=tuple(_client_record(c, is_timed=server.clock_seconds is not None) for c in clients),
         server_jobs=tuple(receipt.job_id for receipt in server_receipts),
         planned_seconds=sum(receipt.planned_seconds or 0.0 for receipt in receipts),
         qpu_seconds=_charged(receipts),
-        attempts=tuple(tuple(_client_record(c) for c in attempt) for attempt in attempts),
+        attempts=tuple(tuple(_client_record(c, is_timed=False) for c in attempt) for attempt in attempts),
         devices=_devices([(t.backend, t.calibration) for t in tests] + [(c.backend, c.calibration) for c in worked]),
-        clock_seconds=server.clock_seconds if server.dispatched else None,
+        clock_seconds=server.clock_seconds,
     )
 
 
@@ -96,7 +96,7 @@ def _columns(tests: Mapping[str, Test]) -> dict[str, dict[str, float]]:
     return {name: {"test_loss": t.loss, "test_accuracy": t.accuracy} for name, t in tests.items()}
 
 
-def _client_record(client: ClientUpdate) -> ClientRecord:
+def _client_record(client: ClientUpdate, *, is_timed: bool) -> ClientRecord:
     receipts = client.usage.receipts
     return ClientRecord(
         id=client.client_id,
@@ -115,7 +115,8 @@ def _client_record(client: ClientUpdate) -> ClientRecord:
         planned_seconds=sum(receipt.planned_seconds or 0.0 for receipt in receipts),
         qpu_seconds=_charged(receipts),
         blocks=_own_blocks(client.calibration),
-        **_times_of(client.flight),
+        model_version=client.flight.model_version if client.flight else None,
+        **(_times_of(client.flight) if client.flight and is_timed else {}),
     )
 
 
@@ -124,11 +125,8 @@ def _to_microseconds(seconds: float) -> float:
     return round(seconds, 6)
 
 
-def _times_of(flight: Flight | None) -> dict[str, Any]:
-    if flight is None:
-        return {}
+def _times_of(flight: Flight) -> dict[str, float]:
     return {
-        "model_version": flight.model_version,
         "dispatched_at": flight.dispatched_seconds,
         "started_at": flight.started_seconds,
         "arrived_at": flight.arrives_seconds,

@@ -5,14 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 
-from qiskit_fedqml import run_federation
+from qiskit_fedqml import load_experiment, run_federation
 from qiskit_fedqml.backends.calibration import Calibration, fake_calibration
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.federation.runs.assembly import assemble
 from qiskit_fedqml.federation.scheduling.policies import Assigned, BestScore, Candidate, ExpectedQueue, ExploreFirst
 from qiskit_fedqml.federation.scheduling.queues import LognormalTimes, RecordedTimes
 from qiskit_fedqml.federation.scheduling.scheduler import Dispatch
+from tests.conftest import TINY
 
 CANDIDATES = [
     Candidate("far", expected_seconds=400.0, success_probability=0.9, age_seconds=0.0),
@@ -34,6 +36,25 @@ def test_lognormal_times_have_the_stated_median_and_mean():
 def test_recorded_times_hold_from_their_time_on():
     times = RecordedTimes((10.0, 20.0), (5.0, 7.0))
     assert [times.drawn_seconds(now, 0) for now in (0.0, 10.0, 19.9, 20.0, 1e6)] == [5.0, 5.0, 5.0, 7.0, 7.0]
+
+
+def test_a_trace_is_read_from_a_file_and_kept(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY | {"scheduling": {"queue": {"trace": "queue.csv"}}}))
+    (tmp_path / "queue.csv").write_text("seconds,queue_seconds\n0,60\n3600,7200.5\n")
+    found = load_experiment(tmp_path / "tiny.yaml").scheduling
+    assert found.queue.trace == ((0.0, 60.0), (3600.0, 7200.5))
+    for text, message in (
+        ("time,wait\n0,1\n", "first line must be seconds,queue_seconds, but is 'time,wait'"),
+        ("", "first line must be seconds,queue_seconds"),
+        ("seconds,queue_seconds\n0,soon\n", r"queue\.csv, line 2: must be two numbers, but is '0,soon'"),
+        ("seconds,queue_seconds\n0,nan\n", "finite"),
+    ):
+        (tmp_path / "queue.csv").write_text(text)
+        with pytest.raises(ConfigurationError, match=message):
+            load_experiment(tmp_path / "tiny.yaml")
+    (tmp_path / "queue.csv").unlink()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_experiment(tmp_path / "tiny.yaml")
 
 
 @pytest.mark.parametrize(

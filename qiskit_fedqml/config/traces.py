@@ -1,0 +1,46 @@
+"""Recorded queue times in CSV files, which are put into an experiment in the place of their paths."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from qiskit_fedqml.config.text_files import read_text
+from qiskit_fedqml.errors import ConfigurationError, shown
+
+_COLUMNS = ["seconds", "queue_seconds"]
+
+
+def place_traces(data: dict[str, Any], folder: Path) -> None:
+    """Put the rows of CSV files in the place of their paths, so that a run keeps what it was scheduled by.
+
+    Args:
+        data: An experiment's content; its traces are changed where they are paths.
+        folder: Where relative paths start.
+
+    Raises:
+        ConfigurationError: A file cannot be read, or is no such table.
+    """
+    section = data.get("scheduling")
+    if not isinstance(section, dict):
+        return
+    several = section.get("queues")
+    for queue in (section.get("queue"), *(several.values() if isinstance(several, dict) else ())):
+        if isinstance(queue, dict) and isinstance(queue.get("trace"), str):
+            queue["trace"] = _rows(folder / queue["trace"])
+
+
+def _rows(path: Path) -> list[list[float]]:
+    header, *lines = [*csv.reader(read_text(path, ConfigurationError).splitlines())] or [[]]
+    if header != _COLUMNS:
+        found = shown(",".join(header))
+        raise ConfigurationError(f"{path}: the first line must be {','.join(_COLUMNS)}, but is {found}.")
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        try:
+            time, seconds = map(float, line)
+        except ValueError:
+            raise ConfigurationError(
+                f"{path}, line {number}: must be two numbers, but is {shown(','.join(line))}."
+            ) from None
+        rows.append([time, seconds])
+    return rows

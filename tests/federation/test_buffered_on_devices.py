@@ -1,0 +1,116 @@
+"""Asynchronous federations on devices, in real time: killed at any moment, no job is sent twice and none is lost."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from qiskit_fedqml import RunResult, resume_federation, run_federation
+from qiskit_fedqml.errors import BudgetError
+from qiskit_fedqml.planning.planner import plan_experiment
+from qiskit_fedqml.planning.sentences import sentences
+from qiskit_fedqml.results.folder import RunFolder
+from tests.federation.conftest import start
+from tests.stopping import Interrupt, StopAfter
+
+STEPS = 4
+BUFFERED = {
+    "federation.algorithm": {"buffered": {"buffer": 1}},
+    "federation.clients": 3,
+    "federation.clients_per_round": 2,
+    "federation.rounds": STEPS,
+    "federation.batch_size": 4,
+}
+TWO_DEVICES = {"assignment": {"clients": {0: "manila", 1: "nairobi", 2: "manila"}}}
+
+
+def handed_out(run):
+    """Return who trained from which model, in the order of the steps."""
+    return [(client.id, client.model_version) for record in run.rounds for client in record.clients]
+
+
+def check_no_job_twice(server, folder):
+    submissions = RunFolder(folder).submissions()
+    keys = [(s.backend, s.key) for s in submissions]
+    assert len(set(keys)) == len(keys), "each job is there once"
+    assert not any(s.duplicates for s in submissions)
+    assert len(server.jobs) == len([s for s in submissions if s.job_id is not None])
+
+
+@pytest.mark.slow
+def test_a_fast_device_does_not_wait_for_a_slow_one(server, experiment, tmp_path):
+    server.devices["ibm_nairobi"].hold()
+    made = experiment(changes=BUFFERED, backends=TWO_DEVICES)
+    run = run_federation(made, tmp_path / "run")
+    assert len(run.rounds) == STEPS
+    trained = handed_out(run)
+    assert len(set(trained)) == STEPS, "no client trains twice from one model"
+    assert {client for client, _ in trained} <= {0, 2}, "client 1 waits in its queue all the time"
+    assert all(record.clock_seconds is None for record in run.rounds)
+    check_no_job_twice(server, tmp_path / "run")
+    server.devices["ibm_nairobi"].release()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [(1, 1), (2, -1), (4, 1)])
+def test_a_stop_loses_nothing(server, experiment, tmp_path, stop):
+    made = experiment(changes=BUFFERED)
+    with pytest.raises(Interrupt):
+        run_federation(made, tmp_path / "run", observer=StopAfter(*stop))
+    resumed = resume_federation(tmp_path / "run")
+    assert [record.round for record in resumed.rounds] == list(range(1, STEPS + 1))
+    assert RunResult.load(tmp_path / "run").rounds == resumed.rounds
+    assert len(set(handed_out(resumed))) == STEPS
+    check_no_job_twice(server, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 3, 4, 6])
+def test_kill_at_any_moment_sends_no_job_twice(server, experiment, tmp_path, jobs):
+    """The process is killed when so many jobs were accepted, and the run is resumed."""
+    process = start(experiment, tmp_path, changes=BUFFERED | {"federation.batch_size": 2}, backends=TWO_DEVICES)
+    server.faults.call("POST /jobs", lambda: os.kill(process.pid, signal.SIGKILL), after=jobs - 1)
+    process.wait(120)
+    assert process.returncode == -signal.SIGKILL
+    before = RunResult.load(tmp_path / "run").rounds
+    resumed = resume_federation(tmp_path / "run")
+    assert len(resumed.rounds) == STEPS
+    for one, other in zip(before, resumed.rounds, strict=False):
+        assert one.without_times() == other.without_times(), "a step that was taken is taken again"
+    assert len(set(handed_out(resumed))) == STEPS
+    time.sleep(0.3)
+    check_no_job_twice(server, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_step_that_was_taken_is_repeated_from_the_same_updates(server, experiment, tmp_path):
+    """It stopped before its checkpoint, and now the other device is the first to answer."""
+    made = experiment(changes=BUFFERED, backends=TWO_DEVICES)
+    server.devices["ibm_nairobi"].hold()
+    with pytest.raises(Interrupt):
+        run_federation(made, tmp_path / "run", observer=StopAfter(1, 1))
+    server.devices["ibm_nairobi"].release()
+    server.devices["ibm_manila"].hold()  # its first answers are in the journal
+    threading.Timer(3.0, server.devices["ibm_manila"].release).start()
+    (client,) = resume_federation(tmp_path / "run").rounds[0].clients
+    assert client.backend == "manila"
+    check_no_job_twice(server, tmp_path / "run")
+
+
+def test_plan_and_guard_count_tasks_as_they_are_handed_out(server, experiment, tmp_path):
+    made = experiment(changes=BUFFERED)
+    plan = plan_experiment(made)
+    assert "tasks end in the order of their start" in sentences(plan, 0.0)[0]
+    tasks = [len({item.client for item in items}) for _, items in plan.by_round()]
+    assert sum(tasks) <= 2 + (STEPS - 1), "two at first, and one for each that comes back; those on simulators are free"
+    short = experiment(changes=BUFFERED, backends={"budget_seconds": 0.1})
+    with pytest.raises(BudgetError, match="Nothing was sent"):
+        run_federation(short, tmp_path / "short")
+    assert not server.jobs
+
+
+def test_what_does_not_fit_is_refused(experiment):
+    with pytest.raises(ValueError, match=r"joint.*each has its own time"):
+        experiment(real=False, changes=BUFFERED, entries={"manila": {"joint": True}})
