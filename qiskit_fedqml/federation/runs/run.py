@@ -1,7 +1,7 @@
 """Federated runs: begun, resumed, extended, and ended."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from qiskit_fedqml.planning.guard import BudgetGuard
 
 logger = logging.getLogger(__name__)
+
+Assemble = Callable[[Experiment, Observer | None, Path | None], Federation]
+"""Puts a run together, as :func:`~qiskit_fedqml.federation.runs.assembly.assemble` does."""
 
 
 def run_federation(
@@ -101,6 +104,7 @@ def resume_federation(
     budgets: Mapping[str | None, float] | None = None,
     observer: Observer | None = None,
     allow_partial: bool = False,
+    assembled: Assemble | None = None,
 ) -> RunResult:
     """Resume a run where it stopped; an interrupted round is replayed from its start, to the same bits.
 
@@ -112,10 +116,11 @@ def resume_federation(
         budgets: Other budgets of QPU seconds, by backend; None is the whole run. The change is recorded.
         observer: Notified of what happens.
         allow_partial: As :func:`run_federation`, of the rounds that are missing.
+        assembled: Puts a run together whose clients are elsewhere; None for one whose clients are here.
 
     Raises:
         ResultError: It is no result folder, a file of it is damaged, edited or of another run, the data are no longer
-            those of the run, or another process works on it.
+            those of the run, its clients are elsewhere, or another process works on it.
         ConfigurationError: As :func:`run_federation`.
         DataError: As :func:`run_federation`.
         BackendError: As :func:`run_federation`.
@@ -124,11 +129,16 @@ def resume_federation(
     """
     with _at_work_on(Path(out)) as writer:
         change = (writer.folder.load_experiment().with_budgets(budgets), "resume --budget") if budgets else None
-        return _resume(writer, observer, change, allow_partial=allow_partial)
+        return _resume(writer, observer, change, assembled, allow_partial=allow_partial)
 
 
 def extend_federation(
-    out: str | Path, rounds: int, *, observer: Observer | None = None, allow_partial: bool = False
+    out: str | Path,
+    rounds: int,
+    *,
+    observer: Observer | None = None,
+    allow_partial: bool = False,
+    assembled: Assemble | None = None,
 ) -> RunResult:
     """Give a run, finished or not, another number of rounds, and resume it; the change is recorded.
 
@@ -139,6 +149,7 @@ def extend_federation(
         rounds: The number of rounds in all; at least those that are done.
         observer: Notified of what happens.
         allow_partial: As :func:`run_federation`, of the rounds that are missing.
+        assembled: Puts a run together whose clients are elsewhere; None for one whose clients are here.
 
     Raises:
         ConfigurationError: ``rounds`` is no number from 1.
@@ -150,7 +161,7 @@ def extend_federation(
         if rounds < len(stored.rounds):
             raise ResultError(f"{out}: {len(stored.rounds)} rounds are done, so it cannot have {rounds}.")
         change = stored.experiment.with_rounds(rounds), "extend --rounds"
-        return _resume(writer, observer, change, allow_partial=allow_partial)
+        return _resume(writer, observer, change, assembled, allow_partial=allow_partial)
 
 
 @contextmanager
@@ -169,6 +180,7 @@ def _resume(
     writer: RunWriter,
     observer: Observer | None,
     change: tuple[Experiment, str] | None,
+    assembled: Assemble | None,
     *,
     allow_partial: bool,
 ) -> RunResult:
@@ -180,6 +192,8 @@ def _resume(
         raise ResultError(f"{folder.path} is the folder of a finished run, but its model.safetensors is gone.")
     if folder.is_finished and len(stored.rounds) == experiment.federation.rounds:
         return _shown(writer, experiment, command)
+    if stored.run.get("remote_clients") and assembled is None:
+        raise ResultError(f"{folder.path} is a run whose clients are nodes of Flower; `flwr run` resumes it.")
     manifest = folder.proven_manifest()
     check_tracking(experiment.tracking, has_folder=True)
     if changes := changes_since(stored.run):
@@ -188,7 +202,7 @@ def _resume(
         )
     if stored.experiment.model.initial and not folder.is_finished and not folder.checkpoint.exists():
         raise ResultError(f"{folder.path}: checkpoint.safetensors is gone, and with it the model to resume from.")
-    federation = assemble(experiment.without_initial(), observer, folder.journal)
+    federation = (assembled or assemble)(experiment.without_initial(), observer, folder.journal)
     federation.experiment = experiment
     check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
     server = _state_in(folder, federation, len(stored.rounds))
@@ -273,4 +287,5 @@ def _describe(federation: Federation) -> dict[str, Any]:
     described = describe_run(federation.experiment, data.classes, examples, data.num_features, num_trained)
     origin = {"initial": federation.origin} if federation.origin else {}
     chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
-    return {**described, "data": dict(data.digests), **origin, **({"chips": chips} if chips else {})}
+    remote = {"remote_clients": True} if federation.is_remote else {}
+    return {**described, "data": dict(data.digests), **origin, **({"chips": chips} if chips else {}), **remote}

@@ -1,0 +1,128 @@
+"""The README of a deployment: which command runs on which machine."""
+
+from datetime import datetime
+
+from qiskit_fedqml.config.experiment import Experiment
+
+ENVIRONMENT = 'export FLWR_HOME="$PWD/flower" FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1'
+"""Where Flower keeps its files, and that it reports to nobody."""
+
+_README = """# A deployment of qiskit_fedqml on Flower
+
+{clients} clients train {rounds} rounds; one SuperLink brings them together. This folder was written by `fedqml deploy`.
+Every machine needs `pip install 'qiskit-fedqml[flower]'`, the same versions everywhere.
+
+| folder | whose it is |
+|---|---|
+| `app/` | the operator's; Flower sends it to every node |
+| `server/` | the operator's: experiment, certificate, result |
+| `client-0/` … `client-{last}/` | one for each client: give each organisation its own, over a channel that you trust, and delete it here |
+
+`server/server.key` and each `node.key` are private keys. Whoever has a `node.key` can be that client. Certificates end
+on {until:%Y-%m-%d}.
+
+## The operator: start the SuperLink
+
+On {address}. Keep it running.
+
+<!-- superlink -->
+```sh
+cd server
+{environment}
+flower-superlink --host {bind} --port {port} \\
+    --ssl-ca-certfile ca.crt --ssl-certfile server.crt --ssl-keyfile server.key --enable-supernode-auth \\
+    --database state.db --disable-runtime-dependency-installation
+```
+
+Once, in another terminal: register the nodes. A node whose key is not registered is refused.
+
+<!-- register -->
+```sh
+cd server
+{environment}
+{registrations}
+```
+
+## Each organisation: start its SuperNode
+
+In the folder that it was given. {data}
+
+{nodes}
+
+## The operator: start the run
+
+<!-- run -->
+```sh
+cd server
+{environment}
+flwr run ../app deployment --stream
+```
+
+The result folder is `server/{out}`. `fedqml report`, `fedqml compare` and `fedqml evaluate` read it like any other.
+
+After a crash, of whatever machine, start what is gone by the same command again. If the SuperLink was among it, also
+give `flwr run` again: the run goes on at the next round. The registrations are kept in `server/state.db`.
+
+`server/flower/config.toml` holds the absolute path of `server/ca.crt`; change it if you move the folder.
+"""
+
+_NODE = """Client {client}, with backend `{backend}`:
+
+<!-- client {client} -->
+```sh
+cd client-{client}
+{environment}
+flower-supernode --superlink {address} --root-certificates ca.crt \\
+    --auth-supernode-private-key node.key --node-config node.toml --port {port}
+```"""
+
+
+def readme(
+    experiment: Experiment,
+    backends: tuple[str, ...],
+    classes: tuple[str, ...],
+    address: tuple[str, int],
+    bind: str,
+    node_port: int,
+    until: datetime,
+    out: str,
+    *,
+    has_shards: bool,
+) -> str:
+    """Return the text.
+
+    Args:
+        experiment: The experiment.
+        backends: The name of each client's backend.
+        classes: Names of the classes.
+        address: The SuperLink's host and port, as nodes reach it.
+        bind: The address on which it listens.
+        node_port: The port of the first node's own interface, on its own machine; each node has another one.
+        until: When the certificates end.
+        out: The result folder.
+        has_shards: Whether each client's folder holds its examples.
+    """
+    reached = f"{address[0]}:{address[1]}"
+    shards = "Its part of the data is in `examples.npz`."
+    labels = ", ".join(f"{index} is {name!r}" for index, name in enumerate(classes))
+    own = (
+        "It puts its own examples there as `examples.npz`: `x`, uint8 images (examples, height, width[, 3]) or float "
+        f"features (examples, features), and `y`, integer labels, of which {labels}."
+    )
+    return _README.format(
+        clients=len(backends),
+        rounds=experiment.federation.rounds,
+        last=len(backends) - 1,
+        until=until,
+        address=reached,
+        bind=bind,
+        port=address[1],
+        environment=ENVIRONMENT,
+        registrations="\n".join(f"flwr supernode register nodes/client-{c}.pub deployment" for c in range(len(backends))),
+        data=f"{shards if has_shards else own} `backends.yaml` holds its backend: it may put its own device there.",
+        nodes="\n\n".join(
+            _NODE.format(client=c, backend=name, environment=ENVIRONMENT, address=reached, port=node_port + c)
+            for c, name in enumerate(backends)
+        ),
+        out=out,
+    )
