@@ -62,4 +62,6 @@ def mean_and_deviation(
         count, first, second = count * len(first), first.sum(keepdims=True), second.sum(keepdims=True)
     mean = first / count
     deviation = np.sqrt(np.maximum(second / count - mean**2, 0.0))
-    return mean if center else np.zeros_like(mean), np.where(deviation > _CONSTANT * np.sqrt(second / count), deviation, 1.0)
+    return mean if center else np.zeros_like(mean), np.where(
+        deviation > _CONSTANT * np.sqrt(second / count), deviation, 1.0
+    )

@@ -8,8 +8,7 @@ from flwr.app import RecordDict
 from qiskit_fedqml.backends.job import Usage
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
 from qiskit_fedqml.flower import texts
-from qiskit_fedqml.flower.node import MODEL
-from qiskit_fedqml.flower.protocol import Answer
+from qiskit_fedqml.flower.protocol import MODEL, Answer
 from qiskit_fedqml.flower.records import UnfitError, check_fits, state_in
 
 _MOST_CALIBRATION = 1_000_000

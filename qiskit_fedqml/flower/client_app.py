@@ -6,8 +6,8 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from qiskit_fedqml.errors import FedQMLError
-from qiskit_fedqml.flower.node import MODEL, SCALING, Node, NodeConfig
-from qiskit_fedqml.flower.protocol import Answer, Failure, Question, Work
+from qiskit_fedqml.flower.node import Node, NodeConfig
+from qiskit_fedqml.flower.protocol import MODEL, SCALING, Answer, Failure, Question, Work
 from qiskit_fedqml.flower.records import UnfitError, packed, state_in, values_in
 
 app = ClientApp()
@@ -46,5 +46,7 @@ def _answered(message: Message, context: Context, answer: Callable[[RecordDict, 
     except FedQMLError as error:
         records = packed(Failure(kind=type(error).__name__, text=str(error)[:2000]))
     except UnfitError as error:
-        records = packed(Failure(kind="ConfigurationError", text=f"The server's message cannot be read: {error}."[:2000]))
+        records = packed(
+            Failure(kind="ConfigurationError", text=f"The server's message cannot be read: {error}."[:2000])
+        )
     return Message(records, reply_to=message)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.backends.array.used import server_backends
 from qiskit_fedqml.config.backends import AerEntry, CalibrationFile
 from qiskit_fedqml.config.data import DigitsData
 from qiskit_fedqml.config.experiment import Experiment
@@ -20,8 +22,7 @@ from qiskit_fedqml.config.yaml_files import dump_yaml
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.location import find_data
 from qiskit_fedqml.data.preparation import prepare_data
-from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError
-from qiskit_fedqml.federation.runs.remote import server_backends
+from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError, shown
 from qiskit_fedqml.files import make_folder, write_bytes, writing
 from qiskit_fedqml.flower.keys import make_node_keys, make_server_keys
 from qiskit_fedqml.flower.readme import readme
@@ -52,6 +53,7 @@ experiment = "experiment.yaml"
 out = "{out}"
 round-seconds = {round_seconds}
 start-seconds = 3600.0
+away-seconds = 1800.0
 attempts = 3
 """
 _MODULES = {
@@ -81,9 +83,10 @@ class Address:
             ConfigurationError: It is no such thing.
         """
         host, _, port = text.partition(":")
-        valid_port = port.isascii() and port.isdigit() and 0 < int(port[:9]) < 65536
-        if not host or not all(c.isalnum() or c in ".-" for c in host) or not host.isascii() or (port and not valid_port):
-            raise ConfigurationError(f"--address must be HOST or HOST:PORT, such as fl.example.org:8000, but got {text!r}.")
+        if not re.fullmatch(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?", text) or not 0 < int(port or 8000) < 65536:
+            raise ConfigurationError(
+                f"--address must be HOST or HOST:PORT, such as fl.example.org:8000, but got {shown(text)}."
+            )
         return cls(host, int(port or 8000))
 
     @property

@@ -13,8 +13,7 @@ from qiskit_fedqml.federation.interruption import check_interrupted
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
 from qiskit_fedqml.flower import texts
 from qiskit_fedqml.flower.answers import refused, update_of
-from qiskit_fedqml.flower.node import MODEL, SCALING
-from qiskit_fedqml.flower.protocol import Answer, Failure, Work
+from qiskit_fedqml.flower.protocol import MODEL, SCALING, Answer, Failure, Work
 from qiskit_fedqml.flower.records import UnfitError, kind_of, packed, values_in
 from qiskit_fedqml.flower.roll import LOOK_SECONDS, Roll
 
@@ -52,6 +51,7 @@ class FlowerExecutor:
         scaling: ``mean`` and ``deviation`` of the features.
         run_id: Gives the run's id.
         round_seconds: How long a client may take for its task.
+        away_seconds: For how long a node may be out of reach before its task has failed.
         attempts: How often a task is sent at most, where its node is lost.
     """
 
@@ -62,6 +62,7 @@ class FlowerExecutor:
     scaling: State
     run_id: Callable[[], str]
     round_seconds: float
+    away_seconds: float
     attempts: int
     _is_stopped: bool = field(default=False, init=False)
 
@@ -87,9 +88,7 @@ class FlowerExecutor:
                 del errands[update.client_id]
                 yield update
             for errand in list(errands.values()):
-                if left <= 0 or (errand.message is None and errand.sent >= self.attempts):
-                    late = f"it gave no answer within {self.round_seconds:g} seconds; {errand.reason}"
-                    reason = late if left <= 0 else f"{errand.reason}, {errand.sent} times"
+                if reason := self._given_up(errand, left):
                     yield self._failed(errands.pop(errand.task.client_id).task, reason, handed_out)
             if errands:
                 time.sleep(LOOK_SECONDS)
@@ -97,6 +96,16 @@ class FlowerExecutor:
     def stop(self) -> None:
         """Wait no longer; what nodes work on, they end, and nobody reads it."""
         self._is_stopped = True
+
+    def _given_up(self, errand: _Errand, left: float) -> str:
+        """Return why a task has failed; empty while it may still be answered."""
+        if left <= 0:
+            return f"it gave no answer within {self.round_seconds:g} seconds; {errand.reason}"
+        if errand.message is None and errand.sent >= self.attempts:
+            return f"it was sent {errand.sent} times; the last time, {errand.reason}"
+        if errand.message is None and self.roll.away_seconds(errand.task.client_id) > self.away_seconds:
+            return f"its node has been out of reach for {self.away_seconds:g} seconds"
+        return ""
 
     def _send_if_need_be(self, errand: _Errand, left: float) -> None:
         task = errand.task
@@ -158,4 +167,3 @@ class FlowerExecutor:
             raise TrainingError(f"Round {task.server_step}, client {task.client_id}: {reason}.")
         examples = self.roll.members[task.client_id].introduction.examples
         return refused(task, examples, Status.FAILED, reason, time.monotonic() - handed_out)
-

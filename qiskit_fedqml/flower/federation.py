@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from qiskit_fedqml.backends.array.used import server_backends
 from qiskit_fedqml.config.backends import AerEntry, BackendEntry, CalibrationFile
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.strict import validate
@@ -16,7 +17,6 @@ from qiskit_fedqml.data.features import extract_features
 from qiskit_fedqml.data.loading import cut_validation
 from qiskit_fedqml.data.preparation import FederatedData, digest_of, prepare_test_data, scaling_of
 from qiskit_fedqml.errors import ConfigurationError
-from qiskit_fedqml.federation.runs.remote import server_backends
 from qiskit_fedqml.files import make_folder, write_text
 from qiskit_fedqml.flower.roll import Member
 

@@ -20,7 +20,6 @@ from qiskit_fedqml.config.data import ClientSumsScaling, FeaturesConfig
 from qiskit_fedqml.config.devices import IBMEntry
 from qiskit_fedqml.config.strict import NaturalNumber, StrictModel, nearest, validate
 from qiskit_fedqml.config.text_files import read_text
-from qiskit_fedqml.data.datasets import Split
 from qiskit_fedqml.data.examples import Examples
 from qiskit_fedqml.data.features import extract_features
 from qiskit_fedqml.data.npz import own_examples
@@ -34,12 +33,9 @@ from qiskit_fedqml.federation.executors.serial import SerialExecutor
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, States
 from qiskit_fedqml.federation.steps.opening import open_step
 from qiskit_fedqml.files import make_folder
-from qiskit_fedqml.flower.protocol import Introduction, Question, Work
+from qiskit_fedqml.flower.protocol import SUMS, Introduction, Question, Work
 from qiskit_fedqml.model.building import Blueprint, circuit_for
 from qiskit_fedqml.results.provenance import versions
-
-SUMS, MODEL, SCALING = "sums", "model", "scaling"
-"""Names of the states that travel."""
 
 
 class NodeConfig(StrictModel):
@@ -111,9 +107,8 @@ class Node:
         self.registry = BackendRegistry.from_yaml(config.backends)
         known = self.registry.file.backends
         if config.backend not in known:
-            raise ConfigurationError(
-                f"--node-config: {config.backends} has no backend {shown(config.backend)}{nearest(config.backend, known)}"
-            )
+            near = nearest(config.backend, known)
+            raise ConfigurationError(f"--node-config: {config.backends} has no backend {shown(config.backend)}{near}")
 
     @property
     def entry(self) -> BackendEntry:
@@ -180,8 +175,7 @@ class Node:
         task = ClientTask(work.server_step, work.client, self.config.backend, model, work.trains, kept)
         with closing(self._journal(work.run)) as journal:
             self.registry.dispatcher = Dispatcher(journal, self.registry.file.budget_seconds)
-            if self.entry.blocks is not None and isinstance(backend := self.registry[self.config.backend], PackingBackend):
-                backend.give_blocks_to([work.client])
+            self._give_blocks(work.client)
             make_worker = partial(self._worker, work, blueprint, OneClient(work.client, examples))
             executor: Executor = SerialExecutor(make_worker())
             if self.registry.is_queued(self.config.backend):
@@ -192,6 +186,11 @@ class Node:
             finally:
                 executor.stop()
         return update
+
+    def _give_blocks(self, client: int) -> None:
+        """Let the client have all blocks of a machine that is cut into blocks."""
+        if self.entry.blocks is not None and isinstance(backend := self.registry[self.config.backend], PackingBackend):
+            backend.give_blocks_to([client])
 
     def _worker(self, work: Work, blueprint: Blueprint, data: OneClient) -> Worker:
         step = open_step(work.federation)

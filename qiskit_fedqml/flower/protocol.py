@@ -14,8 +14,8 @@ from qiskit_fedqml.config.experiment import FederationConfig, ModelConfig
 from qiskit_fedqml.config.strict import Integer, NaturalNumber, Number, PositiveInteger, StrictModel
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
 
-PROTOCOL = 1
-"""The version of these values; server and nodes must have the same."""
+SUMS, MODEL, SCALING = "sums", "model", "scaling"
+"""Names of the states that travel; what a client keeps is ``kept/NAME``."""
 
 RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 """Of a run; it also names a node's journal."""
@@ -32,12 +32,12 @@ class Question(StrictModel):
     """What the server asks each node before a run.
 
     Args:
-        protocol: :data:`PROTOCOL`.
+        protocol: The version of these values; server and nodes must have the same.
         features: How images become features.
         classes: Names of the classes; a label is an index into them.
     """
 
-    protocol: Literal[1] = PROTOCOL
+    protocol: Literal[1] = 1
     features: FeaturesConfig
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
 

@@ -6,6 +6,8 @@ from qiskit_fedqml.config.experiment import Experiment
 
 ENVIRONMENT = 'export FLWR_HOME="$PWD/flower" FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1'
 """Where Flower keeps its files, and that it reports to nobody."""
+_QUICK = "export FLWR_SUPEREXEC_TASK_POLL_INTERVAL=0.1"
+"""How often Flower looks for work on its own machine, in seconds."""
 
 _README = """# A deployment of qiskit_fedqml on Flower
 
@@ -16,10 +18,10 @@ Every machine needs `pip install 'qiskit-fedqml[flower]'`, the same versions eve
 |---|---|
 | `app/` | the operator's; Flower sends it to every node |
 | `server/` | the operator's: experiment, certificate, result |
-| `client-0/` … `client-{last}/` | one for each client: give each organisation its own, over a channel that you trust, and delete it here |
+| `client-0/` … `client-{last}/` | one for each client: give each organisation its own, and delete it here |
 
-`server/server.key` and each `node.key` are private keys. Whoever has a `node.key` can be that client. Certificates end
-on {until:%Y-%m-%d}.
+`server/server.key` and each `node.key` are private keys. Whoever has a `node.key` can be that client, so hand the
+folders over on a channel that you trust. Certificates end on {until:%Y-%m-%d}.
 
 ## The operator: start the SuperLink
 
@@ -29,6 +31,7 @@ On {address}. Keep it running.
 ```sh
 cd server
 {environment}
+{quick}
 flower-superlink --host {bind} --port {port} \\
     --ssl-ca-certfile ca.crt --ssl-certfile server.crt --ssl-keyfile server.key --enable-supernode-auth \\
     --database state.db --disable-runtime-dependency-installation
@@ -60,8 +63,9 @@ flwr run ../app deployment --stream
 
 The result folder is `server/{out}`. `fedqml report`, `fedqml compare` and `fedqml evaluate` read it like any other.
 
-After a crash, of whatever machine, start what is gone by the same command again. If the SuperLink was among it, also
-give `flwr run` again: the run goes on at the next round. The registrations are kept in `server/state.db`.
+After a crash, of whatever machine, start what is gone by the same command again. Flower takes a SuperNode that was
+killed for alive for up to a minute, and refuses it until then. If the SuperLink was among what is gone, also give
+`flwr run` again: the run goes on at the next round. The registrations are kept in `server/state.db`.
 
 `server/flower/config.toml` holds the absolute path of `server/ca.crt`; change it if you move the folder.
 """
@@ -72,6 +76,7 @@ _NODE = """Client {client}, with backend `{backend}`:
 ```sh
 cd client-{client}
 {environment}
+{quick}
 flower-supernode --superlink {address} --root-certificates ca.crt \\
     --auth-supernode-private-key node.key --node-config node.toml --port {port}
 ```"""
@@ -109,6 +114,12 @@ def readme(
         "It puts its own examples there as `examples.npz`: `x`, uint8 images (examples, height, width[, 3]) or float "
         f"features (examples, features), and `y`, integer labels, of which {labels}."
     )
+    commands = {"environment": ENVIRONMENT, "quick": _QUICK}
+    nodes = [
+        _NODE.format(client=client, backend=name, address=reached, port=node_port + client, **commands)
+        for client, name in enumerate(backends)
+    ]
+    register = [f"flwr supernode register nodes/client-{client}.pub deployment" for client in range(len(backends))]
     return _README.format(
         clients=len(backends),
         rounds=experiment.federation.rounds,
@@ -117,12 +128,9 @@ def readme(
         address=reached,
         bind=bind,
         port=address[1],
-        environment=ENVIRONMENT,
-        registrations="\n".join(f"flwr supernode register nodes/client-{c}.pub deployment" for c in range(len(backends))),
+        registrations="\n".join(register),
         data=f"{shards if has_shards else own} `backends.yaml` holds its backend: it may put its own device there.",
-        nodes="\n\n".join(
-            _NODE.format(client=c, backend=name, environment=ENVIRONMENT, address=reached, port=node_port + c)
-            for c, name in enumerate(backends)
-        ),
+        nodes="\n\n".join(nodes),
         out=out,
+        **commands,
     )

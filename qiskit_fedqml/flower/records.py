@@ -1,5 +1,6 @@
 """Values and tensors as Flower's records, and back. Nothing is unpickled, and nothing is taken unchecked."""
 
+import math
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -107,7 +108,7 @@ def _tensor(name: str, array: Array) -> torch.Tensor:
         raise UnfitError(f"the tensor {name!r} is of a kind that is not taken")
     shape = tuple(array.shape)
     dtype = np.dtype(array.dtype).newbyteorder("<")
-    if len(shape) > 32 or min(shape, default=1) < 0 or int(np.prod(shape, dtype=object)) * dtype.itemsize != len(array.data):
+    if min(shape, default=1) < 0 or len(shape) > 32 or math.prod(shape) * dtype.itemsize != len(array.data):
         raise UnfitError(f"the tensor {name!r} has {len(array.data)} bytes, which do not fit its type and shape")
     values = np.frombuffer(array.data, dtype).astype(array.dtype).reshape(shape)
     return torch.from_numpy(values)

@@ -11,9 +11,8 @@ from qiskit_fedqml.data.scaling import FeatureSums
 from qiskit_fedqml.errors import ConfigurationError, listed
 from qiskit_fedqml.federation.interruption import check_interrupted
 from qiskit_fedqml.flower import texts
-from qiskit_fedqml.flower.node import SUMS
 from qiskit_fedqml.flower.post import Post, Reply
-from qiskit_fedqml.flower.protocol import Failure, Introduction, Question
+from qiskit_fedqml.flower.protocol import SUMS, Failure, Introduction, Question
 from qiskit_fedqml.flower.records import UnfitError, check_fits, kind_of, packed, state_in, values_in
 
 logger = logging.getLogger(__name__)
@@ -58,6 +57,7 @@ class Roll:
     seconds: float
     members: dict[int, Member] = field(default_factory=dict, init=False)
     _started: dict[int, str] = field(default_factory=dict, init=False)
+    _seen: dict[int, float] = field(default_factory=dict, init=False)
     _looked: float = field(default=float("-inf"), init=False)
     _asked: dict[str, int] = field(default_factory=dict, init=False)
     _known: set[int] = field(default_factory=set, init=False)
@@ -90,6 +90,10 @@ class Roll:
         """Return when a client's node started last; None while it cannot be reached."""
         return self._started.get(self.members[client].node)
 
+    def away_seconds(self, client: int) -> float:
+        """Return for how long a client's node cannot be reached."""
+        return time.monotonic() - self._seen[self.members[client].node]
+
     def look(self) -> None:
         """See which nodes are there, ask those that are new, and read their answers.
 
@@ -99,6 +103,7 @@ class Roll:
         """
         if time.monotonic() - self._looked >= _LIST_SECONDS:
             self._started, self._looked = self.post.online(), time.monotonic()
+            self._seen |= dict.fromkeys(self._started, self._looked)
             self._known &= self._started.keys() | {member.node for member in self.members.values()}
             for node in self._started.keys() - self._known:
                 message = self.post.send(node, "query", packed(self.question), max(self.seconds, 60.0), "roll call")
@@ -145,6 +150,7 @@ class Roll:
     def _sums(self, reply: Reply, introduction: Introduction) -> FeatureSums:
         assert reply.records is not None
         like = torch.zeros(introduction.num_features, dtype=torch.float64)
-        state = check_fits(state_in(reply.records, SUMS), {"total": like, "total_squared": like}, "the sums of features")
+        state = check_fits(
+            state_in(reply.records, SUMS), {"total": like, "total_squared": like}, "the sums of features"
+        )
         return FeatureSums(introduction.examples, state["total"].numpy(), state["total_squared"].numpy())
-

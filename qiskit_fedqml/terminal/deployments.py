@@ -6,9 +6,7 @@ from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ConfigurationError
 
 
-def write_deployment(
-    experiment: Experiment, folder: Path, address: str, round_seconds: float, *, shards: bool
-) -> None:
+def write_deployment(experiment: Experiment, folder: Path, address: str, round_seconds: float, *, shards: bool) -> None:
     """Write a deployment.
 
     Raises:

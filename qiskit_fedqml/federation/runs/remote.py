@@ -4,12 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
-from qiskit_fedqml.config.assignment import Assignment
-from qiskit_fedqml.config.backends import BackendsFile
-from qiskit_fedqml.config.devices import DeviceEntry
+from qiskit_fedqml.backends.array.used import server_backends
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.preparation import FederatedData
-from qiskit_fedqml.errors import ConfigurationError, listed
 from qiskit_fedqml.federation.algorithms.opening import open_algorithm
 from qiskit_fedqml.federation.executors.executor import Executor
 from qiskit_fedqml.federation.messages import State
@@ -21,22 +18,6 @@ from qiskit_fedqml.results.initial import load_initial
 
 MakeExecutor = Callable[[Blueprint, State], Executor]
 """Makes what lets the clients work, of the model's plan and of its trained tensors."""
-
-
-def server_backends(experiment: Experiment) -> BackendsFile:
-    """Return the entries on which the server itself tests; those of the clients are elsewhere.
-
-    Raises:
-        ConfigurationError: One is a device.
-    """
-    server = experiment.backends.assignment.server
-    entries = {name: experiment.backends.backends[name] for name in (server, *experiment.evaluation.backends)}
-    if devices := [name for name, entry in entries.items() if isinstance(entry, DeviceEntry)]:
-        raise ConfigurationError(
-            f"A server whose clients are elsewhere tests on simulators only, but {listed(devices)} must wait in a "
-            "queue. `fedqml evaluate --backend` tests the finished model on a device."
-        )
-    return BackendsFile(backends=entries, assignment=Assignment(server=server, default=server))
 
 
 def assemble_remote(
