@@ -19,6 +19,9 @@ from qiskit_fedqml.flower.roll import LOOK_SECONDS, Roll
 
 logger = logging.getLogger(__name__)
 
+_PAUSE_SECONDS = 1.0
+"""Half the time before a task that Flower gave up is sent for the second time; it doubles each time."""
+
 
 @dataclass
 class _Errand:
@@ -30,6 +33,7 @@ class _Errand:
         started: When the node had started that got it.
         sent: How often it was sent.
         reason: Why it has to be sent again.
+        not_before: When it may be sent again at the earliest, on the clock of ``time.monotonic``.
     """
 
     task: ClientTask
@@ -37,6 +41,7 @@ class _Errand:
     started: str = ""
     sent: int = 0
     reason: str = "its node cannot be reached"
+    not_before: float = 0.0
 
 
 @dataclass
@@ -112,7 +117,8 @@ class FlowerExecutor:
         started = self.roll.started(task.client_id)
         if errand.message is not None and started is not None and started != errand.started:
             errand.message, errand.reason = None, "its node was started again meanwhile"
-        if errand.message is not None or started is None or errand.sent >= self.attempts or left <= 0:
+        is_early = time.monotonic() < errand.not_before
+        if errand.message is not None or started is None or is_early or errand.sent >= self.attempts or left <= 0:
             return
         node = self.roll.members[task.client_id].node
         if errand.sent:
@@ -143,7 +149,9 @@ class FlowerExecutor:
         for reply in self.roll.post.replies(list(waiting)):
             errand = waiting[reply.message]
             if reply.records is None:
-                errand.message, errand.reason = None, texts.plain(reply.reason)
+                errand.message, errand.reason = None, texts.plain(reply.reason).rstrip(".")
+                errand.not_before = time.monotonic() + _PAUSE_SECONDS * 2**errand.sent
+                self.roll.forget()
                 continue
             yield self._read(errand.task, reply.records, handed_out)
 

@@ -94,6 +94,10 @@ class Roll:
         """Return for how long a client's node cannot be reached."""
         return time.monotonic() - self._seen[self.members[client].node]
 
+    def forget(self) -> None:
+        """See at the next look which nodes are there, however short ago the last one was."""
+        self._looked = float("-inf")
+
     def look(self) -> None:
         """See which nodes are there, ask those that are new, and read their answers.
 

@@ -1,0 +1,362 @@
+"""Whole runs on nodes that answer in this process."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from qiskit_fedqml.backends.calibration import fake_calibration
+from qiskit_fedqml.errors import BackendError, ConfigurationError, DataError, ResultError, TrainingError
+from qiskit_fedqml.federation.runs.run import extend_federation, resume_federation, run_federation
+from qiskit_fedqml.flower import executor, node, roll
+from qiskit_fedqml.flower.deploying import Address, deploy
+from qiskit_fedqml.flower.protocol import MODEL, Answer
+from qiskit_fedqml.flower.records import packed, state_in, values_in
+from qiskit_fedqml.flower.server_app import serve
+from qiskit_fedqml.flower.server_config import ServerConfig
+from qiskit_fedqml.results.result import RunResult
+from tests.conftest import make_tiny
+from tests.flower.grid import FakeGrid, FakeNode
+
+BACKENDS = {
+    "backends": {
+        "ideal": {"type": "aer"},
+        "noisy": {"type": "aer", "noise": {"readout": 0.1}, "shots": 64},
+    },
+    "assignment": {"default": {"cycle": ["ideal", "noisy"]}},
+}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Do not wait between two looks."""
+    for module in (executor, roll):
+        monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(roll, "_LIST_SECONDS", 0.0)
+    monkeypatch.setattr(executor, "_PAUSE_SECONDS", 0.001)
+
+
+class Deployment:
+    """An experiment, deployed on nodes in this process."""
+
+    def __init__(self, folder, **changes):
+        self.experiment = make_tiny(**{"federation__clients": 2, "backends": BACKENDS} | changes)
+        self.folder = folder / "deployment"
+        deploy(self.experiment, self.folder, Address("localhost", 8000), shards=True)
+        self.nodes = {100 + client: FakeNode(self.folder / f"client-{client}") for client in range(2)}
+        self.grid = FakeGrid(self.nodes)
+        self.out = self.folder / "server" / "result"
+
+    def serve(self, **settings):
+        """Run, or resume."""
+        experiment = str(self.folder / "server" / "experiment.yaml")
+        config = ServerConfig(**{"experiment": experiment, "out": str(self.out), "start_seconds": 5.0} | settings)
+        return serve(self.grid, config, None)
+
+
+@pytest.fixture
+def deployed(tmp_path):
+    """Return a function that deploys the tiny experiment."""
+    return lambda **changes: Deployment(tmp_path, **changes)
+
+
+def assert_same(one, other):
+    assert one.state.keys() == other.state.keys()
+    for name, tensor in one.state.items():
+        assert torch.equal(tensor, other.state[name]), name
+    assert [record.without_times() for record in one.rounds] == [record.without_times() for record in other.rounds]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"federation__client_optimizer_state": "keep", "features": {"scaling": {"method": "client_sums"}}},
+        {"features": {"scaling": {"method": "client_sums", "per_feature": True, "center": True}}},
+        {"federation__optimizer": "sgd", "federation__proximal_mu": 0.1, "federation__local_epochs": 2},
+        {"aggregation": {"server_optimizer": {"method": "fedadam"}, "angles": "circular", "success_exponent": 1.0}},
+        {"model__quantum": "classical", "model__circuit": {}, "backends": {"backends": {"ideal": {"type": "aer"}}}},
+        {"data__validation_fraction": 0.2, "data__partition": {"scheme": "dirichlet", "alpha": 0.5}},
+        {"federation__workers": 2, "evaluation": {"backends": ["noisy"]}},
+    ],
+)
+def test_a_run_on_nodes_is_that_of_the_local_engine_to_the_bit(deployed, changes):
+    deployment = deployed(**changes)
+    assert_same(deployment.serve(), run_federation(deployment.experiment.model_copy()))
+
+
+def test_a_calibration_of_a_node_comes_into_the_result(deployed, tmp_path):
+    path = tmp_path / "manila.json"
+    fake_calibration("FakeManilaV2").save(path)
+    noisy = {"type": "aer", "noise": {"calibration": str(path)}}
+    deployment = deployed(backends={**BACKENDS, "backends": {**BACKENDS["backends"], "noisy": noisy}})
+    assert_same(deployment.serve(), run_federation(deployment.experiment))
+    assert (deployment.out / "calibrations" / "noisy.json").exists()
+    deployment.serve()
+    copy = deployment.folder / "client-1" / "calibration.json"
+    copy.write_text(copy.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    with pytest.raises(ResultError, match="backends.backends.noisy.noise.calibration was"):
+        deployment.serve()
+
+
+def test_a_stopped_run_is_resumed_at_the_next_round(deployed):
+    deployment = deployed(federation__rounds=4)
+    whole = run_federation(deployment.experiment)
+    first = deployment.nodes[100]
+
+    def lost(kind, records):
+        return "the power is gone" if kind == "train" and first.received.count("train") > 2 else records
+
+    first.changed = lost
+    with pytest.raises(TrainingError, match="Round 3, client 0: it was sent 2 times; the last time, the power is gone"):
+        deployment.serve(attempts=2)
+    assert len(RunResult.load(deployment.out).rounds) == 2
+    with pytest.raises(ResultError, match="whose clients are nodes of Flower; `flwr run` resumes it"):
+        resume_federation(deployment.out)
+    first.changed = lambda kind, records: records
+    trained = first.received.count("train")
+    assert_same(deployment.serve(), whole)
+    assert first.received.count("train") == trained + 2
+
+
+def test_a_finished_run_can_have_more_rounds(deployed):
+    deployment = deployed()
+    deployment.serve()
+    with pytest.raises(ResultError, match="whose clients are nodes of Flower"):
+        extend_federation(deployment.out, 3)
+    path = deployment.folder / "server" / "experiment.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("rounds: 2", "rounds: 3"), encoding="utf-8")
+    assert_same(deployment.serve(), run_federation(deployment.experiment.with_rounds(3)))
+
+
+def test_a_run_keeps_its_configuration_and_its_data(deployed):
+    deployment = deployed()
+    deployment.serve(out=str(deployment.out))
+    path = deployment.folder / "server" / "experiment.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("learning_rate: 0.05", "learning_rate: 0.06"), encoding="utf-8")
+    with pytest.raises(ResultError, match="federation.learning_rate was 0.05, is 0.06"):
+        deployment.serve()
+    path.write_text(text.replace("rounds: 2", "rounds: 3"), encoding="utf-8")
+    first, second = (deployment.folder / f"client-{client}" / "examples.npz" for client in range(2))
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(ResultError, match="the train data are not those with which the run began"):
+        deployment.serve()
+
+
+def test_a_task_is_sent_again_to_a_node_that_started_again(deployed):
+    deployment = deployed()
+    whole = run_federation(deployment.experiment)
+    second, info = deployment.nodes[101], deployment.grid.infos[101]
+
+    def killed_once(kind, records):
+        if kind == "train" and info.last_activated_at == "1":
+            info.last_activated_at = "2"
+            return None
+        return records
+
+    second.changed = killed_once
+    assert_same(deployment.serve(), whole)
+    assert second.received.count("train") == 3
+
+
+def test_a_node_that_stays_away_fails_its_client(deployed):
+    deployment = deployed(federation__on_client_failure="skip")
+
+    def gone(kind, records):
+        if kind == "query":
+            return records
+        deployment.grid.infos.pop(101, None)
+        return "it is gone"
+
+    deployment.nodes[101].changed = gone
+    result = deployment.serve(away_seconds=0.05)
+    for record in result.rounds:
+        outcomes = {client.id: client.outcome for client in record.clients}
+        assert outcomes == {0: "ok", 1: "failed: its node has been out of reach for 0.05 seconds"}
+
+
+def test_a_node_that_is_too_slow_fails_its_client(deployed):
+    deployment = deployed(federation__on_client_failure="skip", federation__rounds=1)
+    deployment.nodes[101].changed = lambda kind, records: records if kind == "query" else None
+    (record,) = deployment.serve(round_seconds=0.3).rounds
+    (outcome,) = (client.outcome for client in record.clients if client.id == 1)
+    assert outcome.startswith("failed: it gave no answer within 0.3 seconds")
+
+
+def test_an_error_at_a_node_is_recorded_or_ends_the_run(deployed):
+    stopping = {"federation__rounds": 1, "backends": BACKENDS}
+    deployment = deployed(**stopping, federation__on_client_failure="skip")
+    examples = deployment.folder / "client-1" / "examples.npz"
+
+    def broken(kind, records):
+        if kind == "query":
+            examples.write_bytes(b"no archive")
+        return records
+
+    content = examples.read_bytes()
+    deployment.nodes[101].changed = broken
+    (record,) = deployment.serve().rounds
+    (client,) = (client for client in record.clients if client.id == 1)
+    assert client.status == "failed"
+    assert "must be an NPZ file of x and y" in client.reason
+    examples.write_bytes(content)
+    path = deployment.folder / "server" / "experiment.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("on_client_failure: skip", "on_client_failure: stop"), encoding="utf-8")
+    with pytest.raises(DataError, match="Round 1, client 1: .*must be an NPZ file of x and y"):
+        deployment.serve(out=str(deployment.folder / "server" / "other"))
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        (
+            lambda state: {**state, "head.0.weight": state["head.0.weight"] * float("nan")},
+            "head.0.weight is not finite",
+        ),
+        (lambda state: {**state, "head.0.weight": state["head.0.weight"][:1]}, "head.0.weight must be torch.float32"),
+        (lambda state: {**state, "head.0.weight": state["head.0.weight"].double()}, "but is torch.float64"),
+        (lambda state: {**state, "extra": torch.zeros(1)}, "'extra' is missing or too much"),
+        (lambda state: {k: v for k, v in state.items() if k != "head.0.bias"}, "'head.0.bias' is missing or too much"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(deployed, what, reason):
+    deployment = deployed(federation__rounds=1)
+
+    def changed(kind, records):
+        if kind == "query":
+            return records
+        return packed(values_in(records, Answer), {MODEL: what(state_in(records, MODEL))})
+
+    deployment.nodes[101].changed = changed
+    (record,) = deployment.serve().rounds
+    shares = {client.id: client.share for client in record.clients}
+    (client,) = (client for client in record.clients if client.id == 1)
+    assert shares == {0: 1.0, 1: 0.0}
+    assert client.status == "refused"
+    assert reason in client.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"examples": 10**6}, "it claims 1000000 examples"),
+        ({"server_step": 2}, "it is for round 2"),
+        ({"client": 0}, "it is for round 1 and client 0"),
+        ({"status": "tested"}, "does not fit its tensors"),
+        ({"has_state": False}, "does not fit its tensors"),
+        ({"train_loss": None}, "has no loss"),
+        ({"kept": ["../x"]}, "kept"),
+        ({"seconds": -1.0}, "seconds"),
+        ({"success_probability": 2.0}, "success_probability"),
+        ({"status": "splendid"}, "status"),
+        ({"calibration": {"blocks": 3}}, "no mapping"),
+        ({"unknown": 1}, "unknown key"),
+        ({"usage": {"jobs": 1}}, "circuits"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(deployed, changes, reason):
+    deployment = deployed(federation__rounds=1)
+
+    def changed(kind, records):
+        if kind == "train":
+            values = records["values"]
+            values["json"] = json.dumps({**json.loads(values["json"]), **changes})
+        return records
+
+    deployment.nodes[101].changed = changed
+    (record,) = deployment.serve().rounds
+    (client,) = (client for client in record.clients if client.id == 1)
+    assert client.status == "refused"
+    assert reason in client.reason
+    assert client.share == 0.0
+
+
+def test_words_of_a_node_are_shown_on_one_line_without_control_characters(deployed):
+    deployment = deployed(federation__rounds=1)
+
+    def changed(kind, records):
+        if kind == "train":
+            values = records["values"]
+            answer = {"status": "refused", "reason": "\x1b[2Jgone\n" + "x" * 1900, "has_state": False}
+            values["json"] = json.dumps({**json.loads(values["json"]), **answer})
+        return records
+
+    deployment.nodes[101].changed = changed
+    (record,) = deployment.serve().rounds
+    (client,) = (client for client in record.clients if client.id == 1)
+    assert client.reason.startswith("[2Jgone xxx")
+    assert len(client.reason) == 500
+
+
+def test_two_nodes_cannot_be_one_client(deployed):
+    deployment = deployed()
+    path = deployment.folder / "client-1" / "node.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("client = 1", "client = 0"), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="Nodes 10[01] and 10[01] are both client 0"):
+        deployment.serve()
+
+
+def test_a_client_that_nobody_is_is_named(deployed):
+    deployment = deployed()
+    del deployment.grid.infos[101]
+    with pytest.raises(ConfigurationError, match="No node is client 1: 1 nodes were there within 0.1 seconds"):
+        deployment.serve(start_seconds=0.1)
+
+
+def test_a_client_that_the_run_does_not_have_is_refused(deployed):
+    deployment = deployed()
+    path = deployment.folder / "client-1" / "node.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("client = 1", "client = 2"), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="Node 101 is client 2, but the run has clients 0 to 1"):
+        deployment.serve()
+
+
+def test_what_keeps_a_node_away_is_said(deployed):
+    deployment = deployed()
+    path = deployment.folder / "client-1" / "node.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace('"noisy"', '"nosy"'), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="Node 101: --node-config: .* has no backend 'nosy'; did you mean"):
+        deployment.serve()
+
+
+def test_a_node_with_other_features_is_refused(deployed):
+    deployment = deployed()
+    np.savez(deployment.folder / "client-1" / "examples.npz", x=np.ones((4, 3), np.float32), y=np.array([0, 1, 0, 1]))
+    with pytest.raises(ConfigurationError, match=r"Client 1 \(node 101\) has examples of 3 features, but .* have 64"):
+        deployment.serve()
+
+
+def test_two_organisations_may_call_their_machines_by_one_name(deployed):
+    deployment = deployed(federation__rounds=1)
+    own = deployment.folder / "client-1"
+    for name in ("node.toml", "backends.yaml"):
+        path = own / name
+        path.write_text(path.read_text(encoding="utf-8").replace("noisy", "ideal"), encoding="utf-8")
+    result = deployment.serve()
+    assert {client.id: client.backend for client in result.rounds[0].clients} == {0: "ideal", 1: "ideal-of-client-1"}
+    entries = RunResult.load(deployment.out).experiment.backends.backends
+    assert entries["ideal"].noise is None
+    assert entries["ideal-of-client-1"].noise.readout.read_1_if_0 == 0.1
+
+
+def test_the_server_tests_on_simulators_only(deployed):
+    device = {"type": "ibm", "device": "FakeManilaV2"}
+    with pytest.raises(ConfigurationError, match="tests on simulators only, but device must wait in a queue"):
+        deployed(
+            backends={**BACKENDS, "backends": {**BACKENDS["backends"], "device": device}},
+            evaluation={"backends": ["device"]},
+        )
+
+
+def test_a_backend_that_fails_at_a_node_stops_the_run_with_its_own_error(deployed, monkeypatch):
+    deployment = deployed()
+
+    def fail(*_):
+        raise BackendError("The device is in flames.")
+
+    monkeypatch.setattr(node.Node, "work", fail)
+    with pytest.raises(BackendError, match="Round 1, client .: The device is in flames"):
+        deployment.serve()
