@@ -124,7 +124,7 @@ def test_what_a_folder_reaches(place, only):
             assert not {i for i in foreign if i.startswith("qiskit") and i != "qiskit_fedqml"}, module
 
 
-FLOWER = ("answers", "client_app", "executor", "post", "records", "server_app")
+FLOWER = ("answering", "answers", "client_app", "executor", "node_process", "post", "records", "server_app")
 IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("connection", "errors", "primitive", "service")}
 
 

@@ -1,9 +1,7 @@
 """What happens at a node: it opens its own data and its own backend, and trains like any client."""
 
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +20,7 @@ from qiskit_fedqml.config.strict import NaturalNumber, StrictModel, nearest, val
 from qiskit_fedqml.config.text_files import read_text
 from qiskit_fedqml.data.examples import Examples
 from qiskit_fedqml.data.features import extract_features
+from qiskit_fedqml.data.location import find_data
 from qiskit_fedqml.data.npz import own_examples
 from qiskit_fedqml.data.preparation import digest_of
 from qiskit_fedqml.data.scaling import feature_sums
@@ -92,6 +91,34 @@ class OneClient:
         return self.examples
 
 
+@dataclass(frozen=True)
+class _Run:
+    """A run at the node: its journal is open and its circuit is compiled.
+
+    Args:
+        work: The run's first task, of which only what holds for all tasks counts.
+        scaling: ``mean`` and ``deviation`` of the features.
+        executor: Lets the client work.
+        journal: The journal of its device.
+    """
+
+    work: Work
+    scaling: State
+    executor: Executor
+    journal: Journal
+
+    def fits(self, work: Work, scaling: State) -> bool:
+        """Return whether another task is one of this run."""
+        of_task = {"server_step": 1, "trains": True, "kept": ()}
+        is_same = self.work.model_copy(update=of_task) == work.model_copy(update=of_task)
+        return is_same and all(torch.equal(self.scaling[name], scaling[name]) for name in ("mean", "deviation"))
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.executor.stop()
+        self.journal.close()
+
+
 class Node:
     """A node at work.
 
@@ -104,16 +131,28 @@ class Node:
 
     def __init__(self, config: NodeConfig) -> None:
         self.config = config
-        self.registry = BackendRegistry.from_yaml(config.backends)
-        known = self.registry.file.backends
+        self._files = self._stamps()
+        self._run: _Run | None = None
+        self._registry = BackendRegistry.from_yaml(config.backends)
+        known = self._registry.file.backends
         if config.backend not in known:
             near = nearest(config.backend, known)
             raise ConfigurationError(f"--node-config: {config.backends} has no backend {shown(config.backend)}{near}")
 
+    def has_changed(self) -> bool:
+        """Return whether the node's data or its backends file are no longer those that were read."""
+        return self._stamps() != self._files
+
+    def close(self) -> None:
+        """Let go of the run that the node works for."""
+        if self._run is not None:
+            self._run.close()
+        self._run = None
+
     @property
     def entry(self) -> BackendEntry:
         """The entry of the node's backend."""
-        return self.registry.file.backends[self.config.backend]
+        return self._registry.file.backends[self.config.backend]
 
     def introduce(self, question: Question) -> tuple[Introduction, States]:
         """Say what the node is, and the sums of its features where the scaling needs them; nothing else of its data.
@@ -158,51 +197,62 @@ class Node:
         """
         if work.client != self.config.client:
             raise ConfigurationError(f"This node is client {self.config.client}, but was given work of {work.client}.")
+        if self._run is None or not self._run.fits(work, scaling):
+            self.close()
+            self._run = self._begin(work, scaling)
+        task = ClientTask(work.server_step, work.client, self.config.backend, model, work.trains, kept)
+        (update,) = self._run.executor.run([task])
+        return update
+
+    def _begin(self, work: Work, scaling: State) -> _Run:
         if self.config.device == "cuda" and not torch.cuda.is_available():
             raise ConfigurationError("--node-config: device is 'cuda', but torch finds no CUDA device here.")
         if work.federation.workers != 1:  # as in the local engine's worker processes
             torch.set_num_threads(1)
         split = own_examples(self.config.data, len(work.classes))
-        examples = Examples(extract_features(split, self._features(work.features)), split.labels)
+        data = OneClient(work.client, Examples(extract_features(split, self._features(work.features)), split.labels))
         blueprint = Blueprint(
             seed=work.seed,
             config=work.model.model_copy(update={"device": self.config.device}),
             spec=circuit_for(work.model, len(work.classes)),
-            num_features=examples.features.shape[1],
+            num_features=data.examples.features.shape[1],
             mean=scaling["mean"].numpy(),
             deviation=scaling["deviation"].numpy(),
         )
-        task = ClientTask(work.server_step, work.client, self.config.backend, model, work.trains, kept)
-        with closing(self._journal(work.run)) as journal:
-            self.registry.dispatcher = Dispatcher(journal, self.registry.file.budget_seconds)
-            self._give_blocks(work.client)
-            make_worker = partial(self._worker, work, blueprint, OneClient(work.client, examples))
-            executor: Executor = SerialExecutor(make_worker())
-            if self.registry.is_queued(self.config.backend):
-                let_go = self.registry.dispatcher.patience.stop
-                executor = DeviceExecutor(executor, (self.config.backend,), make_worker, let_go)
-            try:
-                (update,) = executor.run([task])
-            finally:
-                executor.stop()
-        return update
+        journal = self._journal(work.run)
+        registry = BackendRegistry(self._registry.file, self._registry.folder)
+        registry.dispatcher = Dispatcher(journal, registry.file.budget_seconds)
+        if self.entry.blocks is not None and isinstance(backend := registry[self.config.backend], PackingBackend):
+            backend.give_blocks_to([work.client])
 
-    def _give_blocks(self, client: int) -> None:
-        """Let the client have all blocks of a machine that is cut into blocks."""
-        if self.entry.blocks is not None and isinstance(backend := self.registry[self.config.backend], PackingBackend):
-            backend.give_blocks_to([client])
+        def make_worker() -> Worker:
+            return Worker(blueprint, registry, data, work.federation, open_step(work.federation), work.seed)
 
-    def _worker(self, work: Work, blueprint: Blueprint, data: OneClient) -> Worker:
-        step = open_step(work.federation)
-        return Worker(blueprint, self.registry, data, work.federation, step, work.seed)
+        executor: Executor = SerialExecutor(make_worker())
+        if registry.is_queued(self.config.backend):
+            let_go = registry.dispatcher.patience.stop
+            executor = DeviceExecutor(executor, (self.config.backend,), make_worker, let_go)
+        return _Run(work, scaling, executor, journal)
 
     def _journal(self, run: str) -> Journal:
         """Open the journal of a run on a device; that of a simulator stays empty, and in memory."""
-        if not self.registry.is_queued(self.config.backend):
+        if not self._registry.is_queued(self.config.backend):
             return Journal()
         folder = Path(self.config.folder) / "journals"
         make_folder(folder)
         return Journal(folder / f"{run}.sqlite")
+
+    def _stamps(self) -> list[tuple[int, int] | None]:
+        """Return what tells whether the node's files have changed."""
+        found: list[tuple[int, int] | None] = []
+        for path in (find_data(self.config.data), Path(self.config.backends)):
+            try:
+                status = path.stat()
+            except OSError:
+                found.append(None)
+            else:
+                found.append((status.st_mtime_ns, status.st_size))
+        return found
 
     def _features(self, config: FeaturesConfig) -> FeaturesConfig:
         if config.backbone is None or self.config.weights is None:
@@ -213,7 +263,7 @@ class Node:
         entry = self.entry
         if not isinstance(entry, AerEntry) or not isinstance(entry.noise, CalibrationFile):
             return None
-        return read_text(self.registry.folder / entry.noise.calibration, BackendError)
+        return read_text(self._registry.folder / entry.noise.calibration, BackendError)
 
 
 def _without_account(entry: BackendEntry) -> BackendEntry:

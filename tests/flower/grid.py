@@ -4,12 +4,12 @@ import itertools
 import tomllib
 from dataclasses import dataclass, field
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Message
 from flwr.app.error import Error
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
-from qiskit_fedqml.flower.client_app import app
+from qiskit_fedqml.flower.answering import Answering
 
 
 @dataclass
@@ -34,6 +34,7 @@ class FakeNode:
     folder: object
     changed: object = staticmethod(lambda kind, records: records)
     received: list = field(default_factory=list)
+    answering: Answering = field(default_factory=Answering)
 
     def config(self):
         """Return what its ``--node-config`` says, with paths that do not depend on where the test runs."""
@@ -77,8 +78,7 @@ class FakeGrid(Grid):
 
     def _answer(self, node, message):
         kind = message.metadata.message_type
-        context = Context(1, message.metadata.dst_node_id, node.config(), RecordDict(), {})
-        reply = app(message, context)
+        reply = Message(node.answering.answer(kind, node.config(), message.content), reply_to=message)
         node.received.append(kind)
         changed = node.changed(kind, reply.content)
         if isinstance(changed, str):
