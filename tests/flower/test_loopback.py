@@ -74,7 +74,7 @@ def test_each_node_has_its_own_data_and_key_alone(story):
     deployment = story.deployed.parent.parent
     for client in range(3):
         own = {path.name for path in (deployment / f"client-{client}").iterdir() if path.is_file()}
-        assert own <= {"ca.crt", "node.key", "node.toml", "backends.yaml", "examples.npz"}
+        assert own == {"ca.crt", "node.key", "node.toml", "backends.yaml", "examples.npz", ".node-process.json"}
     assert not [path for path in deployment.rglob("server.key") if path.parent.name != "server"]
 
 
