@@ -150,7 +150,7 @@ KINDS = {
 PROGRAMS = {
     **{"fedqml": Reader._fedqml, "python": Reader._script, "pip": Reader._pip, "pytest": Reader._pytest},
     **dict.fromkeys((".", "cd", "export", "ruff", "mypy", "tensorboard", ".ci/run"), Reader._nothing),
-    **dict.fromkeys(("flower-superlink", "flower-supernode", "flwr"), Reader._nothing),
+    **dict.fromkeys(("flower-superlink", "flower-supernode", "flwr", "nginx"), Reader._nothing),
 }
 
 

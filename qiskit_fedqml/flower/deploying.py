@@ -24,6 +24,7 @@ from qiskit_fedqml.data.location import find_data
 from qiskit_fedqml.data.preparation import prepare_data
 from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError, shown
 from qiskit_fedqml.files import make_folder, write_bytes, writing
+from qiskit_fedqml.flower.gate import nginx_configuration
 from qiskit_fedqml.flower.keys import make_node_keys, make_server_keys
 from qiskit_fedqml.flower.readme import readme
 
@@ -90,13 +91,16 @@ class Address:
         return cls(host, int(port or 8000))
 
     @property
-    def bind(self) -> str:
-        """The address on which the SuperLink listens: this computer's alone, if nodes run nowhere else."""
+    def inner_port(self) -> int:
+        """The port on which the SuperLink listens, to its own computer alone.
+
+        It is the next one where nodes run elsewhere: they come through a proxy.
+        """
         try:
             is_local = ip_address(self.host).is_loopback
         except ValueError:
             is_local = self.host == "localhost"
-        return "127.0.0.1" if is_local else "0.0.0.0"
+        return self.port if is_local else self.port % 65535 + 1
 
 
 def deploy(
@@ -169,7 +173,9 @@ def _write(
     _put(server / "ca.crt", keys.authority)
     _put(server / "server.crt", keys.certificate)
     _put(server / "server.key", keys.key, secret=True)
-    _put(server / "flower" / "config.toml", _connection(folder.absolute() / "server" / "ca.crt", address.port))
+    _put(server / "flower" / "config.toml", _connection(folder.absolute() / "server" / "ca.crt", address.inner_port))
+    if address.inner_port != address.port:
+        _put(server / "nginx.conf", nginx_configuration(address.port, address.inner_port).encode())
     for client, name in enumerate(assignment):
         own = part / f"client-{client}"
         pair = make_node_keys()
@@ -188,7 +194,7 @@ def _write(
         assignment,
         classes,
         (address.host, address.port),
-        address.bind,
+        address.inner_port,
         _NODE_PORT,
         keys.until,
         _OUT,

@@ -25,18 +25,18 @@ folders over on a channel that you trust. Certificates end on {until:%Y-%m-%d}.
 
 ## The operator: start the SuperLink
 
-On {address}. Keep it running.
+On {address}. Keep it running.{hidden}
 
 <!-- superlink -->
 ```sh
 cd server
 {environment}
 {quick}
-flower-superlink --host {bind} --port {port} \\
+flower-superlink --host 127.0.0.1 --port {port} \\
     --ssl-ca-certfile ca.crt --ssl-certfile server.crt --ssl-keyfile server.key --enable-supernode-auth \\
     --database state.db --disable-runtime-dependency-installation
 ```
-
+{gate}
 Once, in another terminal: register the nodes. A node whose key is not registered is refused.
 
 <!-- register -->
@@ -70,6 +70,17 @@ killed for alive for up to a minute, and refuses it until then. If the SuperLink
 `server/flower/config.toml` holds the absolute path of `server/ca.crt`; change it if you move the folder.
 """
 
+_HIDDEN = """ It listens to this computer alone, since Flower asks nobody who
+starts runs there."""
+_GATE = """
+Nodes reach it through nginx, which passes on what they need and nothing else:
+
+<!-- gate -->
+```sh
+cd server
+nginx -p "$PWD" -c nginx.conf -e nginx.log -g 'daemon off;'
+```
+"""
 _NODE = """Client {client}, with backend `{backend}`:
 
 <!-- client {client} -->
@@ -87,7 +98,7 @@ def readme(
     backends: tuple[str, ...],
     classes: tuple[str, ...],
     address: tuple[str, int],
-    bind: str,
+    inner_port: int,
     node_port: int,
     until: datetime,
     out: str,
@@ -101,7 +112,7 @@ def readme(
         backends: The name of each client's backend.
         classes: Names of the classes.
         address: The SuperLink's host and port, as nodes reach it.
-        bind: The address on which it listens.
+        inner_port: The port on which it listens; another one where it is reached through a proxy.
         node_port: The port of the first node's own interface, on its own machine; each node has another one.
         until: When the certificates end.
         out: The result folder.
@@ -126,8 +137,9 @@ def readme(
         last=len(backends) - 1,
         until=until,
         address=reached,
-        bind=bind,
-        port=address[1],
+        port=inner_port,
+        hidden=_HIDDEN if inner_port != address[1] else "",
+        gate=_GATE if inner_port != address[1] else "",
         registrations="\n".join(register),
         data=f"{shards if has_shards else own} `backends.yaml` holds its backend: it may put its own device there.",
         nodes="\n\n".join(nodes),

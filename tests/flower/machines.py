@@ -34,6 +34,11 @@ def wait_for(what, seconds=PATIENCE_SECONDS):
     return found
 
 
+def _listens(port):
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Machines:
     """Starts and kills what a README says.
 
@@ -94,6 +99,13 @@ class Machines:
         self.start("superlink")
         wait_for(lambda: self.log("superlink").count("startup complete") > before or self._ended("superlink"))
         assert not self._ended("superlink"), self.log("superlink")
+
+    def start_gate(self):
+        """Start nginx, and wait until it listens."""
+        port = int(re.search(r"listen (\d+)", (self.folder / "server" / "nginx.conf").read_text(encoding="utf-8"))[1])
+        self.start("gate")
+        wait_for(lambda: _listens(port) or self._ended("gate"))
+        assert not self._ended("gate"), self.log("gate")
 
     def start_node(self, client, *, after_kill=False):
         """Start a node, and wait until the SuperLink knows it; one that was killed is refused for up to a minute."""
