@@ -71,20 +71,22 @@ class Roll:
         """
         until = time.monotonic() + self.seconds
         said: list[int] = []
-        while missing := [client for client in range(self.num_clients) if client not in self.members]:
+        while True:
             self.look()
+            missing = [client for client in range(self.num_clients) if client not in self.members]
+            if not missing:
+                return self.members
             if missing != said:
                 logger.info("Waiting for the nodes of clients %s.", listed(missing))
                 said = missing
             if time.monotonic() > until:
                 raise ConfigurationError(
-                    f"No node is client {listed(missing)}: {len(self._started)} nodes were there within "
-                    f"{self.seconds:g} seconds. Each SuperNode must be registered and running, and its --node-config "
-                    "must say which client it is."
+                    f"No node came for clients {listed(missing)} within {self.seconds:g} seconds; {len(self._started)} "
+                    "nodes were there. Each SuperNode must be registered and running, and its --node-config must say "
+                    "which client it is."
                 )
             check_interrupted()
             time.sleep(LOOK_SECONDS)
-        return self.members
 
     def started(self, client: int) -> str | None:
         """Return when a client's node started last; None while it cannot be reached."""
