@@ -6,7 +6,8 @@ from typing import Any
 from flwr.app import RecordDict
 
 from qiskit_fedqml.errors import FedQMLError
-from qiskit_fedqml.flower.node import Node, NodeConfig
+from qiskit_fedqml.flower.node import Node
+from qiskit_fedqml.flower.node_config import NodeConfig
 from qiskit_fedqml.flower.protocol import MODEL, SCALING, Answer, Failure, Question, Work
 from qiskit_fedqml.flower.records import UnfitError, packed, state_in, values_in
 

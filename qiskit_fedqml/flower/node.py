@@ -1,22 +1,19 @@
 """What happens at a node: it opens its own data and its own backend, and trains like any client."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.base import PackingBackend
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher
 from qiskit_fedqml.backends.devices.journal import Journal
-from qiskit_fedqml.config.backends import AerEntry, BackendEntry, CalibrationFile, Name
+from qiskit_fedqml.config.backends import AerEntry, BackendEntry, CalibrationFile
 from qiskit_fedqml.config.data import ClientSumsScaling, FeaturesConfig
 from qiskit_fedqml.config.devices import IBMEntry
-from qiskit_fedqml.config.strict import NaturalNumber, StrictModel, nearest, validate
+from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.config.text_files import read_text
 from qiskit_fedqml.data.examples import Examples
 from qiskit_fedqml.data.features import extract_features
@@ -32,40 +29,10 @@ from qiskit_fedqml.federation.executors.serial import SerialExecutor
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, States
 from qiskit_fedqml.federation.steps.opening import open_step
 from qiskit_fedqml.files import make_folder
+from qiskit_fedqml.flower.node_config import NodeConfig
 from qiskit_fedqml.flower.protocol import SUMS, Introduction, Question, Work
 from qiskit_fedqml.model.building import Blueprint, circuit_for
 from qiskit_fedqml.results.provenance import versions
-
-
-class NodeConfig(StrictModel):
-    """What a SuperNode's ``--node-config`` says.
-
-    Args:
-        client: The client that the node is, from 0.
-        data: An NPZ file of the node's own examples, ``x`` and ``y``.
-        backends: A backends file.
-        backend: Name of the node's backend in it.
-        folder: Where the journals of devices are kept.
-        weights: A state-dict file of the backbone; without it, the path that the server's experiment names.
-        device: torch's device for the head.
-    """
-
-    client: NaturalNumber
-    data: Annotated[str, Field(min_length=1)]
-    backends: Annotated[str, Field(min_length=1)]
-    backend: Name
-    folder: str = "."
-    weights: str | None = None
-    device: Literal["cpu", "cuda"] = "cpu"
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "NodeConfig":
-        """Take the values of ``--node-config``.
-
-        Raises:
-            ConfigurationError: One is missing, unknown or wrong.
-        """
-        return validate(cls, values, "--node-config")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from qiskit_fedqml.config.data import FeaturesConfig
 from qiskit_fedqml.config.devices import IBMEntry
 from qiskit_fedqml.config.yaml_files import dump_yaml
 from qiskit_fedqml.errors import BackendError, ConfigurationError, DataError
-from qiskit_fedqml.flower.node import Node, NodeConfig
+from qiskit_fedqml.flower.node import Node
+from qiskit_fedqml.flower.node_config import NodeConfig
 from qiskit_fedqml.flower.protocol import SUMS, Question
 
 FEATURES = np.ones((3, 2), np.float32)
