@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from qiskit_fedqml.data.scaling import FeatureSums
-from qiskit_fedqml.errors import ConfigurationError, listed
+from qiskit_fedqml.errors import ConfigurationError, FedQMLError, listed
 from qiskit_fedqml.federation.interruption import check_interrupted
 from qiskit_fedqml.flower import texts
 from qiskit_fedqml.flower.post import Post, Reply
@@ -103,6 +103,8 @@ class Roll:
     def look(self) -> None:
         """See which nodes are there, ask those that are new, and read their answers.
 
+        Once every client has its node, a newcomer that cannot take part is left out.
+
         Raises:
             ConfigurationError: Two nodes are the same client, or one is none of the run's.
             FedQMLError: A node cannot take part, and says why.
@@ -117,7 +119,13 @@ class Roll:
                     self._asked[message] = node
                     self._known.add(node)
         for reply in self.post.replies(list(self._asked)):
-            self._take(self._asked.pop(reply.message), reply)
+            node, is_complete = self._asked.pop(reply.message), len(self.members) == self.num_clients
+            try:
+                self._take(node, reply)
+            except FedQMLError as error:
+                if not is_complete:
+                    raise
+                logger.warning("Node %d is left out: %s", node, error)
 
     def _take(self, node: int, reply: Reply) -> None:
         if reply.records is None:

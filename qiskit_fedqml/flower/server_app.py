@@ -15,6 +15,7 @@ from qiskit_fedqml.config.data import ClientSumsScaling
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.loading import load_experiment
 from qiskit_fedqml.data.loading import load_dataset
+from qiskit_fedqml.errors import FedQMLError
 from qiskit_fedqml.federation.executors.executor import Executor
 from qiskit_fedqml.federation.messages import ClientUpdate, State
 from qiskit_fedqml.federation.runs.assembly import Federation
@@ -44,8 +45,12 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Run the experiment, or resume it."""
     _show_log()
-    config = config_or_error(context.run_config)
-    result = serve(grid, config, _Log())
+    try:
+        config = config_or_error(context.run_config)
+        result = serve(grid, config, _Log())
+    except FedQMLError as error:
+        logger.error("The run has ended: %s", error)  # Flower writes the rest of the log, and that the run has failed
+        raise
     logger.info("The run has its %d rounds; the result is in %s.", len(result.rounds), config.out)
 
 

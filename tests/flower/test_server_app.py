@@ -15,7 +15,7 @@ from qiskit_fedqml.flower.server_app import serve
 from qiskit_fedqml.flower.server_config import ServerConfig
 from qiskit_fedqml.results.result import RunResult
 from tests.conftest import make_tiny
-from tests.flower.grid import FakeGrid, FakeNode
+from tests.flower.grid import FakeGrid, FakeNode, Info
 
 BACKENDS = {
     "backends": {
@@ -231,6 +231,39 @@ def test_two_nodes_cannot_be_one_client(deployed):
     path.write_text(path.read_text(encoding="utf-8").replace("client = 1", "client = 0"), encoding="utf-8")
     with pytest.raises(ConfigurationError, match="Nodes 10[01] and 10[01] are both client 0"):
         deployment.serve()
+
+
+def test_a_newcomer_cannot_disturb_a_run(deployed, caplog):
+    deployment = deployed()
+    whole = run_federation(deployment.experiment)
+
+    def joined(kind, records):
+        if kind == "train" and 102 not in deployment.nodes:
+            deployment.nodes[102] = FakeNode(deployment.folder / "client-1")
+            deployment.grid.infos[102] = Info(102)
+        return records
+
+    deployment.nodes[100].changed = joined
+    assert_same(deployment.serve(), whole)
+    assert "Node 102 is left out: Nodes 101 and 102 are both client 1." in caplog.text
+    assert deployment.nodes[102].received == ["query"]
+
+
+def test_a_node_may_take_the_place_of_one_that_is_gone(deployed):
+    deployment = deployed()
+    whole = run_federation(deployment.experiment)
+
+    def replaced(kind, records):
+        if kind == "query":
+            return records
+        deployment.grid.infos.pop(101, None)
+        deployment.nodes[102] = FakeNode(deployment.folder / "client-1")
+        deployment.grid.infos[102] = Info(102)
+        return "it is gone"
+
+    deployment.nodes[101].changed = replaced
+    assert_same(deployment.serve(), whole)
+    assert deployment.nodes[102].received.count("train") == 2
 
 
 def test_a_client_that_nobody_is_is_named(deployed):
