@@ -11,11 +11,13 @@ import typer
 
 from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError, listed
 from qiskit_fedqml.terminal.arguments import (
+    AddressOption,
     BackendsFileOption,
     BackendsOption,
     BudgetOption,
     CheckOption,
     ComparisonFolder,
+    DeploymentFolder,
     ExperimentFile,
     ExperimentOption,
     FilesOrFolders,
@@ -30,8 +32,10 @@ from qiskit_fedqml.terminal.arguments import (
     ReportFolder,
     ResultFolder,
     ResultFolders,
+    RoundSecondsOption,
     SaveOption,
     SetOption,
+    ShardsOption,
     WorkersOption,
     check_one_of,
     load,
@@ -115,6 +119,27 @@ def extend(
         )
     tell_stopped(result, directory)
     _show({name_of(directory): result})
+
+
+@app.command()
+def deploy(
+    file: ExperimentFile,
+    directory: DeploymentFolder,
+    backends: BackendsOption = None,
+    set_: SetOption = None,
+    address: AddressOption = "127.0.0.1:8000",
+    shards: ShardsOption = False,
+    round_seconds: RoundSecondsOption = 86_400.0,
+) -> None:
+    """Write what several organisations need to run an experiment together on Flower.
+
+    Each client gets a folder with its own keys, backend, and with --shards its data; README.md in DIR has the commands
+    of each machine. Encryption is on, and nodes prove who they are.
+    """
+    from qiskit_fedqml.terminal.deployments import write_deployment
+
+    write_deployment(load(file, backends, set_), directory, address, round_seconds, shards=shards)
+    print(f"Deployment: {directory}. {directory / 'README.md'} has the commands of each machine.")
 
 
 @app.command()

@@ -149,7 +149,8 @@ KINDS = {
 }
 PROGRAMS = {
     **{"fedqml": Reader._fedqml, "python": Reader._script, "pip": Reader._pip, "pytest": Reader._pytest},
-    **dict.fromkeys((".", "export", "ruff", "mypy", "tensorboard", ".ci/run"), Reader._nothing),
+    **dict.fromkeys((".", "cd", "export", "ruff", "mypy", "tensorboard", ".ci/run"), Reader._nothing),
+    **dict.fromkeys(("flower-superlink", "flower-supernode", "flwr", "nginx"), Reader._nothing),
 }
 
 

@@ -91,7 +91,7 @@ FLOORS = (
         "planning",
         "federation.runs",
     ),
-    *("terminal", "report", "study", "cli", "qiskit_fedqml"),
+    *("flower", "terminal", "report", "study", "cli", "qiskit_fedqml"),
 )
 
 
@@ -125,6 +125,7 @@ def test_what_a_folder_reaches(place, only):
             assert not {i for i in foreign if i.startswith("qiskit") and i != "qiskit_fedqml"}, module
 
 
+FLOWER = ("answering", "answers", "client_app", "executor", "node_process", "post", "records", "server_app")
 IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("connection", "errors", "primitive", "service")}
 
 
@@ -136,6 +137,7 @@ IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("connection", "errors",
         ("torchvision", {f"qiskit_fedqml.data.{name}" for name in ("vision", "backbone", "cifar10")}),
         ("yaml", {"qiskit_fedqml.config.yaml_files"}),
         ("pickle", set()),
+        ("flwr", {f"qiskit_fedqml.flower.{name}" for name in FLOWER}),
         ("tensorboard", set()),  # optional: opened by name, when a run asks for them
         ("mlflow", set()),
     ],

@@ -1,6 +1,7 @@
 """NPZ files: their arrays' headers are checked before anything is allocated, and nothing in them is unpickled."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
@@ -29,12 +30,12 @@ def npz(path: str, classes: tuple[int, ...] | None) -> Dataset:
         DataError: The file, an array, or a class is missing or malformed, or the arrays do not fit into memory.
     """
     file = find_data(path)
-    arrays = _read(file)
+    arrays = read_npz(file, _ARRAYS)
     present = {}
     for part in ("train", "test"):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        _check_inputs(file, part, x)
-        present[part] = _labels(file, part, y, len(x))
+        _check_inputs(file, f"x_{part}", x)
+        present[part] = _labels(file, f"y_{part}", y, len(x))
     wanted = classes if classes is not None else present["train"]
     unknown = sorted(set(present["test"]) - set(present["train"])) if classes is None else []
     if unknown:
@@ -53,56 +54,83 @@ def npz(path: str, classes: tuple[int, ...] | None) -> Dataset:
             f"{shown(file)} must have examples of at least two classes, but y_train has only "
             f"{listed(present['train'])}."
         )
-    splits = [_split(file, part, arrays[f"x_{part}"], arrays[f"y_{part}"], wanted) for part in ("train", "test")]
+    splits = [_split(file, f"x_{part}", arrays[f"x_{part}"], arrays[f"y_{part}"], wanted) for part in ("train", "test")]
     widths = [s.inputs.shape[1] if isinstance(s.inputs, np.ndarray) else None for s in splits]  # None: images
     if widths[0] != widths[1]:
         raise DataError(f"{shown(file)}: x_train and x_test must be of one kind and width, but they differ.")
     return Dataset(tuple(str(c) for c in wanted), *splits)
 
 
-def _check_inputs(file: Path, part: str, x: np.ndarray) -> None:
+def own_examples(path: str, num_classes: int) -> Split:
+    """Load one client's own examples, ``x`` and ``y``, from an NPZ file.
+
+    Args:
+        path: The file. ``x`` is as ``x_train`` of :func:`npz`; ``y`` are class indices.
+        num_classes: The number of classes.
+
+    Raises:
+        DataError: The file or an array is missing or malformed, there is no example, or a label is no class's index.
+    """
+    file = find_data(path)
+    arrays = read_npz(file, ("x", "y"))
+    _check_inputs(file, "x", arrays["x"])
+    labels = _labels(file, "y", arrays["y"], len(arrays["x"]))
+    if not 0 <= labels[0] <= labels[-1] < num_classes:
+        raise DataError(f"{shown(file)}: y must be from 0 to {num_classes - 1}, but has {listed(labels)}.")
+    return _split(file, "x", arrays["x"], arrays["y"], tuple(range(num_classes)))
+
+
+def _check_inputs(file: Path, name: str, x: np.ndarray) -> None:
     images = x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] in (1, 3)))
     features = np.issubdtype(x.dtype, np.floating) and x.ndim == 2
     if 0 in x.shape or not (images or features):
         raise DataError(
-            f"{shown(file)}: x_{part} must be uint8 images (examples, height, width[, 1 or 3]) or float features "
+            f"{shown(file)}: {name} must be uint8 images (examples, height, width[, 1 or 3]) or float features "
             f"(examples, features), but has shape {shown(x.shape, 60)} and dtype {shown(x.dtype, 60)}."
         )
 
 
-def _labels(file: Path, part: str, y: np.ndarray, count: int) -> tuple[int, ...]:
+def _labels(file: Path, name: str, y: np.ndarray, count: int) -> tuple[int, ...]:
     """Check that labels are so many integers, and return those that occur."""
     if y.shape != (count,) or y.dtype.kind not in "iu":  # to NumPy, time differences are integers too
         raise DataError(
-            f"{shown(file)}: y_{part} must be {count} integers, but has shape {shown(y.shape, 60)} and dtype "
+            f"{shown(file)}: {name} must be {count} integers, but has shape {shown(y.shape, 60)} and dtype "
             f"{shown(y.dtype, 60)}."
         )
     return tuple(int(value) for value in np.unique(y))
 
 
-def _split(file: Path, part: str, x: np.ndarray, y: np.ndarray, classes: tuple[int, ...]) -> Split:
+def _split(file: Path, name: str, x: np.ndarray, y: np.ndarray, classes: tuple[int, ...]) -> Split:
     chosen, labels = choose(y, classes)
     if x.dtype == np.uint8:
         return Split(ArrayImages(x[chosen]), labels)
     with np.errstate(over="ignore"):
         features = x[chosen].astype(np.float32)
     if not np.isfinite(features).all():
-        raise DataError(f"{shown(file)}: x_{part} must be finite as float32, but has NaN, infinite or huge values.")
+        raise DataError(f"{shown(file)}: {name} must be finite as float32, but has NaN, infinite or huge values.")
     return Split(features, labels)
 
 
-def _read(file: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a file; whatever zipfile and numpy raise for a damaged one is mapped here."""
+def read_npz(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the arrays of a file; whatever zipfile and numpy raise for a damaged one is mapped here.
+
+    Args:
+        file: The file.
+        names: The arrays that it must hold.
+
+    Raises:
+        DataError: It is no such file, is damaged, holds Python objects, or does not fit into memory.
+    """
     try:
         with ZipFile(file) as archive:
-            members = {name: _member(archive, name) for name in _ARRAYS}
+            members = {name: _member(archive, name) for name in names}
             check_memory(sum(member.file_size for member in members.values()), f"The arrays of {shown(file)}")
             return {name: _array(archive, member) for name, member in members.items()}
     except DataError:
         raise
     except Exception as error:
         raise DataError(
-            f"{shown(file)} must be an NPZ file of x_train, y_train, x_test and y_test: {reason(error)}."
+            f"{shown(file)} must be an NPZ file of {', '.join(names[:-1])} and {names[-1]}: {reason(error)}."
         ) from error
 
 

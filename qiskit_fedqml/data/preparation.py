@@ -1,6 +1,6 @@
 """What is made before the first round: features, each client's shard, the test set, and the scaling of features."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -14,7 +14,7 @@ from qiskit_fedqml.data.examples import Examples, Shard, SharedOut
 from qiskit_fedqml.data.features import Progress, extract_features
 from qiskit_fedqml.data.loading import cut_validation, load_dataset, partition_examples
 from qiskit_fedqml.data.partition import Shards
-from qiskit_fedqml.data.scaling import feature_sums, mean_and_deviation
+from qiskit_fedqml.data.scaling import FeatureSums, feature_sums, mean_and_deviation
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Fe
     dataset = load_dataset(experiment.data, experiment.seed)
     train = Examples(extract_features(dataset.train, experiment.features, progress), dataset.train.labels)
     shards, validation = share_out(experiment, dataset)
-    mean, deviation = _scaling(experiment, train, shards)
+    mean, deviation = scaling_of(experiment, (feature_sums(train.features, rows) for rows in shards))
     return FederatedData(
         classes=dataset.classes,
         train=train,
@@ -121,13 +121,18 @@ def digest_of(split: Split) -> str:
     return digest.hexdigest()
 
 
-def _scaling(
-    experiment: Experiment, train: Examples, shards: Shards
+def scaling_of(
+    experiment: Experiment, client_sums: Iterable[FeatureSums]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what is subtracted from features and what divides them, each of shape (features,) or (1,).
+
+    Args:
+        experiment: The experiment.
+        client_sums: Each client's sums, in the order of client ids; used up only if the scaling needs them.
+    """
     scaling = experiment.features.scaling
     if scaling is None:
         return np.zeros(1), np.ones(1)
     if isinstance(scaling, ConstantScaling):
         return np.zeros(1), np.array([scaling.divisor])
-    mean, deviation = mean_and_deviation((feature_sums(train.features, s) for s in shards), scaling.per_feature)
-    return (mean if scaling.center else np.zeros_like(mean)), deviation
+    return mean_and_deviation(client_sums, scaling.per_feature, center=scaling.center)

@@ -40,13 +40,14 @@ def feature_sums(features: NDArray[np.float32], indices: NDArray[np.intp]) -> Fe
 
 
 def mean_and_deviation(
-    client_sums: Iterable[FeatureSums], per_feature: bool
+    client_sums: Iterable[FeatureSums], per_feature: bool, *, center: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and standard deviation over all clients' examples.
 
     Args:
         client_sums: Each client's sums, in the order of client ids.
         per_feature: Whether each feature has its own two numbers, or all share them.
+        center: Whether the mean is given; otherwise zeros are.
 
     Returns:
         Two arrays of shape (features,) or (1,). The deviation of a feature that never changes, but for
@@ -61,4 +62,6 @@ def mean_and_deviation(
         count, first, second = count * len(first), first.sum(keepdims=True), second.sum(keepdims=True)
     mean = first / count
     deviation = np.sqrt(np.maximum(second / count - mean**2, 0.0))
-    return mean, np.where(deviation > _CONSTANT * np.sqrt(second / count), deviation, 1.0)
+    return mean if center else np.zeros_like(mean), np.where(
+        deviation > _CONSTANT * np.sqrt(second / count), deviation, 1.0
+    )

@@ -151,6 +151,25 @@ PartialOption = Annotated[
         help="Begin although budgets will not pay all rounds; end before the first one that does not fit.",
     ),
 ]
+DeploymentFolder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Where the deployment is written; nothing may be there.", callback=usable)
+]
+AddressOption = Annotated[
+    str,
+    typer.Option("--address", metavar="HOST[:PORT]", help="Where the nodes reach the server's SuperLink."),
+]
+ShardsOption = Annotated[
+    bool,
+    typer.Option(
+        "--shards", help="Put each client's part of the training data into its folder; otherwise each has its own."
+    ),
+]
+RoundSecondsOption = Annotated[
+    float,
+    typer.Option(
+        "--round-seconds", help="How long a client may take for a round, its device's queue included.", min=1.0, max=1e8
+    ),
+]
 ResultFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The result folder of the run.", callback=usable)]
 QueueOption = Annotated[
     float,

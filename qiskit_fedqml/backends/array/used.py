@@ -2,7 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from qiskit_fedqml.config.assignment import Assignment
+from qiskit_fedqml.config.backends import BackendsFile
+from qiskit_fedqml.config.devices import DeviceEntry
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.errors import ConfigurationError, listed
 
 if TYPE_CHECKING:
     from qiskit_fedqml.backends.array.registry import BackendRegistry
@@ -26,3 +30,19 @@ def used_machines(experiment: Experiment, registry: "BackendRegistry") -> tuple[
     """
     assignment = registry.assign(experiment.federation.clients)
     return tuple(sorted({*assignment, *experiment.evaluation.backends, experiment.backends.assignment.server}))
+
+
+def server_backends(experiment: Experiment) -> BackendsFile:
+    """Return the entries on which the server itself tests; those of the clients are elsewhere.
+
+    Raises:
+        ConfigurationError: One is a device.
+    """
+    server = experiment.backends.assignment.server
+    entries = {name: experiment.backends.backends[name] for name in (server, *experiment.evaluation.backends)}
+    if devices := [name for name, entry in entries.items() if isinstance(entry, DeviceEntry)]:
+        raise ConfigurationError(
+            f"A server whose clients are elsewhere tests on simulators only, but {listed(devices)} must wait in a "
+            "queue. `fedqml evaluate --backend` tests the finished model on a device."
+        )
+    return BackendsFile(backends=entries, assignment=Assignment(server=server, default=server))

@@ -66,6 +66,7 @@ class Federation:
         initial: The server's state before the first step.
         origin: Of the model that ``model.initial`` names: folder, run_id, rounds, SHA-256; None where it names none.
         observer: Notified of what happens, or None.
+        is_remote: Whether the clients are elsewhere, so that only a server that reaches them can resume the run.
     """
 
     experiment: Experiment
@@ -78,6 +79,7 @@ class Federation:
     initial: ServerState
     origin: dict[str, Any] | None
     observer: Observer | None
+    is_remote: bool = False
 
     @property
     def trains_elsewhere(self) -> bool:
@@ -148,12 +150,13 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
         executor = FlightExecutor(devices, make_device_worker, stop, registry.dispatcher.journal)
     model = evaluator.model.trainable_state()
     if start is not None:
-        model = _begun_from(start, model, data)
+        model = begun_from(start, model, data)
     angles = [name for name in model if blueprint.has_circuit and name.startswith("quantum.")]
     scheduler = open_scheduler(
         experiment, registry, blueprint.spec, assignment, lambda client: len(data.shards[client])
     )
-    algorithm = open_algorithm(replace(_setting(experiment, registry, assignment, angles), scheduler=scheduler))
+    setting = make_setting(experiment, assignment, registry.trains, angles)
+    algorithm = open_algorithm(replace(setting, scheduler=scheduler))
     return Federation(
         experiment=experiment,
         data=data,
@@ -189,8 +192,12 @@ def _simulators(
     return AutomaticExecutor(make_worker(), processes) if config.workers == "auto" else processes
 
 
-def _begun_from(start: InitialModel, model: State, data: FederatedData) -> State:
-    """Return the trained tensors of another run's model in place of a model's own."""
+def begun_from(start: InitialModel, model: State, data: FederatedData) -> State:
+    """Return the trained tensors of another run's model in place of a model's own.
+
+    Raises:
+        ResultError: They do not fit.
+    """
     fitted = start.fitted(model, data.classes)
     if start.scaling_differs(torch.as_tensor(data.mean).float(), torch.as_tensor(data.deviation).float()):
         logger.warning(
@@ -215,9 +222,20 @@ def _check_success_is_known(backend: Backend, spec: CircuitSpec) -> None:
         )
 
 
-def _setting(
-    experiment: Experiment, registry: BackendRegistry, assignment: tuple[str, ...], angles: list[str]
+def make_setting(
+    experiment: Experiment, assignment: tuple[str, ...], trains: Callable[[str], bool], angles: list[str]
 ) -> Setting:
+    """Return what the algorithm is given.
+
+    Args:
+        experiment: The configuration.
+        assignment: The name of each client's backend.
+        trains: Whether clients with a backend train, and not only test.
+        angles: Names of the circuit's trained tensors.
+
+    Raises:
+        ConfigurationError: A rule of the user's own cannot be found or made.
+    """
     exponent = experiment.aggregation.success_exponent
 
     def weight_of(update: ClientUpdate) -> float:
@@ -227,7 +245,7 @@ def _setting(
         seed=experiment.seed,
         config=experiment.federation,
         backends=assignment,
-        trains=registry.trains,
+        trains=trains,
         weight_of=weight_of,
         rule=open_rule(experiment.aggregation, angles),
         server_optimizer=open_server_optimizer(experiment.aggregation),

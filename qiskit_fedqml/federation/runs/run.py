@@ -1,7 +1,7 @@
 """Federated runs: begun, resumed, extended, and ended."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from qiskit_fedqml.planning.guard import BudgetGuard
 
 logger = logging.getLogger(__name__)
+
+Assemble = Callable[[Experiment, Observer | None, Path | None], Federation]
+"""Puts a run together, as :func:`~qiskit_fedqml.federation.runs.assembly.assemble` does."""
 
 
 def run_federation(
@@ -103,6 +106,7 @@ def resume_federation(
     workers: int | str | None = None,
     observer: Observer | None = None,
     allow_partial: bool = False,
+    assembled: Assemble | None = None,
 ) -> RunResult:
     """Resume a run where it stopped; an interrupted round is replayed from its start, to the same bits.
 
@@ -115,10 +119,11 @@ def resume_federation(
         workers: Another number of processes in which the clients of simulators train, or ``"auto"``; recorded too.
         observer: Notified of what happens.
         allow_partial: As :func:`run_federation`, of the rounds that are missing.
+        assembled: Puts a run together whose clients are elsewhere; None for one whose clients are here.
 
     Raises:
         ResultError: It is no result folder, a file of it is damaged, edited or of another run, the data are no longer
-            those of the run, or another process works on it.
+            those of the run, its clients are elsewhere, or another process works on it.
         ConfigurationError: As :func:`run_federation`.
         DataError: As :func:`run_federation`.
         BackendError: As :func:`run_federation`.
@@ -132,7 +137,7 @@ def resume_federation(
         if workers is not None:
             experiment, options = experiment.with_workers(workers), [*options, "--workers"]
         change = (experiment, " ".join(("resume", *options))) if options else None
-        return _resume(writer, observer, change, allow_partial=allow_partial)
+        return _resume(writer, observer, change, assembled, allow_partial=allow_partial)
 
 
 def extend_federation(
@@ -142,6 +147,7 @@ def extend_federation(
     workers: int | str | None = None,
     observer: Observer | None = None,
     allow_partial: bool = False,
+    assembled: Assemble | None = None,
 ) -> RunResult:
     """Give a run, finished or not, another number of rounds, and resume it; the change is recorded.
 
@@ -153,6 +159,7 @@ def extend_federation(
         workers: As :func:`resume_federation`.
         observer: Notified of what happens.
         allow_partial: As :func:`run_federation`, of the rounds that are missing.
+        assembled: Puts a run together whose clients are elsewhere; None for one whose clients are here.
 
     Raises:
         ConfigurationError: ``rounds`` is no number from 1.
@@ -166,7 +173,7 @@ def extend_federation(
         experiment, command = stored.experiment.with_rounds(rounds), "extend --rounds"
         if workers is not None:
             experiment, command = experiment.with_workers(workers), f"{command} --workers"
-        return _resume(writer, observer, (experiment, command), allow_partial=allow_partial)
+        return _resume(writer, observer, (experiment, command), assembled, allow_partial=allow_partial)
 
 
 @contextmanager
@@ -185,6 +192,7 @@ def _resume(
     writer: RunWriter,
     observer: Observer | None,
     change: tuple[Experiment, str] | None,
+    assembled: Assemble | None,
     *,
     allow_partial: bool,
 ) -> RunResult:
@@ -196,6 +204,8 @@ def _resume(
         raise ResultError(f"{folder.path} is the folder of a finished run, but its model.safetensors is gone.")
     if folder.is_finished and len(stored.rounds) == experiment.federation.rounds:
         return _shown(writer, experiment, command)
+    if stored.run.get("remote_clients") and assembled is None:
+        raise ResultError(f"{folder.path} is a run whose clients are nodes of Flower; `flwr run` resumes it.")
     folder.proven_manifest()
     check_tracking(experiment.tracking, has_folder=True)
     if changes := changes_since(stored.run, num_workers(experiment.federation)):
@@ -204,7 +214,7 @@ def _resume(
         )
     if stored.experiment.model.initial and not folder.is_finished and not folder.has_checkpoint:
         raise ResultError(f"{folder.path}: its checkpoints are gone, and with them the model to resume from.")
-    federation = assemble(experiment.without_initial(), observer, folder.journal)
+    federation = (assembled or assemble)(experiment.without_initial(), observer, folder.journal)
     federation.experiment = experiment
     check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
     checkpoint, records = folder.load_checkpoint()
@@ -291,4 +301,5 @@ def _describe(federation: Federation) -> dict[str, Any]:
     described = describe_run(federation.experiment, data.classes, examples, data.num_features, num_trained, workers)
     origin = {"initial": federation.origin} if federation.origin else {}
     chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
-    return {**described, "data": dict(data.digests), **origin, **({"chips": chips} if chips else {})}
+    remote = {"remote_clients": True} if federation.is_remote else {}
+    return {**described, "data": dict(data.digests), **origin, **({"chips": chips} if chips else {}), **remote}

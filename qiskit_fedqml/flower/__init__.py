@@ -1,0 +1,1 @@
+"""Federations across organisations on Flower: the only importer of flwr."""
