@@ -16,7 +16,6 @@ def check_remote(experiment: Experiment) -> None:
         raise ConfigurationError("Clients elsewhere take part in synchronous rounds, not in `algorithm: buffered`.")
     for key, asked in (
         ("scheduling", experiment.scheduling is not None),
-        ("federation.workers", config.workers != 1),
         ("federation.lockstep", config.lockstep != 1),
     ):
         if asked:

@@ -116,7 +116,6 @@ def test_addresses_that_are_none(text):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"federation__workers": 2}, "`federation.workers` has no effect on clients elsewhere; leave it out"),
         ({"federation__lockstep": "auto"}, "`federation.lockstep` has no effect on clients elsewhere"),
     ],
 )
