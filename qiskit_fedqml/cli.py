@@ -1,15 +1,11 @@
 """The command line. Everything heavy is imported by the command that needs it, so that help comes at once."""
 
-import gc
-import os
-import sys
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError, listed
+from qiskit_fedqml.errors import ConfigurationError, ResultError, listed
 from qiskit_fedqml.terminal.arguments import (
     AddressOption,
     BackendsFileOption,
@@ -45,6 +41,7 @@ from qiskit_fedqml.terminal.arguments import (
     usable,
 )
 from qiskit_fedqml.terminal.output import print_table
+from qiskit_fedqml.terminal.program import run_program
 from qiskit_fedqml.terminal.resuming import resumable, tell_stopped
 
 if TYPE_CHECKING:
@@ -266,28 +263,9 @@ def evaluate(
     ] = None,
 ) -> None:
     """Test the trained model of a finished run on a backend, and save the outputs of every test example."""
-    from qiskit_fedqml.backends.array.registry import BackendRegistry
-    from qiskit_fedqml.results.evaluation import evaluate_model, unfinished_evaluation
-    from qiskit_fedqml.results.result import RunResult
+    from qiskit_fedqml.terminal.evaluations import evaluate_folder
 
-    registry = BackendRegistry(RunResult.load(directory).experiment.backends, Path())
-    here = Path("backends.yaml")
-    if backends is not None:
-        registry = BackendRegistry.from_yaml(backends)
-    elif backend is not None and backend not in registry.file.backends and here.exists():
-        registry = BackendRegistry.from_yaml(here)
-    name = backend or registry.file.assignment.server
-    try:
-        with unfinished_evaluation(directory, registry, name):
-            evaluation = evaluate_model(directory, registry[name] if backend else registry.server)
-    except KeyboardInterrupt:
-        print("fedqml: stopped; the same command resumes it, and reads the jobs that were sent.", file=sys.stderr)
-        raise typer.Exit(130) from None
-    table = evaluation.save(directory / "evaluations")
-    print(
-        f"{evaluation.backend}: loss {evaluation.loss:.4f}, accuracy {evaluation.accuracy:.2%} "
-        f"of {len(evaluation.labels)} examples. Outputs: {table}"
-    )
+    evaluate_folder(directory, backend, backends)
 
 
 @app.command()
@@ -340,22 +318,7 @@ def backends(
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one sentence and exit code 2."""
-    for stream in (sys.stdout, sys.stderr):  # names of files need not be text that a terminal can show
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    # Modules make a million objects that are never garbage: to look for some among them, again and again while they are
-    # imported and once more at the end, would take as long as a short run.
-    gc.set_threshold(100_000, 10, 50)
-    # torch's threads (libgomp's) spin while they wait for each other. Where other work takes a core, a small model's
-    # round then takes a hundred times as long; asleep they wait about as well. It must be set before torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        app()
-    except FedQMLError as error:
-        print(f"fedqml: {error}", file=sys.stderr)
-        sys.exit(2)
-    finally:
-        gc.freeze()
+    run_program(app)
 
 
 def _run(
