@@ -356,3 +356,19 @@ def test_figures_that_no_device_has_are_refused_and_the_run_goes_on(deployed):
     for record in deployment.serve().rounds:
         assert [client.status for client in record.clients] == ["ok", "refused"]
         assert "must be a number, but got 'good'" in record.clients[1].reason
+
+
+def test_a_run_that_keeps_nothing_of_clients_keeps_nothing(deployed):
+    deployment = deployed(federation__on_client_failure="skip")
+
+    def with_more(kind, records):
+        if kind == "train":
+            values = json.loads(records["values"]["json"])
+            records["values"]["json"] = json.dumps(values | {"kept": ["exp_avg"]})
+            records["state/kept/exp_avg"] = records[f"state/{MODEL}"]
+        return records
+
+    deployment.nodes[101].changed = with_more
+    for record in deployment.serve().rounds:
+        assert [client.status for client in record.clients] == ["ok", "refused"]
+        assert "it wants tensors kept" in record.clients[1].reason
