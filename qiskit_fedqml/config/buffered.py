@@ -45,7 +45,7 @@ class Buffered(StrictModel):
 
 
 def _kind_of_algorithm(value: Any) -> str | None:
-    if isinstance(value, str):
+    if value == "synchronous":
         return "name"
     if isinstance(value, Buffered) or (isinstance(value, dict) and "buffered" in value):
         return "buffered"

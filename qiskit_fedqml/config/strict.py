@@ -1,10 +1,12 @@
 """Strict configuration: frozen models, YAML without surprises, and errors that a user can act on."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sized
 from typing import Annotated, Any, Literal, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from qiskit_fedqml.errors import ConfigurationError, listed, shown
 
@@ -67,11 +69,15 @@ _EXPECTED = {
     "bool_parsing": "must be true or false",
 }
 """Pydantic's words for a wrong type, in those of a YAML file."""
+_PYDANTIC = re.compile(r"^(?:Input should (be)|(?:Tuple|List|Dictionary) should (have)) ")
+"""How its other sentences begin."""
 
 
 def _explain(model: type[BaseModel], data: Any, error: ValidationError, source: str) -> list[str]:
-    lines = []
-    for item in error.errors(include_url=False)[:_MOST_ERRORS]:
+    lines: list[str] = []
+    expected: dict[tuple[str, str], list[str]] = {}  # of a key that may be one of several kinds, by its value
+    items = [item for item in error.errors(include_url=False) if not _follows_from_others(item)]
+    for item in items[:_MOST_ERRORS]:
         location = tuple(item["loc"])
         key = _path_in_file(data, location, names_a_key=item["type"] in {"extra_forbidden", "missing"})
         if item["type"] == "extra_forbidden":
@@ -88,11 +94,28 @@ def _explain(model: type[BaseModel], data: Any, error: ValidationError, source: 
             text = f"key '{key}.{item['ctx']['discriminator'].strip(chr(39))}' is missing"
         else:
             got = "" if isinstance(item["input"], Mapping) else f", but got {shown(item['input'])}"
-            where = f"key {shown(key)}: " if key else ""
-            text = f"{where}{_EXPECTED.get(item['type']) or item['msg'].removeprefix('Value error, ')}{got}"
+            where = f"{source}: key {shown(key)}: " if key else f"{source}: "
+            words = _EXPECTED.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+            wanted = expected.setdefault((where, got), [])
+            wanted.append(_PYDANTIC.sub(lambda found: f"must {found[1] or found[2]} ", words).split(" after valid")[0])
+            if len(wanted) > 1:
+                lines.remove(_sentence(where, wanted[:-1], got))
+            lines.append(_sentence(where, wanted, got))
+            continue
         lines.append(f"{source}: {text}")
-    more = error.error_count() - len(lines)
+    more = len(items[_MOST_ERRORS:])
     return [*lines, f"and {more} {'mistake' if more == 1 else 'mistakes'} more"] if more else lines
+
+
+def _follows_from_others(item: ErrorDetails) -> bool:
+    """Return whether a list is too short for pydantic only because it does not count the wrong values in it."""
+    values = item["input"]
+    return item["type"] == "too_short" and isinstance(values, Sized) and len(values) >= item["ctx"]["min_length"]
+
+
+def _sentence(where: str, wanted: list[str], got: str) -> str:
+    """Return what a key must be, where pydantic has a sentence for each kind that it may have."""
+    return f"{where}{' or '.join([wanted[0], *(words.removeprefix('must be ') for words in wanted[1:])])}{got}"
 
 
 def _path_in_file(data: Any, location: tuple[int | str, ...], *, names_a_key: bool) -> str:
@@ -100,9 +123,10 @@ def _path_in_file(data: Any, location: tuple[int | str, ...], *, names_a_key: bo
     parts = []
     for position, part in enumerate(location):
         inside = isinstance(data, Mapping) and part in data
-        if inside or isinstance(data, (list, tuple)) or (names_a_key and position == len(location) - 1):
+        is_index = isinstance(data, (list, tuple)) and isinstance(part, int)
+        if inside or is_index or (names_a_key and position == len(location) - 1):
             parts.append(str(part))
-            data = data[part] if inside or (isinstance(part, int) and isinstance(data, (list, tuple))) else None
+            data = data[part] if inside or is_index else None
     return ".".join(parts)
 
 

@@ -1,18 +1,14 @@
 """A node's answer made an update, once everything in it is what it should be."""
 
-import json
-
 import torch
 from flwr.app import RecordDict
 
 from qiskit_fedqml.backends.job import Usage
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
 from qiskit_fedqml.flower import texts
+from qiskit_fedqml.flower.figures import checked
 from qiskit_fedqml.flower.protocol import MODEL, Answer
 from qiskit_fedqml.flower.records import UnfitError, check_fits, state_in
-
-_MOST_CALIBRATION = 1_000_000
-"""Characters of the figures of a device."""
 
 
 def update_of(
@@ -55,7 +51,7 @@ def update_of(
         state=state,
         client_states={slot: _kept(state_in(records, f"kept/{slot}"), model, slot) for slot in answer.kept},
         accuracy=answer.accuracy,
-        calibration=_calibration(answer),
+        calibration=None if answer.calibration is None else checked(answer.calibration),
         waited_seconds=max(0.0, elapsed - answer.seconds),
         success_probability=answer.success_probability,
     )
@@ -92,18 +88,3 @@ def _kept(state: State, model: State, slot: str) -> State:
         for name, tensor in like.items()
     }
     return check_fits(state, expected, f"what it keeps as {slot!r}")
-
-
-def _calibration(answer: Answer) -> "dict[str, object] | None":
-    figures = answer.calibration
-    if figures is None:
-        return None
-    try:
-        size = len(json.dumps(figures, allow_nan=False))
-    except ValueError:
-        raise UnfitError("the figures of its device are no numbers") from None
-    if size > _MOST_CALIBRATION:
-        raise UnfitError(f"the figures of its device take {size:,} characters")
-    if "blocks" in figures and not isinstance(figures["blocks"], dict):
-        raise UnfitError("the blocks of its device are no mapping")
-    return figures

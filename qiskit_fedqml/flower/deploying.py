@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import secrets
 import shutil
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -119,28 +120,30 @@ def deploy(
 
     Raises:
         ResultError: The folder is not empty, or cannot be written.
-        ConfigurationError: The experiment cannot be deployed.
+        ConfigurationError: The experiment cannot be deployed, or the time is none.
         DataError: Its data are missing or do not fit.
     """
     with writing(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ResultError(f"{folder} exists already; choose another folder for the deployment.")
     assignment = BackendRegistry(experiment.backends, Path()).assign(experiment.federation.clients)
-    _check(experiment, assignment)
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    _check(experiment, assignment, round_seconds)
+    whole = folder.resolve()  # "." and ".." have no name of their own
+    part = whole.with_name(f"{whole.name}.{secrets.token_hex(4)}.part")
     try:
         _write(experiment, assignment, part, folder, address, round_seconds, shards=shards)
+        make_folder(folder)
         with writing(folder):
-            if folder.exists():
-                folder.rmdir()
-            part.replace(folder)
+            for made in part.iterdir():
+                made.replace(folder / made.name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _check(experiment: Experiment, assignment: tuple[str, ...]) -> None:
+def _check(experiment: Experiment, assignment: tuple[str, ...], round_seconds: float) -> None:
     check_remote(experiment)
+    if not 0 < round_seconds <= 1e8:
+        raise ConfigurationError(f"--round-seconds must be above 0 and at most 1e8, but got {round_seconds:g}.")
     if len(assignment) > _MOST_CLIENTS:
         raise ConfigurationError(
             f"A deployment has a node for each client, and at most {_MOST_CLIENTS}, but `federation.clients` is "
@@ -246,5 +249,5 @@ def _node(client: int, backend: str) -> bytes:
 def _connection(authority: Path, port: int) -> bytes:
     return (
         f'[superlink]\ndefault = "deployment"\n\n[superlink.deployment]\naddress = "127.0.0.1:{port}"\n'
-        f"root-certificates = {json.dumps(str(authority))}\n"
+        f"root-certificates = {json.dumps(str(authority), ensure_ascii=False)}\n"
     ).encode()

@@ -164,7 +164,10 @@ class FlowerExecutor:
                 if self.experiment.federation.on_client_failure == "stop":
                     raise texts.error_of(failure, f"Round {task.server_step}, client {task.client_id}")
                 return refused(task, introduction.examples, Status.FAILED, texts.plain(failure.text), waited)
-            return update_of(task, values_in(records, Answer), records, self.model, introduction.examples, waited)
+            answer = values_in(records, Answer)
+            if answer.kept and self.experiment.federation.client_optimizer_state != "keep":
+                raise UnfitError("it wants tensors kept, which this run does not do")
+            return update_of(task, answer, records, self.model, introduction.examples, waited)
         except UnfitError as error:
             reason = f"its answer was not taken: {error}"
             logger.warning("Round %d, client %d: %s.", task.server_step, task.client_id, reason)

@@ -18,7 +18,7 @@ http {{
         ssl_certificate_key server.key;
         ssl_protocols TLSv1.2 TLSv1.3;
         location /v1/fleet/ {{
-            proxy_pass https://127.0.0.1:{inner_port};
+            proxy_pass https://127.0.0.1:{inner_port}/v1/fleet/;
             proxy_ssl_verify on;
             proxy_ssl_trusted_certificate ca.crt;
             proxy_ssl_name localhost;

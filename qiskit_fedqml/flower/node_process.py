@@ -7,6 +7,7 @@ import secrets
 import sys
 import threading
 import time
+from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def main() -> None:
                     records = recorddict_from_proto(ProtoRecordDict.FromString(connection.recv_bytes()))
                     answer = answering.answer(kind, config, records)
                     connection.send_bytes(recorddict_to_proto(answer).SerializeToString())
-            except (EOFError, OSError) as error:  # nobody waits for the answer any more
+            except (AuthenticationError, EOFError, OSError) as error:  # nobody waits for the answer any more
                 logging.getLogger(__name__).warning("A message was not answered: %s", error)
 
 

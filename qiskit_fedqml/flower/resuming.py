@@ -8,6 +8,7 @@ from pathlib import Path
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.text_files import reading
 from qiskit_fedqml.errors import ResultError, shortened
+from qiskit_fedqml.flower import texts
 from qiskit_fedqml.flower.roll import Member
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.provenance import versions
@@ -51,6 +52,8 @@ def compare_versions(members: Mapping[int, Member]) -> None:
     for client, member in members.items():
         there = member.introduction.versions
         if differing := [
-            f"{name} {there.get(name)}, not {here[name]}" for name in here if there.get(name) != here[name]
+            f"{name} {texts.plain(str(there.get(name)), 50)}, not {here[name]}"
+            for name in here
+            if there.get(name) != here[name]
         ]:
             logger.warning("Client %d has %s; its bits may differ.", client, ", ".join(differing[:5]))

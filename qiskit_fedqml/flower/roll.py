@@ -163,7 +163,7 @@ class Roll:
 
     def _sums(self, reply: Reply, introduction: Introduction) -> FeatureSums:
         assert reply.records is not None
-        like = torch.zeros(introduction.num_features, dtype=torch.float64)
+        like = torch.empty(introduction.num_features, dtype=torch.float64, device="meta")  # a node can claim any number
         state = check_fits(
             state_in(reply.records, SUMS), {"total": like, "total_squared": like}, "the sums of features"
         )

@@ -129,7 +129,8 @@ def _success(
     if recorded:
         return f"{recorded[-1]:.1%}"
     if registry.is_queued(machine):
-        return f"{calibration.figures['success_probability']:.1%}" if calibration else "–"
+        estimate = calibration.figures.get("success_probability") if calibration else None
+        return "–" if estimate is None else f"{estimate:.1%}"
     try:
         backend = registry[machine]
         assert isinstance(backend, AerBackend)

@@ -398,7 +398,17 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
         ({"data.partition": {"scheme": "dirichlet", "alpha": 0}}, "'data.partition.alpha'.*greater than 0, but got 0"),
         ({"federation.rounds": 0}, "'federation.rounds'.*but got 0"),
         ({"federation.rounds": "many"}, "'federation.rounds'.*but got 'many'"),
-        ({"federation.lockstep": 0}, "'federation.lockstep'.*but got 0"),
+        ({"federation.lockstep": 0}, "'federation.lockstep': must be 'auto' or greater than 0, but got 0$"),
+        ({"federation.workers": "two"}, "'federation.workers': must be 'auto' or a whole number, but got 'two'$"),
+        (
+            {"federation.algorithm": "bufferd"},
+            r"must be synchronous, \{buffered: \{buffer: K\}\}, .*but got 'bufferd'$",
+        ),
+        (
+            {"scheduling": {"queue": {"trace": []}}},
+            r"'scheduling.queue.trace': must have at least 1 item, but got \[\]",
+        ),
+        ({"scheduling": {"queue": {"trace": [[0, "a"]]}}}, "'scheduling.queue.trace.0.1': must be a number, .*'a'$"),
         (
             {"federation.lockstep": 4, "federation.clients_per_round": 1},
             "lockstep has no effect with clients_per_round",

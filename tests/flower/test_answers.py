@@ -14,6 +14,13 @@ from qiskit_fedqml.flower.records import UnfitError, packed, values_in
 
 MODEL_STATE = {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}
 TASK = ClientTask(3, 1, "ours", MODEL_STATE)
+FIGURES = {
+    "device": "fake_fez",
+    "date": "2026-01-01",
+    "blocks": {"1-2": 0.9},
+    "success_probability": 0.9,
+    "spread": "clients",
+}
 UPDATE = ClientUpdate(
     client_id=1,
     backend="theirs",
@@ -25,7 +32,7 @@ UPDATE = ClientUpdate(
     status=Status.OK,
     state={"weight": torch.ones(2, 3), "bias": torch.ones(2)},
     client_states={"exp_avg": {"weight": torch.ones(2, 3)}, "step": {"weight": torch.tensor(4.0)}},
-    calibration={"name": "fake_fez", "date": "2026-01-01", "blocks": {"1-2": 0.9}},
+    calibration=FIGURES,
     success_probability=0.9,
 )
 
@@ -106,7 +113,15 @@ def test_what_a_client_keeps_must_fit_the_model(kept, reason):
         ({"seconds": "long"}, "seconds"),
         ({"success_probability": 2.0}, "success_probability"),
         ({"status": "splendid"}, "status"),
-        ({"calibration": {"blocks": 3}}, "no mapping"),
+        ({"calibration": FIGURES | {"blocks": 3}}, "'blocks': must be a mapping"),
+        ({"calibration": FIGURES | {"blocks": {"1-2": "good"}}}, "must be a number, but got 'good'"),
+        ({"calibration": FIGURES | {"blocks": {"a-b": 0.9}}}, "blocks"),
+        ({"calibration": FIGURES | {"blocks": {}}}, "blocks"),
+        ({"calibration": FIGURES | {"qubits": {"0": {"sx_error": "low"}}}}, "must be a number, but got 'low'"),
+        ({"calibration": FIGURES | {"couplings": {"0": 0.1}}}, "couplings"),
+        ({"calibration": FIGURES | {"couplings": None}}, "a key without a value"),
+        ({"calibration": {"device": "fez", "date": None, "spread": "clients"}}, "a spread without blocks"),
+        ({"calibration": {"date": "2026-01-01"}}, "'device' is missing"),
         ({"calibration": {"text": "x" * 1_000_001}}, "figures of its device take"),
         ({"unknown": 1}, "unknown key"),
         ({"usage": {"jobs": 1}}, "circuits"),

@@ -2,6 +2,7 @@ import re
 import ssl
 import stat
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +90,24 @@ def test_a_deployment_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(Exception, match=r"none\.npz"):
         deploy(broken, tmp_path / "deployment", Address("localhost", 8000))
     assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_folder_is_filled_and_its_neighbours_are_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d.part").mkdir()
+    (tmp_path / "d.part" / "mine.txt").write_text("mine", encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "d")
+    deploy(make_tiny(), Path(), Address("localhost", 8000))
+    assert {path.name for path in tmp_path.iterdir()} == {"d", "d.part"}
+    assert (tmp_path / "d.part" / "mine.txt").exists()
+    config = tomllib.loads((tmp_path / "d" / "server" / "flower" / "config.toml").read_text(encoding="utf-8"))
+    assert Path(config["superlink"]["deployment"]["root-certificates"]).samefile(tmp_path / "d" / "server" / "ca.crt")
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_time_that_is_none_is_refused(seconds, tmp_path):
+    with pytest.raises(ConfigurationError, match="--round-seconds must be above 0 and at most 1e8"):
+        deploy(make_tiny(), tmp_path / "d", Address("localhost", 8000), seconds)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Whole runs on nodes that answer in this process."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -327,3 +329,46 @@ def test_a_backend_that_fails_at_a_node_stops_the_run_with_its_own_error(deploye
     monkeypatch.setattr(node.Node, "work", fail)
     with pytest.raises(BackendError, match="Round 1, client .: The device is in flames"):
         deployment.serve()
+
+
+@pytest.mark.parametrize("has_blocks", [False, True])
+def test_figures_of_a_nodes_device_are_taken(deployed, has_blocks):
+    device = {"type": "ibm", "device": "FakeManilaV2", "shots": 16, "budget_seconds": 600.0}
+    chip = {"type": "aer", "noise": "FakeGuadalupeV2", "blocks": {"spread": "clients"}}
+    entries = {**BACKENDS["backends"], "noisy": chip if has_blocks else device}
+    deployment = deployed(federation__rounds=1, backends={**BACKENDS, "backends": entries})
+    (record,) = deployment.serve().rounds
+    assert [client.status for client in record.clients] == ["ok", "ok"]
+    assert 0 < record.devices["noisy"]["success_probability"] < 1
+
+
+def test_figures_that_no_device_has_are_refused_and_the_run_goes_on(deployed):
+    deployment = deployed(federation__on_client_failure="skip")
+
+    def with_figures(kind, records):
+        if kind == "train":
+            values = json.loads(records["values"]["json"])
+            values["calibration"] = {"device": "x", "date": None, "blocks": {"0": "good"}, "spread": "clients"}
+            records["values"]["json"] = json.dumps(values)
+        return records
+
+    deployment.nodes[101].changed = with_figures
+    for record in deployment.serve().rounds:
+        assert [client.status for client in record.clients] == ["ok", "refused"]
+        assert "must be a number, but got 'good'" in record.clients[1].reason
+
+
+def test_a_run_that_keeps_nothing_of_clients_keeps_nothing(deployed):
+    deployment = deployed(federation__on_client_failure="skip")
+
+    def with_more(kind, records):
+        if kind == "train":
+            values = json.loads(records["values"]["json"])
+            records["values"]["json"] = json.dumps(values | {"kept": ["exp_avg"]})
+            records["state/kept/exp_avg"] = records[f"state/{MODEL}"]
+        return records
+
+    deployment.nodes[101].changed = with_more
+    for record in deployment.serve().rounds:
+        assert [client.status for client in record.clients] == ["ok", "refused"]
+        assert "it wants tensors kept" in record.clients[1].reason

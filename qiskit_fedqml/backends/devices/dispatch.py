@@ -49,7 +49,7 @@ class Dispatcher:
     Args:
         journal: Where submissions are written; in memory by default.
         budget_seconds: The most QPU seconds of the whole run, or None.
-        on_waiting: Told how far a job is, at each look; may be called by several threads.
+        on_waiting: Called with how far a job is, at each look; may be called by several threads.
     """
 
     def __init__(

@@ -182,7 +182,7 @@ def test_synchronous_rounds_last_as_long_as_their_slowest_client(tiny):
     [
         ({"federation__algorithm": {"buffered": {"buffer": 5}}}, r"buffer \(5\) must be at most clients_per_round"),
         ({"federation__algorithm": {"buffered": {"buffer": 4}}, "federation__clients": 4}, "algorithm synchronous"),
-        ({"federation__algorithm": "buffered"}, "must be 'synchronous'|Input should be 'synchronous'"),
+        ({"federation__algorithm": "buffered"}, r"must be synchronous, \{buffered: \{buffer: K\}\}"),
         ({"federation__algorithm": 3}, r"\{buffered: \{buffer: K\}\}"),
         ({"federation__algorithm": {"buffered": {"buffer": 2}}, "scheduling": None}, "needs a section scheduling"),
     ],
