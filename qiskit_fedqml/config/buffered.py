@@ -43,8 +43,8 @@ class Buffered(StrictModel):
             )
         if least > self.buffered.buffer:
             raise ValueError(
-                f"min_clients ({least}) must be at most algorithm.buffered.buffer ({self.buffered.buffer}), the updates "
-                "that make a server step"
+                f"min_clients ({least}) must be at most algorithm.buffered.buffer ({self.buffered.buffer}), the "
+                "updates that make a server step"
             )
         if self.buffered.buffer == clients:
             raise ValueError("a buffer of all clients waits for each of them: that is the algorithm synchronous")

@@ -144,7 +144,8 @@ class WorkerPool:
                     yield job.order, self._lost(job, reason, busy, is_needed=bool(waiting)), job.started
         finally:
             for worker in busy:  # the caller has gone, or something was raised: what they work on is of no use
-                self._drop(worker)
+                if worker in self._workers:  # and the pool has not been stopped meanwhile
+                    self._drop(worker)
 
     def stop(self) -> None:
         """End the workers; what they still work on is lost."""
