@@ -167,6 +167,12 @@ class Experiment(StrictModel):
             )
         elif isinstance(self.federation.algorithm, Buffered):
             check_real_time(self.backends)
+            for key, number in (("workers", self.federation.workers), ("lockstep", self.federation.lockstep)):
+                if number not in (1, "auto"):
+                    raise ValueError(
+                        f"federation.{key} has no effect with algorithm: buffered on devices, where one client of a "
+                        "simulator trains after another"
+                    )
         return self
 
     def resolved(self) -> dict[str, Any]:
