@@ -286,6 +286,10 @@ def test_automatic_workers_take_over_once_they_pay_and_are_ready(monkeypatch, wo
     assert quick.started == (worthwhile == 0.0)
     assert quick.trained == [task.client_id for task in tasks][len(tasks) - elsewhere :]
     assert automatic.has_taken_over == bool(elsewhere)
+    if elsewhere:
+        quick.looks, quick.trained = 9, []  # all of them have died, and are replaced
+        list(automatic.run(tasks))
+        assert quick.trained == [task.client_id for task in tasks]
     torch.set_num_threads(1)
     for update, expected in zip(updates, federation.executor.run(tasks), strict=True):
         assert same(update, expected), "one thread, whoever trains"
