@@ -72,7 +72,8 @@ class _Job(Generic[OrderT]):
 
     @property
     def is_over_time(self) -> bool:
-        return self.order.seconds is not None and self.seconds > self.order.seconds
+        is_late = self.order.seconds is not None and self.seconds > self.order.seconds
+        return is_late and not self.worker.connection.poll()  # an answer that waits is only read late
 
 
 @dataclass
