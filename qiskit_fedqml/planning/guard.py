@@ -144,6 +144,9 @@ class BudgetGuard:
         assert self._costs is not None
         found = {}
         items = [item for item in self._costs.items(round, clients) if is_tested or item.client is not None]
+        if not is_tested:  # jobs of clients of that round whose updates have arrived cover nothing of what is missing
+            left = {client for client, _ in clients}
+            submissions = [s for s in submissions if s.key.client in left or s.key.server_step != round]
         for name, need in work_of(items).items():
             covered = _covered(submissions, name, round)
             found[name] = Work(

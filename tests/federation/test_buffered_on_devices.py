@@ -8,8 +8,14 @@ import time
 import pytest
 
 from qiskit_fedqml import RunResult, resume_federation, run_federation
+from qiskit_fedqml.backends.devices.submission import Submission
+from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.errors import BudgetError, ConfigurationError
+from qiskit_fedqml.federation.runs.assembly import assemble
+from qiskit_fedqml.model.building import circuit_for
+from qiskit_fedqml.planning.guard import BudgetGuard
 from qiskit_fedqml.planning.planner import plan_experiment
+from qiskit_fedqml.planning.rounds import Sizes
 from qiskit_fedqml.planning.sentences import sentences
 from qiskit_fedqml.results.folder import RunFolder
 from tests.federation.conftest import start
@@ -145,3 +151,19 @@ def test_clients_of_simulators_have_their_time_limit(experiment):
 def test_what_has_no_effect_in_real_time_is_refused(experiment, key):
     with pytest.raises(ConfigurationError, match=f"{key} has no effect with algorithm: buffered on devices"):
         experiment(real=False, changes=BUFFERED | {f"federation.{key}": 2}, backends=ONE_REHEARSED)
+
+
+def test_jobs_of_updates_that_have_arrived_pay_for_no_other_client(experiment):
+    file = ONE_REHEARSED | {"budget_seconds": 1e6}
+    made = experiment(real=False, changes=BUFFERED, backends=file | {"assignment": {"default": "manila"}})
+    federation = assemble(made, None, None)
+    sizes = Sizes.of(made, federation.data.shards.sizes.tolist(), 4, 0)
+    guard = BudgetGuard(made, federation.registry, circuit_for(made.model, 2), sizes)
+    guard.check_run(1, allow_partial=False)
+    need = guard._missing(1, [(1, "manila")], [], is_tested=False)["manila"].qpu_seconds
+    assert need > 0
+    for client, left in ((0, need), (1, 0.0)):
+        key = JobKey(1, client, 0, "train")
+        done = Submission("t", key, "", 0, "manila", "d", None, "f", {}, 1, 8, 10 * need, "done", "j")
+        assert guard._missing(1, [(1, "manila")], [done], is_tested=False)["manila"].qpu_seconds == left
+    federation.registry.dispatcher.journal.close()
