@@ -153,17 +153,20 @@ def test_what_has_no_effect_in_real_time_is_refused(experiment, key):
         experiment(real=False, changes=BUFFERED | {f"federation.{key}": 2}, backends=ONE_REHEARSED)
 
 
-def test_jobs_of_updates_that_have_arrived_pay_for_no_other_client(experiment):
-    file = ONE_REHEARSED | {"budget_seconds": 1e6}
-    made = experiment(real=False, changes=BUFFERED, backends=file | {"assignment": {"default": "manila"}})
+def test_jobs_of_updates_that_have_arrived_pay_for_no_other_client(experiment, monkeypatch):
+    file = ONE_REHEARSED | {"assignment": {"default": "manila"}, "budget_seconds": 1e6}
+    made = experiment(real=False, changes=BUFFERED, backends=file)
     federation = assemble(made, None, None)
     sizes = Sizes.of(made, federation.data.shards.sizes.tolist(), 4, 0)
     guard = BudgetGuard(made, federation.registry, circuit_for(made.model, 2), sizes)
     guard.check_run(1, allow_partial=False)
     need = guard._missing(1, [(1, "manila")], [], is_tested=False)["manila"].qpu_seconds
-    assert need > 0
-    for client, left in ((0, need), (1, 0.0)):
-        key = JobKey(1, client, 0, "train")
-        done = Submission("t", key, "", 0, "manila", "d", None, "f", {}, 1, 8, 10 * need, "done", "j")
-        assert guard._missing(1, [(1, "manila")], [done], is_tested=False)["manila"].qpu_seconds == left
+    for client, is_short in ((0, True), (None, True), (1, False)):
+        done = Submission(
+            *("tag", JobKey(1, client, 0, "train"), "", 0, "manila", "device", None, "print", {}, 1, 8, need, "done"),
+            job_id="job",
+        )
+        monkeypatch.setattr(guard._journal, "all", lambda done=done: [done])
+        monkeypatch.setattr(guard._journal, "spent_seconds", lambda *_, **__: 1e6 - need / 2)
+        assert (guard.shortage(2, {1: [(1, "manila")]}) is not None) == is_short
     federation.registry.dispatcher.journal.close()
