@@ -1,6 +1,7 @@
 """What becomes of rounds in which clients fail, and of records while the next round trains."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -232,3 +233,12 @@ class Raising(Minibatch):
         if self.steps > 20:
             raise ZeroDivisionError
         return super().add_gradients(model, start, features, labels)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_no_thread_is_left_of_a_run_that_was_stopped(tiny, tmp_path):
+    before = set(threading.enumerate())
+    with pytest.raises(Interrupt) as stopped:
+        run_federation(tiny(federation__rounds=3), tmp_path / "run", observer=StopAfter(2, 1))
+    assert set(threading.enumerate()) == before, "also while the error is kept, as a notebook does"
+    assert stopped.value
