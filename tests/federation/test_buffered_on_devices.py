@@ -170,3 +170,9 @@ def test_jobs_of_updates_that_have_arrived_pay_for_no_other_client(experiment, m
         monkeypatch.setattr(guard._journal, "spent_seconds", lambda *_, **__: 1e6 - need / 2)
         assert (guard.shortage(2, {1: [(1, "manila")]}) is not None) == is_short
     federation.registry.dispatcher.journal.close()
+
+
+def test_a_buffer_of_all_that_are_at_work_is_refused(experiment):
+    every = {"federation.algorithm": {"buffered": {"buffer": 2}}}
+    with pytest.raises(ConfigurationError, match="waits on devices for each client that is at work"):
+        experiment(real=False, changes=BUFFERED | every, backends=ONE_REHEARSED)
