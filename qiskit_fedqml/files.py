@@ -72,13 +72,20 @@ def write_bytes(path: Path, content: bytes) -> None:
 def save_tensors(path: Path, tensors: "Mapping[str, torch.Tensor]", metadata: dict[str, str]) -> None:
     """Write tensors as a safetensors file, whole or not at all, with the permissions that any other file has.
 
+    Tensors that share memory, such as a model that a step has left as it was and an earlier one, are written each.
+
     Raises:
         ResultError: It cannot be written.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain, seen = {}, set[int]()
+    for name, tensor in tensors.items():
+        one = tensor.detach().cpu().contiguous()
+        memory = one.untyped_storage().data_ptr()
+        plain[name] = one.clone() if memory in seen else one  # safetensors takes no two that share memory
+        seen.add(memory)
     with writing(path), replacing(path) as part:
         part.touch()
         mode = part.stat().st_mode

@@ -25,12 +25,13 @@ class Buffered(StrictModel):
 
     buffered: BufferedOptions
 
-    def check_sizes(self, at_work: int, clients: int) -> None:
-        """Refuse a buffer that cannot fill up, and one that waits for all clients.
+    def check_sizes(self, at_work: int, clients: int, least: int) -> None:
+        """Refuse a buffer that cannot fill up, one that waits for all clients, and one that is never enough.
 
         Args:
             at_work: How many clients are at work at a time.
             clients: How many there are.
+            least: How many must return in a server step.
 
         Raises:
             ValueError: It does.
@@ -39,6 +40,11 @@ class Buffered(StrictModel):
             raise ValueError(
                 f"algorithm.buffered.buffer ({self.buffered.buffer}) must be at most clients_per_round "
                 f"({at_work}), the clients that are at work at a time"
+            )
+        if least > self.buffered.buffer:
+            raise ValueError(
+                f"min_clients ({least}) must be at most algorithm.buffered.buffer ({self.buffered.buffer}), the "
+                "updates that make a server step"
             )
         if self.buffered.buffer == clients:
             raise ValueError("a buffer of all clients waits for each of them: that is the algorithm synchronous")

@@ -167,6 +167,17 @@ class Experiment(StrictModel):
             )
         elif isinstance(self.federation.algorithm, Buffered):
             check_real_time(self.backends)
+            if self.federation.algorithm.buffered.buffer == self.federation.clients_per_round:
+                raise ValueError(
+                    "a buffer of clients_per_round waits on devices for each client that is at work: that is the "
+                    "algorithm synchronous"
+                )
+            for key, number in (("workers", self.federation.workers), ("lockstep", self.federation.lockstep)):
+                if number not in (1, "auto"):
+                    raise ValueError(
+                        f"federation.{key} has no effect with algorithm: buffered on devices, where one client of a "
+                        "simulator trains after another"
+                    )
         return self
 
     def resolved(self) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class FederationConfig(StrictModel):
         if self.momentum and self.optimizer == "adam":
             raise ValueError("momentum is for the optimizers sgd and rmsprop; adam has its own")
         if isinstance(self.algorithm, Buffered):
-            self.algorithm.check_sizes(self.clients_per_round, self.clients)
+            self.algorithm.check_sizes(self.clients_per_round, self.clients, self.min_clients)
         return self
 
     @model_validator(mode="after")

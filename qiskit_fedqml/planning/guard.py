@@ -93,7 +93,11 @@ class BudgetGuard:
             return None
         self._compile(refresh=True)
         submissions = self._journal.all()
-        missing = [self._missing(of, some, submissions, is_tested=of == round) for of, some in clients.items()]
+        missing = []
+        for of, some in clients.items():
+            is_tested = of == round
+            own = _without_others(submissions, of, some, is_tested=is_tested)
+            missing.append(self._missing(of, some, own, is_tested=is_tested))
         found = fit(self._ceilings(_remaining_if_known), missing)
         if found.passed is None:
             return None
@@ -157,6 +161,23 @@ def _remaining_if_known(backend: DeviceBackend) -> float | None:
     """Return what a device's account has left; None also where the service gives no answer."""
     patience = backend.dispatcher.patience
     return patience.ask_once(partial(patience.ask, backend.machine.remaining_seconds, SHORT_SECONDS), None)
+
+
+def _without_others(
+    submissions: Sequence[Submission], round: int, clients: Sequence[tuple[int, str]], *, is_tested: bool
+) -> list[Submission]:
+    """Leave out the jobs of a round that cover nothing of what these clients need, and perhaps the server's tests.
+
+    Such are those of an earlier attempt at the round, and of asynchronous federations those that have come back.
+    """
+    these = {client for client, _ in clients}
+
+    def covers(submission: Submission) -> bool:
+        key = submission.key
+        asking = key.clients or (() if key.client is None else (key.client,))
+        return these.issuperset(asking) if asking else is_tested
+
+    return [s for s in submissions if s.key.server_step != round or covers(s)]
 
 
 def _covered(submissions: Sequence[Submission], backend: str, round: int) -> list[Submission]:

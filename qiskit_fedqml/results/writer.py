@@ -78,6 +78,7 @@ class RunWriter:
         if self._writing is not None:
             with suppress(ResultError):  # reported already, or by what is being raised now
                 self.wait()
+        self._pool.shutdown()
         if self._made and self.path.is_dir() and all(e.name.startswith(LOCK) for e in self.path.iterdir()):
             (self.path / LOCK).unlink(missing_ok=True)
             self._lock.release()

@@ -72,7 +72,8 @@ class _Job(Generic[OrderT]):
 
     @property
     def is_over_time(self) -> bool:
-        return self.order.seconds is not None and self.seconds > self.order.seconds
+        is_late = self.order.seconds is not None and self.seconds > self.order.seconds
+        return is_late and not self.worker.connection.poll()  # an answer that waits is only read late
 
 
 @dataclass
@@ -144,7 +145,8 @@ class WorkerPool:
                     yield job.order, self._lost(job, reason, busy, is_needed=bool(waiting)), job.started
         finally:
             for worker in busy:  # the caller has gone, or something was raised: what they work on is of no use
-                self._drop(worker)
+                if worker in self._workers:  # and the pool has not been stopped meanwhile
+                    self._drop(worker)
 
     def stop(self) -> None:
         """End the workers; what they still work on is lost."""

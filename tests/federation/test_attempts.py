@@ -1,6 +1,7 @@
 """What becomes of rounds in which clients fail, and of records while the next round trains."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -127,6 +128,18 @@ def test_round_with_too_few_clients_is_repeated_with_others(tiny, tmp_path, capl
     assert all(torch.equal(rerun.state[name], tensor) for name, tensor in result.state.items())
 
 
+def test_attempts_of_which_too_few_returned_have_taken_simulated_time(tiny):
+    seed = next(s for s in range(100) if not set(drawn(s, 1)) & set(drawn(s, 2)))
+    repeat = {**SKIP, "seed": seed, "federation__min_clients": 2, "federation__on_too_few": "repeat"}
+    scheduling = {"queue": {"trace": [[0, 60]]}}
+    experiment = tiny(**repeat, federation__rounds=1, scheduling=scheduling)
+    (once,) = run_assembled(assemble(experiment, None, None)).rounds
+    (twice,) = run_assembled(broken(experiment, drawn(seed, 1)[0])).rounds
+    assert len(twice.attempts) == 1
+    assert {client.dispatched_at for client in twice.clients} == {once.clock_seconds}
+    assert twice.clock_seconds >= once.clock_seconds + 60
+
+
 def drawn(seed, attempt):
     return sample_clients(seed, 1, 4, 2, attempt)
 
@@ -220,3 +233,12 @@ class Raising(Minibatch):
         if self.steps > 20:
             raise ZeroDivisionError
         return super().add_gradients(model, start, features, labels)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_no_thread_is_left_of_a_run_that_was_stopped(tiny, tmp_path):
+    before = set(threading.enumerate())
+    with pytest.raises(Interrupt) as stopped:
+        run_federation(tiny(federation__rounds=3), tmp_path / "run", observer=StopAfter(2, 1))
+    assert set(threading.enumerate()) == before, "also while the error is kept, as a notebook does"
+    assert stopped.value

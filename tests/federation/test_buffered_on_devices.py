@@ -8,8 +8,14 @@ import time
 import pytest
 
 from qiskit_fedqml import RunResult, resume_federation, run_federation
-from qiskit_fedqml.errors import BudgetError
+from qiskit_fedqml.backends.devices.submission import Submission
+from qiskit_fedqml.backends.job import JobKey
+from qiskit_fedqml.errors import BudgetError, ConfigurationError
+from qiskit_fedqml.federation.runs.assembly import assemble
+from qiskit_fedqml.model.building import circuit_for
+from qiskit_fedqml.planning.guard import BudgetGuard
 from qiskit_fedqml.planning.planner import plan_experiment
+from qiskit_fedqml.planning.rounds import Sizes
 from qiskit_fedqml.planning.sentences import sentences
 from qiskit_fedqml.results.folder import RunFolder
 from tests.federation.conftest import start
@@ -114,3 +120,59 @@ def test_plan_and_guard_count_tasks_as_they_are_handed_out(server, experiment, t
 def test_what_does_not_fit_is_refused(experiment):
     with pytest.raises(ValueError, match=r"joint.*each has its own time"):
         experiment(real=False, changes=BUFFERED, entries={"manila": {"joint": True}})
+
+
+ONE_REHEARSED = {
+    "backends": {
+        "ideal": {"type": "aer"},
+        "broken": {"type": "aer", "noise": "FakeNowhereV2"},
+        "manila": {"type": "ibm", "device": "FakeManilaV2", "shots": 8},
+    },
+    "assignment": {"clients": {0: "manila"}},
+}
+
+
+def test_a_simulator_that_cannot_be_opened_fails_its_clients_alone(experiment):
+    file = ONE_REHEARSED | {"assignment": {"clients": {0: "manila", 1: "broken", 2: "broken"}}}
+    made = experiment(real=False, changes=BUFFERED | {"federation.on_client_failure": "skip"}, backends=file)
+    outcomes = [client.outcome for record in run_federation(made).rounds for client in record.clients]
+    assert any("no fake device 'FakeNowhereV2'" in outcome for outcome in outcomes)
+
+
+def test_clients_of_simulators_have_their_time_limit(experiment):
+    changes = {"federation.on_client_failure": "skip", "federation.client_seconds": 1e-9}
+    made = experiment(real=False, changes=BUFFERED | changes, backends=ONE_REHEARSED)
+    clients = [client for record in run_federation(made).rounds for client in record.clients]
+    assert {client.backend: client.status for client in clients if client.backend == "ideal"} == {"ideal": "failed"}
+    assert all("client_seconds" in client.reason for client in clients if client.backend == "ideal")
+
+
+@pytest.mark.parametrize("key", ["workers", "lockstep"])
+def test_what_has_no_effect_in_real_time_is_refused(experiment, key):
+    with pytest.raises(ConfigurationError, match=f"{key} has no effect with algorithm: buffered on devices"):
+        experiment(real=False, changes=BUFFERED | {f"federation.{key}": 2}, backends=ONE_REHEARSED)
+
+
+def test_jobs_of_updates_that_have_arrived_pay_for_no_other_client(experiment, monkeypatch):
+    file = ONE_REHEARSED | {"assignment": {"default": "manila"}, "budget_seconds": 1e6}
+    made = experiment(real=False, changes=BUFFERED, backends=file)
+    federation = assemble(made, None, None)
+    sizes = Sizes.of(made, federation.data.shards.sizes.tolist(), 4, 0)
+    guard = BudgetGuard(made, federation.registry, circuit_for(made.model, 2), sizes)
+    guard.check_run(1, allow_partial=False)
+    need = guard._missing(1, [(1, "manila")], [], is_tested=False)["manila"].qpu_seconds
+    for client, is_short in ((0, True), (None, True), (1, False)):
+        done = Submission(
+            *("tag", JobKey(1, client, 0, "train"), "", 0, "manila", "device", None, "print", {}, 1, 8, need, "done"),
+            job_id="job",
+        )
+        monkeypatch.setattr(guard._journal, "all", lambda done=done: [done])
+        monkeypatch.setattr(guard._journal, "spent_seconds", lambda *_, **__: 1e6 - need / 2)
+        assert (guard.shortage(2, {1: [(1, "manila")]}) is not None) == is_short
+    federation.registry.dispatcher.journal.close()
+
+
+def test_a_buffer_of_all_that_are_at_work_is_refused(experiment):
+    every = {"federation.algorithm": {"buffered": {"buffer": 2}}}
+    with pytest.raises(ConfigurationError, match="waits on devices for each client that is at work"):
+        experiment(real=False, changes=BUFFERED | every, backends=ONE_REHEARSED)

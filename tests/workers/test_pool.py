@@ -35,6 +35,8 @@ def make(kit, memories):
             os._exit(3)
         if what == "sleep":
             time.sleep(600)
+        if what == "nap":
+            time.sleep(0.5)
         if what == "raise":
             raise ZeroDivisionError("by zero")
         logging.getLogger("qiskit_fedqml.x").warning("The calibration has gaps.")
@@ -74,6 +76,19 @@ def test_what_becomes_of_orders(pool, caplog):
     assert second[1].reason == "its worker process was ended after its time limit of 0.2 s."
     assert second[1].seconds < 30
     assert third == ("c", "c 1")
+
+
+@pytest.mark.slow
+def test_an_answer_that_is_read_late_is_not_lost(pool):
+    """Whoever takes the answers may do something else in between, such as waiting for a test."""
+    workers, found = pool(count=2), []
+    workers.start(2)
+    while workers._starting:
+        run(workers, Say("a"))
+    for order, answer, _ in workers.run([Say("a", seconds=2.0), Say("nap", seconds=2.0)], lambda content, _: content):
+        found.append((order.what, answer))
+        time.sleep(2.2 if len(found) == 1 else 0.0)
+    assert found == [("a", "a 1"), ("nap", "nap 1")]
 
 
 @pytest.mark.slow

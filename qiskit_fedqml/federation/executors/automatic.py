@@ -57,7 +57,9 @@ class AutomaticExecutor:
         self.processes.stop()
 
     def _is_ready(self, waiting: Sequence[Sequence[ClientTask]]) -> bool:
-        """Start workers once they pay; return whether they can take over."""
+        """Start workers once they pay; return whether they can take over, or have: one that dies is replaced."""
+        if self.has_taken_over:
+            return True
         if not self._has_begun and self._seconds_left(waiting) > _WORTHWHILE_SECONDS:
             self.processes.pool.start(self.processes.workers)
             self._has_begun = True

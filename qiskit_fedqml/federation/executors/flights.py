@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from qiskit_fedqml.backends.base import QueuedBackend
 from qiskit_fedqml.backends.devices.journal import Journal
-from qiskit_fedqml.errors import FedQMLError, ResultError
+from qiskit_fedqml.errors import BackendError, FedQMLError, ResultError
 from qiskit_fedqml.federation.clients.client import train_client
 from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.arrivals import GRACE_SECONDS, Arrivals, next_arrival
@@ -34,13 +34,15 @@ class FlightExecutor:
 
     Args:
         devices: Names of the backends whose jobs wait in a queue.
-        make_worker: Makes the worker of a device, or of all simulators.
+        make_worker: Makes the worker of a device.
+        make_simulators_worker: Makes the worker of all simulators.
         let_go: Lets all threads stop waiting for jobs; the jobs live on.
         journal: Where it is written down which updates made a step.
     """
 
     devices: Collection[str]
     make_worker: Callable[[], Worker]
+    make_simulators_worker: Callable[[], Worker]
     let_go: Callable[[], None]
     journal: Journal
     _waiting: dict[str, "queue.SimpleQueue[_HandedOut | None]"] = field(default_factory=dict, init=False)
@@ -48,6 +50,7 @@ class FlightExecutor:
     _handed_out: set[tuple[int, int]] = field(default_factory=set, init=False)
     _arrivals: Arrivals = field(default_factory=queue.SimpleQueue, init=False)
     _held: dict[int, ClientUpdate] = field(default_factory=dict, init=False)
+    _has_ended: threading.Event = field(default_factory=threading.Event, init=False)
 
     def arriving(
         self, tasks: Sequence[ClientTask], server_step: int, is_enough: Callable[[Sequence[int]], bool]
@@ -87,7 +90,8 @@ class FlightExecutor:
             yield self._held.pop(task.client_id)
 
     def stop(self) -> None:
-        """Let all threads end; jobs live on."""
+        """Let all threads end, each after the task that it works on; jobs live on."""
+        self._has_ended.set()
         self.let_go()
         for waiting in self._waiting.values():
             waiting.put(None)
@@ -113,9 +117,9 @@ class FlightExecutor:
         place = task.backend if task.backend in self.devices else _SIMULATORS
         if place not in self._waiting:
             waiting = self._waiting[place] = queue.SimpleQueue()
-            thread = threading.Thread(
-                target=_work, args=(self.make_worker, waiting, self._arrivals), name=place or "simulators", daemon=True
-            )
+            make_worker = self.make_simulators_worker if place == _SIMULATORS else self.make_worker
+            args = (make_worker, waiting, self._arrivals, self._has_ended)
+            thread = threading.Thread(target=_work, args=args, name=place or "simulators", daemon=True)
             self._threads.append(thread)
             thread.start()
         self._handed_out.add((task.client_id, task.server_step))
@@ -131,12 +135,15 @@ class _HandedOut:
 
 
 def _work(
-    make_worker: Callable[[], Worker], waiting: "queue.SimpleQueue[_HandedOut | None]", arrivals: Arrivals
+    make_worker: Callable[[], Worker],
+    waiting: "queue.SimpleQueue[_HandedOut | None]",
+    arrivals: Arrivals,
+    has_ended: threading.Event,
 ) -> None:
-    """Work on one task after another, until there is None."""
+    """Work on one task after another, until there is None or the run has ended."""
     try:
         worker = make_worker()
-        while (item := waiting.get()) is not None:
+        while (item := waiting.get()) is not None and not has_ended.is_set():
             waited = time.perf_counter() - item.at
             arrivals.put(replace(_trained(worker, item.task), waited_seconds=waited))
     except BaseException as error:
@@ -144,7 +151,10 @@ def _work(
 
 
 def _trained(worker: Worker, task: ClientTask) -> ClientUpdate:
-    backend = worker.backends[task.backend]
+    try:
+        backend = worker.backends[task.backend]
+    except BackendError:  # the client finds that out by itself, and is skipped or ends the run
+        return train_client(worker, task)
     if not isinstance(backend, QueuedBackend):
         return train_client(worker, task)
     with backend.together():

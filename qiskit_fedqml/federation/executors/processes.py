@@ -105,8 +105,11 @@ class ProcessExecutor:
 
     def stop(self) -> None:
         """End the workers; what they still work on is lost."""
-        if "pool" in self.__dict__:
-            self.pool.stop()
+        pool: WorkerPool | None = self.__dict__.pop("pool", None)
+        if pool is not None:
+            pool.stop()
+            pool.common.close()
+            self._model = None
 
     def _shared_model(self, states: Sequence[State]) -> Sent | None:
         """Copy the state that all tasks have in common to where all workers read it; None if they have several."""

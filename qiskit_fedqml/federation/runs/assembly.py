@@ -147,7 +147,7 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
     make_device_worker = partial(make_worker, experiment.federation.model_copy(update={"client_seconds": None}))
     executor: Executor = DeviceExecutor(simulators, devices, make_device_worker, stop) if devices else simulators
     if isinstance(experiment.federation.algorithm, Buffered) and experiment.scheduling is None:
-        executor = FlightExecutor(devices, make_device_worker, stop, registry.dispatcher.journal)
+        executor = FlightExecutor(devices, make_device_worker, make_worker, stop, registry.dispatcher.journal)
     model = evaluator.model.trainable_state()
     if start is not None:
         model = begun_from(start, model, data)

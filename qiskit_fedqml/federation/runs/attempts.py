@@ -51,6 +51,7 @@ def attempted(
         if _num_returned(updates) >= config.min_clients:
             return after, updates, earlier
         earlier.append([replace(update, share=0.0) for update in updates])  # what was made of them is dropped
+        server = replace(server, clock_seconds=after.clock_seconds, dispatched=after.dispatched)  # but not their time
         if number < most:
             logger.warning(
                 "%s; it is repeated (attempt %d of %d).", _too_few(config, server, updates), number + 1, most

@@ -9,8 +9,10 @@ import torch
 from qiskit_fedqml import RunResult, resume_federation, run_federation
 from qiskit_fedqml.backends.job import Usage
 from qiskit_fedqml.config.buffered import BufferedOptions
+from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.federation.algorithms.buffered import Buffered
 from qiskit_fedqml.federation.algorithms.synchronous import Synchronous
+from qiskit_fedqml.federation.clients import client as clients_work
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
 from qiskit_fedqml.federation.runs.assembly import assemble
 from qiskit_fedqml.federation.runs.run import extend_federation
@@ -152,6 +154,21 @@ def test_run_is_extended_and_run_in_processes_to_the_same_bits(tiny, tmp_path):
     same(whole, extend_federation(tmp_path / "run", 5))
 
 
+def test_run_goes_on_where_nothing_is_aggregated(tiny, tmp_path, monkeypatch):
+    """The model stays the same object, from which tasks on their way have started."""
+
+    def broken(*_):
+        raise BackendError("it is broken.")
+
+    experiment = buffered(tiny, federation__on_client_failure="skip")
+    monkeypatch.setattr(clients_work, "_train", broken)
+    with pytest.raises(Interrupt):
+        run_federation(experiment, tmp_path / "run", observer=StopAfter(3, 1))
+    monkeypatch.undo()
+    resumed = resume_federation(tmp_path / "run")
+    assert [record.train_loss is None for record in resumed.rounds] == [True] * 2 + [False] * 3
+
+
 def test_records_say_from_which_model_clients_started_and_when(tiny):
     first, *_, last = run_federation(buffered(tiny)).rounds
     assert {client.model_version for client in first.clients} == {0}
@@ -183,6 +200,10 @@ def test_synchronous_rounds_last_as_long_as_their_slowest_client(tiny):
         ({"federation__algorithm": {"buffered": {"buffer": 5}}}, r"buffer \(5\) must be at most clients_per_round"),
         ({"federation__algorithm": {"buffered": {"buffer": 4}}, "federation__clients": 4}, "algorithm synchronous"),
         ({"federation__algorithm": "buffered"}, r"must be synchronous, \{buffered: \{buffer: K\}\}"),
+        (
+            {"federation__algorithm": {"buffered": {"buffer": 2}}, "federation__min_clients": 3},
+            r"min_clients \(3\) must be at most algorithm.buffered.buffer \(2\)",
+        ),
         ({"federation__algorithm": 3}, r"\{buffered: \{buffer: K\}\}"),
         ({"federation__algorithm": {"buffered": {"buffer": 2}}, "scheduling": None}, "needs a section scheduling"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from threading import Event
 
 import pytest
 import torch
@@ -10,12 +11,20 @@ from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.config.buffered import BufferedOptions
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.algorithms.buffered_on_devices import BufferedOnDevices
+from qiskit_fedqml.federation.executors import flights
 from qiskit_fedqml.federation.executors.executor import in_task_order
 from qiskit_fedqml.federation.executors.flights import FlightExecutor
 from qiskit_fedqml.federation.runs.assembly import assemble
 from qiskit_fedqml.federation.server_state import ServerState
 
 OPTIONS = BufferedOptions(buffer=2)
+
+
+def flight_executor(federation, journal):
+    def make_worker():
+        return federation.executor.worker
+
+    return FlightExecutor((), make_worker, make_worker, lambda: None, journal)
 
 
 @pytest.fixture
@@ -25,7 +34,7 @@ def run(tiny):
     algorithm = BufferedOnDevices(federation.algorithm.setting, OPTIONS)
 
     def steps(journal, server=None, count=3):
-        executor = FlightExecutor((), lambda: federation.executor.worker, lambda: None, journal)
+        executor = flight_executor(federation, journal)
         states = [server or algorithm.init(federation.initial.model)]
         try:
             for _ in range(count):
@@ -74,3 +83,26 @@ def test_journal_of_another_run_is_refused(run):
     journal.remember("updates of step 1", json.dumps([0, 99]))
     with pytest.raises(ResultError, match="that of another run: its updates of step 1 are of others"):
         run(journal, count=1)
+
+
+def test_tasks_that_wait_are_not_begun_once_the_run_has_ended(tiny, monkeypatch):
+    federation = assemble(tiny(federation__clients=6, federation__clients_per_round=4), None, None)
+    algorithm = BufferedOnDevices(federation.algorithm.setting, BufferedOptions(buffer=1))
+    executor, begun, train, may_end = flight_executor(federation, Journal()), [], flights.train_client, Event()
+
+    def watched(worker, task):
+        begun.append(task.client_id)
+        if len(begun) == 2:
+            may_end.wait(10)
+        return train(worker, task)
+
+    monkeypatch.setattr(flights, "train_client", watched)
+    monkeypatch.setattr(flights, "GRACE_SECONDS", 0.01)
+    server = algorithm.init(federation.initial.model)
+    executor.arriving(algorithm.next_tasks(server), 1, partial(algorithm.is_enough, server))
+    (thread,) = executor._threads
+    executor.stop()
+    may_end.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert 1 <= len(begun) <= 2

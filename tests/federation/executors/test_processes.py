@@ -1,5 +1,6 @@
 """Clients of simulators in several processes: the same bits as in one, whatever becomes of a process."""
 
+import gc
 import json
 import os
 import signal
@@ -109,6 +110,23 @@ def test_a_worker_that_dies_is_replaced_and_its_client_recorded(executor):
     assert all(same(found[client], expected[client]) for client in found if found[client] is not failed[0])
     assert all(update.status is Status.OK for update in pool.run(tasks))
     assert {worker.pid for worker in pool.pool._workers} & set(pids) == set(pids) - {victim}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files as Linux shows them")
+def test_nothing_is_left_of_an_executor_that_was_stopped_at_work(executor, monkeypatch):
+    pool, tasks = executor(2)
+    before = len(os.listdir("/proc/self/fd"))
+    lost = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda raised: lost.append(raised.exc_value))
+    updates = pool.run(tasks)
+    next(updates)
+    pool.stop()
+    del updates  # as when an error that has ended a run is dropped
+    gc.collect()
+    assert not lost
+    assert len(os.listdir("/proc/self/fd")) == before, "not even the memory that was shared"
+    assert len(list(pool.run(tasks))) == len(tasks), "it starts again where it is asked to"
 
 
 @pytest.mark.slow
@@ -268,6 +286,10 @@ def test_automatic_workers_take_over_once_they_pay_and_are_ready(monkeypatch, wo
     assert quick.started == (worthwhile == 0.0)
     assert quick.trained == [task.client_id for task in tasks][len(tasks) - elsewhere :]
     assert automatic.has_taken_over == bool(elsewhere)
+    if elsewhere:
+        quick.looks, quick.trained = 9, []  # all of them have died, and are replaced
+        list(automatic.run(tasks))
+        assert quick.trained == [task.client_id for task in tasks]
     torch.set_num_threads(1)
     for update, expected in zip(updates, federation.executor.run(tasks), strict=True):
         assert same(update, expected), "one thread, whoever trains"
