@@ -108,7 +108,7 @@ class NoTests:
 class RecordsOnly(RunWriter):
     """Writes a result folder without checkpoints."""
 
-    def save_checkpoint(self, values: dict[str, object], states: States) -> None:
+    def save_checkpoint(self, values: dict[str, object], states: States, *, keep: int) -> None:
         """Write none."""
 
 

@@ -19,10 +19,19 @@ _ARRAY = (
 )
 _KEPT = ("federation.client_optimizer_state=keep", "aggregation.server_optimizer={method: fedadam}", _ARRAY)
 
+_BUFFERED = (
+    "federation.algorithm={buffered: {buffer: 2}}",
+    "scheduling={queue: {lognormal: {median_seconds: 900, sigma: 1.5}}, policy: expected_queue}",
+)
+
 KINDS: dict[str, tuple[str, ...]] = {
     "serial": _KEPT,
     "two workers": (*_KEPT, "federation.workers=2"),
     "FedAvg, a checkpoint every third round": (_ARRAY, "checkpoints={keep: 1, every: 3}"),
+    "lockstep": (*_KEPT, "federation.lockstep=auto"),
+    "lockstep in two workers": (*_KEPT, "federation.lockstep=2", "federation.workers=2"),
+    "buffered": (_ARRAY, *_BUFFERED),
+    "buffered, two workers": (_ARRAY, *_BUFFERED, "federation.workers=2"),
 }
 """Settings by the executor and algorithm that they choose."""
 
