@@ -120,6 +120,21 @@ class ClientUpdate:
     share: float = 0.0
     flight: Flight | None = None
 
+    @classmethod
+    def without_model(
+        cls, task: ClientTask, num_examples: int, status: Status, reason: str, seconds: float
+    ) -> "ClientUpdate":
+        """Return the update of a client of which nothing can be aggregated, and no more is known.
+
+        Args:
+            task: The task.
+            num_examples: Examples that the client holds.
+            status: What came of the task.
+            reason: Why there is nothing to aggregate, in words.
+            seconds: Time since the client began, or since the task was sent to it.
+        """
+        return cls(task.client_id, task.backend, "none", num_examples, None, seconds, Usage(), status, reason)
+
     @property
     def outcome(self) -> str:
         """Status and reason in words, such as ``"failed: the device is offline"``."""

@@ -3,7 +3,6 @@
 import torch
 from flwr.app import RecordDict
 
-from qiskit_fedqml.backends.job import Usage
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
 from qiskit_fedqml.flower import texts
 from qiskit_fedqml.flower.figures import checked
@@ -54,29 +53,6 @@ def update_of(
         calibration=None if answer.calibration is None else checked(answer.calibration),
         waited_seconds=max(0.0, elapsed - answer.seconds),
         success_probability=answer.success_probability,
-    )
-
-
-def refused(task: ClientTask, num_examples: int, status: Status, reason: str, elapsed: float) -> ClientUpdate:
-    """Return the update of a client of which nothing is taken.
-
-    Args:
-        task: The task.
-        num_examples: Examples that it holds.
-        status: What came of the task.
-        reason: Why.
-        elapsed: Seconds since the task was handed out.
-    """
-    return ClientUpdate(
-        client_id=task.client_id,
-        backend=task.backend,
-        simulator="none",
-        num_examples=num_examples,
-        train_loss=None,
-        seconds=elapsed,
-        usage=Usage(),
-        status=status,
-        reason=reason,
     )
 
 

@@ -12,7 +12,7 @@ from qiskit_fedqml.errors import TrainingError
 from qiskit_fedqml.federation.interruption import check_interrupted
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
 from qiskit_fedqml.flower import texts
-from qiskit_fedqml.flower.answers import refused, update_of
+from qiskit_fedqml.flower.answers import update_of
 from qiskit_fedqml.flower.protocol import MODEL, SCALING, Answer, Failure, Work
 from qiskit_fedqml.flower.records import UnfitError, kind_of, packed, values_in
 from qiskit_fedqml.flower.roll import LOOK_SECONDS, Roll
@@ -163,7 +163,9 @@ class FlowerExecutor:
                 failure = values_in(records, Failure)
                 if self.experiment.federation.on_client_failure == "stop":
                     raise texts.error_of(failure, f"Round {task.server_step}, client {task.client_id}")
-                return refused(task, introduction.examples, Status.FAILED, texts.plain(failure.text), waited)
+                return ClientUpdate.without_model(
+                    task, introduction.examples, Status.FAILED, texts.plain(failure.text), waited
+                )
             answer = values_in(records, Answer)
             if answer.kept and self.experiment.federation.client_optimizer_state != "keep":
                 raise UnfitError("it wants tensors kept, which this run does not do")
@@ -171,10 +173,10 @@ class FlowerExecutor:
         except UnfitError as error:
             reason = f"its answer was not taken: {error}"
             logger.warning("Round %d, client %d: %s.", task.server_step, task.client_id, reason)
-            return refused(task, introduction.examples, Status.REFUSED, reason, waited)
+            return ClientUpdate.without_model(task, introduction.examples, Status.REFUSED, reason, waited)
 
     def _failed(self, task: ClientTask, reason: str, handed_out: float) -> ClientUpdate:
         if self.experiment.federation.on_client_failure == "stop":
             raise TrainingError(f"Round {task.server_step}, client {task.client_id}: {reason}.")
         examples = self.roll.members[task.client_id].introduction.examples
-        return refused(task, examples, Status.FAILED, reason, time.monotonic() - handed_out)
+        return ClientUpdate.without_model(task, examples, Status.FAILED, reason, time.monotonic() - handed_out)

@@ -7,7 +7,6 @@ fall the other way.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,7 @@ from qiskit_fedqml.federation.clients.outcome import Machine, placed
 from qiskit_fedqml.federation.clients.stacked_circuit import StackedCircuit
 from qiskit_fedqml.federation.clients.stacked_client import StackedClient
 from qiskit_fedqml.federation.clients.stacked_optimizer import StackedOptimizer
+from qiskit_fedqml.federation.clients.threads import one_thread
 from qiskit_fedqml.federation.clients.time_limit import time_limit
 from qiskit_fedqml.federation.interruption import check_interrupted
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
@@ -56,21 +56,10 @@ def train_stacked(
     if not clients:
         return
     training = _Training(worker, model, sorted(clients, key=lambda client: -client.num_steps))
-    with _one_thread():
+    with one_thread():
         training.run()
         updates = [training.update_of(client, started) for client in clients]
     yield from updates
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute with one thread inside: for small tensors others cost more than they give, and change bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Training:

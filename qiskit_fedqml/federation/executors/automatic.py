@@ -2,12 +2,10 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import torch
-
+from qiskit_fedqml.federation.clients.threads import one_thread
 from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.groups import groups, train_group
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate
@@ -78,15 +76,5 @@ class AutomaticExecutor:
 
 def _next(training: Iterator[ClientUpdate]) -> ClientUpdate | None:
     """Let the next client of a group train in one thread; None where there is none."""
-    with _one_thread():
+    with one_thread():
         return next(training, None)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from qiskit_fedqml.backends.job import Usage
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.data.examples import ClientData
 from qiskit_fedqml.federation.executors.groups import groups
@@ -122,14 +121,5 @@ class ProcessExecutor:
         return self._model[1]
 
     def _failed(self, task: ClientTask, lost: Lost) -> ClientUpdate:
-        return ClientUpdate(
-            client_id=task.client_id,
-            backend=task.backend,
-            simulator="none",
-            num_examples=len(self.data.open(task.client_id)),
-            train_loss=None,
-            seconds=lost.seconds,
-            usage=Usage(),
-            status=Status.FAILED,
-            reason=lost.reason,
-        )
+        num_examples = len(self.data.open(task.client_id))
+        return ClientUpdate.without_model(task, num_examples, Status.FAILED, lost.reason, lost.seconds)

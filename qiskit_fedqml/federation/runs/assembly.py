@@ -111,32 +111,10 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
         raise ConfigurationError("`model.device` is 'cuda', but torch finds no CUDA device here; use 'cpu'.")
     start = load_initial(Path(experiment.model.initial), experiment.model) if experiment.model.initial else None
     step = open_step(experiment.federation)
-    registry = BackendRegistry(experiment.backends, Path())
-    assignment, devices = used_backends(experiment, registry)
-    registry.dispatcher = Dispatcher(
-        Journal(journal if devices else None),
-        experiment.backends.budget_seconds,
-        observer.job_waiting if observer else None,
-    )
-    for name in devices:
-        registry[name]
-    registry.give_blocks(assignment)
+    registry, assignment, devices = _open_array(experiment, observer, journal)
     data = prepare_data(experiment, observer.features_extracted if observer else None)
-    blueprint = Blueprint(
-        seed=experiment.seed,
-        config=experiment.model,
-        spec=circuit_for(experiment.model, len(data.classes)),
-        num_features=data.num_features,
-        mean=data.mean,
-        deviation=data.deviation,
-    )
-    if blueprint.has_circuit and experiment.federation.on_client_failure == "stop":
-        for name in sorted({*assignment, *experiment.evaluation.backends}):  # before anything runs
-            check_fits(registry[name], blueprint.spec.circuit, blueprint.spec.observables)
-    if experiment.aggregation.success_exponent:
-        for name in sorted({*assignment}):
-            if isinstance(experiment.backends.backends[name], ProviderEntry):
-                _check_success_is_known(registry[name], blueprint.spec)
+    blueprint = blueprint_of(experiment, data)
+    _check_machines(experiment, registry, assignment, blueprint)
     evaluator = Evaluator(experiment.seed, blueprint, registry.server, registry, data.test, data.held_out)
 
     def make_worker(config: FederationConfig = experiment.federation) -> Worker:
@@ -148,14 +126,11 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
     executor: Executor = DeviceExecutor(simulators, devices, make_device_worker, stop) if devices else simulators
     if isinstance(experiment.federation.algorithm, Buffered) and experiment.scheduling is None:
         executor = FlightExecutor(devices, make_device_worker, make_worker, stop, registry.dispatcher.journal)
-    model = evaluator.model.trainable_state()
-    if start is not None:
-        model = begun_from(start, model, data)
-    angles = [name for name in model if blueprint.has_circuit and name.startswith("quantum.")]
+    model = first_model(evaluator, start, data)
     scheduler = open_scheduler(
         experiment, registry, blueprint.spec, assignment, lambda client: len(data.shards[client])
     )
-    setting = make_setting(experiment, assignment, registry.trains, angles)
+    setting = make_setting(experiment, assignment, registry.trains, model)
     algorithm = open_algorithm(replace(setting, scheduler=scheduler))
     return Federation(
         experiment=experiment,
@@ -169,6 +144,52 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
         origin=start.origin if start is not None else None,
         observer=observer,
     )
+
+
+def _open_array(
+    experiment: Experiment, observer: Observer | None, journal: Path | None
+) -> tuple[BackendRegistry, tuple[str, ...], tuple[str, ...]]:
+    """Return the backends, the name of each client's, and the names of the devices, which are open then."""
+    registry = BackendRegistry(experiment.backends, Path())
+    assignment, devices = used_backends(experiment, registry)
+    registry.dispatcher = Dispatcher(
+        Journal(journal if devices else None),
+        experiment.backends.budget_seconds,
+        observer.job_waiting if observer else None,
+    )
+    for name in devices:
+        registry[name]
+    registry.give_blocks(assignment)
+    return registry, assignment, devices
+
+
+def blueprint_of(experiment: Experiment, data: FederatedData) -> Blueprint:
+    """Return what the models of a run are built from.
+
+    Raises:
+        ConfigurationError: There are more classes than qubits.
+    """
+    return Blueprint(
+        seed=experiment.seed,
+        config=experiment.model,
+        spec=circuit_for(experiment.model, len(data.classes)),
+        num_features=data.num_features,
+        mean=data.mean,
+        deviation=data.deviation,
+    )
+
+
+def _check_machines(
+    experiment: Experiment, registry: BackendRegistry, assignment: tuple[str, ...], blueprint: Blueprint
+) -> None:
+    """Check, before anything runs, that machines can take the circuit and say what is asked of them."""
+    if blueprint.has_circuit and experiment.federation.on_client_failure == "stop":
+        for name in sorted({*assignment, *experiment.evaluation.backends}):
+            check_fits(registry[name], blueprint.spec.circuit, blueprint.spec.observables)
+    if experiment.aggregation.success_exponent:
+        for name in sorted({*assignment}):
+            if isinstance(experiment.backends.backends[name], ProviderEntry):
+                _check_success_is_known(registry[name], blueprint.spec)
 
 
 def _simulators(
@@ -192,12 +213,20 @@ def _simulators(
     return AutomaticExecutor(make_worker(), processes) if config.workers == "auto" else processes
 
 
-def begun_from(start: InitialModel, model: State, data: FederatedData) -> State:
-    """Return the trained tensors of another run's model in place of a model's own.
+def first_model(evaluator: Evaluator, start: InitialModel | None, data: FederatedData) -> State:
+    """Return the trained tensors with which a run begins: those that the seed draws, or another run's.
+
+    Args:
+        evaluator: Has the model.
+        start: The other run's model, or None.
+        data: The run's data, whose classes and scaling are compared.
 
     Raises:
         ResultError: They do not fit.
     """
+    model = evaluator.model.trainable_state()
+    if start is None:
+        return model
     fitted = start.fitted(model, data.classes)
     if start.scaling_differs(torch.as_tensor(data.mean).float(), torch.as_tensor(data.deviation).float()):
         logger.warning(
@@ -223,7 +252,7 @@ def _check_success_is_known(backend: Backend, spec: CircuitSpec) -> None:
 
 
 def make_setting(
-    experiment: Experiment, assignment: tuple[str, ...], trains: Callable[[str], bool], angles: list[str]
+    experiment: Experiment, assignment: tuple[str, ...], trains: Callable[[str], bool], model: State
 ) -> Setting:
     """Return what the algorithm is given.
 
@@ -231,12 +260,14 @@ def make_setting(
         experiment: The configuration.
         assignment: The name of each client's backend.
         trains: Whether clients with a backend train, and not only test.
-        angles: Names of the circuit's trained tensors.
+        model: The trained tensors with which the run begins.
 
     Raises:
         ConfigurationError: A rule of the user's own cannot be found or made.
     """
     exponent = experiment.aggregation.success_exponent
+    has_circuit = experiment.model.quantum != "classical"
+    angles = [name for name in model if has_circuit and name.startswith("quantum.")]
 
     def weight_of(update: ClientUpdate) -> float:
         return noise_aware_weight(update, exponent)

@@ -11,10 +11,10 @@ from qiskit_fedqml.data.preparation import FederatedData
 from qiskit_fedqml.federation.algorithms.opening import open_algorithm
 from qiskit_fedqml.federation.executors.executor import Executor
 from qiskit_fedqml.federation.messages import State
-from qiskit_fedqml.federation.runs.assembly import Federation, begun_from, make_setting
+from qiskit_fedqml.federation.runs.assembly import Federation, blueprint_of, first_model, make_setting
 from qiskit_fedqml.federation.runs.evaluator import Evaluator
 from qiskit_fedqml.federation.runs.observer import Observer
-from qiskit_fedqml.model.building import Blueprint, circuit_for
+from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.results.initial import load_initial
 
 MakeExecutor = Callable[[Blueprint, State], Executor]
@@ -41,22 +41,12 @@ def assemble_remote(
     check_remote(experiment)
     start = load_initial(Path(experiment.model.initial), experiment.model) if experiment.model.initial else None
     registry = BackendRegistry(server_backends(experiment), Path())
-    blueprint = Blueprint(
-        seed=experiment.seed,
-        config=experiment.model,
-        spec=circuit_for(experiment.model, len(data.classes)),
-        num_features=data.num_features,
-        mean=data.mean,
-        deviation=data.deviation,
-    )
+    blueprint = blueprint_of(experiment, data)
     evaluator = Evaluator(experiment.seed, blueprint, registry.server, registry, data.test, data.held_out)
-    model = evaluator.model.trainable_state()
-    if start is not None:
-        model = begun_from(start, model, data)
-    angles = [name for name in model if blueprint.has_circuit and name.startswith("quantum.")]
+    model = first_model(evaluator, start, data)
     array = BackendRegistry(experiment.backends, Path())
     assignment = array.assign(experiment.federation.clients)
-    algorithm = open_algorithm(make_setting(experiment, assignment, array.trains, angles))
+    algorithm = open_algorithm(make_setting(experiment, assignment, array.trains, model))
     return Federation(
         experiment=experiment,
         data=data,
