@@ -152,10 +152,11 @@ class Experiment(StrictModel):
         return self
 
     @model_validator(mode="after")
-    def _lockstep_has_simulators(self) -> "Experiment":
+    def _there_are_simulators(self) -> "Experiment":
         machines = [self.backends.backends[name] for name in self.backends.assignment.machines]
-        if self.federation.lockstep not in (1, "auto") and all(isinstance(entry, DeviceEntry) for entry in machines):
-            raise ValueError("federation.lockstep has no effect without clients on a simulated backend")
+        for key, value in (("lockstep", self.federation.lockstep), ("workers", self.federation.workers)):
+            if value not in (1, "auto") and all(isinstance(entry, DeviceEntry) for entry in machines):
+                raise ValueError(f"federation.{key} has no effect without clients on a simulated backend")
         return self
 
     @model_validator(mode="after")

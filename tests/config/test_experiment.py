@@ -421,6 +421,10 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
             {"federation.lockstep": 2, f"{IDEAL}.type": "ibm", f"{IDEAL}.device": "FakeManilaV2"},
             "lockstep has no effect without clients on a simulated backend",
         ),
+        (
+            {"federation.workers": 2, f"{IDEAL}.type": "ibm", f"{IDEAL}.device": "FakeManilaV2"},
+            "workers has no effect without clients on a simulated backend",
+        ),
         ({"federation.clients_per_round": 9}, r"clients_per_round \(9\) must be at most clients \(4\)"),
         ({"federation.min_clients": 3}, r"min_clients \(3\) must be at most clients_per_round \(2\)"),
         ({"federation.on_too_few": "repeat"}, "on_too_few: repeat has no effect with min_clients: 0"),
