@@ -32,6 +32,7 @@ MOST_BYTES = 4 * 2**30
 WEIGHTS = {
     "experiment": 5,
     "backends": 4,
+    "trace": 2,
     "--set": 4,
     "paths": 3,
     "npz": 4,

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from qiskit_fedqml import RunResult, load_model, resume_federation, run_federation
-from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.federation.runs.run import extend_federation
 from qiskit_fedqml.report.page import write_report
 from qiskit_fedqml.results.checkpoint import load_checkpoint
@@ -367,6 +367,23 @@ def test_a_change_of_the_configuration_that_was_cut_short_is_taken_up(copy):
     writer.replace_experiment(RunFolder(folder).load_experiment().with_rounds(4), "extend --rounds")
     (folder / "config.yaml").write_text(before)  # as if the process had been killed between the two files
     assert RunResult.load(folder).experiment.federation.rounds == 4
+
+
+def test_a_configuration_that_cannot_be_kept_changes_nothing(copy, monkeypatch):
+    def refuse(_):
+        raise ConfigurationError("it has too many values")
+
+    finished, stopped = copy("finished"), copy("stopped")
+    before = {path: path.read_bytes() for path in (*finished.rglob("*"), *stopped.rglob("*")) if path.is_file()}
+    monkeypatch.setattr("qiskit_fedqml.results.writer.dump_yaml", refuse)
+    with pytest.raises(ConfigurationError, match="^it has too many values$"):
+        run_federation(make_tiny(), finished, overwrite=True)
+    with pytest.raises(ConfigurationError, match="^it has too many values$"):
+        resume_federation(stopped, workers=2)
+    with pytest.raises(ConfigurationError, match="^it has too many values$"):
+        run_federation(make_tiny(), finished.parent / "new")
+    assert {path: path.read_bytes() for path in before} == before
+    assert not (finished.parent / "new").exists()
 
 
 def test_rewritten_records_are_proved_at_each_moment(copy):
