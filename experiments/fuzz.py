@@ -40,6 +40,7 @@ WEIGHTS = {
     "weights": 3,
     "calibration": 3,
     "results": 6,
+    "checkpoints": 3,
 }
 """How many inputs each kind has of all."""
 
@@ -71,9 +72,21 @@ class TooLongError(BaseException):
 
 def kinds() -> dict[str, Any]:
     """Return all kinds of input by name."""
-    from parts import fuzz_calibrations, fuzz_documents, fuzz_images, fuzz_npz, fuzz_paths, fuzz_results, fuzz_weights
+    from parts import (
+        fuzz_calibrations,
+        fuzz_checkpoints,
+        fuzz_documents,
+        fuzz_images,
+        fuzz_npz,
+        fuzz_paths,
+        fuzz_results,
+        fuzz_weights,
+    )
 
-    modules = (fuzz_documents, fuzz_paths, fuzz_npz, fuzz_images, fuzz_weights, fuzz_calibrations, fuzz_results)
+    modules = (
+        *(fuzz_documents, fuzz_paths, fuzz_npz, fuzz_images, fuzz_weights, fuzz_calibrations, fuzz_results),
+        fuzz_checkpoints,
+    )
     return {name: kind for module in modules for name, kind in module.KINDS.items()}
 
 

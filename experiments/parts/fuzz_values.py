@@ -40,7 +40,8 @@ FULL = {
     "features": {"scaling": {"method": "client_sums", "per_feature": True, "center": True}},
     "federation": {
         **{**TINY["federation"], "local_epochs": 1, "optimizer": "adam", "proximal_mu": 0.1, "workers": 1},
-        **{"lockstep": 2, "on_client_failure": "skip", "client_seconds": 60.0, "min_clients": 1, "on_too_few": "repeat"},
+        **{"lockstep": 2, "client_seconds": 60.0},
+        **{"on_client_failure": "skip", "min_clients": 1, "on_too_few": "repeat"},
     },
     "checkpoints": {"keep": 2, "every": 1},
     "aggregation": {"success_exponent": 0.0, "angles": "circular", "server_optimizer": {"method": "fedadam"}},

@@ -296,6 +296,55 @@ def test_what_is_left_of_a_write_goes_when_the_run_is_resumed(copy):
     assert left == {"step-000002.safetensors", "step-000003.safetensors"}
 
 
+def test_what_no_run_has_put_among_the_checkpoints_stays_and_is_in_nobodys_way(copy, runs, tiny, tmp_path):
+    folder = copy("stopped")
+    (folder / "checkpoints").rename(tmp_path / "elsewhere")
+    (folder / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    (folder / "checkpoints" / "notes.txt").write_text("mine")
+    (folder / "checkpoint.safetensors").mkdir()
+    for name in ("step-000000.safetensors", "step-000001.safetensors.part", "step-000009.safetensors", "more"):
+        (folder / "checkpoints" / name).mkdir()
+    resumed = resume_federation(folder)
+    same(RunResult.load(runs / "finished"), resumed)
+    left = {path.name for path in (folder / "checkpoints").iterdir() if path.is_file()}
+    assert left == {"notes.txt", "step-000002.safetensors", "step-000003.safetensors"}, "two are kept, of the run's own"
+    run_federation(tiny(), tmp_path / "run", observer=AmongCheckpoints(tmp_path / "run" / "checkpoints"))
+    assert RunResult.load(tmp_path / "run").is_complete
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["mine"]
+
+
+class AmongCheckpoints(StopAfter):
+    """An observer that puts a folder among the checkpoints of a run."""
+
+    def __init__(self, checkpoints):
+        super().__init__(0, 0)
+        self.checkpoints = checkpoints
+
+    def round_finished(self, record):
+        (self.checkpoints / "mine").mkdir(parents=True, exist_ok=True)
+
+
+@pytest.mark.parametrize("make", [lambda p: p.touch(), lambda p: p.symlink_to(p), lambda p: p.symlink_to("none")])
+def test_nothing_is_lost_where_something_is_in_the_place_of_the_checkpoints(copy, runs, tmp_path, make):
+    folder = copy("stopped")
+    (folder / "checkpoints").rename(tmp_path / "aside")
+    make(folder / "checkpoints")
+    for _ in range(2):
+        with pytest.raises(ResultError, match=r"checkpoints: cannot be read: (Not a dir|Too many levels|No such file)"):
+            resume_federation(folder)
+    (folder / "checkpoints").unlink()
+    (tmp_path / "aside").rename(folder / "checkpoints")
+    same(RunResult.load(runs / "finished"), resume_federation(folder))
+
+
+def test_what_is_in_the_place_of_the_lock_is_named(copy):
+    folder = copy("stopped")
+    (folder / "run.lock").write_text("this is my lock")
+    with pytest.raises(ResultError, match=r"run\.lock is not the lock of a run; it must be removed\.$"):
+        resume_federation(folder)
+    assert (folder / "run.lock").read_text() == "this is my lock"
+
+
 def test_the_only_checkpoint_of_a_run_that_was_begun_before(copy, runs):
     """Before there were several, it lay in the result folder, with a digest for each state."""
     folder = copy("stopped")
