@@ -41,6 +41,7 @@ WEIGHTS = {
     "calibration": 3,
     "results": 6,
     "checkpoints": 3,
+    "nodes": 3,
 }
 """How many inputs each kind has of all."""
 
@@ -77,6 +78,7 @@ def kinds() -> dict[str, Any]:
         fuzz_checkpoints,
         fuzz_documents,
         fuzz_images,
+        fuzz_nodes,
         fuzz_npz,
         fuzz_paths,
         fuzz_results,
@@ -85,7 +87,7 @@ def kinds() -> dict[str, Any]:
 
     modules = (
         *(fuzz_documents, fuzz_paths, fuzz_npz, fuzz_images, fuzz_weights, fuzz_calibrations, fuzz_results),
-        fuzz_checkpoints,
+        *(fuzz_checkpoints, fuzz_nodes),
     )
     return {name: kind for module in modules for name, kind in module.KINDS.items()}
 

@@ -30,26 +30,34 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _put(rng: random.Random, path: Path, run: Path, other: Path) -> str:
-    """Put something at a path, which is free."""
+def put_anything(rng: random.Random, path: Path, more: dict[str, Callable[[], object]] | None = None) -> str:
+    """Put something at a path, which is free: what is no file of the package, or more; return what."""
     odd: dict[str, Callable[[], object]] = {
         "an empty folder": path.mkdir,
         "a folder with a file": lambda: (path.mkdir(), (path / "x").touch()),
-        "a link to nothing": lambda: path.symlink_to(run / "nowhere" / "at all"),
+        "a link to nothing": lambda: path.symlink_to(path.parent / "nowhere" / "at all"),
         "a link to itself": lambda: path.symlink_to(path),
-        "a link to a folder": lambda: path.symlink_to(run),
+        "a link to a folder": lambda: path.symlink_to(path.parent),
         "a pipe": lambda: os.mkfifo(path),
         "an empty file": path.touch,
         "text": lambda: path.write_text("{}"),
         "8 bytes that promise a long header": lambda: path.write_bytes(b"\xff" * 7 + b"\x7f"),
+        **(more or {}),
+    }
+    change = rng.choice(list(odd))
+    odd[change]()
+    return change
+
+
+def _put(rng: random.Random, path: Path, run: Path, other: Path) -> str:
+    """Put anything at a path, or another checkpoint."""
+    more: dict[str, Callable[[], object]] = {
         "the run's first": lambda: shutil.copyfile(run / "checkpoints" / _FIRST, path),
         "a link to the run's first": lambda: path.symlink_to(run / "checkpoints" / _FIRST),
         "another run's last": lambda: shutil.copyfile(other / "checkpoints" / _LAST, path),
         "another run's model": lambda: shutil.copyfile(other.parent / "finished" / "model.safetensors", path),
     }
-    change = rng.choice(list(odd))
-    odd[change]()
-    return change
+    return put_anything(rng, path, more)
 
 
 def _replaced(rng: random.Random, run: Path, other: Path) -> str:

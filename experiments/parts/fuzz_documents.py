@@ -24,7 +24,7 @@ def _with_value(data: Any, path: tuple[Any, ...], value: Any) -> Any:
     return {**data, path[0]: _with_value(data.get(path[0]), path[1:], value)}
 
 
-def _changed_document(base: dict[str, Any], rng: random.Random) -> tuple[bytes, str]:
+def changed_document(base: dict[str, Any], rng: random.Random) -> tuple[bytes, str]:
     """Return a document with a value replaced by another, or with a new key."""
     path = rng.choice(_paths(base))
     if isinstance(_at(base, path), (bool, int, float)) and rng.random() < 0.5:
@@ -127,7 +127,7 @@ def _wrong_document(base: dict[str, Any], rng: random.Random) -> tuple[bytes, st
 def _document(base: dict[str, Any], rng: random.Random) -> tuple[bytes, str]:
     kind = rng.random()
     if kind < 0.7:
-        return _changed_document(base, rng)
+        return changed_document(base, rng)
     if kind < 0.85:
         return damaged(yaml.safe_dump(base, sort_keys=False).encode(), rng)
     return _wrong_document(base, rng)
