@@ -182,7 +182,9 @@ class RoundRecord:
         own = {c: [s for s in sent if (s.key.server_step, s.key.client) == (step, c)] for c, step in steps.items()}
         clients = tuple(replace(client, **_seconds(own[client.id])) for client in self.clients)
         if all(client.model_version is None for client in self.clients):
-            return replace(self, clients=clients, **_seconds([s for s in sent if s.key.server_step == self.round]))
+            of_round = [s for s in sent if s.key.server_step == self.round]
+            attempts = tuple(tuple(_with_own(c, of_round) for c in attempt) for attempt in self.attempts)
+            return replace(self, clients=clients, attempts=attempts, **_seconds(of_round))
         tests = [s for s in sent if s.key.server_step == self.round and s.key.client is None]
         return replace(self, clients=clients, **_seconds([*tests, *(s for of in own.values() for s in of)]))
 
@@ -195,6 +197,12 @@ class RoundRecord:
         times: dict[str, Any] = {"seconds": 0.0, "evaluation_seconds": 0.0, "peak_memory_bytes": None}
         attempted = tuple(attempts)
         return replace(self, **times, clients=clients, attempts=attempted, server_jobs=(), qpu_seconds=None)
+
+
+def _with_own(client: ClientRecord, submissions: Sequence[Submission]) -> ClientRecord:
+    """Return a client's record with the QPU seconds of its jobs; clients of later attempts may have more."""
+    own = [s for s in submissions if s.key.client == client.id and s.job_id in client.jobs]
+    return replace(client, **_seconds(own))
 
 
 def _seconds(submissions: Sequence[Submission]) -> dict[str, Any]:
