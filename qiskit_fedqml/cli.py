@@ -1,11 +1,12 @@
 """The command line. Everything heavy is imported by the command that needs it, so that help comes at once."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qiskit_fedqml.errors import ConfigurationError, ResultError, listed
+from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.terminal.arguments import (
     AddressOption,
     BackendsFileOption,
@@ -25,6 +26,7 @@ from qiskit_fedqml.terminal.arguments import (
     OverwriteOption,
     PartialOption,
     QueueOption,
+    ReplaceOption,
     ReportFolder,
     ResultFolder,
     ResultFolders,
@@ -42,9 +44,11 @@ from qiskit_fedqml.terminal.arguments import (
 )
 from qiskit_fedqml.terminal.output import print_table
 from qiskit_fedqml.terminal.program import run_program
-from qiskit_fedqml.terminal.resuming import resumable, tell_stopped
+from qiskit_fedqml.terminal.resuming import how_to_compare, resumable, tell_stopped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qiskit_fedqml.config.experiment import Experiment
     from qiskit_fedqml.results.result import RunResult
 
@@ -147,6 +151,7 @@ def plan(
     queue_seconds: QueueOption = 0.0,
     fit: FitOption = None,
     json_: JsonOption = None,
+    overwrite: ReplaceOption = False,
 ) -> None:
     """Say what an experiment will cost on devices: jobs, circuits, executions, QPU time, money.
 
@@ -157,10 +162,11 @@ def plan(
 
     experiment = load(file, backends, set_)
     if fit is None:
-        suffices = show_plan(experiment, queue_seconds, json_)
+        suffices = show_plan(experiment, queue_seconds, json_, overwrite=overwrite)
     else:
-        options = [*(("--backends", str(backends)) if backends else ()), *(p for s in set_ or () for p in ("--set", s))]
-        suffices = show_proposals(experiment, fit, ["fedqml", "run", str(file), *options], json_)
+        options = _options(backends, set_)
+        command = ["fedqml", "run", str(file), *options]
+        suffices = show_proposals(experiment, fit, command, json_, overwrite=overwrite)
     if not suffices:
         raise typer.Exit(1)
 
@@ -205,28 +211,17 @@ def compare(
     A folder of a finished run is taken as it is; --backends and --set are for the experiment files.
     """
     from qiskit_fedqml.files import make_folder
-    from qiskit_fedqml.report.comparison import write_comparison
+    from qiskit_fedqml.report.comparison import open_comparison, write_comparison
     from qiskit_fedqml.report.naming import printable
-    from qiskit_fedqml.results.folder import RunFolder
     from qiskit_fedqml.results.result import RunResult
 
-    names = [name_of(path) if path.is_dir() else path.stem for path in files]
-    if len({printable(name) for name in names}) != len(names):
-        raise ConfigurationError(f"The experiments to compare must have different names, but are {listed(names)}.")
-    # All mistakes are found before anything runs.
-    experiments = {path: load(path, backends, set_) for path in files if not path.is_dir()}
-    results = {name: RunResult.load(path) for name, path in zip(names, files, strict=True) if path.is_dir()}
-    for name, stored in results.items():
-        if not stored.is_complete:
-            raise ResultError(f"The run {name!r} is not finished; `fedqml resume` ends it.")
-    for name, path in zip(names, files, strict=True):
-        if path in experiments:
-            RunFolder(out / name).check_free(overwrite=overwrite)
+    found = open_comparison(files, out, lambda path: load(path, backends, set_), overwrite=overwrite)
     make_folder(out)
-    for name, path in zip(names, files, strict=True):
-        if path in experiments:
-            results[name] = _run(experiments[path], name, out / name, overwrite)
-    runs = {printable(name): results[name] for name in names}
+    options = [*_options(backends, set_), "--out", str(out), *(["--overwrite"] if overwrite else [])]
+    runs: dict[str, RunResult] = {}
+    for name, run in found.items():
+        then = partial(how_to_compare, options, files, out, name)
+        runs[printable(name)] = run if isinstance(run, RunResult) else _run(run, name, out / name, overwrite, then=then)
     _show(runs)
     write_comparison(runs, out)
     print(f"Table and curves: {out}")
@@ -236,6 +231,7 @@ def compare(
 def report(
     directories: ResultFolders,
     out: ReportFolder = Path("report"),
+    overwrite: ReplaceOption = False,
 ) -> None:
     """Write a page that compares runs: tables, curves, machines, timeline, cost, clients, configuration.
 
@@ -243,7 +239,7 @@ def report(
     """
     from qiskit_fedqml.report.page import write_report
 
-    print(f"Report: {write_report(directories, out)}")
+    print(f"Report: {write_report(directories, out, overwrite=overwrite)}")
 
 
 @app.command()
@@ -261,11 +257,12 @@ def evaluate(
             callback=usable,
         ),
     ] = None,
+    overwrite: ReplaceOption = False,
 ) -> None:
     """Test the trained model of a finished run on a backend, and save the outputs of every test example."""
     from qiskit_fedqml.terminal.evaluations import evaluate_folder
 
-    evaluate_folder(directory, backend, backends)
+    evaluate_folder(directory, backend, backends, overwrite=overwrite)
 
 
 @app.command()
@@ -298,6 +295,7 @@ def backends(
     save_calibration: SaveOption = None,
     map_: MapOption = None,
     out: MapFolder = None,
+    overwrite: ReplaceOption = False,
 ) -> None:
     """Show the machines of a backends file, check their noise, save a calibration, or draw a device and its blocks."""
     from qiskit_fedqml.terminal.machines import check_machines, machines_of, save_machine, show_machines
@@ -305,11 +303,11 @@ def backends(
     check_one_of(check=check, save_calibration=save_calibration is not None, map=map_ is not None, out=out is not None)
     path, run = file or Path("backends.yaml"), load(experiment, file, None) if experiment else None
     if save_calibration is not None:
-        save_machine(*save_calibration, path, run)
+        save_machine(*save_calibration, path, run, overwrite=overwrite)
     elif map_ is not None:
         from qiskit_fedqml.report.map_files import write_map
 
-        print(write_map(machines_of(path, run), map_, run, out or Path()))
+        print(write_map(machines_of(path, run), map_, run, out or Path(), overwrite=overwrite))
     elif not check:
         show_machines(path, run)
     elif not check_machines(path, run):
@@ -322,15 +320,25 @@ def main() -> None:
 
 
 def _run(
-    experiment: "Experiment", name: str, out: Path, overwrite: bool, *, allow_partial: bool = False
+    experiment: "Experiment",
+    name: str,
+    out: Path,
+    overwrite: bool,
+    *,
+    allow_partial: bool = False,
+    then: "Callable[[bool], str]" = lambda has_begun: "",
 ) -> "RunResult":
     from qiskit_fedqml.federation.runs.run import run_federation
     from qiskit_fedqml.terminal.progress import ProgressBars
 
-    with resumable(out), ProgressBars(name) as bars:
+    with resumable(out, then), ProgressBars(name) as bars:
         result = run_federation(experiment, out, overwrite=overwrite, observer=bars, allow_partial=allow_partial)
     tell_stopped(result, out)
     return result
+
+
+def _options(backends: Path | None, set_: list[str] | None) -> list[str]:
+    return [*(("--backends", str(backends)) if backends else ()), *(p for s in set_ or () for p in ("--set", s))]
 
 
 def _show(runs: "dict[str, RunResult]") -> None:

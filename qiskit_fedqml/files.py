@@ -71,6 +71,49 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
 
 
+def check_replaceable(path: Path, content: bytes | None = None, *, instead: str = "choose another name") -> None:
+    """Check that nothing is lost where a file is written: there is none, or it has the same content.
+
+    Args:
+        path: The file. A pipe or a device keeps nothing, and a folder is in the way of whoever writes; both pass.
+        content: What is to be written; None accepts no file, whatever it holds.
+        instead: What else can be done, for the error.
+
+    Raises:
+        ResultError: There is a file, with other content.
+    """
+    with writing(path):
+        is_kept = os.path.lexists(path) and (path.is_file() or not path.exists())
+        if is_kept and (content is None or not _holds(path, content)):
+            raise ResultError(f"{path} exists already; {instead}, or replace it (--overwrite).")
+
+
+def write_new(contents: Mapping[Path, bytes], *, overwrite: bool, instead: str = "choose another name") -> None:
+    """Write files, all or none where others are in their place.
+
+    Args:
+        contents: What is to be written, by its path.
+        overwrite: Whether files with other content may be replaced.
+        instead: As :func:`check_replaceable`.
+
+    Raises:
+        ResultError: One exists already with other content, or cannot be written.
+    """
+    for path, content in contents.items():
+        if not overwrite:
+            check_replaceable(path, content, instead=instead)
+    for path, content in contents.items():
+        write_bytes(path, content)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Return whether a file has this content; not where it cannot be read."""
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False
+
+
 def save_tensors(path: Path, tensors: "Mapping[str, torch.Tensor]", metadata: dict[str, str]) -> None:
     """Write tensors as a safetensors file, whole or not at all, with the permissions that any other file has.
 

@@ -136,16 +136,19 @@ class Calibration:
         gates = [{**gate, "parameters": list(map(changed, gate["parameters"]))} for gate in self.properties["gates"]]
         return Calibration(self.configuration, {**self.properties, "qubits": qubits, "gates": gates})
 
+    def as_text(self) -> str:
+        """Return the calibration as JSON, as :meth:`save` writes it."""
+        return json.dumps({"configuration": self.configuration, "properties": self.properties}, indent=1) + "\n"
+
     def save(self, path: Path) -> None:
         """Write the calibration as JSON, which :func:`load_calibration` reads.
 
         Raises:
             BackendError: The file cannot be written.
         """
-        text = json.dumps({"configuration": self.configuration, "properties": self.properties}, indent=1)
         try:
             part = path.with_name(path.name + ".part")
-            part.write_text(text + "\n", encoding="utf-8")
+            part.write_text(self.as_text(), encoding="utf-8")
             try:
                 part.replace(path)
             except OSError:

@@ -120,7 +120,7 @@ def deploy(
 
     Raises:
         ResultError: The folder is not empty, or cannot be written.
-        ConfigurationError: The experiment cannot be deployed, or the time is none.
+        ConfigurationError: The experiment cannot be deployed, the time is none, or the port is one of the nodes' own.
         DataError: Its data are missing or do not fit.
     """
     with writing(folder):
@@ -128,6 +128,7 @@ def deploy(
             raise ResultError(f"{folder} exists already; choose another folder for the deployment.")
     assignment = BackendRegistry(experiment.backends, Path()).assign(experiment.federation.clients)
     _check(experiment, assignment, round_seconds)
+    _check_ports(address, len(assignment))
     whole = folder.resolve()  # "." and ".." have no name of their own
     part = whole.with_name(f"{whole.name}.{secrets.token_hex(4)}.part")
     try:
@@ -155,6 +156,18 @@ def _check(experiment: Experiment, assignment: tuple[str, ...], round_seconds: f
             "device's entry its own."
         )
     server_backends(experiment)
+
+
+def _check_ports(address: Address, num_nodes: int) -> None:
+    """Check that server and nodes, which may share a computer, do not listen on the same port."""
+    last = _NODE_PORT + num_nodes - 1
+    used = "it" if address.inner_port == address.port else f"it, or {address.inner_port} behind it,"
+    if any(_NODE_PORT <= port <= last for port in (address.port, address.inner_port)):
+        nodes = f"{_NODE_PORT} to {last}" if num_nodes > 1 else f"{_NODE_PORT}"
+        raise ConfigurationError(
+            f"--address must have a port that no node listens on, but got {address.port}: {used} is one of the nodes' "
+            f"own ({nodes}); choose another one, such as 8000."
+        )
 
 
 def _write(

@@ -1,15 +1,62 @@
 """Runs compared in a folder: a table and their learning curves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from qiskit_fedqml.errors import listed
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.errors import ConfigurationError, ResultError, listed
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.curves import learning_curves
 from qiskit_fedqml.report.drawing import save_figure
+from qiskit_fedqml.report.earlier import check_comparison
+from qiskit_fedqml.report.naming import printable
 from qiskit_fedqml.report.table import table_rows
+from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import markdown_table
+from qiskit_fedqml.terminal.arguments import name_of
+
+
+def open_comparison(
+    files: Sequence[Path], out: Path, load: Callable[[Path], Experiment], *, overwrite: bool
+) -> dict[str, Experiment | RunResult]:
+    """Read what is to be compared, and check that it can be, before anything runs.
+
+    Args:
+        files: Experiment files, and folders of finished runs.
+        out: The folder in which the experiments' runs, table and curves will be.
+        load: Reads an experiment file.
+        overwrite: Whether what is there may be replaced.
+
+    Returns:
+        An experiment that is still to be run, or a finished run, by its name.
+
+    Raises:
+        ConfigurationError: Two have the same name, or an experiment file is wrong.
+        ResultError: A folder holds no finished run, or something else is in the place of what will be written.
+    """
+    names = [name_of(path) if path.is_dir() else path.stem for path in files]
+    if len({printable(name) for name in names}) != len(names):
+        raise ConfigurationError(f"The experiments to compare must have different names, but are {listed(names)}.")
+    # All mistakes are found before anything runs.
+    found: dict[str, Experiment | RunResult] = {
+        name: load(path) for name, path in zip(names, files, strict=True) if not path.is_dir()
+    }
+    for name, path in zip(names, files, strict=True):
+        if path.is_dir():
+            stored = RunResult.load(path)
+            if not stored.is_complete:
+                raise ResultError(f"The run {name!r} is not finished; `fedqml resume {path}` ends it.")
+            found[name] = stored
+        elif not overwrite and (out / name / "config.yaml").exists():
+            raise ResultError(
+                f"{out / name} exists already: give this folder in place of {path} to compare the run in it, choose "
+                "another --out, or replace it (--overwrite)."
+            )
+        else:
+            RunFolder(out / name).check_free(overwrite=overwrite)
+    check_comparison(out, map(printable, names), overwrite=overwrite)
+    return {name: found[name] for name in names}
 
 
 def write_comparison(runs: Mapping[str, RunResult], out: Path) -> None:

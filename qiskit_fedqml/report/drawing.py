@@ -122,12 +122,8 @@ def dashes(names: Sequence[str]) -> dict[str, str]:
     return {name: DASHES[i // len(COLOURS) % len(DASHES)] for i, name in enumerate(names)}
 
 
-def save_panel(panel: Panel, folder: Path) -> list[Path]:
-    """Write a panel with title, note and legend, to stand alone, as PNG and SVG; return both paths.
-
-    Raises:
-        ResultError: A file cannot be written.
-    """
+def panel_files(panel: Panel, folder: Path) -> dict[Path, bytes]:
+    """Return a panel with title, note and legend, to stand alone, as a PNG and an SVG file by their paths."""
     figure, height = panel.figure, panel.figure.get_figheight()
     lines = [panel.title, *wrap(panel.note, round(_LINE_LENGTH * figure.get_figwidth() / _WIDTH_INCHES))]
     title = panel.axis.set_title("\n".join(lines), fontsize=11, loc="left")
@@ -135,7 +131,7 @@ def save_panel(panel: Panel, folder: Path) -> list[Path]:
     if panel.keeps_size:
         figure.set_figheight(height + _TITLE_INCHES * len(lines) + _BELOW_TITLE_INCHES)
     try:
-        return save_figure(figure, folder / panel.name, dpi=200)
+        return figure_files(figure, folder / panel.name, dpi=200)
     finally:  # the page has a legend of its own
         title.set_text("")
         figure.set_figheight(height)
@@ -179,11 +175,19 @@ def save_figure(figure: Figure, path: Path, dpi: float = 160) -> list[Path]:
     Raises:
         ResultError: A file cannot be written.
     """
-    targets = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
     make_folder(path.parent)
-    for target in targets:
-        kind = target.suffix[1:]
+    files = figure_files(figure, path, dpi)
+    for target, content in files.items():
+        write_bytes(target, content)
+    return list(files)
+
+
+def figure_files(figure: Figure, path: Path, dpi: float = 160) -> dict[Path, bytes]:
+    """Return what :func:`save_figure` writes, by its path."""
+    files = {}
+    for kind in ("png", "svg"):
         content = BytesIO()
-        figure.savefig(content, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
-        write_bytes(target, content.getvalue())
-    return targets
+        with mpl.rc_context({"svg.hashsalt": _STYLE["svg.hashsalt"]}):
+            figure.savefig(content, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
+        files[path.with_name(f"{path.name}.{kind}")] = content.getvalue()
+    return files

@@ -8,14 +8,13 @@ from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from qiskit_fedqml.config.text_files import read_text
 from qiskit_fedqml.errors import ResultError
-from qiskit_fedqml.files import make_folder, write_text, writing
+from qiskit_fedqml.files import make_folder, write_new, write_text, writing
 from qiskit_fedqml.planning.jobs import job_sentence
 from qiskit_fedqml.report import overview
 from qiskit_fedqml.report.blocks import (
@@ -30,7 +29,8 @@ from qiskit_fedqml.report.calibrations import calibrations, merged
 from qiskit_fedqml.report.clients import client_panels, client_rows
 from qiskit_fedqml.report.cost import cost_rows, device_rows
 from qiskit_fedqml.report.curves import curve_panels, round_rows
-from qiskit_fedqml.report.drawing import DASHES, Panel, colours, save_panel, style
+from qiskit_fedqml.report.drawing import DASHES, Panel, colours, panel_files, style
+from qiskit_fedqml.report.earlier import check_report, figures_of
 from qiskit_fedqml.report.inline import inline_svg, placed_marks, series_colour
 from qiskit_fedqml.report.machines import machine_rows, rate_tables
 from qiskit_fedqml.report.naming import file_names, machine_name, run_names
@@ -39,7 +39,6 @@ from qiskit_fedqml.report.timeline import timeline_panel
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
 
-_FIGURE = re.compile(r'<a href="figures/([^"/]+)">(?:PNG|SVG)</a>')
 _NUMBER = re.compile(r"(US\$ )?[+-]?\d[\d,.]*( ?[%µA-Za-z].*)?")
 
 
@@ -55,53 +54,43 @@ class _Panels:
         return [*self.curves, *self.maps, *self.blocks, *self.timelines, *self.clients]
 
 
-def write_report(folders: Sequence[Path], out: Path) -> Path:
+def write_report(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> Path:
     """Write ``report.html``, and ``figures/`` with each of its figures as PNG and SVG.
 
     Of an earlier report there, the page is replaced and the figures that it links to are removed; other files stay.
 
     Args:
         folders: Result folders of runs, finished or not.
-        out: The folder to write to; an earlier report in it is replaced.
+        out: The folder to write to; an earlier report of these runs in it is replaced.
+        overwrite: Whether other files in the way, and a report of other runs, are replaced too.
 
     Returns:
         The page.
 
     Raises:
         ConfigurationError: A folder is given twice.
-        ResultError: One is no result folder or has no finished round, or the report cannot be written.
+        ResultError: One is no result folder or has no finished round; something else is in the report's place, and
+            ``overwrite`` is False; or the report cannot be written.
     """
     runs = {name: RunResult.load(folder) for name, folder in zip(run_names(folders), folders, strict=True)}
     for name, run in runs.items():
         if not run.rounds:
             raise ResultError(f"The run {name!r} has no finished round yet, so there is nothing to report of it.")
+    page = out / "report.html"
+    earlier = check_report(page, runs, overwrite=overwrite)
     make_folder(out / "figures")
     with style():
         blocks = used_blocks(runs)
         panels = _panels(runs, blocks)
         html = _page(runs, panels, spread_rows(blocks))
-        for panel in panels.all():
-            save_panel(panel, out / "figures")
-    page = out / "report.html"
-    earlier = _figures_of(page)
+        files = {path: text for panel in panels.all() for path, text in panel_files(panel, out / "figures").items()}
+    write_new({path: content for path, content in files.items() if path not in earlier}, overwrite=overwrite)
+    write_new({path: content for path, content in files.items() if path in earlier}, overwrite=True)
     write_text(page, html)
     with writing(page):
-        for figure in earlier - _figures_of(page):
+        for figure in earlier - figures_of(page):
             figure.unlink(missing_ok=True)
     return page
-
-
-def _figures_of(page: Path) -> set[Path]:
-    """Return the figures that a report links to; none where there is no report, or nothing to be read."""
-    try:
-        text = read_text(page, ResultError)
-    except ResultError:
-        return set()
-    return {page.parent / "figures" / name for link in _FIGURE.findall(text) if _is_plain(name := unquote(link))}
-
-
-def _is_plain(name: str) -> bool:
-    return Path(name).name == name and Path(name).suffix in {".png", ".svg"}
 
 
 def machine_colours(runs: Mapping[str, RunResult]) -> dict[str, str]:

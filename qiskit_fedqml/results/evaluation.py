@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,10 +20,11 @@ from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.job import JobKey, Usage
+from qiskit_fedqml.config.text_files import parse_json, read_text
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.preparation import digest_of, prepare_test_data
 from qiskit_fedqml.errors import FedQMLError, ResultError
-from qiskit_fedqml.files import make_folder, write_text
+from qiskit_fedqml.files import check_replaceable, make_folder, write_new
 from qiskit_fedqml.model.building import Blueprint, circuit_for
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
@@ -32,6 +33,8 @@ from qiskit_fedqml.results.lock import FolderLock
 from qiskit_fedqml.results.provenance import check_data
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.seeds import derive_seed
+
+_INSTEAD = "rename it"
 
 
 def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClassifier:
@@ -98,11 +101,15 @@ class Evaluation:
     described: dict[str, Any]
     usage: Usage
 
-    def save(self, folder: Path) -> Path:
+    def save(self, folder: Path, *, overwrite: bool = False) -> Path:
         """Write ``NAME.json`` (loss and accuracy) and ``NAME.csv`` (a line for each example); return the latter.
 
+        Args:
+            folder: Where.
+            overwrite: Whether an evaluation there that gave something else may be replaced.
+
         Raises:
-            ResultError: They cannot be written.
+            ResultError: Another evaluation is there, or they cannot be written.
         """
         make_folder(folder)
         summary = {
@@ -120,8 +127,9 @@ class Evaluation:
         for example, (label, outputs) in enumerate(zip(self.labels, self.logits, strict=True)):
             predicted = self.classes[int(outputs.argmax())]
             writer.writerow([example, self.classes[label], predicted, *(f"{value:.9g}" for value in outputs)])
-        write_text(table, lines.getvalue())
-        write_text(folder / f"{self.backend}.json", json.dumps(summary, indent=2) + "\n")
+        described = folder / f"{self.backend}.json"
+        contents = {table: lines.getvalue().encode(), described: f"{json.dumps(summary, indent=2)}\n".encode()}
+        write_new(contents, overwrite=overwrite, instead=_INSTEAD)
         return table
 
 
@@ -155,6 +163,32 @@ def evaluate_model(folder: str | Path, backend: Backend, seed: int | None = None
     usage = model.quantum.neural_network.usage if isinstance(model.quantum, QuantumLayer) else Usage()
     classes = tuple(result.run["classes"])
     return Evaluation(backend.name, loss, accuracy, logits, examples.labels, classes, backend.describe(), usage)
+
+
+def check_unlike(folder: Path, registry: BackendRegistry, name: str) -> None:
+    """Check, before a backend is asked, that no other evaluation is there that its own would replace.
+
+    Those of a simulator come out the same each time, and are compared when they are there.
+
+    Args:
+        folder: The result folder.
+        registry: The registry that has the backend.
+        name: The backend's name.
+
+    Raises:
+        ResultError: There is one, of a device, or of another machine under the same name.
+    """
+    if name not in registry.file.backends:
+        return
+    table, described = (folder / "evaluations" / f"{name}.{kind}" for kind in ("csv", "json"))
+    if described.is_file() and not registry.is_queued(name):
+        machine = json.loads(json.dumps(registry[name].describe()))
+        with suppress(ResultError):  # it is no evaluation
+            earlier = parse_json(read_text(described, ResultError), str(described), ResultError)
+            if isinstance(earlier, dict) and earlier.get("machine") == machine:
+                return
+    for path in (table, described):
+        check_replaceable(path, instead=_INSTEAD)
 
 
 @contextmanager

@@ -70,7 +70,10 @@ class RunFolder:
         if not self.path.is_dir() or (self.path / "config.yaml").exists():
             return False
         names = {entry.name.removesuffix(".part") for entry in self.path.iterdir()}
-        return all(name in {*FILES, *FOLDERS} or name.startswith(LOCK) for name in names)
+        # Whoever begins a run has locked its folder before: a folder `calibrations` alone is somebody's own.
+        return all(name in {*FILES, *FOLDERS} or name.startswith(LOCK) for name in names) and (
+            not names or LOCK in names
+        )
 
     def check_free(self, *, overwrite: bool) -> None:
         """Check that a run may be written here.
@@ -84,19 +87,29 @@ class RunFolder:
         """
         if not self.path.exists() or self.is_empty:
             return
-        if not overwrite:
-            raise ResultError(f"{self.path} exists already; choose another folder, or overwrite it (--overwrite).")
-        if not (self.path / MANIFEST).exists():
-            try:
-                self.read()
-            except ResultError as error:
-                raise ResultError(f"{self.path} is not a result folder, so it is not overwritten.") from error
+        if not self.is_run:
+            raise ResultError(f"{self.path} exists already and is not a result folder; choose another folder.")
         alive = [s for s in self.submissions() if s.is_open and s.account is not None]  # a rehearsal's do not live on
         if alive:
             raise ResultError(
                 f"{self.path} has {len(alive)} jobs that may still wait or run on devices: resume the run with "
                 f"`fedqml resume {self.path}`, or cancel them with `fedqml jobs {self.path} --cancel`."
             )
+        if not overwrite:
+            raise ResultError(f"{self.path} exists already; choose another folder, or overwrite it (--overwrite).")
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a run has been begun here, however damaged it is now."""
+        if not (self.path / "config.yaml").is_file():
+            return False
+        if (self.path / MANIFEST).exists():
+            return True
+        try:  # of version 0.1
+            validate(Experiment, read_yaml(self.path / "config.yaml"), "config.yaml")
+        except ConfigurationError:
+            return False
+        return (self.path / "run.json").is_file() and (self.path / "rounds.jsonl").is_file()
 
     @property
     def journal(self) -> Path:

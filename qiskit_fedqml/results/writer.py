@@ -42,6 +42,7 @@ class RunWriter:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
         self._made: list[Path] = []
+        self._has_new_lock = self._has_begun = False
         self._run_id = ""
 
     @property
@@ -61,9 +62,14 @@ class RunWriter:
         with writing(self.path):
             str(self.path).encode()  # safetensors takes no other names, and says so only when there is a model to write
             self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+            is_locked_by_runs = (self.path / LOCK).exists()
+            if not is_locked_by_runs:  # before anything is put there, were it a lock
+                self.folder.check_free(overwrite=overwrite)
         make_folder(self.path)
         self.lock()
-        self.folder.check_free(overwrite=overwrite)
+        self._has_new_lock = not is_locked_by_runs
+        if is_locked_by_runs or not overwrite:  # somebody else may have begun a run meanwhile
+            self.folder.check_free(overwrite=overwrite)
 
     def lock(self) -> None:
         """Keep other processes from working on the folder, if it exists.
@@ -74,13 +80,17 @@ class RunWriter:
         self._lock.acquire()
 
     def release(self) -> None:
-        """Let other processes work on the folder, once nothing is being written; one that stayed empty is removed."""
+        """Let other processes work on the folder, once nothing is being written.
+
+        Where no run was begun, nothing that was not there before is left: no lock, and no folder.
+        """
         if self._writing is not None:
             with suppress(ResultError):  # reported already, or by what is being raised now
                 self.wait()
         self._pool.shutdown()
-        if self._made and self.path.is_dir() and all(e.name.startswith(LOCK) for e in self.path.iterdir()):
-            (self.path / LOCK).unlink(missing_ok=True)
+        if self._has_new_lock and not self._has_begun:
+            with suppress(OSError):
+                (self.path / LOCK).unlink()
             self._lock.release()
             for folder in self._made:
                 with suppress(OSError):  # somebody else has put something there
@@ -117,6 +127,7 @@ class RunWriter:
         described = {"run_id": uuid.uuid4().hex, **run}
 
         def write() -> None:
+            self._has_begun = True
             for name in FILES:
                 (self.path / name).unlink(missing_ok=True)
                 (self.path / f"{name}.part").unlink(missing_ok=True)

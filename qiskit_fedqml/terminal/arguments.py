@@ -135,6 +135,7 @@ OutOption = Annotated[
     ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a result folder that exists.")]
+ReplaceOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that hold something else.")]
 BudgetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -6,20 +6,22 @@ from pathlib import Path
 import typer
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
-from qiskit_fedqml.results.evaluation import evaluate_model, unfinished_evaluation
+from qiskit_fedqml.results.evaluation import check_unlike, evaluate_model, unfinished_evaluation
 from qiskit_fedqml.results.result import RunResult
 
 
-def evaluate_folder(directory: Path, backend: str | None, backends: Path | None) -> None:
+def evaluate_folder(directory: Path, backend: str | None, backends: Path | None, *, overwrite: bool) -> None:
     """Test the final model of a result folder, and print what it gave.
 
     Args:
         directory: The result folder.
         backend: The backend's name; None is the server's of the run.
         backends: The backends file; None is the run's, or `backends.yaml` here if only that has the backend.
+        overwrite: Whether another evaluation under the backend's name may be replaced.
 
     Raises:
-        FedQMLError: It is no result folder of a finished run, or the backend cannot be opened or fails.
+        FedQMLError: It is no result folder of a finished run, another evaluation is there, or the backend cannot be
+            opened or fails.
     """
     registry = BackendRegistry(RunResult.load(directory).experiment.backends, Path())
     here = Path("backends.yaml")
@@ -28,13 +30,15 @@ def evaluate_folder(directory: Path, backend: str | None, backends: Path | None)
     elif backend is not None and backend not in registry.file.backends and here.exists():
         registry = BackendRegistry.from_yaml(here)
     name = backend or registry.file.assignment.server
+    if not overwrite:
+        check_unlike(directory, registry, name)
     try:
         with unfinished_evaluation(directory, registry, name):
             evaluation = evaluate_model(directory, registry[name] if backend else registry.server)
     except KeyboardInterrupt:
         print("fedqml: stopped; the same command resumes it, and reads the jobs that were sent.", file=sys.stderr)
         raise typer.Exit(130) from None
-    table = evaluation.save(directory / "evaluations")
+    table = evaluation.save(directory / "evaluations", overwrite=overwrite)
     print(
         f"{evaluation.backend}: loss {evaluation.loss:.4f}, accuracy {evaluation.accuracy:.2%} "
         f"of {len(evaluation.labels)} examples. Outputs: {table}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from qiskit_fedqml.backends.array import overview
 from qiskit_fedqml.backends.array.registry import BackendRegistry, find_calibration
+from qiskit_fedqml.files import check_replaceable
 from qiskit_fedqml.terminal.output import print_table
 
 if TYPE_CHECKING:
@@ -24,14 +25,17 @@ def check_machines(path: Path, run: "Experiment | None") -> bool:
     return all(c.passed for c in checks)
 
 
-def save_machine(name: str, target: Path, path: Path, run: "Experiment | None") -> None:
+def save_machine(name: str, target: Path, path: Path, run: "Experiment | None", *, overwrite: bool) -> None:
     """Write the calibration of a fake device, which needs no backends file, or of a machine.
 
     Raises:
-        FedQMLError: There is none, or it cannot be written.
+        FedQMLError: There is none, the file exists with another one and ``overwrite`` is False, or it cannot be
+            written.
     """
     registry = machines_of(path, run) if run or path.exists() else None
     calibration = find_calibration(name, registry)
+    if not overwrite:
+        check_replaceable(target, calibration.as_text().encode())
     calibration.save(target)
     print(f"Saved the calibration of {calibration.device}, {calibration.date}, to {target}.")
 

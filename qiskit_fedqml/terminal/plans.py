@@ -8,7 +8,7 @@ from typing import Any
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.yaml_files import dump_yaml
-from qiskit_fedqml.files import write_text
+from qiskit_fedqml.files import write_new
 from qiskit_fedqml.planning import sentences, tables
 from qiskit_fedqml.planning.changes import Key
 from qiskit_fedqml.planning.fitting import propose
@@ -17,19 +17,21 @@ from qiskit_fedqml.planning.proposals import Proposal, few_steps, nested
 from qiskit_fedqml.terminal.output import print_table
 
 
-def show_plan(experiment: Experiment, queue_seconds: float, json_: Path | None) -> bool:
+def show_plan(experiment: Experiment, queue_seconds: float, json_: Path | None, *, overwrite: bool = False) -> bool:
     """Print what an experiment will cost; return whether all budgets suffice.
 
     Args:
         experiment: The experiment.
         queue_seconds: How long a job waits in its queue.
         json_: Where the plan is written as JSON, or None; ``-`` prints that, and nothing else.
+        overwrite: Whether a file there that holds something else may be replaced.
 
     Raises:
+        ResultError: The file exists already and holds something else, or cannot be written.
         FedQMLError: As :func:`~qiskit_fedqml.planning.planner.plan_experiment`.
     """
     plan = plan_experiment(experiment)
-    if _writes(plan.as_json(), json_):
+    if _writes(plan.as_json(), json_, overwrite):
         for title, rows in tables.tables(plan):
             print(f"{title}\n")
             print_table(rows)
@@ -38,7 +40,9 @@ def show_plan(experiment: Experiment, queue_seconds: float, json_: Path | None) 
     return not plan.lacking()
 
 
-def show_proposals(experiment: Experiment, seconds: float, command: Sequence[str], json_: Path | None) -> bool:
+def show_proposals(
+    experiment: Experiment, seconds: float, command: Sequence[str], json_: Path | None, *, overwrite: bool = False
+) -> bool:
     """Print settings that fit so many QPU seconds, and how to run with the first; return whether there are any.
 
     Args:
@@ -46,13 +50,15 @@ def show_proposals(experiment: Experiment, seconds: float, command: Sequence[str
         seconds: The QPU seconds.
         command: What runs the experiment as it is.
         json_: As :func:`show_plan`.
+        overwrite: As :func:`show_plan`.
 
     Raises:
         FedQMLError: As :func:`~qiskit_fedqml.planning.planner.plan_experiment`.
     """
     planner = Planner.open(experiment)
     proposals = propose(planner, seconds)
-    if not _writes({"fit_seconds": seconds, "proposals": [proposal.as_json() for proposal in proposals]}, json_):
+    values = {"fit_seconds": seconds, "proposals": [proposal.as_json() for proposal in proposals]}
+    if not _writes(values, json_, overwrite):
         return bool(proposals)
     if not proposals:
         print(f"No settings that were tried fit {seconds:g} s of QPU time and all budgets: not one round does.")
@@ -65,14 +71,14 @@ def show_proposals(experiment: Experiment, seconds: float, command: Sequence[str
     return True
 
 
-def _writes(values: object, json_: Path | None) -> bool:
+def _writes(values: object, json_: Path | None, overwrite: bool) -> bool:
     """Write values as JSON where that is wanted; return whether there is still something to print."""
     text = json.dumps(values, indent=1)
     if json_ == Path("-"):
         print(text)
         return False
     if json_ is not None:
-        write_text(json_, f"{text}\n")
+        write_new({json_: f"{text}\n".encode()}, overwrite=overwrite)
     return True
 
 

@@ -1,7 +1,8 @@
 """What `fedqml resume` prints about how it continues a run."""
 
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from qiskit_fedqml.errors import AccountLimitError, BackendError, BudgetError, ResultError
+from qiskit_fedqml.terminal.arguments import name_of
 
 if TYPE_CHECKING:
     from qiskit_fedqml.results.result import RunResult
@@ -17,18 +19,25 @@ _BUDGET = " --budget [NAME=]SECONDS"
 
 
 @contextmanager
-def resumable(folder: Path) -> Iterator[None]:
-    """Let Ctrl-C, and what a later try may mend, end with how to resume, if there is a run in the folder."""
+def resumable(folder: Path, then: Callable[[bool], str] = lambda has_begun: "") -> Iterator[None]:
+    """Let Ctrl-C, and what a later try may mend, end with how to resume, if there is a run in the folder.
+
+    Args:
+        folder: The result folder.
+        then: Says what comes after that; it is given whether there is a run to resume.
+    """
     before = _age_of(folder)
     try:
         yield
     except KeyboardInterrupt:
-        _tell("stopped", _how_to_resume(folder, before))
+        how = _how_to_resume(folder, before)
+        _tell("stopped", how, then(bool(how)))
         raise typer.Exit(130) from None
     except (BackendError, BudgetError) as error:
         is_budget_of_run = isinstance(error, BudgetError) and not isinstance(error, AccountLimitError)
         how = _how_to_resume(folder, before, _BUDGET if is_budget_of_run else "")
-        _tell(str(error), how, _how_to_end(folder) if how and isinstance(error, BudgetError) else "")
+        end = _how_to_end(folder) if how and isinstance(error, BudgetError) else ""
+        _tell(str(error), how, end, then(bool(how)))
         raise typer.Exit(2) from None
 
 
@@ -36,6 +45,22 @@ def tell_stopped(result: "RunResult", folder: Path) -> None:
     """Say why a run has ended before its last round, and how it continues; nothing if it has not."""
     if result.stopped:
         _tell(result.stopped, f"`fedqml resume {folder}{_BUDGET}` continues.", _how_to_end(folder))
+
+
+def how_to_compare(command: Sequence[str], files: Sequence[Path], out: Path, name: str, has_begun: bool) -> str:
+    """Return how a comparison that was stopped goes on: with the folders of the runs that it has begun.
+
+    Args:
+        command: What follows the files: the comparison's options.
+        files: What was to be compared.
+        out: The folder of its runs.
+        name: The run in which it was stopped.
+        has_begun: Whether that one is in its folder.
+    """
+    names = [name_of(path) if path.is_dir() else path.stem for path in files]
+    begun = names[: names.index(name) + has_begun]
+    left = [path if path.is_dir() or of not in begun else out / of for of, path in zip(names, files, strict=True)]
+    return f"{'Then ' if has_begun else ''}`{shlex.join(['fedqml', 'compare', *map(str, left), *command])}` compares."
 
 
 def _tell(*sentences: str) -> None:

@@ -2,6 +2,7 @@ import re
 import ssl
 import stat
 import tomllib
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,27 @@ def test_nothing_is_overwritten(deployment):
     with pytest.raises(ResultError, match="exists already; choose another folder"):
         deploy(make_tiny(), deployment, Address("localhost", 8000))
     assert (deployment / "server" / "ca.crt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("address", "is_refused"),
+    [
+        ("127.0.0.1:9094", True),
+        ("localhost:9095", True),
+        ("127.0.0.1:9097", True),
+        ("127.0.0.1:9098", False),
+        ("127.0.0.1:9093", False),
+        ("fl.example.org:9093", True),  # 9094 behind the proxy
+        ("fl.example.org:9092", False),
+    ],
+)
+def test_a_port_of_the_nodes_is_refused(address, is_refused, tmp_path):
+    experiment = make_tiny(federation__clients=4)
+    with ExitStack() as stack:
+        if is_refused:
+            stack.enter_context(pytest.raises(ConfigurationError, match=r"nodes' own \(9094 to 9097\); choose another"))
+        deploy(experiment, tmp_path / "d", Address.parse(address))
+    assert (tmp_path / "d").exists() != is_refused
 
 
 def test_a_deployment_that_fails_leaves_nothing(tmp_path):

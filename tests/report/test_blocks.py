@@ -116,7 +116,7 @@ def test_losses_of_clients_lie_over_the_success_of_their_blocks(run):
 
 def test_the_page_has_map_and_spread(folder, tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr(page, "save_panel", lambda panel, _: saved.append(panel.name))
+    monkeypatch.setattr(page, "panel_files", lambda panel, _: saved.append(panel.name) or {})
     text = page.write_report([folder], tmp_path).read_text(encoding="utf-8")
     assert {"map_nairobi_packed", "blocks", "block_loss_packed"} <= set(saved)
     assert "nairobi (FakeNairobiV2), calibrated" in text

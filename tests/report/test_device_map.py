@@ -14,7 +14,7 @@ from qiskit_fedqml.backends.chip import Chip, MachineMap
 from qiskit_fedqml.report import drawing
 from qiskit_fedqml.report.coordinates import coordinates
 from qiskit_fedqml.report.device_map import map_panel
-from qiskit_fedqml.report.drawing import save_panel, style
+from qiskit_fedqml.report.drawing import panel_files, style
 from qiskit_fedqml.report.inline import inline_svg
 from tests.conftest import ROOT, TINY
 
@@ -127,9 +127,9 @@ def test_a_title_takes_no_room_from_the_chip(tmp_path, monkeypatch):
 
     with style():
         panel, sizes = map_panel(DRAWN, "east"), []
-        monkeypatch.setattr(drawing, "save_figure", lambda *_, **__: sizes.append(pitch(panel)))
+        monkeypatch.setattr(drawing, "figure_files", lambda *_, **__: sizes.append(pitch(panel)))
         before = pitch(panel)
-        save_panel(panel, tmp_path)
+        panel_files(panel, tmp_path)
         assert sizes == [pytest.approx(before, rel=0.03)]
         assert pitch(panel) == before
     assert not panel.axis.get_title(loc="left")

@@ -83,7 +83,7 @@ def test_figures_of_an_earlier_report_are_removed_and_nothing_else(folders, tmp_
     write_report(folders, tmp_path)
     kept = tmp_path / "figures" / "timeline_mine.png"
     kept.touch()
-    write_report(folders[1:], tmp_path)
+    write_report(folders[1:], tmp_path, overwrite=True)
     linked = Outline((tmp_path / "report.html").read_text(encoding="utf-8"))
     names = {a["href"] for tag, a in linked.tags if tag == "a" and a["href"].startswith("figures/")}
     there = {f"figures/{path.name}" for path in (tmp_path / "figures").iterdir()}

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgba
 
 from qiskit_fedqml.report.clients import client_panels, client_rows
 from qiskit_fedqml.report.curves import curve_panels
-from qiskit_fedqml.report.drawing import COLOURS, INK, save_panel, style
+from qiskit_fedqml.report.drawing import COLOURS, INK, panel_files, style
 from qiskit_fedqml.report.inline import inline_svg
 from qiskit_fedqml.report.naming import NO_CIRCUIT
 from qiskit_fedqml.report.page import machine_colours
@@ -110,4 +110,4 @@ def test_runs_with_the_same_colour_have_other_dashes(run, tmp_path):
         == ("-", "--")
         == (panel.dashes[names[0]], panel.dashes[names[-1]])
     )
-    assert all(path.exists() for path in save_panel(panel, tmp_path))
+    assert all(panel_files(panel, tmp_path).values())

@@ -12,6 +12,7 @@ import pytest
 from qiskit_fedqml import RunResult, resume_federation, run_federation
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.federation.interruption import check_interrupted, interruptible
+from qiskit_fedqml.federation.runs.run import extend_federation
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.writer import RunWriter
 from tests.conftest import ROOT
@@ -144,3 +145,43 @@ def test_two_runs_at_once_on_one_new_folder(tmp_path):
     loser = codes.index(2)
     assert "another process works on it" in errors[loser] or "exists already" in errors[loser]
     assert RunResult.load(tmp_path / "run").experiment.seed == 2 - loser
+
+
+def nothing_left(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["mine.txt", "calibrations/mine.json", "config.yaml", "run.lockout/x"])
+def test_a_folder_of_somebody_else_is_refused_and_left_as_it_was(tiny, tmp_path, name, overwrite):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("{mine: 1}")
+    before = nothing_left(tmp_path)
+    with pytest.raises(ResultError, match=r"exists already and is not a result folder; choose another folder\.$"):
+        run_federation(tiny(), tmp_path, overwrite=overwrite)
+    for work in (resume_federation, lambda folder: extend_federation(folder, 9)):
+        with pytest.raises(ResultError):
+            work(tmp_path)
+    assert nothing_left(tmp_path) == before
+
+
+def test_a_run_that_cannot_begin_leaves_an_empty_folder_empty(tiny, tmp_path):
+    with pytest.raises(ConfigurationError):
+        run_federation(tiny(data__classes=[0, 1, 2]), tmp_path)
+    assert nothing_left(tmp_path) == []
+
+
+def test_overwriting_is_offered_only_where_it_works(tiny, tmp_path):
+    run_federation(tiny(federation__rounds=1), tmp_path / "run")
+    with pytest.raises(ResultError, match=r"run exists already; .* or overwrite it \(--overwrite\)"):
+        run_federation(tiny(), tmp_path / "run")
+    assert run_federation(tiny(), tmp_path / "run", overwrite=True).is_complete
+
+
+def test_what_was_killed_before_it_had_begun_is_begun_again(tiny, tmp_path):
+    writer = RunWriter(RunFolder(tmp_path / "run"))
+    writer.claim(overwrite=False)
+    (tmp_path / "run" / "calibrations").mkdir()
+    (tmp_path / "run" / "run.json.part").touch()
+    writer._lock.release()  # as the system does
+    assert run_federation(tiny(), tmp_path / "run").is_complete

@@ -183,6 +183,8 @@ def extend_federation(
 def _at_work_on(path: Path) -> Iterator[RunWriter]:
     """Keep other processes from a result folder, until nothing is being written there any more."""
     writer = RunWriter(RunFolder(path))
+    if not writer.folder.is_run:  # it is read at once, so that no lock is put into somebody else's folder
+        writer.folder.read()
     try:
         with interruptible():
             writer.lock()
