@@ -38,13 +38,14 @@ from qiskit_fedqml.terminal.arguments import (
     check_one_of,
     load,
     name_of,
+    options_of,
     parse_budget,
     parse_workers,
     usable,
 )
 from qiskit_fedqml.terminal.output import print_table
 from qiskit_fedqml.terminal.program import run_program
-from qiskit_fedqml.terminal.resuming import how_to_compare, resumable, tell_stopped
+from qiskit_fedqml.terminal.resuming import how_to_compare, print_end, resumable, rounds_if_finished, tell_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,12 +96,14 @@ def resume(
     from qiskit_fedqml.terminal.progress import ProgressBars
 
     changed = dict(parse_budget(text) for text in budgets or ())
+    before = rounds_if_finished(directory)
     with resumable(directory), ProgressBars(name_of(directory)) as bars:
         result = resume_federation(
             directory, budgets=changed, workers=parse_workers(workers), observer=bars, allow_partial=allow_partial
         )
     tell_stopped(result, directory)
     _show({name_of(directory): result})
+    print_end(directory, len(result.rounds), before)
 
 
 @app.command()
@@ -114,12 +117,14 @@ def extend(
     from qiskit_fedqml.federation.runs.run import extend_federation
     from qiskit_fedqml.terminal.progress import ProgressBars
 
+    before = rounds_if_finished(directory)
     with resumable(directory), ProgressBars(name_of(directory)) as bars:
         result = extend_federation(
             directory, rounds, workers=parse_workers(workers), observer=bars, allow_partial=allow_partial
         )
     tell_stopped(result, directory)
     _show({name_of(directory): result})
+    print_end(directory, len(result.rounds), before)
 
 
 @app.command()
@@ -164,7 +169,7 @@ def plan(
     if fit is None:
         suffices = show_plan(experiment, queue_seconds, json_, overwrite=overwrite)
     else:
-        options = _options(backends, set_)
+        options = options_of(backends, set_)
         command = ["fedqml", "run", str(file), *options]
         suffices = show_proposals(experiment, fit, command, json_, overwrite=overwrite)
     if not suffices:
@@ -217,7 +222,7 @@ def compare(
 
     found = open_comparison(files, out, lambda path: load(path, backends, set_), overwrite=overwrite)
     make_folder(out)
-    options = [*_options(backends, set_), "--out", str(out), *(["--overwrite"] if overwrite else [])]
+    options = [*options_of(backends, set_), "--out", str(out), *(["--overwrite"] if overwrite else [])]
     runs: dict[str, RunResult] = {}
     for name, run in found.items():
         then = partial(how_to_compare, options, files, out, name)
@@ -335,10 +340,6 @@ def _run(
         result = run_federation(experiment, out, overwrite=overwrite, observer=bars, allow_partial=allow_partial)
     tell_stopped(result, out)
     return result
-
-
-def _options(backends: Path | None, set_: list[str] | None) -> list[str]:
-    return [*(("--backends", str(backends)) if backends else ()), *(p for s in set_ or () for p in ("--set", s))]
 
 
 def _show(runs: "dict[str, RunResult]") -> None:

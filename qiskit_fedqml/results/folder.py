@@ -7,7 +7,7 @@ jobs do and is not proved; trackers have ``tensorboard/`` and ``mlflow.json``. N
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,7 +29,7 @@ from qiskit_fedqml.results.json_types import check_types
 from qiskit_fedqml.results.lock import LOCK
 from qiskit_fedqml.results.manifest import MANIFEST, Manifest, load_manifest
 from qiskit_fedqml.results.proof import NOTHING
-from qiskit_fedqml.results.record_log import open_records, open_unproved
+from qiskit_fedqml.results.record_log import num_lines, open_records, open_unproved
 from qiskit_fedqml.results.stored_records import StoredRecords
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = Checkpoints(path)
+        self._warned: set[str] = set()
 
     @property
     def is_empty(self) -> bool:
@@ -163,7 +164,7 @@ class RunFolder:
 
     def _records(self, manifest: Manifest | None) -> StoredRecords:
         if manifest is None:
-            logger.warning("%s was written by version 0.1: nothing proves that its files are whole.", self.path)
+            self._warn(f"{self.path} was written by version 0.1: nothing proves that its files are whole.")
             return open_unproved(self.path / "rounds.jsonl")
         if "model.safetensors" in manifest.files:
             return self._proved_by(manifest, None)
@@ -172,7 +173,8 @@ class RunFolder:
     def load_checkpoint(self) -> tuple[Checkpoint | None, StoredRecords]:
         """Read the last checkpoint, each tensor of it checked, and the records of the rounds up to it.
 
-        Where it is damaged, or of another run, a warning says so, and the one before it is taken.
+        Where it is damaged, or of another run, a warning says so, and the one before it is taken. Another one says
+        which rounds run again because there is no checkpoint after them.
 
         Returns:
             The checkpoint, or None if there is none, and the records.
@@ -180,7 +182,19 @@ class RunFolder:
         Raises:
             ResultError: There are checkpoints, but none that can be used; or the records are damaged.
         """
-        return self._newest(self.proven_manifest(), load_checkpoint, lambda checkpoint: checkpoint.header)
+        manifest = self.proven_manifest()
+        found, records = self._newest(manifest, load_checkpoint, lambda checkpoint: checkpoint.header)
+        if "model.safetensors" not in manifest.files and not self._warned:
+            lost = num_lines(self.path / "rounds.jsonl") - len(records)
+            again = f"the {'round that is' if lost == 1 else f'{lost} rounds that are'} recorded"
+            if found is None and lost > 0:
+                self._warn(f"{self.path} has no checkpoint, so it begins again at round 1, and {again} run again.")
+            elif lost > 0:
+                last = f"its last checkpoint is that of round {len(records)}"
+                self._warn(
+                    f"{self.path} continues at round {len(records) + 1}: {last}, and {again} after it run again."
+                )
+        return found, records
 
     def _newest(
         self, manifest: Manifest, load: Callable[[Path], _Found], header_of: Callable[[_Found], Header]
@@ -196,14 +210,20 @@ class RunFolder:
                 refused.append(error)
                 continue
             if refused:
-                reasons = " ".join(map(str, refused))
-                logger.warning(
-                    "%s The checkpoint before that is taken, %s, after round %d.", reasons, path, len(records)
-                )
+                taken = f"The checkpoint before that is taken, {path}, after round {len(records)}."
+                self._warn(f"{_reasons(refused)} {taken}")
             return found, records
         if refused:
-            raise ResultError(f"{refused[0]} There is no other checkpoint that can be used.") from refused[0]
+            raise ResultError(
+                f"{_reasons(refused)} There is no other checkpoint that can be used. {_what_helps(manifest)}"
+            ) from refused[0]
         return None, self._proved_by(manifest, None)
+
+    def _warn(self, text: str) -> None:
+        """Log a warning, once: files are read several times."""
+        if text not in self._warned:
+            logger.warning("%s", text)
+        self._warned.add(text)
 
     def _proved_by(self, manifest: Manifest, header: Header | None) -> StoredRecords:
         """Return the records up to a checkpoint; without one all of a finished run, and none of another."""
@@ -293,3 +313,17 @@ class RunFolder:
         elif "run_id" in run:
             raise ResultError(f"{self.path} has no {MANIFEST}, by which its files would prove to be whole.")
         return run
+
+
+def _reasons(refused: Sequence[ResultError]) -> str:
+    """Return why checkpoints cannot be used; the first reason for each file, and three at most."""
+    by_file = {str(error).partition(" is ")[0]: str(error) for error in reversed(refused)}
+    return " ".join([*reversed(by_file.values())][:3])
+
+
+def _what_helps(manifest: Manifest) -> str:
+    """Return what can be done where no checkpoint can be used."""
+    copy = "Put back a copy of what is damaged"
+    if "model.safetensors" in manifest.files or manifest.configuration["model"].get("initial"):
+        return f"{copy}."  # what they hold is nowhere else
+    return f"{copy}, or remove all checkpoints: `fedqml resume` then begins again at round 1."

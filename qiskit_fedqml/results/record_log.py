@@ -137,6 +137,16 @@ def open_records(path: Path, accepted: Sequence[Proof], rounds: int | None = Non
     raise ResultError(f"{path} is damaged: its first {accepted[0].rounds} lines are not those of this run.")
 
 
+def num_lines(path: Path) -> int:
+    """Return how many records a file has, proved or not.
+
+    Raises:
+        ResultError: It cannot be read.
+    """
+    with reading(path, ResultError) as file:
+        return sum(line.endswith(b"\n") for line in file)
+
+
 def open_unproved(path: Path) -> StoredRecords:
     """Read all whole lines of a run of version 0.1, which nothing proves; each is checked now.
 

@@ -42,8 +42,16 @@ class RunResult:
         Raises:
             ResultError: It is no result folder, or a file of it is damaged.
         """
-        path = Path(folder)
-        return cls(*RunFolder(path).read(), path)
+        return cls.of(RunFolder(Path(folder)))
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> "RunResult":
+        """Read a result folder that is open already, and warns of each thing once.
+
+        Raises:
+            ResultError: As :meth:`load`.
+        """
+        return cls(*folder.read(), folder.path)
 
     @property
     def is_complete(self) -> bool:

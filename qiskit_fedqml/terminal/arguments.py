@@ -97,6 +97,12 @@ def load(file: Path, backends: Path | None, overrides: Sequence[str] | None) -> 
     return load_experiment(file, values)
 
 
+def options_of(backends: Path | None, overrides: Sequence[str] | None) -> list[str]:
+    """Return ``--backends`` and ``--set`` as they were given."""
+    given = [("--backends", str(backends))] if backends else []
+    return [part for pair in [*given, *(("--set", text) for text in overrides or ())] for part in pair]
+
+
 def name_of(folder: Path) -> str:
     """Return what a run in a folder is called, also where the path ends with "." or ".."."""
     return folder.resolve().name or str(folder)

@@ -41,6 +41,31 @@ def resumable(folder: Path, then: Callable[[bool], str] = lambda has_begun: "") 
         raise typer.Exit(2) from None
 
 
+def rounds_if_finished(folder: Path) -> int | None:
+    """Return how many rounds a finished run has; None of any other folder."""
+    from qiskit_fedqml.results.folder import RunFolder
+    from qiskit_fedqml.results.record_log import num_lines
+
+    try:
+        return num_lines(folder / "rounds.jsonl") if RunFolder(folder).is_finished else None
+    except ResultError:  # whoever reads it next says what is wrong
+        return None
+
+
+def print_end(folder: Path, num_rounds: int, before: int | None) -> None:
+    """Print where a run is that was resumed or extended, and whether it had all its rounds already.
+
+    Args:
+        folder: The result folder.
+        num_rounds: Its rounds.
+        before: Those that it had if it was finished before, otherwise None.
+    """
+    if before == num_rounds:
+        rounds = "its only round" if before == 1 else f"all its {before} rounds"
+        print(f"{folder} had {rounds} already; `fedqml extend {folder} --rounds N` gives it more.")
+    print(f"Result: {folder}")
+
+
 def tell_stopped(result: "RunResult", folder: Path) -> None:
     """Say why a run has ended before its last round, and how it continues; nothing if it has not."""
     if result.stopped:

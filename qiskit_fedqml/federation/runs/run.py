@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qiskit_fedqml.backends.array.chips import chips_in_blocks
 from qiskit_fedqml.backends.array.used import used_machines
+from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.executors.processes import num_workers
@@ -170,7 +171,7 @@ def extend_federation(
         FedQMLError: As :func:`resume_federation`.
     """
     with _at_work_on(Path(out)) as writer:
-        stored = RunResult.load(out)
+        stored = RunResult.of(writer.folder)
         if rounds < len(stored.rounds):
             raise ResultError(f"{out}: {len(stored.rounds)} rounds are done, so it cannot have {rounds}.")
         experiment, command = stored.experiment.with_rounds(rounds), "extend --rounds"
@@ -203,7 +204,7 @@ def _resume(
 ) -> RunResult:
     """Resume a run, perhaps with another configuration, which is written down with what changed it."""
     folder = writer.folder
-    stored = RunResult.load(folder.path)
+    stored = RunResult.of(folder)
     experiment, command = change or (stored.experiment, "")
     if folder.is_finished and not (folder.path / "model.safetensors").exists():
         raise ResultError(f"{folder.path} is the folder of a finished run, but its model.safetensors is gone.")
@@ -223,6 +224,11 @@ def _resume(
     federation.experiment = experiment
     check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
     checkpoint, records = folder.load_checkpoint()
+    if checkpoint is None and folder.is_finished and _keeps_state(stored):
+        raise ResultError(
+            f"{folder.path}: its checkpoints are gone, and with them what its optimisers or tasks on their way need to "
+            "continue; a new run may begin from its model (`model.initial`)."
+        )
     server = _state_in(folder, federation, checkpoint, len(records))
     guard = _checked(federation, server, allow_partial=allow_partial)
     writer.take_up(len(records))
@@ -240,10 +246,18 @@ def _shown(writer: RunWriter, experiment: Experiment, command: str) -> RunResult
     """Return a run that has all its rounds, after its trackers were given what they lack."""
     if command:
         writer.replace_experiment(experiment, command)
-    stored = RunResult.load(writer.path)
+    stored = RunResult.of(writer.folder)
     trackers = open_trackers(stored.experiment, stored.run, writer.path, len(stored.rounds))
     Tracking(trackers, stored.rounds, writer.path).end()
     return stored
+
+
+def _keeps_state(stored: RunResult) -> bool:
+    """Return whether the next round needs more than the model of a run; its checkpoints are kept then."""
+    federation, optimizer = stored.experiment.federation, stored.experiment.aggregation.server_optimizer
+    has_state = optimizer is not None or federation.client_optimizer_state == "keep"
+    is_buffered = isinstance(federation.algorithm, Buffered)
+    return is_buffered or (has_state and any(record.train_loss is not None for record in stored.rounds))
 
 
 def _state_in(folder: RunFolder, federation: Federation, checkpoint: Checkpoint | None, num_rounds: int) -> ServerState:
