@@ -6,7 +6,7 @@ from qiskit_fedqml.circuits.compiling import compiled
 
 
 @compiled
-def sums_of_terms(by_expression, params, starts, expressions, rows, factors, result):
+def sums_of_terms(by_expression, params, starts, expressions, constants, rows, factors, result):
     """Add to each parameter's derivatives what its terms make of the derivatives by expressions.
 
     Args:
@@ -14,22 +14,23 @@ def sums_of_terms(by_expression, params, starts, expressions, rows, factors, res
         params: The parameters that have terms.
         starts: Where each one's terms start, and where the last one's end.
         expressions: The expression of each term.
-        rows: Of each term, its row of ``factors``, or −1 where the factor is 1.
+        constants: The factor of each term, where it doesn't depend on the parameters.
+        rows: Of each other term its row of ``factors``, and −1.
         factors: Derivatives of expressions, shape (rows, batch).
         result: Zeros, shape (parameters, outputs, batch); filled in.
     """
     outputs, batch = by_expression.shape[1], np.uint64(by_expression.shape[2])
     for n in range(len(params)):
         for t in range(starts[n], starts[n + 1]):
-            is_first = t == starts[n]
+            is_first, is_constant, constant = t == starts[n], rows[t] < 0, constants[t]
             for j in range(outputs):
                 source, target = by_expression[expressions[t], j], result[params[n], j]
-                if rows[t] < 0 and is_first:
+                if is_constant and is_first:
                     for k in range(batch):
-                        target[k] = source[k]
-                elif rows[t] < 0:
+                        target[k] = source[k] * constant
+                elif is_constant:
                     for k in range(batch):
-                        target[k] += source[k]
+                        target[k] += source[k] * constant
                 elif is_first:
                     factor = factors[rows[t]]
                     for k in range(batch):

@@ -81,12 +81,10 @@ class Expressions:
         self.constants = np.array([constant or 0.0 for _, _, constant in formulas.terms])
         varying = [t for t, (_, _, constant) in enumerate(formulas.terms) if constant is None]
         self._compute_derivatives = formulas.derivatives
-        self._scaled_terms = np.flatnonzero(self.constants != 1.0)  # those that vary have 0 there
-        self._varying_scaled = np.searchsorted(self._scaled_terms, varying)
         rows = np.full(len(formulas.terms), -1)
-        rows[self._scaled_terms] = np.arange(len(self._scaled_terms))
+        rows[varying] = np.arange(len(varying))
         present, starts = np.unique(self.term_params, return_index=True)
-        self._chain = present, np.append(starts, len(formulas.terms)), self.term_expressions, rows
+        self._chain = present, np.append(starts, len(formulas.terms)), self.term_expressions, self.constants, rows
 
         linear = sorted(formulas.linear.items())
         self._simple = np.array([j for j, _ in linear], dtype=np.intp)
@@ -115,12 +113,13 @@ class Expressions:
 
     def values(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the values, shape (batch, expressions), at points of shape (batch, parameters)."""
-        table = points
         if self._num_others:
-            table = np.empty((len(points), self._num_parameters + self._num_others))
-            table[:, : self._num_parameters] = points
-            table[:, self._num_parameters :] = self._compute_others(points).T
-        result = table.take(self._columns, axis=1)
+            from qiskit_fedqml.circuits.encodings import gathered  # Numba takes its time to import
+
+            result = np.empty((len(points), self._num_expressions))
+            gathered(points, self._compute_others(points), self._columns, result)
+        else:
+            result = points.take(self._columns, axis=1)
         if self._is_scaled:
             result[:, self._simple] = result[:, self._simple] * self._simple_factors + self._simple_offsets
         return result
@@ -137,11 +136,7 @@ class Expressions:
         """
         from qiskit_fedqml.circuits.chain import sums_of_terms  # Numba takes its time to import
 
-        factors = np.empty((len(self._scaled_terms), len(points)))
-        if len(factors):
-            factors[:] = self.constants[self._scaled_terms, None]
-            factors[self._varying_scaled] = self._compute_derivatives(points)
         result = np.zeros((self._num_parameters, jacobian.shape[1], len(points)))
         by_expression = np.ascontiguousarray(jacobian.transpose(2, 1, 0))
-        sums_of_terms(by_expression, *self._chain, factors, result)
+        sums_of_terms(by_expression, *self._chain, self._compute_derivatives(points), result)
         return result.transpose(2, 1, 0)

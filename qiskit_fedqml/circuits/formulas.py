@@ -7,13 +7,13 @@ arctan(x) and arctan(x²). These are known here; :mod:`qiskit_fedqml.circuits.sy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cache
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, ParameterExpression
 
-Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 Columns = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """A function of points, shape (batch, parameters), to the numbers of each of its formulas, shape (formulas, batch)."""
 
@@ -79,8 +79,8 @@ def known_formulas(expressions: Sequence[ParameterExpression], parameters: Seque
         len(parameters),
         sorted([*constant, *((k, j, None) for k, j, _ in encodings)], key=lambda term: term[:2]),
         linear,
-        _columns(_DERIVATIVE, [(k, power) for k, _, power in sorted(encodings)]),
-        _columns(_VALUE, [(k, power) for k, _, power in encodings]),
+        _slopes([(k, power) for k, _, power in sorted(encodings)]),
+        _arctans([(k, power) for k, _, power in encodings]),
     )
 
 
@@ -108,25 +108,49 @@ def _sign_and_offset(expression: ParameterExpression, x: Parameter) -> tuple[flo
     return float(slope), float(offset) + 0.0  # never −0
 
 
-# Written as SymPy writes them for NumPy, so that they give the same bits.
-_VALUE: dict[int, Function] = {1: np.arctan, 2: lambda x: np.arctan(x**2)}
-_DERIVATIVE: dict[int, Function] = {
-    1: lambda x: (x**2 + 1) ** (-1.0),
-    2: lambda x: 2 * x / (x**4 + 1),
-}
-
-
-def _columns(
-    of_power: dict[int, Callable[[NDArray[np.float64]], NDArray[np.float64]]], wanted: list[tuple[int, int]]
-) -> Columns:
-    """Return a function to a column for each (parameter, power), each different one computed once."""
-    different = sorted(dict.fromkeys(wanted), key=lambda of: of[1])
-    params_of = {power: np.array([k for k, p in different if p == power]) for _, power in different}
-    order = np.array([different.index(of) for of in wanted], dtype=np.intp)
+def _arctans(wanted: list[tuple[int, int]]) -> Columns:
+    """Return a function to arctan(x^n) for each (parameter, n), each different one computed once."""
+    params, exponents, order = _different(wanted)
 
     def columns(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        with np.errstate(invalid="ignore", over="ignore"):  # who asks checks that the values are finite
-            computed = [of_power[power](points.T[params]) for power, params in params_of.items()]
-        return np.concatenate(computed)[order]
+        rows = np.empty((len(params), len(points)))
+        _loops().powers(points, params, exponents, rows)
+        return np.arctan(rows, out=rows).take(order, axis=0)
 
-    return columns if wanted else lambda points: np.empty((0, len(points)))
+    return columns if wanted else _no_columns
+
+
+def _slopes(wanted: list[tuple[int, int]]) -> Columns:
+    """Return a function to the derivatives of arctan(x^n), as above."""
+    params, exponents, order = _different(wanted)
+    squared = params[exponents == 2]
+    ones = np.ones_like(squared)
+
+    def columns(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows, fourth_powers = np.empty((len(params), len(points))), np.empty((len(squared), len(points)))
+        if len(squared):
+            _loops().powers(points, squared, ones, fourth_powers)
+            with np.errstate(over="ignore"):  # the derivative is 0 then
+                np.power(fourth_powers, 4, out=fourth_powers)  # x·x·x·x is rounded otherwise
+        _loops().slopes(points, params, exponents, fourth_powers, rows)
+        return rows.take(order, axis=0)
+
+    return columns if wanted else _no_columns
+
+
+def _no_columns(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.empty((0, len(points)))
+
+
+def _different(wanted: list[tuple[int, int]]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Return the different parameters and exponents, and which of them each wanted one is."""
+    different = sorted(dict.fromkeys(wanted))
+    params, exponents = np.array(different, dtype=np.intp).reshape(-1, 2).T.copy()
+    return params, exponents, np.array([different.index(of) for of in wanted], dtype=np.intp)
+
+
+@cache
+def _loops() -> Any:
+    from qiskit_fedqml.circuits import encodings  # Numba takes its time to import
+
+    return encodings

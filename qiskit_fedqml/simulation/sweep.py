@@ -19,7 +19,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.simulation import kernels
 from qiskit_fedqml.simulation.active import MOST_NUMBERS
-from qiskit_fedqml.simulation.lanes import LANES
+from qiskit_fedqml.simulation.lanes import LANES, SLACK
 from qiskit_fedqml.simulation.measurement import outcomes_of_z_strings
 from qiskit_fedqml.simulation.operations import Operation
 from qiskit_fedqml.simulation.schedule import Schedule, schedule
@@ -173,7 +173,7 @@ class StateSweep(Sweep):
         circuit = lanes, plan.instructions, plan.tables, angles, self._initial, self._paulis, count
 
         def sweep_part(first: int, last: int, values: Array, odd: Array, even: Array) -> None:
-            rooms = np.empty(size), np.empty(size * (1 + count)), np.empty(0)
+            rooms = _room(size), _room(size * (1 + count)), _room(0)
             kernels.sweep_states(first, last, *circuit, rooms, values.reshape(-1), odd.reshape(-1))
 
         return sweep_part
@@ -214,7 +214,7 @@ class PauliSweep(Sweep):
         size = self.space.num_rows * lanes
 
         def sweep_part(first: int, last: int, values: Array, odd: Array, even: Array) -> None:
-            rooms = np.empty(2 * size), np.empty(slots * size)
+            rooms = _room(2 * size), _room(slots * size)
             kernels.sweep_paulis(first, last, *circuit, rooms, values.reshape(-1), odd.reshape(-1), even.reshape(-1))
 
         return sweep_part
@@ -251,7 +251,7 @@ class OutcomeSweep(Sweep):
         circuit = lanes, plan.instructions, plan.tables, angles, self._initial
 
         def sweep_part(first: int, last: int, values: Array, odd: Array, even: Array) -> None:
-            rooms = np.empty(2 * self.space.num_rows * lanes), np.empty(0)
+            rooms = _room(2 * self.space.num_rows * lanes), _room(0)
             states = np.empty((self.space.num_rows, last - first))
             kernels.sweep_forward(first, last, *circuit, rooms, states.reshape(-1))
             if self._of_strings is not None:
@@ -263,6 +263,11 @@ class OutcomeSweep(Sweep):
             values[:, first:last] = parts.sum(axis=others).reshape(-1, last - first)
 
         return sweep_part
+
+
+def _room(count: int) -> Array:
+    """Return room for so many numbers from a boundary on."""
+    return np.empty(count + SLACK if count else 0)
 
 
 def initial_state(space: Space) -> Array:
