@@ -1,7 +1,7 @@
 """Runs of a study: schemes times seeds, each in a folder of its own, several at a time, restarted where it stopped."""
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -132,7 +132,6 @@ class _TrialOrder:
     """A trial, as an order for a worker process."""
 
     trial: Trial
-    count: int = 1
     seconds: float | None = None
 
     def sent(self, inbox: Memory) -> Trial:
@@ -148,8 +147,8 @@ def make_trials(kit: tuple[Path, bool], memories: Memories) -> Work:
     """
     out, keep_models = kit
 
-    def work(trial: Trial) -> Iterator[RunResult]:
-        yield _run(trial, out, keep_models)
+    def work(trial: Trial) -> RunResult:
+        return _run(trial, out, keep_models)
 
     return work
 

@@ -2,7 +2,7 @@
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ class Memories:
         common: What all workers read; written while none of them works.
         inbox: Written by the process that started the worker, with each order.
         outbox: Written by the worker, with each answer.
-        room: Where in the outbox the next answer goes; it comes with each order and after each answer.
+        room: Where in the outbox the next answer goes; it comes with each order.
     """
 
     common: Memory
@@ -28,8 +28,8 @@ class Memories:
     room: Room = field(default_factory=Room)
 
 
-Work = Callable[[Any], Iterator[Any]]
-"""Answers an order, as often as the order says."""
+Work = Callable[[Any], Any]
+"""Answers an order."""
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,6 @@ class Order(Protocol):
     """What a worker is asked to do."""
 
     @property
-    def count(self) -> int:
-        """How many answers it gets."""
-
-    @property
     def seconds(self) -> float | None:
         """How long it may take; None is as long as it takes."""
 
@@ -46,10 +42,10 @@ AnswerT = TypeVar("AnswerT")
 
 @dataclass(frozen=True)
 class Lost:
-    """What comes in the place of the answers that are missing.
+    """What comes in the place of an answer that is missing.
 
     Args:
-        reason: Why they are, in words.
+        reason: Why it is, in words.
         seconds: How long the worker was busy.
     """
 
@@ -64,7 +60,6 @@ class _Job(Generic[OrderT]):
     worker: WorkerProcess
     order: OrderT
     started: float = field(default_factory=time.perf_counter)
-    answered: int = 0
 
     @property
     def seconds(self) -> float:
@@ -115,8 +110,8 @@ class WorkerPool:
     ) -> Iterator[tuple[OrderT, AnswerT | Lost, float]]:
         """Run orders; give each answer as it comes, with its order and when that was begun.
 
-        Where a worker dies or takes too long, one :class:`Lost` comes in the place of the answers that are missing, and
-        another worker takes its place.
+        Where a worker dies or takes too long, a :class:`Lost` comes in the place of its answer, and another worker
+        takes its place.
 
         Args:
             orders: The orders, in the order in which they are begun.
@@ -139,7 +134,7 @@ class WorkerPool:
                         self._greet(worker)
                     else:
                         job = busy[worker]
-                        yield job.order, self._next(job, opened, busy, is_needed=bool(waiting)), job.started
+                        yield job.order, self._answer(job, opened, busy, is_needed=bool(waiting)), job.started
                 for job in [job for job in busy.values() if job.is_over_time]:
                     reason = f"its worker process was ended after its time limit of {job.order.seconds:g} s."
                     yield job.order, self._lost(job, reason, busy, is_needed=bool(waiting)), job.started
@@ -165,7 +160,7 @@ class WorkerPool:
 
     def _given(self, worker: WorkerProcess, order: OrderT) -> _Job[OrderT]:
         job = _Job(worker, order)
-        worker.send((order.count, order.sent(worker.memories.inbox), worker.rooms.lend()))
+        worker.send((order.sent(worker.memories.inbox), worker.rooms.lend()))
         return job
 
     def _greet(self, worker: WorkerProcess) -> None:
@@ -183,7 +178,7 @@ class WorkerPool:
             raise TrainingError(f"A worker process could not start: {death}") from death
         self._raised(answer)
 
-    def _next(
+    def _answer(
         self,
         job: _Job[OrderT],
         opened: Callable[[Any, Rooms], AnswerT],
@@ -191,17 +186,13 @@ class WorkerPool:
         *,
         is_needed: bool,
     ) -> AnswerT | Lost:
-        """Return a job's next answer."""
+        """Return a job's answer."""
         try:
             answer = job.worker.receive()
         except DeathError as death:
             return self._lost(job, str(death), busy, is_needed=is_needed)
         self._raised(answer)
         value = opened(answer.content, job.worker.rooms)
-        job.answered += 1
-        if job.answered < job.order.count:
-            job.worker.send(job.worker.rooms.lend())
-            return value
         del busy[job.worker]
         if self.is_fresh:
             self._replace(job.worker, is_needed=is_needed)

@@ -61,7 +61,7 @@ def _end_after(parent: int) -> None:
 def serve(connection: "Connection[Any, Any]", memories: Memories) -> None:
     """Work for whoever is at the other end: first what it is set up with, then one order after another.
 
-    Each order says where in the outbox its answer goes. After each answer but the last one comes where the next goes.
+    Each order says where in the outbox its answer goes.
     """
     records = _Records()
     package = logging.getLogger("qiskit_fedqml")
@@ -69,6 +69,7 @@ def serve(connection: "Connection[Any, Any]", memories: Memories) -> None:
     package.propagate = False
     setup: Setup = connection.recv()
     torch.set_num_threads(setup.threads)
+    os.environ["NUMBA_NUM_THREADS"] = str(setup.threads)  # of the sweeps too
     try:
         work = setup.make(setup.kit, memories)
     except Exception as error:
@@ -76,16 +77,12 @@ def serve(connection: "Connection[Any, Any]", memories: Memories) -> None:
         return
     connection.send(Answer(logged=records.taken()))
     while True:
-        count, order, memories.room = connection.recv()
+        order, memories.room = connection.recv()
         try:
-            for number, content in zip(range(1, count + 1), work(order), strict=False):
-                connection.send(Answer(content, logged=records.taken()))
-                if number < count:
-                    memories.room = connection.recv()
-        except (EOFError, ConnectionError):
-            raise
+            answer = Answer(work(order), logged=records.taken())
         except Exception as error:
-            connection.send(Answer(failure=Failure.of(error), logged=records.taken()))
+            answer = Answer(failure=Failure.of(error), logged=records.taken())
+        connection.send(answer)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from functools import cached_property
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.data.examples import ClientData
 from qiskit_fedqml.federation.executors.groups import groups
-from qiskit_fedqml.federation.executors.parcels import IncomingUpdate, OutgoingTasks, Sent, packed
+from qiskit_fedqml.federation.executors.parcels import IncomingUpdates, OutgoingTasks, Sent, packed
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
 from qiskit_fedqml.workers.memory import Memory
 from qiskit_fedqml.workers.messages import Setup
@@ -35,10 +35,6 @@ class _Group:
     tasks: Sequence[ClientTask]
     client_seconds: float | None
     model: Sent | None
-
-    @property
-    def count(self) -> int:
-        return len(self.tasks)
 
     @property
     def seconds(self) -> float | None:
@@ -92,14 +88,9 @@ class ProcessExecutor:
         """
         model = self._shared_model([task.state for group in waiting for task in group])
         orders = [_Group(group, self.config.client_seconds, model) for group in waiting]
-        missing = {task.client_id for group in waiting for task in group}
-        for order, answer, began in self.pool.run(orders, IncomingUpdate.open):
-            if isinstance(answer, Lost):
-                updates = [self._failed(task, answer) for task in order.tasks if task.client_id in missing]
-            else:
-                updates = [answer]
+        for order, answer, began in self.pool.run(orders, IncomingUpdates.open):
+            updates = answer if isinstance(answer, list) else [self._failed(task, answer) for task in order.tasks]
             for update in updates:
-                missing.remove(update.client_id)
                 yield replace(update, waited_seconds=began - handed_out)
 
     def stop(self) -> None:
