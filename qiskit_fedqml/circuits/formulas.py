@@ -1,4 +1,4 @@
-"""Parameter expressions read as formulas: what is constant, what is linear, and NumPy functions for the rest.
+"""Parameter expressions read as formulas: what is constant, what is linear, and functions for the rest.
 
 Most angles are a parameter, perhaps with its sign changed and a number added, or one of the paper's encodings
 arctan(x) and arctan(x²). These are known here; :mod:`qiskit_fedqml.circuits.symbolic` reads all others with SymPy.
@@ -7,8 +7,7 @@ arctan(x) and arctan(x²). These are known here; :mod:`qiskit_fedqml.circuits.sy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,11 +51,27 @@ class Source(Protocol):
         ...
 
 
-def known_formulas(expressions: Sequence[ParameterExpression], parameters: Sequence[Parameter]) -> Formulas | None:
-    """Read expressions that are all of the known forms; None if one is not.
+@dataclass(frozen=True)
+class KnownForms:
+    """Expressions that are all of known forms.
 
-    The numbers are those of :mod:`qiskit_fedqml.circuits.symbolic`, to the bit.
+    Args:
+        linear: As :class:`Formulas` has them.
+        encodings: Of each other expression, which is arctan(x^n): (parameter, expression, n).
     """
+
+    linear: dict[int, tuple[int, float, float]]
+    encodings: list[tuple[int, int, int]]
+
+    @property
+    def terms(self) -> list[tuple[int, int, float | None]]:
+        """The terms, as :class:`Formulas` has them."""
+        constant: list[tuple[int, int, float | None]] = [(k, j, factor) for j, (k, factor, _) in self.linear.items()]
+        return sorted([*constant, *((k, j, None) for k, j, _ in self.encodings)], key=lambda term: term[:2])
+
+
+def known_forms(expressions: Sequence[ParameterExpression], parameters: Sequence[Parameter]) -> KnownForms | None:
+    """Read expressions that are all of the known forms; None if one is not."""
     index_of = {parameter: k for k, parameter in enumerate(parameters)}
     linear: dict[int, tuple[int, float, float]] = {}
     encodings: list[tuple[int, int, int]] = []
@@ -73,15 +88,7 @@ def known_formulas(expressions: Sequence[ParameterExpression], parameters: Seque
             linear[j] = (k, *shifted)
         else:
             return None
-    constant: list[tuple[int, int, float | None]] = [(k, j, factor) for j, (k, factor, _) in linear.items()]
-    return Formulas(
-        len(expressions),
-        len(parameters),
-        sorted([*constant, *((k, j, None) for k, j, _ in encodings)], key=lambda term: term[:2]),
-        linear,
-        _slopes([(k, power) for k, _, power in sorted(encodings)]),
-        _arctans([(k, power) for k, _, power in encodings]),
-    )
+    return KnownForms(linear, encodings)
 
 
 def _power_in_arctan(expression: ParameterExpression, x: Parameter) -> int | None:
@@ -106,51 +113,3 @@ def _sign_and_offset(expression: ParameterExpression, x: Parameter) -> tuple[flo
     if at != [slope * -3.0 + offset, slope * 2.0 + offset]:
         return None
     return float(slope), float(offset) + 0.0  # never −0
-
-
-def _arctans(wanted: list[tuple[int, int]]) -> Columns:
-    """Return a function to arctan(x^n) for each (parameter, n), each different one computed once."""
-    params, exponents, order = _different(wanted)
-
-    def columns(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        rows = np.empty((len(params), len(points)))
-        _loops().powers(points, params, exponents, rows)
-        return np.arctan(rows, out=rows).take(order, axis=0)
-
-    return columns if wanted else _no_columns
-
-
-def _slopes(wanted: list[tuple[int, int]]) -> Columns:
-    """Return a function to the derivatives of arctan(x^n), as above."""
-    params, exponents, order = _different(wanted)
-    squared = params[exponents == 2]
-    ones = np.ones_like(squared)
-
-    def columns(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        rows, fourth_powers = np.empty((len(params), len(points))), np.empty((len(squared), len(points)))
-        if len(squared):
-            _loops().powers(points, squared, ones, fourth_powers)
-            with np.errstate(over="ignore"):  # the derivative is 0 then
-                np.power(fourth_powers, 4, out=fourth_powers)  # x·x·x·x is rounded otherwise
-        _loops().slopes(points, params, exponents, fourth_powers, rows)
-        return rows.take(order, axis=0)
-
-    return columns if wanted else _no_columns
-
-
-def _no_columns(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.empty((0, len(points)))
-
-
-def _different(wanted: list[tuple[int, int]]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Return the different parameters and exponents, and which of them each wanted one is."""
-    different = sorted(dict.fromkeys(wanted))
-    params, exponents = np.array(different, dtype=np.intp).reshape(-1, 2).T.copy()
-    return params, exponents, np.array([different.index(of) for of in wanted], dtype=np.intp)
-
-
-@cache
-def _loops() -> Any:
-    from qiskit_fedqml.circuits import encodings  # Numba takes its time to import
-
-    return encodings

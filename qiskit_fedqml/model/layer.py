@@ -168,14 +168,14 @@ class QuantumLayer(TorchConnector):
 
 
 def _array(tensor: torch.Tensor) -> Array:
-    """Return a tensor's numbers; float32 as they are, because who takes them puts them in an array of float64."""
+    """Return a tensor's numbers; float32 as they are, because the network copies them into an array of float64."""
     if tensor.dtype not in (torch.float32, torch.float64):  # of which NumPy may not have a kind
-        tensor = tensor.double()
+        tensor = tensor.cpu().double()
     return cast(Array, tensor.numpy(force=True))
 
 
 def _tensor(array: Array, weight: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-    """Return numbers as float64 where the weights are, and else as float32, where the inputs are."""
+    """Return numbers as float64 if the weights are float64, otherwise as float32, on the inputs' torch device."""
     tensor = torch.from_numpy(array if weight.dtype == torch.float64 else array.astype(np.float32))
     return tensor if inputs.is_cpu else tensor.to(inputs.device)
 

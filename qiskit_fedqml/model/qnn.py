@@ -229,7 +229,10 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         return answer.values, answer.jacobian
 
     def ask(self, inputs: Array, weights: Array, *, jacobian: bool, of_weights: bool = True) -> Answer:
-        """Do as :meth:`evaluate`, and return also where and with respect to what it was evaluated."""
+        """Do as :meth:`evaluate`, and return also where and with respect to what it was evaluated.
+
+        Inputs and weights may be of any real dtype.
+        """
         parameters, angles = self.points(inputs, weights)
         if not len(inputs):
             return self._nothing(parameters, jacobian=jacobian, of_weights=of_weights)

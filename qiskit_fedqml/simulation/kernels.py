@@ -148,10 +148,10 @@ def _backward_and_contract(last, ops, tables, angles, states, room, rows, copies
             if samples == LANES:
                 turn = _turn(ops[n, SHARED], cos, sin, own)
                 if skip:
-                    wide.contract_and_turn_back(room, x, copies, *observables, *pairs, *turn, *sums)
+                    wide.contract_and_unrotate(room, x, copies, *observables, *pairs, *turn, *sums)
                 else:
                     state = first + ops[n, SLOT] * rows * samples
-                    wide.contract_and_turn_back(states, state, 1, *observables, *pairs, *turn, *sums)
+                    wide.contract_and_unrotate(states, state, 1, *observables, *pairs, *turn, *sums)
                 continue
             if skip:
                 narrow.contract_each(room, x, copies, *observables, samples, *pairs, *sums)
@@ -226,7 +226,8 @@ def sweep_states(first, last, lanes, ops, tables, angles, initial, paulis, count
         initial: The state of a sample in front, shape (rows,).
         paulis: The observables' terms, as ``_apply_paulis`` reads them.
         count: Number of observables.
-        rooms: Room for two states, for two states with all observables, and for nothing.
+        rooms: Room for two states, for two states with all observables, and for nothing. What is in a room begins at
+            its ``boundary``, so each has ``SLACK`` numbers more; no index is checked.
         values: Zeros, (observables, columns) laid flat; filled in.
         odd: Zeros, (angles, observables, columns) laid flat, filled in; or empty, for values only.
     """

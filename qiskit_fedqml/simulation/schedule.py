@@ -34,7 +34,7 @@ class Schedule:
     num_slots: tuple[int, int]
 
 
-class Layout:
+class InstructionTable:
     """Instructions as rows of a table, whatever their angles are: which blocks and entries each one has.
 
     Args:
@@ -44,7 +44,7 @@ class Layout:
 
     def __init__(self, instructions: Sequence[Rotation | Fixed], space: Space) -> None:
         self._instructions = instructions
-        parts = _Parts(space)
+        parts = _TableParts(space)
         self._rows = np.zeros((len(instructions), 11), dtype=np.int64)
         for instruction, row in zip(instructions, self._rows, strict=True):
             row[kernels.SLOT] = -1
@@ -93,7 +93,7 @@ def _reaching_own_angles(instructions: Sequence[Rotation | Fixed], shared: NDArr
     return flags[::-1]
 
 
-class _Parts:
+class _TableParts:
     """Starts of blocks and entries of matrices, each written once into one long array."""
 
     def __init__(self, space: Space) -> None:

@@ -22,7 +22,7 @@ from qiskit_fedqml.simulation.active import MOST_NUMBERS
 from qiskit_fedqml.simulation.lanes import LANES, SLACK
 from qiskit_fedqml.simulation.measurement import outcomes_of_z_strings
 from qiskit_fedqml.simulation.operations import Operation
-from qiskit_fedqml.simulation.schedule import Layout, Schedule
+from qiskit_fedqml.simulation.schedule import InstructionTable, Schedule
 from qiskit_fedqml.simulation.spaces import PauliVectors, Space, StateVectors, fuse, z_strings
 
 Angles = tuple[Array, Array, int]
@@ -58,7 +58,7 @@ class Sweep(ABC):
         self.space = space
         self.num_observables = num_observables
         self.num_angles = num_angles
-        self._layout = Layout(fuse(operations, space), space)
+        self._table = InstructionTable(fuse(operations, space), space)
         self._schedules: dict[bytes, Schedule] = {}
 
     def run(self, angles: Array, *, wanted: NDArray[np.bool_] | None = None, even: bool = False) -> Swept:
@@ -103,7 +103,7 @@ class Sweep(ABC):
         return plan
 
     def _new_schedule(self, shared: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Schedule:
-        return self._layout.schedule(shared, wanted)
+        return self._table.schedule(shared, wanted)
 
     def _at_once(self, plan: Schedule, columns: int) -> tuple[int, int]:
         """Return how many samples to sweep at once, and by how many threads."""
@@ -200,7 +200,7 @@ class PauliSweep(Sweep):
         plan = super()._new_schedule(shared, wanted)
         if plan.num_slots[1] * self._observables.size > MOST_NUMBERS // 2:
             # Too many observables to keep: keep states instead, of as few samples at a time as fit.
-            return self._layout.schedule(np.zeros_like(shared), wanted)
+            return self._table.schedule(np.zeros_like(shared), wanted)
         return plan
 
     def _states_at_once(self, plan: Schedule) -> int:

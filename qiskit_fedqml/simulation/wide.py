@@ -74,10 +74,10 @@ def contract(room, x, first, last, terms, both, odd, even, at):
 
 
 @inlined
-def contract_and_turn_back(
+def contract_and_unrotate(
     states, x, x_copies, room, y, copies, skip, part, blocks, firsts, seconds, c, s, both, odd, even, at, stride
 ):
-    """Do the same with observables of each sample, and take a rotation back: (p, q) becomes (c·p + s·q, c·q − s·p).
+    """Contract a state with observables of each sample, and rotate back: (p, q) becomes (c·p + s·q, c·q − s·p).
 
     The observables are the copies of ``y`` from ``skip`` on; the state is copy 0 of ``x``, and if it is among the
     copies of ``y``, it turns too. The sums of observable j are written from ``at + j · stride`` on.

@@ -1,7 +1,7 @@
 """Runs of a study: schemes times seeds, each in a folder of its own, several at a time, restarted where it stopped."""
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -116,13 +116,13 @@ def _run_all(
     threads = max(1, torch.get_num_threads() // processes)
     pool = WorkerPool(Setup(make_trials, (out, keep_models), threads), processes, Memory(), is_fresh=fresh)
     try:
-        for order, answer, _ in pool.run([_TrialOrder(trial) for trial in trials], lambda run, _: run):
-            if isinstance(answer, Lost):
+        for order, answers, _ in pool.run([_TrialOrder(trial) for trial in trials], lambda runs, _: runs):
+            if isinstance(answers, Lost):
                 raise TrainingError(
-                    f"{order.trial.scheme}, seed {order.trial.seed}: {answer.reason} "
+                    f"{order.trial.scheme}, seed {order.trial.seed}: {answers.reason} "
                     "Started again, the study continues."
                 )
-            yield order.trial, answer
+            yield order.trial, answers[0]
     finally:
         pool.stop()  # a trial that runs is resumed from its checkpoint when the study is started again
 
@@ -132,6 +132,7 @@ class _TrialOrder:
     """A trial, as an order for a worker process."""
 
     trial: Trial
+    count: int = 1
     seconds: float | None = None
 
     def sent(self, inbox: Memory) -> Trial:
@@ -147,8 +148,8 @@ def make_trials(kit: tuple[Path, bool], memories: Memories) -> Work:
     """
     out, keep_models = kit
 
-    def work(trial: Trial) -> RunResult:
-        return _run(trial, out, keep_models)
+    def work(trial: Trial) -> Iterator[list[RunResult]]:
+        yield [_run(trial, out, keep_models)]
 
     return work
 

@@ -28,6 +28,10 @@ class Order(Protocol):
     """What a worker is asked to do."""
 
     @property
+    def count(self) -> int:
+        """How many answers it wants."""
+
+    @property
     def seconds(self) -> float | None:
         """How long it may take; None is as long as it takes."""
 
@@ -42,10 +46,10 @@ AnswerT = TypeVar("AnswerT")
 
 @dataclass(frozen=True)
 class Lost:
-    """What comes in the place of an answer that is missing.
+    """What comes in the place of the answers that are missing.
 
     Args:
-        reason: Why it is, in words.
+        reason: Why they are, in words.
         seconds: How long the worker was busy.
     """
 
@@ -60,6 +64,7 @@ class _Job(Generic[OrderT]):
     worker: WorkerProcess
     order: OrderT
     started: float = field(default_factory=time.perf_counter)
+    answered: int = 0
 
     @property
     def seconds(self) -> float:
@@ -106,16 +111,16 @@ class WorkerPool:
         return any(worker not in self._starting or worker.connection.poll() for worker in self._workers)
 
     def run(
-        self, orders: Sequence[OrderT], opened: Callable[[Any, Rooms], AnswerT]
-    ) -> Iterator[tuple[OrderT, AnswerT | Lost, float]]:
-        """Run orders; give each answer as it comes, with its order and when that was begun.
+        self, orders: Sequence[OrderT], opened: Callable[[Any, Rooms], Sequence[AnswerT]]
+    ) -> Iterator[tuple[OrderT, Sequence[AnswerT] | Lost, float]]:
+        """Run orders; give answers as they come, with their order and when that was begun.
 
-        Where a worker dies or takes too long, a :class:`Lost` comes in the place of its answer, and another worker
-        takes its place.
+        Where a worker dies or takes too long, one :class:`Lost` comes in the place of the answers that are missing, and
+        another worker takes its place.
 
         Args:
             orders: The orders, in the order in which they are begun.
-            opened: Makes a value of what was sent as an answer and of the rooms of the worker's outbox.
+            opened: Makes a list of what was sent as answers and of the rooms of the worker's outbox.
 
         Raises:
             FedQMLError: What a worker raises; what it does otherwise is lost.
@@ -134,7 +139,7 @@ class WorkerPool:
                         self._greet(worker)
                     else:
                         job = busy[worker]
-                        yield job.order, self._answer(job, opened, busy, is_needed=bool(waiting)), job.started
+                        yield job.order, self._answers(job, opened, busy, is_needed=bool(waiting)), job.started
                 for job in [job for job in busy.values() if job.is_over_time]:
                     reason = f"its worker process was ended after its time limit of {job.order.seconds:g} s."
                     yield job.order, self._lost(job, reason, busy, is_needed=bool(waiting)), job.started
@@ -160,7 +165,7 @@ class WorkerPool:
 
     def _given(self, worker: WorkerProcess, order: OrderT) -> _Job[OrderT]:
         job = _Job(worker, order)
-        worker.send((order.sent(worker.memories.inbox), worker.rooms.lend()))
+        worker.send((order.count, order.sent(worker.memories.inbox), worker.rooms.lend()))
         return job
 
     def _greet(self, worker: WorkerProcess) -> None:
@@ -178,25 +183,29 @@ class WorkerPool:
             raise TrainingError(f"A worker process could not start: {death}") from death
         self._raised(answer)
 
-    def _answer(
+    def _answers(
         self,
         job: _Job[OrderT],
-        opened: Callable[[Any, Rooms], AnswerT],
+        opened: Callable[[Any, Rooms], Sequence[AnswerT]],
         busy: dict[WorkerProcess, _Job[OrderT]],
         *,
         is_needed: bool,
-    ) -> AnswerT | Lost:
-        """Return a job's answer."""
+    ) -> Sequence[AnswerT] | Lost:
+        """Return a job's next answers."""
         try:
             answer = job.worker.receive()
         except DeathError as death:
             return self._lost(job, str(death), busy, is_needed=is_needed)
         self._raised(answer)
-        value = opened(answer.content, job.worker.rooms)
+        values = opened(answer.content, job.worker.rooms)
+        job.answered += len(values)
+        if job.answered < job.order.count:
+            job.worker.send(job.worker.rooms.lend())
+            return values
         del busy[job.worker]
         if self.is_fresh:
             self._replace(job.worker, is_needed=is_needed)
-        return value
+        return values
 
     def _raised(self, answer: Answer) -> None:
         """Log what a worker logged; raise what it raised.

@@ -92,7 +92,7 @@ class OutgoingTasks:
 
 @dataclass(frozen=True)
 class IncomingUpdates:
-    """The updates of a group's clients on their way from a worker.
+    """The updates of clients that have finished together, on their way from a worker.
 
     Args:
         updates: The updates without their states.
@@ -116,11 +116,14 @@ class IncomingUpdates:
             kept=tuple({name: next(sent) for name in update.client_states} for update in updates),
         )
 
+    def __len__(self) -> int:
+        return len(self.updates)
+
     def open(self, rooms: Rooms) -> list[ClientUpdate]:
         """Return the updates, whose tensors are their own."""
         own = [sent for sent in self.states if sent is not None]
         opened = iter(unpacked([*own, *(sent for kept in self.kept for sent in kept.values())], rooms.arrays))
-        states = [None if sent is None else next(opened) for sent in self.states]
+        states = [None if sent is None else next(opened) for sent in self.states]  # these come first
         return [
             replace(
                 update,

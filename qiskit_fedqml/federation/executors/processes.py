@@ -37,6 +37,10 @@ class _Group:
     model: Sent | None
 
     @property
+    def count(self) -> int:
+        return len(self.tasks)
+
+    @property
     def seconds(self) -> float | None:
         return None if self.client_seconds is None else len(self.tasks) * self.client_seconds + _GRACE_SECONDS
 
@@ -88,9 +92,15 @@ class ProcessExecutor:
         """
         model = self._shared_model([task.state for group in waiting for task in group])
         orders = [_Group(group, self.config.client_seconds, model) for group in waiting]
-        for order, answer, began in self.pool.run(orders, IncomingUpdates.open):
-            updates = answer if isinstance(answer, list) else [self._failed(task, answer) for task in order.tasks]
-            for update in updates:
+        missing = {task.client_id for group in waiting for task in group}
+        for order, answers, began in self.pool.run(orders, IncomingUpdates.open):
+            if isinstance(answers, Lost):
+                updates = [self._failed(task, answers) for task in order.tasks if task.client_id in missing]
+            else:
+                updates = list(answers)
+            while updates:  # whose tensors are let go one after another
+                update = updates.pop(0)
+                missing.remove(update.client_id)
                 yield replace(update, waited_seconds=began - handed_out)
 
     def stop(self) -> None:

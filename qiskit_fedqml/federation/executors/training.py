@@ -1,5 +1,6 @@
 """What a worker process does for a federation: it trains groups of clients of simulators."""
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -24,5 +25,6 @@ def make_training(kit: Kit, memories: Memories) -> Work:
     return partial(_train, worker, memories)
 
 
-def _train(worker: Worker, memories: Memories, order: OutgoingTasks) -> IncomingUpdates:
-    return IncomingUpdates.of(list(train_group(worker, order.open(memories.common, memories.inbox))), memories)
+def _train(worker: Worker, memories: Memories, order: OutgoingTasks) -> Iterator[IncomingUpdates]:
+    for updates in train_group(worker, order.open(memories.common, memories.inbox)):
+        yield IncomingUpdates.of(updates, memories)

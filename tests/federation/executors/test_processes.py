@@ -271,7 +271,8 @@ class Quick:
     def run_groups(self, groups, handed_out):
         for group in groups:
             self.trained += [task.client_id for task in group]
-            yield from train_group(self.worker, group)
+            for updates in train_group(self.worker, group):
+                yield from updates
 
 
 @pytest.mark.parametrize(("worthwhile", "looks", "elsewhere"), [(1e9, 0, 0), (0.0, 0, 2), (0.0, 1, 1), (0.0, 9, 0)])
