@@ -106,6 +106,13 @@ def count_rounds(axis: Axes) -> None:
     axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
+def time_unit(seconds: float) -> tuple[str, float]:
+    """Return a unit in which a time is easy to read, and its seconds."""
+    if seconds < 300:
+        return "s", 1.0
+    return ("min", 60.0) if seconds < 3 * 3600 else ("h", 3600.0)
+
+
 def count_percent(axis: Axis, most_ticks: int = 6) -> None:
     """Let an axis of numbers from 0 to 1 show percentages, with as many digits as they need."""
     axis.set_major_locator(MaxNLocator(most_ticks, steps=[1, 2, 5, 10]))

@@ -35,7 +35,7 @@ from qiskit_fedqml.report.inline import inline_svg, placed_marks, series_colour
 from qiskit_fedqml.report.machines import machine_rows, rate_tables
 from qiskit_fedqml.report.naming import file_names, machine_name, run_names
 from qiskit_fedqml.report.table import table_rows
-from qiskit_fedqml.report.timeline import timeline_panel
+from qiskit_fedqml.report.timeline import timeline_panels
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
 
@@ -117,7 +117,7 @@ def _panels(runs: Mapping[str, RunResult], blocks: Sequence[UsedBlocks]) -> _Pan
     spread = [spread_panel(blocks, of_machines)] if blocks else []
     found = _Panels(curve_panels(runs), [], [], map_panels(blocks, len(runs)), spread)
     for (name, run), slug in zip(runs.items(), file_names(list(runs)), strict=True):
-        found.timelines.append(timeline_panel(run, name, of_machines, f"timeline_{slug}"))
+        found.timelines.extend(timeline_panels(run, name, of_machines, slug))
         found.clients.extend(client_panels(run, name, of_machines, slug))
         found.blocks.extend(client_block_panels(run, name, of_machines, slug))
     return found

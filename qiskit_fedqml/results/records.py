@@ -23,7 +23,8 @@ class ClientRecord:
         examples: Examples that it holds.
         train_loss: Its training loss (of a client that only tests, the global model's loss there); None if it failed.
         seconds: Time that it took.
-        started_seconds: When it started, after the round's start; None in records of version 0.1.
+        started_seconds: When it started, after the round's start; negative where that was in an earlier step; None in
+            records of version 0.1.
         status: What came of its task.
         share: Its part of the round's average, from 0 to 1.
         success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None

@@ -3,7 +3,7 @@ import pytest
 from qiskit_fedqml import RunResult, run_federation
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.report.page import write_report
-from tests.conftest import TINY
+from tests.conftest import TINY, make_tiny
 from tests.stopping import Interrupt, StopAfter
 
 EVIL = "<script>alert(1)</script>"
@@ -44,3 +44,16 @@ def run(folders):
 def page(folders, tmp_path_factory):
     """The page about both runs."""
     return write_report(folders, tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="session")
+def timed():
+    """A buffered run and a synchronous one on the same simulated clock, each on two machines, by name."""
+    queue = {"lognormal": {"median_seconds": 600, "sigma": 1.0}}
+    shape = {"federation__clients_per_round": 3, "federation__rounds": 6, "scheduling": {"queue": queue}}
+    machines = {**ARRAY, "backends": {name: {"type": "aer"} for name in ("ideal", "manila", "stated")}}
+    algorithms = {"buffered": {"buffered": {"buffer": 2}}, "synchronous": "synchronous"}
+    return {
+        name: run_federation(make_tiny(**shape, backends=machines, federation__algorithm=algorithm))
+        for name, algorithm in algorithms.items()
+    }
