@@ -8,7 +8,6 @@ from qiskit_fedqml.config.devices import DeviceEntry
 from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.report.drawing import MOST_MARKS
 from qiskit_fedqml.report.naming import machine_name, step_word
-from qiskit_fedqml.report.staleness import staleness_of
 from qiskit_fedqml.results.records import ClientRecord, RoundRecord
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration
@@ -29,6 +28,7 @@ class Bar:
         is_used: Whether something came of it.
         entry: The entry of the backends file that stood for the machine.
         waited_seconds: How long its task was in the machine's queue before, on a simulated clock.
+        staleness: That of the update.
         step_word: What the run's rounds are called.
     """
 
@@ -40,6 +40,7 @@ class Bar:
     is_used: bool = True
     entry: str = SERVER
     waited_seconds: float = 0.0
+    staleness: int = 0
     step_word: str = "round"
 
     @property
@@ -137,8 +138,9 @@ def _starts(run: RunResult, record: RoundRecord) -> Iterator[tuple[ClientRecord,
 def _bar(run: RunResult, record: RoundRecord, client: ClientRecord, start: float) -> Bar:
     lane, word = machine_name(run, client.backend), step_word(run)
     outcome = "" if client.status is Status.OK else f", {client.outcome}"
-    stale = f", staleness {staleness}" if (staleness := staleness_of(record, client)) else ""
+    staleness = record.staleness_of(client) or 0
+    stale = f", staleness {staleness}" if staleness else ""
     work = f"client {client.id} on {lane}: {duration(client.seconds)}"
     text = f"{word.capitalize()} {record.round}, {work}{outcome}{stale}"
     is_used = client.status in (Status.OK, Status.TESTED)
-    return Bar(record.round, lane, start, client.seconds, text, is_used, lane, step_word=word)
+    return Bar(record.round, lane, start, client.seconds, text, is_used, lane, staleness=staleness, step_word=word)

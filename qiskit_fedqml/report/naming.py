@@ -42,9 +42,9 @@ def step_word(run: RunResult) -> str:
     return "server step" if isinstance(run.experiment.federation.algorithm, Buffered) else "round"
 
 
-def steps_word(runs: Mapping[str, RunResult]) -> str:
-    """Return what the server steps of several runs are called."""
-    return " or ".join(sorted({step_word(run) for run in runs.values()}))
+def steps_word(runs: Mapping[str, RunResult], ending: str = "") -> str:
+    """Return what the server steps of several runs are called, each word with an ending."""
+    return " or ".join(sorted({step_word(run) + ending for run in runs.values()}))
 
 
 def file_names(names: Sequence[str]) -> list[str]:

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
 from qiskit_fedqml.report.bars import SERVER, Bar, bars, simulated_bars, thinned
-from qiskit_fedqml.report.drawing import INK, Mark, Panel, new_figure, time_unit
+from qiskit_fedqml.report.drawing import INK, Mark, Panel, new_figure
 from qiskit_fedqml.report.naming import step_word
 from qiskit_fedqml.results.result import RunResult
+from qiskit_fedqml.tables import time_unit
 
 _MOST_ROUNDS_WITH_LINES = 40
 
@@ -82,7 +83,7 @@ def _panel(timeline: _Timeline, colours: Mapping[str, str]) -> Panel:
     note = _note(timeline, work, num_rounds, has_lines=has_lines)
     is_replayed = any(entry != lane for entry, lane in entries.items())
     legend = {entry: colours[entry] for entry in colours if entry in entries} if is_replayed else {}
-    return Panel(timeline.slug, timeline.title, figure, legend, marks, note=note)
+    return Panel(timeline.slug, timeline.title, figure, legend, marks, note=note, keeps_size=is_replayed)
 
 
 def _note(timeline: _Timeline, work: Sequence[Bar], num_rounds: int, *, has_lines: bool) -> str:

@@ -172,6 +172,17 @@ class RoundRecord:
         jobs = tuple(values.get("server_jobs", ()))
         return cls(**{**values, "clients": clients, "attempts": attempts, "server_jobs": jobs})
 
+    def staleness_of(self, client: ClientRecord) -> int | None:
+        """Return how many server steps were taken between the model that a client got and this step.
+
+        Args:
+            client: A client of this step.
+
+        Returns:
+            The number; None in synchronous rounds without a simulated clock, where it is always 0.
+        """
+        return None if client.model_version is None else self.round - 1 - client.model_version
+
     def with_charges(self, submissions: Sequence[Submission]) -> "RoundRecord":
         """Return the record with all QPU seconds of its round: of failed, split and duplicate jobs too.
 

@@ -3,36 +3,18 @@ from itertools import pairwise
 
 import pytest
 
-from qiskit_fedqml import RunResult
 from qiskit_fedqml.report.bars import SERVER, bars, simulated_bars, thinned
 from qiskit_fedqml.report.drawing import style
 from qiskit_fedqml.report.page import machine_colours
+from qiskit_fedqml.report.queues import queue_rows
 from qiskit_fedqml.report.timeline import timeline_panels
-from tests.conftest import make_tiny
+from qiskit_fedqml.tables import duration
 
 
 @pytest.fixture(autouse=True)
 def drawn_as_on_the_page():
     with style():
         yield
-
-
-@pytest.fixture
-def on_devices(run):
-    """A buffered run in real time: client 1 begins in the first step, and makes the third."""
-    machines = {"ideal": {"type": "aer"}, "slow": {"type": "ibm", "device": "FakeManilaV2", "shots": 1}}
-    backends = {"backends": machines, "assignment": {"clients": {1: "slow"}}}
-    made = make_tiny(federation__algorithm={"buffered": {"buffer": 1}}, federation__rounds=3, backends=backends)
-    one = run.rounds[0].clients[0]
-    fast = dataclasses.replace(one, id=0, backend="ideal", seconds=1.0, started_seconds=0.5)
-    slow = dataclasses.replace(one, id=1, backend="slow", seconds=8.0, started_seconds=-3.5, model_version=0)
-    clients = [dataclasses.replace(fast, model_version=0), dataclasses.replace(fast, model_version=1), slow]
-    shape = {"seconds": 2.0, "evaluation_seconds": 0.25}
-    records = [
-        dataclasses.replace(run.rounds[0], round=step, clients=(client,), **shape)
-        for step, client in enumerate(clients, start=1)
-    ]
-    return RunResult(made, run.run, (*records[:2], dataclasses.replace(records[2], seconds=5.0)))
 
 
 def test_a_task_of_several_steps_begins_where_it_began(on_devices):
@@ -93,3 +75,20 @@ def test_joined_work_has_no_queue(timed):
     assert {bar.lane for bar in joined} == {"manila", "stated"}
     assert not any(bar.waited_seconds for bar in joined if "clients on" in bar.text)
     assert any(bar.text.startswith("Server steps 1 to ") for bar in joined)
+
+
+def test_queues_are_those_of_the_machines(timed):
+    rows = queue_rows(timed)
+    assert [(row["Run"], row["Machine"]) for row in rows] == [(n, m) for n in timed for m in ("manila", "stated")]
+    assert sum(int(row["Tasks"]) for row in rows if row["Run"] == "buffered") == 12
+    assert {row["Mean staleness"] for row in rows if row["Run"] == "synchronous"} == {"0.0"}
+    assert any(row["Mean staleness"] != "0.0" for row in rows)
+    run = timed["buffered"]
+    of = [c for record in run.rounds for c in record.clients if c.backend == "manila"]
+    busy = sum(c.arrived_at - c.started_at for c in of) / run.rounds[-1].clock_seconds
+    assert rows[0]["Busy"] == f"{busy:.1%}"
+    assert rows[0]["Longest wait"] == duration(max(c.started_at - c.dispatched_at for c in of))
+
+
+def test_runs_without_simulated_time_have_no_queues(run, on_devices):
+    assert queue_rows({"A": run, "B": on_devices}) == []
