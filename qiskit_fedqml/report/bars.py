@@ -51,14 +51,19 @@ class Bar:
 
 def bars(run: RunResult) -> list[Bar]:
     """Return what clients and server did in real time, round after round."""
-    found, begun, word = [], 0.0, step_word(run)
+    found, begun, ends, word = list[Bar](), 0.0, [0.0], step_word(run)
     for record in run.rounds:
-        found += [_bar(run, record, client, max(0.0, begun + start)) for client, start in _starts(run, record)]
+        for client, start in _starts(run, record):
+            bar = _bar(run, record, client, begun + start)
+            # Breaks between steps are left out of their times, but not of the time of a task that spans them.
+            first = max(bar.start_seconds, ends[client.model_version or 0])
+            found.append(replace(bar, start_seconds=first, seconds=bar.end_seconds - first))
         if record.evaluation_seconds:
             start = begun + record.seconds - record.evaluation_seconds
             text = f"{word.capitalize()} {record.round}, the server's tests: {duration(record.evaluation_seconds)}"
             found.append(Bar(record.round, SERVER, start, record.evaluation_seconds, text, step_word=word))
         begun += record.seconds
+        ends.append(begun)
     return found
 
 

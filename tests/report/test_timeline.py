@@ -30,6 +30,17 @@ def test_a_task_of_several_steps_begins_where_it_began(on_devices):
     assert panel.title == "Machines over time: A"
 
 
+def test_a_task_that_spans_a_break_begins_after_its_model(on_devices):
+    """It took 7.75 s, of which 1 s was a break between steps."""
+    records = list(on_devices.rounds)
+    (slow,) = records[2].clients
+    slow = dataclasses.replace(slow, started_seconds=-3.0, seconds=7.75, model_version=1)
+    records[2] = dataclasses.replace(records[2], clients=(slow,))
+    bar = next(bar for bar in bars(dataclasses.replace(on_devices, rounds=tuple(records))) if bar.lane == "slow")
+    assert (bar.start_seconds, bar.end_seconds) == (2.0, 8.75)
+    assert bar.text == "Server step 3, client 1 on slow: 7.8 s, staleness 1"
+
+
 def test_work_on_the_simulated_clock_is_at_its_simulated_time(timed):
     for name, run in timed.items():
         work = simulated_bars(run)
