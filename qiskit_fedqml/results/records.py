@@ -23,7 +23,8 @@ class ClientRecord:
         examples: Examples that it holds.
         train_loss: Its training loss (of a client that only tests, the global model's loss there); None if it failed.
         seconds: Time that it took.
-        started_seconds: When it started, after the round's start; None in records of version 0.1.
+        started_seconds: When it started, after the round's start; negative where that was in an earlier step; None in
+            records of version 0.1.
         status: What came of its task.
         share: Its part of the round's average, from 0 to 1.
         success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None
@@ -170,6 +171,17 @@ class RoundRecord:
         attempts = tuple(tuple(map(ClientRecord.from_json, attempt)) for attempt in values.get("attempts", ()))
         jobs = tuple(values.get("server_jobs", ()))
         return cls(**{**values, "clients": clients, "attempts": attempts, "server_jobs": jobs})
+
+    def staleness_of(self, client: ClientRecord) -> int | None:
+        """Return how many server steps were taken between the model that a client got and this step.
+
+        Args:
+            client: A client of this step.
+
+        Returns:
+            The number; None in synchronous rounds without a simulated clock, where it is always 0.
+        """
+        return None if client.model_version is None else self.round - 1 - client.model_version
 
     def with_charges(self, submissions: Sequence[Submission]) -> "RoundRecord":
         """Return the record with all QPU seconds of its round: of failed, split and duplicate jobs too.
