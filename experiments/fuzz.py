@@ -32,6 +32,7 @@ MOST_BYTES = 4 * 2**30
 WEIGHTS = {
     "experiment": 5,
     "backends": 4,
+    "trace": 2,
     "--set": 4,
     "paths": 3,
     "npz": 4,
@@ -39,6 +40,8 @@ WEIGHTS = {
     "weights": 3,
     "calibration": 3,
     "results": 6,
+    "checkpoints": 3,
+    "nodes": 3,
 }
 """How many inputs each kind has of all."""
 
@@ -70,9 +73,22 @@ class TooLongError(BaseException):
 
 def kinds() -> dict[str, Any]:
     """Return all kinds of input by name."""
-    from parts import fuzz_calibrations, fuzz_documents, fuzz_images, fuzz_npz, fuzz_paths, fuzz_results, fuzz_weights
+    from parts import (
+        fuzz_calibrations,
+        fuzz_checkpoints,
+        fuzz_documents,
+        fuzz_images,
+        fuzz_nodes,
+        fuzz_npz,
+        fuzz_paths,
+        fuzz_results,
+        fuzz_weights,
+    )
 
-    modules = (fuzz_documents, fuzz_paths, fuzz_npz, fuzz_images, fuzz_weights, fuzz_calibrations, fuzz_results)
+    modules = (
+        *(fuzz_documents, fuzz_paths, fuzz_npz, fuzz_images, fuzz_weights, fuzz_calibrations, fuzz_results),
+        *(fuzz_checkpoints, fuzz_nodes),
+    )
     return {name: kind for module in modules for name, kind in module.KINDS.items()}
 
 

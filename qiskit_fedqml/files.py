@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qiskit_fedqml.errors import ResultError, shown
+from qiskit_fedqml.errors import FedQMLError, ResultError, shown
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,8 @@ def writing(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except FedQMLError:  # some are ValueErrors too
+        raise
     except OSError as error:
         raise ResultError(f"{path} cannot be written: {error.strerror or error}.") from error
     except UnicodeError as error:

@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from qiskit_fedqml import run_federation
-from qiskit_fedqml.errors import ResultError
-from qiskit_fedqml.files import make_folder, save_tensors, write_bytes, write_text
+from qiskit_fedqml.errors import DataError, ResultError
+from qiskit_fedqml.files import make_folder, save_tensors, write_bytes, write_text, writing
 from tests.config.test_text_files import OF_THE_SYSTEM
 from tests.conftest import make_tiny
 
@@ -41,6 +41,11 @@ def test_every_exception_of_the_system_is_mapped(kind, write, tmp_path, monkeypa
     monkeypatch.setattr(Path, "mkdir", fail)
     with pytest.raises(ResultError, match="it is wrong"):
         make_folder(tmp_path / "g")
+
+
+def test_an_error_of_the_package_stays_what_it_is(tmp_path):
+    with pytest.raises(DataError, match=r"^they do not fit$"), writing(tmp_path):
+        raise DataError("they do not fit")
 
 
 def test_errors_of_safetensors_are_mapped(tmp_path, monkeypatch):

@@ -102,10 +102,10 @@ class _StopsAtFirstRound:
         return lambda *_: None
 
 
-def assemble(experiment: Experiment) -> None:
-    """Run an experiment up to its first round: data, features, model, backends."""
+def assemble(experiment: Experiment, out: Path | None = None) -> None:
+    """Run an experiment up to its first round: data, features, model, backends, and perhaps its folder."""
     try:
-        run_federation(experiment, observer=_StopsAtFirstRound())
+        run_federation(experiment, out, observer=_StopsAtFirstRound())
     except _EnoughError:
         return
 

@@ -85,8 +85,8 @@ def _saved(array: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _wrong_arrays(rng: random.Random) -> tuple[bytes, str]:
-    arrays = _arrays(rng)
+def wrong_arrays(arrays: dict[str, Any], rng: random.Random) -> tuple[bytes, str]:
+    """Return an NPZ file with one of its arrays made wrong, and what was done."""
     key = rng.choice(list(arrays))
     members = {f"{name}.npy": _saved(array) for name, array in arrays.items()}
     match rng.randrange(6):
@@ -113,16 +113,19 @@ def _wrong_arrays(rng: random.Random) -> tuple[bytes, str]:
             members[f"{key}.npy"], change = damaged(members[f"{key}.npy"], rng)
             return _zipped(members), f"{key}: {change}"
         case _:
+            labels = rng.choice([name for name in arrays if name.startswith("y")])
+            count = len(arrays[labels])
             wrong = {
                 "missing": {n: c for n, c in members.items() if n != f"{key}.npy"},
                 "named otherwise": {n.upper(): c for n, c in members.items()},
                 "empty": {**members, f"{key}.npy": b""},
                 "no NumPy": {**members, f"{key}.npy": b"text"},
                 "with more": {**members, "x_more.npy": b"text", "../x": b"y"},
-                "labels of one class": {**members, "y_train.npy": _saved(np.zeros(12, int))},
-                "labels that differ": {**members, "y_test.npy": _saved(np.arange(6) + 5)},
-                "labels far apart": {**members, "y_train.npy": _saved(np.array([-(2**63), 2**63 - 1] * 6))},
-                "many classes": {**members, "y_train.npy": _saved(np.arange(12))},
+                "labels of one class": {**members, f"{labels}.npy": _saved(np.zeros(count, int))},
+                "labels that differ": {**members, f"{labels}.npy": _saved(np.arange(count) + 5)},
+                "labels far apart": {**members, f"{labels}.npy": _saved(np.resize([-(2**63), 2**63 - 1], count))},
+                "many classes": {**members, f"{labels}.npy": _saved(np.arange(count))},
+                "one example": {f"{n}.npy": _saved(array[:1]) for n, array in arrays.items()},
             }
             change = rng.choice(list(wrong))
             return _zipped(wrong[change]), f"{key}: {change}"
@@ -137,7 +140,7 @@ def _cast(array: Any, dtype: str) -> Any:
 def _npz(rng: random.Random, _: Path, folder: Path) -> Case:
     path = folder / "data.npz"
     if rng.random() < 0.6:
-        content, change = _wrong_arrays(rng)
+        content, change = wrong_arrays(_arrays(rng), rng)
     else:
         members = {f"{name}.npy": _saved(array) for name, array in _arrays(rng).items()}
         whole = _zipped(members, rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))

@@ -17,7 +17,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from parts.fuzz_cases import TINY, Case, DifferentError, Kind, command, damaged, with_wrong_json
-from parts.fuzz_values import VALUES
+from parts.fuzz_values import QUEUED, SCHEDULED, VALUES
 from qiskit_fedqml import BackendRegistry, Experiment, RunResult, load_model, resume_federation, run_federation
 from qiskit_fedqml.report.curves import round_rows
 from qiskit_fedqml.report.overview import origin_rows, run_facts, sentence
@@ -34,6 +34,8 @@ _RUNS: dict[str, dict[str, Any]] = {
     "unfinished": {**TINY, "federation": _THREE},
     "unfinished other": {**TINY, "federation": _THREE, "seed": 6},
     "kept": {**TINY, "federation": _KEPT, "aggregation": {"server_optimizer": {"method": "fedadam"}}},
+    "queued": {**QUEUED, "federation": {**QUEUED["federation"], "rounds": 3, "min_clients": 1}},
+    "buffered": {**SCHEDULED, "federation": {**SCHEDULED["federation"], "rounds": 3}, "checkpoints": {"keep": 2}},
     "device": {
         **TINY,
         "data": {**TINY["data"], "test_fraction": 0.98},
@@ -46,7 +48,7 @@ _RUNS: dict[str, dict[str, Any]] = {
 }
 _EXCHANGED = {
     **{"finished": "other", "unfinished": "unfinished other", "kept": "unfinished", "device": "finished"},
-    "old": "other",
+    **{"buffered": "unfinished", "queued": "buffered", "old": "other"},
 }
 
 
@@ -61,7 +63,8 @@ class _Interrupts:
         return lambda *_: None
 
 
-def _prepare(base: Path) -> None:
+def prepare_runs(base: Path) -> None:
+    """Write result folders."""
     for name, data in _RUNS.items():
         with contextlib.suppress(KeyboardInterrupt):
             run_federation(Experiment.model_validate(data), base / name, observer=_Interrupts())
@@ -130,6 +133,13 @@ def _of_old(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def _of_queued(folder: Path) -> dict[str, Any]:
+    """Return how many rounds there are in the end: which updates come first is the devices' own."""
+    RunResult.load(folder)
+    command("jobs", str(folder))
+    return {"the number of rounds": len(resume_federation(folder).rounds)}
+
+
 def _of_device(folder: Path) -> dict[str, Any]:
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
@@ -139,12 +149,13 @@ def _of_device(folder: Path) -> dict[str, Any]:
 
 _OF = {
     **{"finished": _of_finished, "unfinished": _of_unfinished, "kept": _of_unfinished, "device": _of_device},
-    "old": _of_old,
+    **{"buffered": _of_unfinished, "queued": _of_queued, "old": _of_old},
 }
 
 
 @cache
-def _wanted(base: Path, name: str) -> dict[str, Any]:
+def wanted_of(base: Path, name: str) -> dict[str, Any]:
+    """Return all that a whole folder gives."""
     copy = base / f"whole {name} of {os.getpid()}"
     if copy.exists():
         shutil.rmtree(copy)
@@ -152,8 +163,9 @@ def _wanted(base: Path, name: str) -> dict[str, Any]:
     return _OF[name](copy)
 
 
-def _check(base: Path, name: str, folder: Path, *, with_page: bool) -> None:
-    wanted = _wanted(base, name) if name != "old" else {}
+def check_folder(base: Path, name: str, folder: Path, *, with_page: bool = False) -> None:
+    """Check that a folder is refused, or gives what the whole one gives."""
+    wanted = wanted_of(base, name) if name != "old" else {}
     if with_page:
         write_report([folder], folder.parent / "report")
     for what, found in _OF[name](folder).items():
@@ -161,18 +173,30 @@ def _check(base: Path, name: str, folder: Path, *, with_page: bool) -> None:
 
 
 def _folder(rng: random.Random, base: Path, place: Path) -> Case:
-    name = rng.choice(("finished", "finished", "unfinished", "unfinished", "kept", "device", "old"))
+    names = (
+        "finished",
+        "finished",
+        "unfinished",
+        "unfinished",
+        "kept",
+        "buffered",
+        "queued",
+        "queued",
+        "device",
+        "old",
+    )
+    name = rng.choice(names)
     folder = place / "run"
     shutil.copytree(base / name, folder)
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "run.lock"]
     file = rng.choice(sorted(files))
     action = rng.choice((_damage, _damage, _exchange, _replace, _edit, _edit))
     if name != "old":
-        _wanted(base, name)  # now, not while the time of the damaged one is taken
+        wanted_of(base, name)  # now, not while the time of the damaged one is taken
     other = base / _EXCHANGED[name] / file.relative_to(folder).parent
     change = f"{name}: {file.name}: {action(rng, file, other)}"
     with_page = name != "device" and rng.random() < 0.05
-    return Case(change, lambda: _check(base, name, folder, with_page=with_page))
+    return Case(change, lambda: check_folder(base, name, folder, with_page=with_page))
 
 
 def _damage(rng: random.Random, file: Path, _: Path) -> str:
@@ -294,4 +318,4 @@ def _edit_tensors(rng: random.Random, file: Path) -> str:
     return f"{name}: {change}"
 
 
-KINDS = {"results": Kind(_prepare, _folder)}
+KINDS = {"results": Kind(prepare_runs, _folder)}

@@ -38,12 +38,59 @@ FULL = {
     **TINY,
     "data": {**TINY["data"], "validation_fraction": 0.1, "partition": {"scheme": "dirichlet", "alpha": 1.0}},
     "features": {"scaling": {"method": "client_sums", "per_feature": True, "center": True}},
-    "federation": {**TINY["federation"], "local_epochs": 1, "optimizer": "adam", "proximal_mu": 0.1},
+    "federation": {
+        **{**TINY["federation"], "local_epochs": 1, "optimizer": "adam", "proximal_mu": 0.1, "workers": 1},
+        **{"lockstep": 2, "client_seconds": 60.0},
+        **{"on_client_failure": "skip", "min_clients": 1, "on_too_few": "repeat"},
+    },
+    "checkpoints": {"keep": 2, "every": 1},
     "aggregation": {"success_exponent": 0.0, "angles": "circular", "server_optimizer": {"method": "fedadam"}},
     "evaluation": {"backends": ["stated"]},
     "backends": {"backends": {key: BACKENDS["backends"][key] for key in ("ideal", "stated")}},
     "tracking": {"tensorboard": False, "mlflow": None},
 }
+"""An experiment with every key of a synchronous federation."""
+
+_SCHEDULED = {
+    "queue": {"lognormal": {"median_seconds": 60.0, "sigma": 1.0}},
+    "queues": {"stated": {"trace": [[0, 60], [3600, 1800.5]]}},
+    "job_seconds": 2.0,
+    "execution_seconds": 3.5e-4,
+    "policy": {"best": {"success_exponent": 1.0, "age_half_life_hours": 24.0}},
+}
+_AT_WORK = {"buffer": 2, "staleness_exponent": 0.5, "max_staleness": 3}
+SCHEDULED: dict[str, Any] = {
+    **TINY,
+    "federation": {**TINY["federation"], "clients_per_round": 3, "algorithm": {"buffered": _AT_WORK}, "min_clients": 1},
+    "backends": {
+        "backends": {key: BACKENDS["backends"][key] for key in ("ideal", "stated")},
+        "assignment": {"default": {"cycle": ["ideal", "stated"]}},
+    },
+    "checkpoints": {"keep": 1, "every": 2},
+    "scheduling": _SCHEDULED,
+}
+"""An asynchronous one in simulated time."""
+_LATER = {"quito": {"type": "aer", "noise": "FakeQuitoV2"}, "manila": {"type": "aer", "noise": "FakeManilaV2"}}
+REPLAYED: dict[str, Any] = {
+    **TINY,
+    "backends": {"backends": {"ideal": {"type": "aer"}, **_LATER}, "assignment": {"default": "quito"}},
+    "scheduling": {
+        "queue": {"trace": [[0, 60], [3600, 1800]]},
+        "policy": "assigned",
+        "replay": {"start": "2021-03-01T12:00:00Z", "later": {"quito": ["manila"]}},
+    },
+}
+"""A synchronous one in simulated time, in which calibrations follow each other."""
+QUEUED: dict[str, Any] = {
+    **TINY,
+    "federation": {**TINY["federation"], "algorithm": {"buffered": {"buffer": 1}}, "on_client_failure": "skip"},
+    "backends": {
+        "backends": {"ideal": {"type": "aer"}, "device": {"type": "ibm", "device": "FakeManilaV2", "shots": 16}},
+        "assignment": {"clients": {0: "device"}, "default": "ideal"},
+        "budget_seconds": 1e6,
+    },
+}
+"""An asynchronous one in real time, on a rehearsed device."""
 
 
 _NUMBERS = (

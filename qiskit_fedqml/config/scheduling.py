@@ -11,7 +11,8 @@ from qiskit_fedqml.config.strict import Number, PositiveInteger, PositiveNumber,
 from qiskit_fedqml.errors import listed, shown
 
 _NaturalSeconds = Annotated[Number, Field(ge=0.0, le=1e8)]
-_MOST_ROWS = 100_000
+MOST_ROWS = 10_000
+"""Of all traces of an experiment: each hour of a year has one. Its configuration is written and read with each run."""
 
 
 class LognormalOptions(StrictModel):
@@ -30,7 +31,7 @@ class Lognormal(StrictModel):
 class Trace(StrictModel):
     """Recorded queue times: rows of a time on the run's clock and the queue time from then on, both in seconds."""
 
-    trace: Annotated[tuple[tuple[_NaturalSeconds, _NaturalSeconds], ...], Field(min_length=1, max_length=_MOST_ROWS)]
+    trace: Annotated[tuple[tuple[_NaturalSeconds, _NaturalSeconds], ...], Field(min_length=1, max_length=MOST_ROWS)]
 
     @field_validator("trace")
     @classmethod
@@ -164,6 +165,13 @@ class SchedulingConfig(StrictModel):
     execution_seconds: Annotated[Number, Field(ge=0.0, le=1e4)] = 3.5e-4
     policy: Policy = "assigned"
     replay: Replay | None = None
+
+    @model_validator(mode="after")
+    def _rows_can_be_kept(self) -> "SchedulingConfig":
+        traces = [queue.trace for queue in (self.queue, *self.queues.values()) if isinstance(queue, Trace)]
+        if (rows := sum(map(len, traces))) > MOST_ROWS:
+            raise ValueError(f"the traces have {rows:,} rows in all, but at most {MOST_ROWS:,} can be kept")
+        return self
 
     @property
     def replayed(self) -> dict[str, str]:

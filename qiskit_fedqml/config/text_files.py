@@ -7,7 +7,10 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from qiskit_fedqml.errors import FedQMLError
+from qiskit_fedqml.errors import FedQMLError, shortened
+
+_LONGEST_NAME = 1000
+"""Characters of a path in an error's text; what is longer is none that a system has."""
 
 
 @contextmanager
@@ -21,15 +24,16 @@ def reading(path: Path, error: type[FedQMLError]) -> Iterator[BufferedReader]:
     Raises:
         FedQMLError: As ``error``: it is not there, no file, not to be opened, or what is read inside is malformed.
     """
+    name = shortened(str(path), _LONGEST_NAME)
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise error(f"{path}: cannot be read: it is {'a folder' if path.is_dir() else 'not a file'}.")
+            raise error(f"{name}: cannot be read: it is {'a folder' if path.is_dir() else 'not a file'}.")
         with path.open("rb") as file:
             yield file
     except (OSError, ValueError) as reason:
         if isinstance(reason, FedQMLError):
             raise
-        raise error(f"{path}: cannot be read: {why(reason)}.") from reason
+        raise error(f"{name}: cannot be read: {why(reason)}.") from reason
 
 
 def read_text(path: Path, error: type[FedQMLError], most_bytes: int | None = None) -> str:

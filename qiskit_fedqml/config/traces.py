@@ -8,6 +8,8 @@ from qiskit_fedqml.config.text_files import read_text
 from qiskit_fedqml.errors import ConfigurationError, shown
 
 _COLUMNS = ["seconds", "queue_seconds"]
+_MOST_BYTES = 1_000_000
+"""Of a file; a hundred bytes a row, if it has as many rows as an experiment may have."""
 
 
 def place_traces(data: dict[str, Any], folder: Path) -> None:
@@ -30,7 +32,11 @@ def place_traces(data: dict[str, Any], folder: Path) -> None:
 
 
 def _rows(path: Path) -> list[list[float]]:
-    header, *lines = [*csv.reader(read_text(path, ConfigurationError).splitlines())] or [[]]
+    text = read_text(path, ConfigurationError, _MOST_BYTES)
+    try:
+        header, *lines = [*csv.reader(text.splitlines())] or [[]]
+    except csv.Error as error:
+        raise ConfigurationError(f"{path}: this is not CSV: {error}.") from error
     if header != _COLUMNS:
         found = shown(",".join(header))
         raise ConfigurationError(f"{path}: the first line must be {','.join(_COLUMNS)}, but is {found}.")

@@ -54,11 +54,12 @@ class BudgetGuard:
     def _journal(self) -> Journal:
         return self.registry.dispatcher.journal
 
-    def check_run(self, first: int, *, allow_partial: bool) -> None:
+    def check_run(self, first: int, clients: Mapping[int, Sequence[tuple[int, str]]], *, allow_partial: bool) -> None:
         """Check the rounds that are missing.
 
         Args:
             first: The first of them.
+            clients: The clients of the first one, as :meth:`shortage` takes them.
             allow_partial: Whether it suffices that one of them fits.
 
         Raises:
@@ -73,9 +74,10 @@ class BudgetGuard:
             return
         self._compile()
         assignment, _ = used_backends(self.experiment, self.registry)
-        drawn = drawn_clients(self.experiment, assignment, first)
         submissions = self._journal.all()
-        found = fit(ceilings, (self._missing(round, clients, submissions) for round, clients in drawn))
+        later = drawn_clients(self.experiment, assignment, first + 1)
+        rounds = (self._missing(round, some, submissions) for round, some in later)
+        found = fit(ceilings, (self._missing_of_step(first, clients, submissions), *rounds))
         if found.passed is None or (allow_partial and found.rounds):
             self._checked = first
             return
@@ -89,16 +91,12 @@ class BudgetGuard:
             clients: Its clients, each with the name of its backend, by the round in which they got their tasks: in
                 asynchronous federations there are some of earlier rounds, whose jobs may have been sent.
         """
-        if self._costs is None or round == self._checked:  # there is no limit, or the run was just checked
+        was_checked, self._checked = round == self._checked, 0  # with the run, but not if it is attempted once more
+        if self._costs is None or was_checked:  # without costs there is no limit
             return None
         self._compile(refresh=True)
-        submissions = self._journal.all()
-        missing = []
-        for of, some in clients.items():
-            is_tested = of == round
-            own = _without_others(submissions, of, some, is_tested=is_tested)
-            missing.append(self._missing(of, some, own, is_tested=is_tested))
-        found = fit(self._ceilings(_remaining_if_known), missing)
+        missing = self._missing_of_step(round, clients, self._journal.all())
+        found = fit(self._ceilings(_remaining_if_known), [missing])
         if found.passed is None:
             return None
         done = "no round is" if round == 1 else "1 round is" if round == 2 else f"{round - 1} rounds are"
@@ -135,6 +133,18 @@ class BudgetGuard:
         if self._costs is None:
             devices = {n: (b, self._programs[n][1]) for n, b in self._backends().items() if n in self._programs}
             self._costs = RoundCosts(devices, self.experiment.federation, self.sizes)
+
+    def _missing_of_step(
+        self, round: int, clients: Mapping[int, Sequence[tuple[int, str]]], submissions: Sequence[Submission]
+    ) -> Mapping[str, Work]:
+        """Return what a server step still takes by backend, tasks of earlier steps that are on their way included."""
+        total: dict[str, Work] = {}
+        for of, some in clients.items():
+            is_tested = of == round
+            own = _without_others(submissions, of, some, is_tested=is_tested)
+            for name, work in self._missing(of, some, own, is_tested=is_tested).items():
+                total[name] = total.get(name, Work()) + work
+        return total
 
     def _missing(
         self,

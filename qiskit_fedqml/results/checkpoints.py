@@ -1,10 +1,12 @@
 """The checkpoints of a run, a file for each, of which the last few are kept."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from qiskit_fedqml.config.text_files import why
+from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.files import make_folder, writing
 from qiskit_fedqml.results.checkpoint import Checkpoint
 
@@ -12,7 +14,7 @@ FOLDER = "checkpoints"
 """Their folder in a result folder."""
 SINGLE = "checkpoint.safetensors"
 """The only checkpoint of runs that were begun before several were kept."""
-_SUFFIX = ".safetensors"
+_SUFFIX, _PART = ".safetensors", ".part"
 
 
 class Checkpoints:
@@ -26,7 +28,11 @@ class Checkpoints:
         self.run = run
 
     def newest_first(self) -> list[Path]:
-        """Return the files, that of the last server step first."""
+        """Return what has a checkpoint's name, that of the last server step first.
+
+        Raises:
+            ResultError: Something else is in the place of the folder, or it cannot be read.
+        """
         found = sorted(((step, path) for path in self._files() if (step := _step_of(path)) is not None), reverse=True)
         single = self.run / SINGLE
         return [*(path for _, path in found), *([single] if single.exists() else [])]
@@ -48,10 +54,8 @@ class Checkpoints:
         make_folder(self.run / FOLDER)
         path = self.path_of(checkpoint.header.values["step"])
         checkpoint.save(path)
-        others = [other for other in self.newest_first() if other != path]
-        with writing(self.run / FOLDER):
-            for old in others[keep - 1 :]:
-                old.unlink(missing_ok=True)
+        others = [other for other in self.newest_first() if other != path and not other.is_dir()]
+        self._drop(others[keep - 1 :])
 
     def drop_after(self, step: int) -> None:
         """Remove the checkpoints of later server steps, and what is left of one that was being written.
@@ -59,27 +63,37 @@ class Checkpoints:
         Raises:
             ResultError: They cannot be removed.
         """
-        with writing(self.run / FOLDER):
-            for path in list(self._files()):
-                its_step = _step_of(path)
-                if path.suffix == ".part" or (its_step is not None and its_step > step):
-                    path.unlink(missing_ok=True)
+        files = self._files()
+        self._drop(path for path in files if (its_step := _step_of(path)) is not None and its_step > step)
+        self._drop(path for path in files if path.suffix == _PART and _step_of(path.with_suffix("")) is not None)
 
     def remove(self) -> None:
-        """Remove all of them.
+        """Remove all of them, and their folder unless it holds something else, or is a link.
 
         Raises:
             ResultError: They cannot be removed.
         """
-        with writing(self.run / FOLDER):
-            for path in [*self._files(), self.run / SINGLE]:
-                path.unlink(missing_ok=True)
-            with suppress(FileNotFoundError):
-                (self.run / FOLDER).rmdir()
+        self._drop([*self.newest_first(), self.run / SINGLE])
+        self.drop_after(0)
+        with suppress(OSError):
+            (self.run / FOLDER).rmdir()
 
-    def _files(self) -> Iterator[Path]:
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.run / FOLDER) as entries:
-            yield from (Path(entry.path) for entry in entries)
+    def _drop(self, paths: Iterable[Path]) -> None:
+        """Remove files; a folder, which no run has made there, stays."""
+        with writing(self.run / FOLDER):
+            for path in paths:
+                if not path.is_dir():
+                    path.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        """Return what is in the folder; nothing where there is none."""
+        folder = self.run / FOLDER
+        if not folder.is_symlink() and not folder.exists():
+            return []
+        try:
+            return [Path(entry.path) for entry in os.scandir(folder)]
+        except OSError as error:
+            raise ResultError(f"{folder}: cannot be read: {why(error)}.") from error
 
 
 def _step_of(path: Path) -> int | None:

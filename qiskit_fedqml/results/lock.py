@@ -27,17 +27,22 @@ class FolderLock:
         """Take the lock, if the folder exists and it is not taken already.
 
         Raises:
-            ResultError: Another process has it, or it cannot be written.
+            ResultError: Another process has it, it cannot be written, or something else is in its place.
         """
         if self._held is not None or not self._folder.is_dir():
             return
-        with mapped(f"{self._folder} cannot be used now"):
-            connection = connected(self._folder / LOCK, lock_seconds=0)
-            try:
-                connection.execute("BEGIN EXCLUSIVE")
-            except BaseException:
-                connection.close()
-                raise
+        try:
+            with mapped(f"{self._folder} cannot be used now"):
+                connection = connected(self._folder / LOCK, lock_seconds=0)
+                try:
+                    connection.execute("BEGIN EXCLUSIVE")
+                except BaseException:
+                    connection.close()
+                    raise
+        except ResultError as error:
+            if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_NOTADB":
+                raise ResultError(f"{self._folder / LOCK} is not the lock of a run; it must be removed.") from error
+            raise
         self._held = connection
         if not (self._folder / LOCK).exists():  # it was removed with its folder, which had stayed empty
             self.release()

@@ -191,10 +191,15 @@ class RoundRecord:
         """
         sent = [s for s in submissions if s.job_id is not None]
         steps = {c.id: self.round if c.model_version is None else c.model_version + 1 for c in self.clients}
-        own = {c: [s for s in sent if (s.key.server_step, s.key.client) == (step, c)] for c, step in steps.items()}
-        clients = tuple(replace(client, **_seconds(own[client.id])) for client in self.clients)
+        own = {c: [s for s in sent if s.key.server_step == step and _asks(c, s)] for c, step in steps.items()}
+        clients = tuple(_with_own(client, own[client.id]) for client in self.clients)
         if all(client.model_version is None for client in self.clients):
-            return replace(self, clients=clients, **_seconds([s for s in sent if s.key.server_step == self.round]))
+            of_round = [s for s in sent if s.key.server_step == self.round]
+            attempts = tuple(  # clients of later attempts may have more
+                tuple(_with_own(c, [s for s in of_round if _asks(c.id, s) and s.job_id in c.jobs]) for c in attempt)
+                for attempt in self.attempts
+            )
+            return replace(self, clients=clients, attempts=attempts, **_seconds(of_round))
         tests = [s for s in sent if s.key.server_step == self.round and s.key.client is None]
         return replace(self, clients=clients, **_seconds([*tests, *(s for of in own.values() for s in of)]))
 
@@ -207,6 +212,19 @@ class RoundRecord:
         times: dict[str, Any] = {"seconds": 0.0, "evaluation_seconds": 0.0, "peak_memory_bytes": None}
         attempted = tuple(attempts)
         return replace(self, **times, clients=clients, attempts=attempted, server_jobs=(), qpu_seconds=None)
+
+
+def _with_own(client: ClientRecord, submissions: Sequence[Submission]) -> ClientRecord:
+    """Return a client's record with the QPU seconds of its jobs; of joint ones with its share, which it has already."""
+    found = _seconds(submissions)
+    if any(s.key.clients for s in submissions):
+        charged = None if found["qpu_seconds"] is None else found["qpu_seconds"] / (found["planned_seconds"] or 1.0)
+        found = {"qpu_seconds": None if charged is None else charged * client.planned_seconds}
+    return replace(client, **found)
+
+
+def _asks(client: int, submission: Submission) -> bool:
+    return client == submission.key.client or client in submission.key.clients
 
 
 def _seconds(submissions: Sequence[Submission]) -> dict[str, Any]:

@@ -103,6 +103,7 @@ class RunWriter:
 
         Raises:
             ResultError: The folder cannot be written.
+            ConfigurationError: The configuration is too large to be read again.
         """
         calibrations: dict[str, bytes] = {}  # read before anything is removed: they may lie in this very folder
 
@@ -112,6 +113,7 @@ class RunWriter:
             return f"calibrations/{name}.json"
 
         relative = experiment.with_calibrations(keep)
+        configuration = dump_yaml(relative.resolved())  # likewise: not every one can be written
         described = {"run_id": uuid.uuid4().hex, **run}
 
         def write() -> None:
@@ -130,7 +132,7 @@ class RunWriter:
             if begun is not None:
                 first = Checkpoint(Header(described["run_id"], begun[0], NOTHING), begun[1])
                 self.folder.checkpoints.save(first, keep=1)
-            self._write_configuration(relative)  # the last one: now it is a result folder
+            self._write_configuration(configuration)  # the last one: now it is a result folder
 
         self._write(write)
         return described
@@ -144,11 +146,12 @@ class RunWriter:
 
         Raises:
             ResultError: It cannot be written, or nothing proves the run.
+            ConfigurationError: It is too large to be read again.
         """
         relative = experiment.with_calibrations(lambda name, _: f"calibrations/{name}.json")
-        manifest = self.folder.proven_manifest()
+        manifest, configuration = self.folder.proven_manifest(), dump_yaml(relative.resolved())
         self._write(lambda: manifest.changed(relative.resolved(), command).save(self.path))
-        self._write_configuration(relative)
+        self._write_configuration(configuration)
 
     def append(self, record: RoundRecord) -> None:
         """Write a round's line.
@@ -253,8 +256,8 @@ class RunWriter:
         self._write(lambda: replace(manifest, files=files, records=None).save(self.path))
         self._write(lambda: (self.path / "model.safetensors").unlink(missing_ok=True))
 
-    def _write_configuration(self, experiment: Experiment) -> None:
-        write_text(self.path / "config.yaml", dump_yaml(experiment.resolved()))
+    def _write_configuration(self, text: str) -> None:
+        write_text(self.path / "config.yaml", text)
 
     def _write(self, action: Callable[[], None]) -> None:
         with writing(self.path):

@@ -8,9 +8,10 @@ import time
 import pytest
 
 from qiskit_fedqml import RunResult, resume_federation, run_federation
+from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.backends.job import JobKey
-from qiskit_fedqml.errors import BudgetError, ConfigurationError
+from qiskit_fedqml.errors import BudgetError, ConfigurationError, ResultError
 from qiskit_fedqml.federation.runs.assembly import assemble
 from qiskit_fedqml.model.building import circuit_for
 from qiskit_fedqml.planning.guard import BudgetGuard
@@ -132,6 +133,22 @@ ONE_REHEARSED = {
 }
 
 
+def test_what_was_written_down_of_a_step_and_was_damaged_is_refused(experiment, tmp_path):
+    made = experiment(real=False, changes=BUFFERED, backends=ONE_REHEARSED)
+    with pytest.raises(Interrupt):
+        run_federation(made, tmp_path / "run", observer=StopAfter(2, 1))
+    for text, reason in (
+        ("[[]]", "damaged: its updates of step 2 cannot"),
+        ("[99]", "another run: its updates of step"),
+    ):
+        journal = Journal(tmp_path / "run" / "journal.sqlite")
+        assert journal.recall("updates of step 2")
+        journal.replace("updates of step 2", text)
+        journal.close()
+        with pytest.raises(ResultError, match=reason):
+            resume_federation(tmp_path / "run")
+
+
 def test_a_simulator_that_cannot_be_opened_fails_its_clients_alone(experiment):
     file = ONE_REHEARSED | {"assignment": {"clients": {0: "manila", 1: "broken", 2: "broken"}}}
     made = experiment(real=False, changes=BUFFERED | {"federation.on_client_failure": "skip"}, backends=file)
@@ -153,13 +170,59 @@ def test_what_has_no_effect_in_real_time_is_refused(experiment, key):
         experiment(real=False, changes=BUFFERED | {f"federation.{key}": 2}, backends=ONE_REHEARSED)
 
 
+def guarded(experiment):
+    """Return a federation that is put together, and the guard of its budgets."""
+    federation = assemble(experiment, None, None)
+    sizes = Sizes.of(experiment, federation.data.shards.sizes.tolist(), 4, 0)
+    return federation, BudgetGuard(experiment, federation.registry, circuit_for(experiment.model, 2), sizes)
+
+
+def test_a_run_begins_only_if_the_tasks_on_their_way_can_be_paid_too(experiment):
+    """Before step 3 of 4: one task of step 1 on its way, and one each for the steps that are left."""
+    file = ONE_REHEARSED | {"assignment": {"default": "manila"}}
+    (each,) = {
+        item.work.qpu_seconds for item in plan_experiment(experiment(real=False, changes=BUFFERED, backends=file)).items
+    }
+    for tasks, number in (({3: [(0, "manila")]}, 2), ({1: [(1, "manila")], 3: [(0, "manila")]}, 3)):
+        for budget, fits in ((number * each + 0.1, True), (number * each - 0.1, False)):
+            federation, guard = guarded(
+                experiment(real=False, changes=BUFFERED, backends=file | {"budget_seconds": budget})
+            )
+            if fits:
+                guard.check_run(3, tasks, allow_partial=False)
+            else:
+                with pytest.raises(BudgetError, match=rf"^The 2 rounds left need {number * each:.1f} QPU seconds"):
+                    guard.check_run(3, tasks, allow_partial=False)
+            federation.registry.dispatcher.journal.close()
+
+
+@pytest.mark.slow
+def test_a_run_is_resumed_only_if_the_tasks_on_their_way_can_be_paid_too(server, experiment, tmp_path):
+    """Nairobi's queue stands still: of its client's two jobs one waits there, and the other one is to come."""
+    server.devices["ibm_nairobi"].hold()
+    changes = BUFFERED | {"federation.batch_size": 2, "evaluation.backends": []}
+    file = TWO_DEVICES | {"budget_seconds": 1e4}
+    with pytest.raises(Interrupt):
+        run_federation(experiment(changes=changes, backends=file), tmp_path / "run", observer=StopAfter(2, -1))
+    submissions = RunFolder(tmp_path / "run").submissions()
+    of_nairobi = [s for s in submissions if s.backend == "nairobi"]
+    assert len(of_nairobi) == 1
+    each, spent = of_nairobi[0].planned_seconds, sum(s.charged_seconds for s in submissions)
+    for short in (4.5, 4.9):  # two jobs for each of two steps, and the one that is to come
+        with pytest.raises(BudgetError, match="^The 2 rounds left need .* Nothing was sent"):
+            resume_federation(tmp_path / "run", budgets={None: spent + short * each})
+    assert len(server.jobs) == len(submissions)
+    threading.Timer(0.5, server.devices["ibm_nairobi"].release).start()
+    resumed = resume_federation(tmp_path / "run", budgets={None: spent + 5.1 * each})
+    assert len(resumed.rounds) == STEPS
+    check_no_job_twice(server, tmp_path / "run")
+
+
 def test_jobs_of_updates_that_have_arrived_pay_for_no_other_client(experiment, monkeypatch):
     file = ONE_REHEARSED | {"assignment": {"default": "manila"}, "budget_seconds": 1e6}
     made = experiment(real=False, changes=BUFFERED, backends=file)
-    federation = assemble(made, None, None)
-    sizes = Sizes.of(made, federation.data.shards.sizes.tolist(), 4, 0)
-    guard = BudgetGuard(made, federation.registry, circuit_for(made.model, 2), sizes)
-    guard.check_run(1, allow_partial=False)
+    federation, guard = guarded(made)
+    guard.check_run(1, {1: [(0, "manila"), (1, "manila")]}, allow_partial=False)
     need = guard._missing(1, [(1, "manila")], [], is_tested=False)["manila"].qpu_seconds
     for client, is_short in ((0, True), (None, True), (1, False)):
         done = Submission(

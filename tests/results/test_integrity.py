@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from qiskit_fedqml import RunResult, load_model, resume_federation, run_federation
-from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.federation.runs.run import extend_federation
 from qiskit_fedqml.report.page import write_report
 from qiskit_fedqml.results.checkpoint import load_checkpoint
@@ -255,6 +255,22 @@ def test_rounds_on_a_device_that_are_replayed_send_no_job_again(tiny, tmp_path, 
     assert [r.without_times() for r in resumed.rounds] == [r.without_times() for r in run_federation(experiment).rounds]
 
 
+def test_a_run_on_a_device_does_not_go_on_without_its_journal(tiny, tmp_path):
+    """Jobs that may exist would be sent again, and what was spent would be forgotten."""
+    manila = {"type": "ibm", "device": "FakeManilaV2", "shots": 16}
+    backends = {"backends": {"ideal": {"type": "aer"}, "manila": manila}, "assignment": {"default": "manila"}}
+    experiment = tiny(backends=backends, data__test_fraction=0.98, federation__clients_per_round=1)
+    with pytest.raises(Interrupt):
+        run_federation(experiment, tmp_path / "run", observer=StopAfter(1, -1))
+    (tmp_path / "run" / "journal.sqlite").rename(tmp_path / "aside")
+    for _ in range(2):
+        with pytest.raises(ResultError, match=r"run: its journal\.sqlite is gone, and with it which jobs were sent"):
+            resume_federation(tmp_path / "run", budgets={"manila": 1e6})
+    assert not (tmp_path / "run" / "journal.sqlite").exists()
+    (tmp_path / "aside").rename(tmp_path / "run" / "journal.sqlite")
+    assert resume_federation(tmp_path / "run").is_complete
+
+
 def test_no_checkpoint_is_taken_where_all_are_damaged(copy):
     folder = copy("stopped")
     for path in (folder / "checkpoints").iterdir():
@@ -294,6 +310,55 @@ def test_what_is_left_of_a_write_goes_when_the_run_is_resumed(copy):
     assert len(resume_federation(folder).rounds) == 3
     left = {path.name for path in (folder / "checkpoints").iterdir()}
     assert left == {"step-000002.safetensors", "step-000003.safetensors"}
+
+
+def test_what_no_run_has_put_among_the_checkpoints_stays_and_is_in_nobodys_way(copy, runs, tiny, tmp_path):
+    folder = copy("stopped")
+    (folder / "checkpoints").rename(tmp_path / "elsewhere")
+    (folder / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    (folder / "checkpoints" / "notes.txt").write_text("mine")
+    (folder / "checkpoint.safetensors").mkdir()
+    for name in ("step-000000.safetensors", "step-000001.safetensors.part", "step-000009.safetensors", "more"):
+        (folder / "checkpoints" / name).mkdir()
+    resumed = resume_federation(folder)
+    same(RunResult.load(runs / "finished"), resumed)
+    left = {path.name for path in (folder / "checkpoints").iterdir() if path.is_file()}
+    assert left == {"notes.txt", "step-000002.safetensors", "step-000003.safetensors"}, "two are kept, of the run's own"
+    run_federation(tiny(), tmp_path / "run", observer=AmongCheckpoints(tmp_path / "run" / "checkpoints"))
+    assert RunResult.load(tmp_path / "run").is_complete
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["mine"]
+
+
+class AmongCheckpoints(StopAfter):
+    """An observer that puts a folder among the checkpoints of a run."""
+
+    def __init__(self, checkpoints):
+        super().__init__(0, 0)
+        self.checkpoints = checkpoints
+
+    def round_finished(self, record):
+        (self.checkpoints / "mine").mkdir(parents=True, exist_ok=True)
+
+
+@pytest.mark.parametrize("make", [lambda p: p.touch(), lambda p: p.symlink_to(p), lambda p: p.symlink_to("none")])
+def test_nothing_is_lost_where_something_is_in_the_place_of_the_checkpoints(copy, runs, tmp_path, make):
+    folder = copy("stopped")
+    (folder / "checkpoints").rename(tmp_path / "aside")
+    make(folder / "checkpoints")
+    for _ in range(2):
+        with pytest.raises(ResultError, match=r"checkpoints: cannot be read: (Not a dir|Too many levels|No such file)"):
+            resume_federation(folder)
+    (folder / "checkpoints").unlink()
+    (tmp_path / "aside").rename(folder / "checkpoints")
+    same(RunResult.load(runs / "finished"), resume_federation(folder))
+
+
+def test_what_is_in_the_place_of_the_lock_is_named(copy):
+    folder = copy("stopped")
+    (folder / "run.lock").write_text("this is my lock")
+    with pytest.raises(ResultError, match=r"run\.lock is not the lock of a run; it must be removed\.$"):
+        resume_federation(folder)
+    assert (folder / "run.lock").read_text() == "this is my lock"
 
 
 def test_the_only_checkpoint_of_a_run_that_was_begun_before(copy, runs):
@@ -367,6 +432,23 @@ def test_a_change_of_the_configuration_that_was_cut_short_is_taken_up(copy):
     writer.replace_experiment(RunFolder(folder).load_experiment().with_rounds(4), "extend --rounds")
     (folder / "config.yaml").write_text(before)  # as if the process had been killed between the two files
     assert RunResult.load(folder).experiment.federation.rounds == 4
+
+
+def test_a_configuration_that_cannot_be_kept_changes_nothing(copy, monkeypatch):
+    def refuse(_):
+        raise ConfigurationError("it has too many values")
+
+    finished, stopped = copy("finished"), copy("stopped")
+    before = {path: path.read_bytes() for path in (*finished.rglob("*"), *stopped.rglob("*")) if path.is_file()}
+    monkeypatch.setattr("qiskit_fedqml.results.writer.dump_yaml", refuse)
+    with pytest.raises(ConfigurationError, match="^it has too many values$"):
+        run_federation(make_tiny(), finished, overwrite=True)
+    with pytest.raises(ConfigurationError, match="^it has too many values$"):
+        resume_federation(stopped, workers=2)
+    with pytest.raises(ConfigurationError, match="^it has too many values$"):
+        run_federation(make_tiny(), finished.parent / "new")
+    assert {path: path.read_bytes() for path in before} == before
+    assert not (finished.parent / "new").exists()
 
 
 def test_rewritten_records_are_proved_at_each_moment(copy):

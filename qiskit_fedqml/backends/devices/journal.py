@@ -126,6 +126,11 @@ class Journal:
             self._db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
             return str(self.recall(name))
 
+    def replace(self, name: str, value: str) -> None:
+        """Keep a fact of the run in the place of what was kept under its name."""
+        with self.transaction():
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
     def recall(self, name: str) -> str | None:
         """Return a fact of the run, or None."""
         rows = self._fetch("SELECT value FROM facts WHERE name = ?", (name,))

@@ -76,12 +76,10 @@ class FlightExecutor:
                 self._hand_out(task)
         name = f"updates of step {server_step}"
         written = self.journal.recall(name)
-        chosen = self._first(is_enough) if written is None else json.loads(written)
+        by_client = {task.client_id: task for task in tasks}
+        chosen = self._first(is_enough) if written is None else self._written(name, written, by_client)
         if written is None:
             self.journal.remember(name, json.dumps(chosen))
-        by_client = {task.client_id: task for task in tasks}
-        if not by_client.keys() >= {*chosen}:
-            raise ResultError(f"The journal {self.journal.name} is that of another run: its {name} are of others.")
         while not self._held.keys() >= {*chosen}:
             self._take()
         return [by_client[client] for client in sorted(chosen)]
@@ -102,6 +100,16 @@ class FlightExecutor:
             thread.join(GRACE_SECONDS)
         self._waiting.clear()
         self._threads.clear()
+
+    def _written(self, name: str, text: str, known: Collection[int]) -> list[int]:
+        """Return the clients that were written down."""
+        try:
+            chosen: list[int] = [int(client) for client in json.loads(text)]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ResultError(f"The journal {self.journal.name} is damaged: its {name} cannot be read.") from error
+        if not {*known} >= {*chosen}:
+            raise ResultError(f"The journal {self.journal.name} is that of another run: its {name} are of others.")
+        return chosen
 
     def _first(self, is_enough: Callable[[Sequence[int]], bool]) -> list[int]:
         """Wait for enough updates; return the clients of those that came first."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.errors import TrainingError, listed, shortened
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
+from qiskit_fedqml.federation.runs.past_attempts import PastAttempts
 from qiskit_fedqml.federation.server_state import ServerState
 
 MOST_ATTEMPTS = 3
@@ -28,7 +29,10 @@ def check_may_fail(config: FederationConfig, server_step: int, update: ClientUpd
 
 
 def attempted(
-    config: FederationConfig, server: ServerState, attempt: Callable[[ServerState], tuple[ServerState, Updates]]
+    config: FederationConfig,
+    server: ServerState,
+    attempt: Callable[[ServerState], tuple[ServerState, Updates]],
+    past: PastAttempts,
 ) -> tuple[ServerState, Updates, list[Updates]]:
     """Try a server step until enough clients have returned.
 
@@ -36,6 +40,7 @@ def attempted(
         config: The `federation` section.
         server: The state before the step.
         attempt: Lets clients work; returns the state after the step, and their updates without tensors.
+        past: Keeps the attempts of which too few returned; those that are there already are not made again.
 
     Returns:
         The state after the step, the updates, and those of earlier attempts, which are not aggregated.
@@ -45,13 +50,14 @@ def attempted(
         FedQMLError: What an attempt raises.
     """
     most = MOST_ATTEMPTS if config.on_too_few == "repeat" else 1
-    earlier: list[Updates] = []
-    for number in range(1, most + 1):
+    step, earlier = server.step + 1, past.of(server.step + 1)
+    for number in range(len(earlier) + 1, most + 1):
         after, updates = attempt(replace(server, attempt=number))
         if _num_returned(updates) >= config.min_clients:
             return after, updates, earlier
         earlier.append([replace(update, share=0.0) for update in updates])  # what was made of them is dropped
         server = replace(server, clock_seconds=after.clock_seconds, dispatched=after.dispatched)  # but not their time
+        past.keep(step, earlier if number < most else [])  # after the last one, the step begins again
         if number < most:
             logger.warning(
                 "%s; it is repeated (attempt %d of %d).", _too_few(config, server, updates), number + 1, most

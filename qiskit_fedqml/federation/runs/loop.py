@@ -13,6 +13,7 @@ from qiskit_fedqml.federation.executors.executor import in_task_order
 from qiskit_fedqml.federation.executors.flights import FlightExecutor
 from qiskit_fedqml.federation.messages import ClientUpdate, by_step
 from qiskit_fedqml.federation.runs.attempts import attempted, check_may_fail
+from qiskit_fedqml.federation.runs.past_attempts import PastAttempts
 from qiskit_fedqml.federation.runs.recording import record_step
 from qiskit_fedqml.federation.runs.testing import MOST_WAITING, Testing
 from qiskit_fedqml.federation.server_state import ServerState
@@ -92,10 +93,11 @@ class RunLoop:
     def _run_steps(self) -> None:
         """Run the steps; where clients train elsewhere, the next ones do so while a step's model is tested here."""
         config, server = self.federation.experiment.federation, self._server
+        past = PastAttempts(self.federation.registry.dispatcher.journal if self.federation.devices else None)
         try:
             while server.step < config.rounds:
                 started = time.perf_counter()
-                server, clients, earlier = attempted(config, server, self._attempt)
+                server, clients, earlier = attempted(config, server, self._attempt, past)
                 record = partial(self._record, server, clients, earlier)
                 self._testing.test(server, record, started, meanwhile=self.federation.trains_elsewhere)
         finally:  # also where the next step has failed: what is raised by the test of one before counts more

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qiskit_fedqml.backends.job import JobReceipt
+from qiskit_fedqml.backends.job import JobReceipt, Usage
 from qiskit_fedqml.federation.messages import ClientUpdate, Flight, State, Status
 from qiskit_fedqml.federation.runs.evaluator import Evaluator, Test
 from qiskit_fedqml.federation.server_state import ServerState
@@ -48,7 +48,8 @@ def record_step(
     worked = [client for some in (*attempts, clients) for client in some]
     trained = [c for c in worked if c.status in (Status.OK, Status.REFUSED)]
     server_receipts = [receipt for t in tests for receipt in t.usage.receipts]
-    receipts = [*server_receipts, *(receipt for c in worked for receipt in c.usage.receipts)]
+    circuits, executions, client_receipts = _asked(worked)
+    receipts = [*server_receipts, *client_receipts]
     num_bytes = _num_bytes(server.model)
     ended = time.perf_counter()
     return RoundRecord(
@@ -60,8 +61,8 @@ def record_step(
         validation_accuracy=tuning.accuracy if tuning else None,
         evaluations=_columns(others),
         examples=sum(c.num_examples for c in trained) * local_epochs,
-        circuits=sum(c.usage.circuits for c in worked),
-        executions=sum(c.usage.executions for c in worked),
+        circuits=circuits,
+        executions=executions,
         bytes_up=num_bytes * len(trained),
         bytes_down=num_bytes * len(worked),
         seconds=_to_microseconds(ended - started),
@@ -75,6 +76,23 @@ def record_step(
         devices=_devices([(t.backend, t.calibration) for t in tests] + [(c.backend, c.calibration) for c in worked]),
         clock_seconds=server.clock_seconds,
     )
+
+
+def _asked(worked: Sequence[ClientUpdate]) -> tuple[int, int, list[JobReceipt]]:
+    """Return circuits, executions and jobs of all clients, in all attempts.
+
+    A client that is drawn again asks its device the same again, which the journal answers: so much counts once.
+    """
+    circuits, executions, receipts = 0, 0, dict[tuple[int, str], JobReceipt]()
+    before: dict[int, ClientUpdate] = {}
+    for client in worked:
+        usage, of_client = client.usage, {(client.client_id, r.job_id): r for r in client.usage.receipts}
+        known = before[client.client_id].usage if of_client.keys() & receipts.keys() else Usage()
+        circuits += max(0, usage.circuits - known.circuits)
+        executions += max(0, usage.executions - known.executions)
+        receipts |= of_client
+        before[client.client_id] = client
+    return circuits, executions, [*receipts.values()]
 
 
 def _devices(calibrations: Iterable[tuple[str, dict[str, Any] | None]]) -> dict[str, dict[str, Any]]:

@@ -3,18 +3,23 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qiskit_fedqml.backends.array.chips import chips_in_blocks
-from qiskit_fedqml.backends.array.used import used_machines
+from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.backends.array.used import used_backends, used_machines
+from qiskit_fedqml.config.backends import AerEntry
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.executors.processes import num_workers
 from qiskit_fedqml.federation.interruption import interruptible
+from qiskit_fedqml.federation.messages import by_step
 from qiskit_fedqml.federation.runs.assembly import Federation, assemble
 from qiskit_fedqml.federation.runs.loop import RunLoop
 from qiskit_fedqml.federation.runs.observer import Observer
+from qiskit_fedqml.federation.runs.past_attempts import PastAttempts
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.model.building import circuit_for
 from qiskit_fedqml.results.checkpoint import Checkpoint
@@ -90,7 +95,7 @@ def run_assembled(federation: Federation, writer: RunWriter | None = None, *, al
     Raises:
         FedQMLError: As :func:`run_federation`.
     """
-    guard = _checked(federation, first=1, allow_partial=allow_partial)
+    guard = _checked(federation, federation.initial, allow_partial=allow_partial)
     run = _describe(federation)
     if writer:
         run = writer.create(federation.experiment, run, federation.initial.named() if federation.origin else None)
@@ -207,6 +212,8 @@ def _resume(
     if stored.run.get("remote_clients") and assembled is None:
         raise ResultError(f"{folder.path} is a run whose clients are nodes of Flower; `flwr run` resumes it.")
     folder.proven_manifest()
+    if stored.rounds and assembled is None:
+        _check_journal(folder, experiment)
     check_tracking(experiment.tracking, has_folder=True)
     if changes := changes_since(stored.run, num_workers(experiment.federation)):
         logger.warning(
@@ -219,7 +226,7 @@ def _resume(
     check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
     checkpoint, records = folder.load_checkpoint()
     server = _state_in(folder, federation, checkpoint, len(records))
-    guard = _checked(federation, first=server.step + 1, allow_partial=allow_partial)
+    guard = _checked(federation, server, allow_partial=allow_partial)
     writer.take_up(len(records))
     if folder.is_finished:
         writer.save_checkpoint(*server.named(), keep=experiment.checkpoints.keep)
@@ -229,6 +236,20 @@ def _resume(
     if command:
         writer.replace_experiment(experiment, command)
     return RunLoop(federation, stored.run, writer, guard, allow_partial=allow_partial).run(server, records)
+
+
+def _check_journal(folder: RunFolder, experiment: Experiment) -> None:
+    """Check that a run that has rounds has its journal too, if devices are used.
+
+    Raises:
+        ResultError: It is gone, so that nobody knows which jobs may exist, and what was spent.
+    """
+    if folder.journal.exists() or all(isinstance(entry, AerEntry) for entry in experiment.backends.backends.values()):
+        return
+    if used_backends(experiment, BackendRegistry(experiment.backends, Path()))[1]:
+        raise ResultError(
+            f"{folder.path}: its {folder.journal.name} is gone, and with it which jobs were sent and what was spent."
+        )
 
 
 def _shown(writer: RunWriter, experiment: Experiment, command: str) -> RunResult:
@@ -268,7 +289,7 @@ def _state_of(checkpoint: Checkpoint, federation: Federation, path: Path) -> Ser
     return server.on_devices_of(expected)
 
 
-def _checked(federation: Federation, *, first: int, allow_partial: bool) -> "BudgetGuard | None":
+def _checked(federation: Federation, server: ServerState, *, allow_partial: bool) -> "BudgetGuard | None":
     """Return what says of each round whether it can be paid, after it has checked all that are missing.
 
     Raises:
@@ -283,7 +304,9 @@ def _checked(federation: Federation, *, first: int, allow_partial: bool) -> "Bud
     sizes = Sizes.of(experiment, data.shards.sizes.tolist(), len(data.test), len(data.validation))
     guard = BudgetGuard(experiment, federation.registry, circuit_for(experiment.model, len(data.classes)), sizes)
     try:
-        guard.check_run(first, allow_partial=allow_partial)
+        past = PastAttempts(federation.registry.dispatcher.journal).of(server.step + 1)
+        tasks = federation.algorithm.next_tasks(replace(server, attempt=len(past) + 1))
+        guard.check_run(server.step + 1, by_step(tasks), allow_partial=allow_partial)
     except BaseException:
         federation.registry.dispatcher.journal.close()
         raise

@@ -9,6 +9,8 @@ import yaml
 
 from qiskit_fedqml import load_experiment, run_federation
 from qiskit_fedqml.backends.calibration import Calibration, fake_calibration
+from qiskit_fedqml.config.scheduling import SchedulingConfig
+from qiskit_fedqml.config.yaml_files import dump_yaml
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.federation.runs.assembly import assemble
 from qiskit_fedqml.federation.scheduling.policies import Assigned, BestScore, Candidate, ExpectedQueue, ExploreFirst
@@ -48,6 +50,9 @@ def test_a_trace_is_read_from_a_file_and_kept(tmp_path):
         ("", "first line must be seconds,queue_seconds"),
         ("seconds,queue_seconds\n0,soon\n", r"queue\.csv, line 2: must be two numbers, but is '0,soon'"),
         ("seconds,queue_seconds\n0,nan\n", "finite"),
+        ("seconds,queue_seconds\n0," + "1" * 200_000, r"queue\.csv: this is not CSV: field larger than"),
+        ('seconds,queue_seconds\n0,"1' + "\n1,1" * 50_000, r"queue\.csv: this is not CSV: field larger than"),
+        ("seconds,queue_seconds\n" + "1,1\n" * 250_000, r"queue\.csv: cannot be read: it is larger than"),
     ):
         (tmp_path / "queue.csv").write_text(text)
         with pytest.raises(ConfigurationError, match=message):
@@ -55,6 +60,15 @@ def test_a_trace_is_read_from_a_file_and_kept(tmp_path):
     (tmp_path / "queue.csv").unlink()
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_experiment(tmp_path / "tiny.yaml")
+
+
+def test_as_many_rows_of_traces_as_a_folder_can_keep():
+    rows = [[float(time), 1.5] for time in range(5_001)]
+    queues = {"ideal": {"trace": rows[1:]}}
+    kept = SchedulingConfig.model_validate({"queue": {"trace": rows[1:]}, "queues": queues})
+    assert dump_yaml(kept.model_dump(mode="json")), "it checks that the same values are read"
+    with pytest.raises(ValueError, match="the traces have 10,001 rows in all, but at most 10,000 can be kept"):
+        SchedulingConfig.model_validate({"queue": {"trace": rows}, "queues": queues})
 
 
 @pytest.mark.parametrize(
