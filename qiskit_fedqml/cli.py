@@ -145,7 +145,7 @@ def deploy(
     from qiskit_fedqml.terminal.deployments import write_deployment
 
     write_deployment(load(file, backends, set_), directory, address, round_seconds, shards=shards)
-    print(f"Deployment: {directory}. {directory / 'README.md'} has the commands of each machine.")
+    print(f"{directory / 'README.md'} has the commands of each machine.")
 
 
 @app.command()

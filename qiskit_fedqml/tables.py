@@ -29,6 +29,13 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
+def time_unit(seconds: float) -> tuple[str, float]:
+    """Return a unit in which a time is easy to read, and its seconds."""
+    if seconds < 300:
+        return "s", 1.0
+    return ("min", 60.0) if seconds < 3 * 3600 else ("h", 3600.0)
+
+
 def gibibytes(count: int) -> str:
     """Return memory in words: ``"2.9 GiB"``; "–" where it is not known."""
     return f"{count / 2**30:.1f} GiB" if count else "–"

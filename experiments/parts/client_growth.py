@@ -25,12 +25,14 @@ def growth_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
             (memory, [row["peak_memory_bytes"] / 2**30 for row in of_group]),
         ):
             axis.plot(clients, values, "o-", color=colour, label=label, markersize=4)
-    start.set(title="Before the first round", ylabel="Seconds of processor time", ylim=(0, None))
+    start.set(title="Before the first round", ylabel="Seconds of processor time")
     of_round.set(title="A round", ylabel="Milliseconds of processor time (log.)", yscale="log")
-    memory.set(title="Peak memory of the process", ylabel="GiB", ylim=(0, None))
+    memory.set(title="Peak memory of the process", ylabel="GiB")
     for axis in (start, of_round, memory):
         axis.set(xscale="log", xlabel="Clients (logarithmic)")
         axis.grid(alpha=0.3, linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
+    for axis in (start, memory):
+        axis.set_ylim(0, 1.1 * axis.dataLim.ymax)
     of_round.legend(frameon=False, fontsize=9)
     return figure

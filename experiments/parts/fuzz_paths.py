@@ -2,15 +2,17 @@
 
 import contextlib
 import random
+import shutil
 from pathlib import Path
 
 import yaml
 
-from parts.fuzz_cases import TINY, Case, Kind, command
+from parts.fuzz_cases import TINY, Case, DifferentError, Kind, command
 from qiskit_fedqml import Experiment, run_federation
 
 
 def _odd_paths(folder: Path) -> dict[str, str]:
+    """Return paths that a command can be given; one with a NUL it cannot."""
     (folder / "a file").write_text("x")
     (folder / "a link to nothing").symlink_to(folder / "nowhere" / "at all")
     (folder / "a link to itself").symlink_to(folder / "a link to itself")
@@ -23,7 +25,6 @@ def _odd_paths(folder: Path) -> dict[str, str]:
         "below a file": str(folder / "a file" / "x"),
         "too long a name": str(folder / ("x" * 300)),
         "too long a path": str(folder / "/".join(["x" * 200] * 30)),
-        "NUL": str(folder / "x\0y"),
         "surrogate": str(folder / "x\udcff"),
         "lone surrogate": str(folder / "x\ud800"),
         "nowhere": str(folder / "a" / "b" / "c"),
@@ -41,12 +42,16 @@ def _odd_paths(folder: Path) -> dict[str, str]:
 
 
 def _commands(path: str, base: Path, folder: Path, rng: random.Random) -> dict[str, tuple[str, ...]]:
+    shutil.copytree(base / "run", folder / "run")
     experiment, run, out, none = (
-        str(p) for p in (folder / "e.yaml", base / "run", folder / "out", folder / "none.yaml")
+        str(p) for p in (folder / "e.yaml", folder / "run", folder / "out", folder / "none.yaml")
     )
     budget = rng.choice(("nan", "x=nan", "-1", "inf", "=", "", "1e400", path))
     queue = rng.choice(("0", "0", "nan", "inf", "-1", "x"))
     rounds = rng.choice(("2", "1", "0", "-1", "9" * 50, "1000000000", "x"))
+    workers = rng.choice(("auto", "1", "0", "-1", "1.5", "9" * 50, "1025", "x", "", "٣"))
+    address = rng.choice((path, "", ":", "a:", ":1", "a:0", "a:65535", "a:65536", "::1", "a b", "é", "x" * 300, "a/b"))
+    seconds = rng.choice(("0", "-1", "nan", "inf", "1e9", "x", "1", "1e400"))
     return {
         "run --out": ("run", experiment, "--set", "federation.rounds=1", "--out", path),
         "run FILE": ("run", path, "--out", out),
@@ -54,8 +59,16 @@ def _commands(path: str, base: Path, folder: Path, rng: random.Random) -> dict[s
         "resume": ("resume", path),
         "resume --budget": ("resume", run, "--budget", budget),
         "extend": ("extend", path, "--rounds", rounds),
-        "extend --rounds": ("extend", str(base / "run"), "--rounds", rounds if rounds != "2" else "1"),
+        "extend --rounds": ("extend", run, "--rounds", rounds if rounds != "2" else "1"),
         "jobs": ("jobs", path),
+        "run --workers": ("run", experiment, "--out", out, "--workers", workers),
+        "resume --workers": ("resume", run, "--workers", workers),
+        "extend --workers": ("extend", run, "--rounds", "1", "--workers", workers),
+        "deploy": ("deploy", experiment, path),
+        "deploy FILE": ("deploy", path, out),
+        "deploy --backends": ("deploy", experiment, out, "--backends", path),
+        "deploy --address": ("deploy", experiment, out, "--address", address),
+        "deploy --round-seconds": ("deploy", experiment, out, "--shards", "--round-seconds", seconds),
         "evaluate": ("evaluate", path),
         "evaluate --backends": ("evaluate", run, "--backends", path),
         "evaluate --backend": ("evaluate", run, "--backend", path),
@@ -78,10 +91,20 @@ def _path(rng: random.Random, base: Path, folder: Path) -> Case:
     name = rng.choice(list(commands))
 
     def run() -> None:
+        before = _left_in(folder)
         with contextlib.chdir(folder):
-            command(*commands[name])
+            try:
+                command(*commands[name])
+            except SystemExit:
+                if name.startswith("deploy") and (left := _left_in(folder) - before):
+                    raise DifferentError(f"a deployment that was refused left {sorted(left)[:3]}") from None
+                raise
 
     return Case(f"fedqml {name}: {change}", run)
+
+
+def _left_in(folder: Path) -> set[str]:
+    return {str(path) for path in folder.rglob("*")}
 
 
 def _prepare_paths(base: Path) -> None:

@@ -17,7 +17,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from parts.fuzz_cases import TINY, Case, DifferentError, Kind, command, damaged, with_wrong_json
-from parts.fuzz_values import SCHEDULED, VALUES
+from parts.fuzz_values import QUEUED, SCHEDULED, VALUES
 from qiskit_fedqml import BackendRegistry, Experiment, RunResult, load_model, resume_federation, run_federation
 from qiskit_fedqml.report.curves import round_rows
 from qiskit_fedqml.report.overview import origin_rows, run_facts, sentence
@@ -34,6 +34,7 @@ _RUNS: dict[str, dict[str, Any]] = {
     "unfinished": {**TINY, "federation": _THREE},
     "unfinished other": {**TINY, "federation": _THREE, "seed": 6},
     "kept": {**TINY, "federation": _KEPT, "aggregation": {"server_optimizer": {"method": "fedadam"}}},
+    "queued": {**QUEUED, "federation": {**QUEUED["federation"], "rounds": 3, "min_clients": 1}},
     "buffered": {**SCHEDULED, "federation": {**SCHEDULED["federation"], "rounds": 3}, "checkpoints": {"keep": 2}},
     "device": {
         **TINY,
@@ -47,7 +48,7 @@ _RUNS: dict[str, dict[str, Any]] = {
 }
 _EXCHANGED = {
     **{"finished": "other", "unfinished": "unfinished other", "kept": "unfinished", "device": "finished"},
-    **{"buffered": "unfinished", "old": "other"},
+    **{"buffered": "unfinished", "queued": "buffered", "old": "other"},
 }
 
 
@@ -132,6 +133,13 @@ def _of_old(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def _of_queued(folder: Path) -> dict[str, Any]:
+    """Return how many rounds there are in the end: which updates come first is the devices' own."""
+    RunResult.load(folder)
+    command("jobs", str(folder))
+    return {"the number of rounds": len(resume_federation(folder).rounds)}
+
+
 def _of_device(folder: Path) -> dict[str, Any]:
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
@@ -141,7 +149,7 @@ def _of_device(folder: Path) -> dict[str, Any]:
 
 _OF = {
     **{"finished": _of_finished, "unfinished": _of_unfinished, "kept": _of_unfinished, "device": _of_device},
-    **{"buffered": _of_unfinished, "old": _of_old},
+    **{"buffered": _of_unfinished, "queued": _of_queued, "old": _of_old},
 }
 
 
@@ -165,7 +173,19 @@ def check_folder(base: Path, name: str, folder: Path, *, with_page: bool = False
 
 
 def _folder(rng: random.Random, base: Path, place: Path) -> Case:
-    name = rng.choice(("finished", "finished", "unfinished", "unfinished", "kept", "buffered", "device", "old"))
+    names = (
+        "finished",
+        "finished",
+        "unfinished",
+        "unfinished",
+        "kept",
+        "buffered",
+        "queued",
+        "queued",
+        "device",
+        "old",
+    )
+    name = rng.choice(names)
     folder = place / "run"
     shutil.copytree(base / name, folder)
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "run.lock"]

@@ -13,20 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, ParameterExpression
 
-from qiskit_fedqml.circuits.formulas import Formulas, Source, known_formulas
+from qiskit_fedqml.circuits.formulas import Columns, Formulas, KnownForms, Source, known_forms
 
 
 @dataclass(frozen=True)
 class _Known:
-    """Qiskit's expressions that are all of known forms."""
+    """Qiskit's expressions that are all of known forms, whose numbers are SymPy's, to the bit."""
 
     expressions: tuple[ParameterExpression, ...]
     parameters: tuple[Parameter, ...]
+    forms: KnownForms
 
     def formulas(self) -> Formulas:
-        formulas = known_formulas(self.expressions, self.parameters)
-        assert formulas is not None
-        return formulas
+        encodings = self.forms.encodings
+        return Formulas(
+            len(self.expressions),
+            len(self.parameters),
+            self.forms.terms,
+            self.forms.linear,
+            _slopes([(k, power) for k, _, power in sorted(encodings)]),
+            _arctans([(k, power) for k, _, power in encodings]),
+        )
 
     def derivatives(self) -> Source:
         return _symbolic(self.expressions, self.parameters).derivatives()
@@ -61,8 +68,8 @@ class Expressions:
         Raises:
             CircuitError: An expression is complex, not finite whatever the parameters are, or too deeply nested.
         """
-        if known_formulas(expressions, parameters) is not None:
-            return cls(_Known(tuple(expressions), tuple(parameters)))
+        if (forms := known_forms(expressions, parameters)) is not None:
+            return cls(_Known(tuple(expressions), tuple(parameters), forms))
         return cls(_symbolic(expressions, parameters))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -81,12 +88,10 @@ class Expressions:
         self.constants = np.array([constant or 0.0 for _, _, constant in formulas.terms])
         varying = [t for t, (_, _, constant) in enumerate(formulas.terms) if constant is None]
         self._compute_derivatives = formulas.derivatives
-        self._scaled_terms = np.flatnonzero(self.constants != 1.0)  # those that vary have 0 there
-        self._varying_scaled = np.searchsorted(self._scaled_terms, varying)
         rows = np.full(len(formulas.terms), -1)
-        rows[self._scaled_terms] = np.arange(len(self._scaled_terms))
+        rows[varying] = np.arange(len(varying))
         present, starts = np.unique(self.term_params, return_index=True)
-        self._chain = present, np.append(starts, len(formulas.terms)), self.term_expressions, rows
+        self._chain = present, np.append(starts, len(formulas.terms)), self.term_expressions, self.constants, rows
 
         linear = sorted(formulas.linear.items())
         self._simple = np.array([j for j, _ in linear], dtype=np.intp)
@@ -115,12 +120,13 @@ class Expressions:
 
     def values(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the values, shape (batch, expressions), at points of shape (batch, parameters)."""
-        table = points
         if self._num_others:
-            table = np.empty((len(points), self._num_parameters + self._num_others))
-            table[:, : self._num_parameters] = points
-            table[:, self._num_parameters :] = self._compute_others(points).T
-        result = table.take(self._columns, axis=1)
+            from qiskit_fedqml.circuits.expression_loops import gathered  # Numba takes its time to import
+
+            result = np.empty((len(points), self._num_expressions))
+            gathered(points, self._compute_others(points), self._columns, result)
+        else:
+            result = points.take(self._columns, axis=1)
         if self._is_scaled:
             result[:, self._simple] = result[:, self._simple] * self._simple_factors + self._simple_offsets
         return result
@@ -135,13 +141,51 @@ class Expressions:
         Returns:
             Derivatives with respect to the parameters, shape (batch, outputs, parameters).
         """
-        from qiskit_fedqml.circuits.chain import sums_of_terms  # Numba takes its time to import
+        from qiskit_fedqml.circuits.expression_loops import sums_of_terms  # Numba takes its time to import
 
-        factors = np.empty((len(self._scaled_terms), len(points)))
-        if len(factors):
-            factors[:] = self.constants[self._scaled_terms, None]
-            factors[self._varying_scaled] = self._compute_derivatives(points)
         result = np.zeros((self._num_parameters, jacobian.shape[1], len(points)))
         by_expression = np.ascontiguousarray(jacobian.transpose(2, 1, 0))
-        sums_of_terms(by_expression, *self._chain, factors, result)
+        sums_of_terms(by_expression, *self._chain, self._compute_derivatives(points), result)
         return result.transpose(2, 1, 0)
+
+
+def _arctans(wanted: list[tuple[int, int]]) -> Columns:
+    """Return a function to arctan(x^n) for each (parameter, n), each different one computed once."""
+    params, exponents, order = _different(wanted)
+
+    def columns(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        from qiskit_fedqml.circuits.expression_loops import powers  # Numba takes its time to import
+
+        rows = np.empty((len(params), len(points)))
+        powers(points, params, exponents, rows)
+        return np.arctan(rows, out=rows).take(order, axis=0)
+
+    return columns if wanted else _no_columns
+
+
+def _slopes(wanted: list[tuple[int, int]]) -> Columns:
+    """Return a function to the derivatives of arctan(x^n), as above."""
+    params, exponents, order = _different(wanted)
+    squared = params[exponents == 2]
+
+    def columns(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        from qiskit_fedqml.circuits.expression_loops import slopes  # Numba takes its time to import
+
+        rows = np.empty((len(params), len(points)))
+        with np.errstate(over="ignore"):  # the derivative is 0 then
+            fourth_powers = np.power(points.take(squared, axis=1), 4)  # x·x·x·x is rounded otherwise
+        slopes(points, params, exponents, fourth_powers, rows)
+        return rows.take(order, axis=0)
+
+    return columns if wanted else _no_columns
+
+
+def _no_columns(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.empty((0, len(points)))
+
+
+def _different(wanted: list[tuple[int, int]]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Return the different parameters and exponents, and which of them each wanted one is."""
+    different = sorted(dict.fromkeys(wanted))
+    params, exponents = np.array(different, dtype=np.intp).reshape(-1, 2).T.copy()
+    return params, exponents, np.array([different.index(of) for of in wanted], dtype=np.intp)

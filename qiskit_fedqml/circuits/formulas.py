@@ -1,4 +1,4 @@
-"""Parameter expressions read as formulas: what is constant, what is linear, and NumPy functions for the rest.
+"""Parameter expressions read as formulas: what is constant, what is linear, and functions for the rest.
 
 Most angles are a parameter, perhaps with its sign changed and a number added, or one of the paper's encodings
 arctan(x) and arctan(x²). These are known here; :mod:`qiskit_fedqml.circuits.symbolic` reads all others with SymPy.
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, ParameterExpression
 
-Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 Columns = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """A function of points, shape (batch, parameters), to the numbers of each of its formulas, shape (formulas, batch)."""
 
@@ -52,11 +51,27 @@ class Source(Protocol):
         ...
 
 
-def known_formulas(expressions: Sequence[ParameterExpression], parameters: Sequence[Parameter]) -> Formulas | None:
-    """Read expressions that are all of the known forms; None if one is not.
+@dataclass(frozen=True)
+class KnownForms:
+    """Expressions that are all of known forms.
 
-    The numbers are those of :mod:`qiskit_fedqml.circuits.symbolic`, to the bit.
+    Args:
+        linear: As :class:`Formulas` has them.
+        encodings: Of each other expression, which is arctan(x^n): (parameter, expression, n).
     """
+
+    linear: dict[int, tuple[int, float, float]]
+    encodings: list[tuple[int, int, int]]
+
+    @property
+    def terms(self) -> list[tuple[int, int, float | None]]:
+        """The terms, as :class:`Formulas` has them."""
+        constant: list[tuple[int, int, float | None]] = [(k, j, factor) for j, (k, factor, _) in self.linear.items()]
+        return sorted([*constant, *((k, j, None) for k, j, _ in self.encodings)], key=lambda term: term[:2])
+
+
+def known_forms(expressions: Sequence[ParameterExpression], parameters: Sequence[Parameter]) -> KnownForms | None:
+    """Read expressions that are all of the known forms; None if one is not."""
     index_of = {parameter: k for k, parameter in enumerate(parameters)}
     linear: dict[int, tuple[int, float, float]] = {}
     encodings: list[tuple[int, int, int]] = []
@@ -73,15 +88,7 @@ def known_formulas(expressions: Sequence[ParameterExpression], parameters: Seque
             linear[j] = (k, *shifted)
         else:
             return None
-    constant: list[tuple[int, int, float | None]] = [(k, j, factor) for j, (k, factor, _) in linear.items()]
-    return Formulas(
-        len(expressions),
-        len(parameters),
-        sorted([*constant, *((k, j, None) for k, j, _ in encodings)], key=lambda term: term[:2]),
-        linear,
-        _columns(_DERIVATIVE, [(k, power) for k, _, power in sorted(encodings)]),
-        _columns(_VALUE, [(k, power) for k, _, power in encodings]),
-    )
+    return KnownForms(linear, encodings)
 
 
 def _power_in_arctan(expression: ParameterExpression, x: Parameter) -> int | None:
@@ -106,27 +113,3 @@ def _sign_and_offset(expression: ParameterExpression, x: Parameter) -> tuple[flo
     if at != [slope * -3.0 + offset, slope * 2.0 + offset]:
         return None
     return float(slope), float(offset) + 0.0  # never −0
-
-
-# Written as SymPy writes them for NumPy, so that they give the same bits.
-_VALUE: dict[int, Function] = {1: np.arctan, 2: lambda x: np.arctan(x**2)}
-_DERIVATIVE: dict[int, Function] = {
-    1: lambda x: (x**2 + 1) ** (-1.0),
-    2: lambda x: 2 * x / (x**4 + 1),
-}
-
-
-def _columns(
-    of_power: dict[int, Callable[[NDArray[np.float64]], NDArray[np.float64]]], wanted: list[tuple[int, int]]
-) -> Columns:
-    """Return a function to a column for each (parameter, power), each different one computed once."""
-    different = sorted(dict.fromkeys(wanted), key=lambda of: of[1])
-    params_of = {power: np.array([k for k, p in different if p == power]) for _, power in different}
-    order = np.array([different.index(of) for of in wanted], dtype=np.intp)
-
-    def columns(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        with np.errstate(invalid="ignore", over="ignore"):  # who asks checks that the values are finite
-            computed = [of_power[power](points.T[params]) for power, params in params_of.items()]
-        return np.concatenate(computed)[order]
-
-    return columns if wanted else lambda points: np.empty((0, len(points)))

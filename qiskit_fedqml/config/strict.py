@@ -123,7 +123,7 @@ def _path_in_file(data: Any, location: tuple[int | str, ...], *, names_a_key: bo
     parts = []
     for position, part in enumerate(location):
         inside = isinstance(data, Mapping) and part in data
-        is_index = isinstance(data, (list, tuple)) and isinstance(part, int)
+        is_index = isinstance(data, (list, tuple)) and isinstance(part, int) and part < len(data)
         if inside or is_index or (names_a_key and position == len(location) - 1):
             parts.append(str(part))
             data = data[part] if inside or is_index else None

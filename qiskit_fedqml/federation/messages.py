@@ -94,7 +94,8 @@ class ClientUpdate:
         client_states: What the client keeps for its next task.
         accuracy: The global model's on its data, if it only tests.
         calibration: Of its device: name, date, and the figures of the qubits used; None without one.
-        waited_seconds: Time between the hand-out of the tasks and its start; the executor fills it in.
+        waited_seconds: Time from the hand-out of the server step's tasks to its start, negative where it began in an
+            earlier step; the executor fills it in.
         success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None
             without a circuit, or where the backend could not be opened.
         share: Its part of the aggregate, from 0 to 1; the algorithm fills it in.

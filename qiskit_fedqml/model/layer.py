@@ -23,11 +23,10 @@ class _Answered(torch.autograd.Function):
     def forward(
         ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, qnn: BroadcastEstimatorQNN, answer: Answer
     ) -> torch.Tensor:
-        dtype = _dtype_of(weight)
-        outputs = torch.as_tensor(answer.values, dtype=dtype, device=inputs.device)
+        outputs = _tensor(answer.values, weight, inputs)
         if answer.jacobian is not None:
             ctx.qnn, ctx.answer = qnn, answer
-            ctx.jacobian = torch.as_tensor(answer.jacobian, dtype=dtype, device=inputs.device)
+            ctx.jacobian = _tensor(answer.jacobian, weight, inputs)
             ctx.input_shape = inputs.shape
             ctx.save_for_backward(inputs, weight)  # looked at only where the gradient is to be differentiated again
         return outputs if inputs.ndim == 2 else outputs.reshape(*inputs.shape[:-1], *qnn.output_shape)
@@ -35,7 +34,8 @@ class _Answered(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         jacobian, num_inputs = ctx.jacobian, ctx.qnn.num_inputs
-        upstream = grad_outputs[0].reshape(len(jacobian), 1, jacobian.shape[1])
+        batch, num_outputs, _ = jacobian.shape
+        upstream = grad_outputs[0].reshape(batch, 1, num_outputs)
         if torch.is_grad_enabled():
             grads = _twice_differentiable(ctx, upstream[:, 0])
         else:
@@ -133,7 +133,7 @@ class QuantumLayer(TorchConnector):
         is_known = last is not None and last.jacobian is not None and last.of_weights
         if last is None or not is_known or not np.array_equal(parameters, last.parameters):
             self._last = last = self._ask(input_data, jacobian=True, of_weights=True)
-        jacobian = torch.as_tensor(last.jacobian, dtype=_dtype_of(self.weight), device=input_data.device)
+        jacobian = _tensor(cast(Array, last.jacobian), self.weight, input_data)
         return jacobian.reshape(*input_data.shape[:-1], *qnn.output_shape, parameters.shape[1])
 
     def _ask(self, inputs: torch.Tensor, *, jacobian: bool, of_weights: bool) -> Answer:
@@ -148,9 +148,8 @@ class QuantumLayer(TorchConnector):
             )
         if inputs.is_complex():
             raise CircuitError(f"The layer's inputs must be real, but are of {inputs.dtype}.")
-        batch = inputs.detach()
-        batch = batch if batch.ndim == 2 else batch.reshape(math.prod(inputs.shape[:-1]), num_inputs)
-        return batch.cpu().double().numpy(), self._parameters["weight"].detach().cpu().double().numpy()
+        batch = inputs if inputs.ndim == 2 else inputs.reshape(math.prod(inputs.shape[:-1]), num_inputs)
+        return _array(batch), _array(self._parameters["weight"])
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Take a checkpoint of the stock connector, which holds one tensor under two names.
@@ -168,8 +167,17 @@ class QuantumLayer(TorchConnector):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def _dtype_of(weight: torch.Tensor) -> torch.dtype:
-    return torch.float64 if weight.dtype == torch.float64 else torch.float32
+def _array(tensor: torch.Tensor) -> Array:
+    """Return a tensor's numbers; float32 as they are, because the network copies them into an array of float64."""
+    if tensor.dtype not in (torch.float32, torch.float64):  # of which NumPy may not have a kind
+        tensor = tensor.cpu().double()
+    return cast(Array, tensor.numpy(force=True))
+
+
+def _tensor(array: Array, weight: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """Return numbers as float64 if the weights are float64, otherwise as float32, on the inputs' torch device."""
+    tensor = torch.from_numpy(array if weight.dtype == torch.float64 else array.astype(np.float32))
+    return tensor if inputs.is_cpu else tensor.to(inputs.device)
 
 
 def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:

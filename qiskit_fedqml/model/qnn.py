@@ -123,6 +123,9 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             pass_manager=pass_manager,
         )
         self.backend: Backend = backend if backend is not None else EstimatorBackend(estimator, default_precision)
+        # Asked once: to look through a protocol takes as long as a small circuit.
+        self._queued = self.backend if isinstance(self.backend, QueuedBackend) else None
+        self._packing = self.backend if isinstance(self.backend, PackingBackend) else None
         self.usage = Usage()
         self.simulator = self.backend.simulator
         self._own_gradient = gradient is None
@@ -175,29 +178,29 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         Raises:
             BackendError: The device cannot be asked.
         """
-        if isinstance(self.backend, QueuedBackend) and self._evaluate_by is None:
-            self.backend.refresh()
-            if self.backend.calibration_date != self._compiled_for:
+        if self._queued is not None and self._evaluate_by is None:
+            self._queued.refresh()
+            if self._queued.calibration_date != self._compiled_for:
                 self.program = self._compiled()
 
     def success_probability(self) -> float | None:
         """Return the estimated chance that no gate and no readout of the circuit errs, or None if it is unknown."""
-        if isinstance(self.backend, PackingBackend):
-            return self.backend.success_probability(self.program, self._client)
+        if self._packing is not None:
+            return self._packing.success_probability(self.program, self._client)
         return self.backend.success_probability(self.program)
 
     def calibration(self) -> dict[str, Any] | None:
         """Return a device's name, date and the figures of the qubits or blocks in use; None without a device."""
-        if isinstance(self.backend, PackingBackend) and self.program.copies:
-            return self.backend.calibration_of(self.program, self._client)
-        return self.backend.calibration_of(self.program) if isinstance(self.backend, QueuedBackend) else None
+        if self._packing is not None and self.program.copies:
+            return self._packing.calibration_of(self.program, self._client)
+        return self._queued.calibration_of(self.program) if self._queued is not None else None
 
     @property
     def _client(self) -> int | None:
         return None if self._key is None else self._key.client
 
     def _compiled(self) -> Program:
-        self._compiled_for = self.backend.calibration_date if isinstance(self.backend, QueuedBackend) else None
+        self._compiled_for = self._queued.calibration_date if self._queued is not None else None
         program = compile_program(self.backend, self.angles.circuit, self.angles.params, self._observables)
         inputs = self.angles.driven_by(list(self._circuit.parameters)[: self.num_inputs])
         program = replace(program, driven_by_inputs=inputs)
@@ -226,7 +229,10 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         return answer.values, answer.jacobian
 
     def ask(self, inputs: Array, weights: Array, *, jacobian: bool, of_weights: bool = True) -> Answer:
-        """Do as :meth:`evaluate`, and return also where and with respect to what it was evaluated."""
+        """Do as :meth:`evaluate`, and return also where and with respect to what it was evaluated.
+
+        Inputs and weights may be of any real dtype.
+        """
         parameters, angles = self.points(inputs, weights)
         if not len(inputs):
             return self._nothing(parameters, jacobian=jacobian, of_weights=of_weights)

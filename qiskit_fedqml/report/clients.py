@@ -8,8 +8,9 @@ from matplotlib.ticker import MaxNLocator
 
 from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.report.drawing import MOST_MARKS, Mark, Panel, count_rounds, new_figure
-from qiskit_fedqml.report.naming import NO_CIRCUIT, machine_name
+from qiskit_fedqml.report.naming import NO_CIRCUIT, machine_name, step_word, steps_word
 from qiskit_fedqml.report.shares import share_of_average
+from qiskit_fedqml.report.staleness import is_stale, staleness_column
 from qiskit_fedqml.results.records import ClientRecord, RoundRecord
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration
@@ -26,11 +27,14 @@ _LOOKS: Mapping[str, Mapping[str, object]] = {
 
 def client_rows(runs: Mapping[str, RunResult]) -> list[Row]:
     """Return a row for each client of each run that took part in a round."""
-    return [
-        _row(name, run, [c for record in run.rounds for c in record.clients if c.id == client])
-        for name, run in runs.items()
-        for client in sorted({c.id for record in run.rounds for c in record.clients})
-    ]
+    any_stale, steps = any(map(is_stale, runs.values())), steps_word(runs, "s").capitalize()
+    rows = []
+    for name, run in runs.items():
+        for client in sorted({c.id for record in run.rounds for c in record.clients}):
+            times = [(record, c) for record in run.rounds for c in record.clients if c.id == client]
+            stale = staleness_column(record.staleness_of(c) for record, c in times) if any_stale else {}
+            rows.append(_row(name, run, [c for _, c in times], {steps: str(len(times)), **stale}))
+    return rows
 
 
 def client_panels(run: RunResult, name: str, colours: Mapping[str, str], slug: str) -> list[Panel]:
@@ -43,7 +47,7 @@ def client_panels(run: RunResult, name: str, colours: Mapping[str, str], slug: s
         slug: What the panels' files end in.
     """
     return [
-        _panel(run, f"clients_{slug}", f"Clients by round: {name}", "Client", _id, colours),
+        _panel(run, f"clients_{slug}", f"Clients by {step_word(run)}: {name}", "Client", _id, colours),
         _panel(
             run,
             f"client_losses_{slug}",
@@ -59,7 +63,7 @@ def _id(client: ClientRecord) -> float:
     return client.id
 
 
-def _row(name: str, run: RunResult, times: list[ClientRecord]) -> Row:
+def _row(name: str, run: RunResult, times: list[ClientRecord], counts: Row) -> Row:
     first, last = times[0], times[-1]
     losses = [client.train_loss for client in times if client.train_loss is not None]
     lost = [client.outcome for client in times if client.status not in (Status.OK, Status.TESTED)]
@@ -68,7 +72,7 @@ def _row(name: str, run: RunResult, times: list[ClientRecord]) -> Row:
         "Client": str(last.id),
         "Machine": ", ".join(dict.fromkeys(machine_name(run, client.backend) for client in times)),
         "Examples": f"{last.examples:,}",
-        "Rounds": str(len(times)),
+        **counts,
         "First loss": f"{losses[0]:.4f}" if losses else "–",
         "Last loss": f"{losses[-1]:.4f}" if losses else "–",
         "Accuracy there": "–" if last.accuracy is None else f"{last.accuracy:.2%}",
@@ -101,7 +105,7 @@ def _panel(
     marks = [Mark(record.round, y, _text(run, record, client)) for record, client, y in points]
     axis.set_ylabel(label)
     axis.margins(x=0.03, y=0.08)
-    count_rounds(axis)
+    count_rounds(axis, step_word(run).capitalize())
     if value is _id:
         axis.set_ylim(-0.5, run.experiment.federation.clients - 0.5)
         axis.yaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
@@ -134,4 +138,4 @@ def _text(run: RunResult, record: RoundRecord, client: ClientRecord) -> str:
     outcome = "" if client.status is Status.OK else f", {client.outcome}"
     machine = machine_name(run, client.backend)
     where = "" if machine == NO_CIRCUIT else f" on {machine}"
-    return f"Round {record.round}, client {client.id}{where}: {loss}{outcome}"
+    return f"{step_word(run).capitalize()} {record.round}, client {client.id}{where}: {loss}{outcome}"

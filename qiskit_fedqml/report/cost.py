@@ -6,6 +6,8 @@ from qiskit_fedqml.backends.devices.cost import price as price_of
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.config.backends import BackendEntry
 from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
+from qiskit_fedqml.report.clock import clock_column, has_clock
+from qiskit_fedqml.report.naming import steps_word
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration, gibibytes
 
@@ -18,10 +20,12 @@ def cost_rows(runs: Mapping[str, RunResult]) -> list[Row]:
     Args:
         runs: Runs with at least one round, by name.
     """
+    any_clock, steps = any(map(has_clock, runs.values())), steps_word(runs, "s").capitalize()
     return [
         {
             "Run": name,
-            "Rounds": str(len(run.rounds)),
+            steps: str(len(run.rounds)),
+            **(clock_column(run.rounds[-1].clock_seconds) if any_clock else {}),
             "Time": duration(sum(record.seconds for record in run.rounds)),
             "of it tests": duration(sum(record.evaluation_seconds for record in run.rounds)),
             "Peak memory": gibibytes(max(record.peak_memory_bytes or 0 for record in run.rounds)),

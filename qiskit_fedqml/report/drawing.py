@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from io import BytesIO
+from math import ceil
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -39,6 +40,7 @@ AS_WRITTEN: Any = {"text.parse_math": False}
 _WIDTH_INCHES = 5.0  # 360 points, a phone's width: text of 10 points is as readable there as the page's own
 _LINE_LENGTH = 58  # characters of a title
 _TITLE_INCHES, _BELOW_TITLE_INCHES = 0.19, 0.04  # of one line of it, and below it
+_LEGEND_INCHES = 0.24  # of one line of it
 _STYLE: Any = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
     **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 10),
@@ -71,7 +73,7 @@ class Panel:
         marks: Points with their values in words.
         dashes: Dash patterns by what they stand for, of lines that are not solid.
         note: What else a reader must know to read it.
-        keeps_size: Whether its axes keep their size where a title takes room: their marks fit this size alone.
+        keeps_size: Whether its axes keep their size where title and legend take room, as they would be too small.
     """
 
     name: str
@@ -100,9 +102,9 @@ def new_figure(height_inches: float = 3.2) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def count_rounds(axis: Axes) -> None:
-    """Let the horizontal axis count rounds."""
-    axis.set_xlabel("Round")
+def count_rounds(axis: Axes, label: str) -> None:
+    """Let the horizontal axis count rounds, under the name that they have."""
+    axis.set_xlabel(label)
     axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
@@ -129,7 +131,8 @@ def panel_files(panel: Panel, folder: Path) -> dict[Path, bytes]:
     title = panel.axis.set_title("\n".join(lines), fontsize=11, loc="left")
     legend = _add_legend(panel) if panel.legend else None
     if panel.keeps_size:
-        figure.set_figheight(height + _TITLE_INCHES * len(lines) + _BELOW_TITLE_INCHES)
+        of_legend = _LEGEND_INCHES * ceil(len(panel.legend) / _columns(panel.legend))
+        figure.set_figheight(height + _TITLE_INCHES * len(lines) + _BELOW_TITLE_INCHES + of_legend)
     try:
         return figure_files(figure, folder / panel.name, dpi=200)
     finally:  # the page has a legend of its own
@@ -144,9 +147,12 @@ def _add_legend(panel: Panel) -> Legend:
         name: {"linewidth": 2, "linestyle": dash} for name, dash in panel.dashes.items() if dash != DASHES[0]
     }
     swatches = [Line2D([], [], color=c, **looks.get(name, {"linewidth": 5})) for name, c in panel.legend.items()]
-    columns = 1 if any(len(name) > 24 for name in panel.legend) else 2
-    look: Any = {"loc": "outside lower left", "ncols": columns, "handlelength": 2 if looks else 1}
+    look: Any = {"loc": "outside lower left", "ncols": _columns(panel.legend), "handlelength": 2 if looks else 1}
     return add_legend(panel.figure, swatches, list(panel.legend), **look)
+
+
+def _columns(legend: Mapping[str, str]) -> int:
+    return 1 if any(len(name) > 24 for name in legend) else 2
 
 
 def add_legend(figure: Figure, handles: Sequence[Line2D], names: Sequence[str], **look: Any) -> Legend:

@@ -1,9 +1,10 @@
 """What runs are called, by their folders and in the names of files, and machines."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.errors import ConfigurationError, listed
 from qiskit_fedqml.results.result import RunResult
 
@@ -34,6 +35,16 @@ def printable(name: str) -> str:
 def machine_name(run: RunResult, backend: str) -> str:
     """Return what a backend is called as the place of a run's work."""
     return NO_CIRCUIT if run.experiment.model.quantum == "classical" else backend
+
+
+def step_word(run: RunResult) -> str:
+    """Return what a run's server steps are called: only those that wait for all their clients are rounds."""
+    return "server step" if isinstance(run.experiment.federation.algorithm, Buffered) else "round"
+
+
+def steps_word(runs: Mapping[str, RunResult], ending: str = "") -> str:
+    """Return what the server steps of several runs are called, each word with an ending."""
+    return " or ".join(sorted({step_word(run) + ending for run in runs.values()}))
 
 
 def file_names(names: Sequence[str]) -> list[str]:

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.report.naming import step_word, steps_word
 from qiskit_fedqml.results.result import RunResult
 
 Row = dict[str, str]
@@ -17,7 +20,7 @@ def sentence(runs: Mapping[str, RunResult]) -> str:
     count = "One run" if len(runs) == 1 else f"{len(runs)} runs"
     return (
         f"{count} of {_listed(list(dict.fromkeys(_kind(run.experiment) for run in runs.values())))} training of "
-        f"{_listed(list(circuits))} on {_listed(list(data))}, tested by the server after each round."
+        f"{_listed(list(circuits))} on {_listed(list(data))}, tested by the server after each {steps_word(runs)}."
     )
 
 
@@ -26,12 +29,12 @@ def run_facts(run: RunResult) -> str:
     config, machines = run.experiment.federation, run.experiment.backends.backends
     used = {client.backend for record in run.rounds for client in record.clients}
     names = [name for name in machines if name in used]
-    how_many = "one client with all data" if config.clients == 1 else _clients(config.clients, config.clients_per_round)
+    how_many = "one client with all data" if config.clients == 1 else _clients(config)
     epochs = f"{config.local_epochs} local {'epoch' if config.local_epochs == 1 else 'epochs'}"
     where = f" on {_listed(names)}" if names and run.experiment.model.quantum != "classical" else ""
     return (
-        f"{len(run.rounds)} of {config.rounds} rounds; {how_many}{where}; {epochs} in batches of {config.batch_size}, "
-        f"{config.optimizer} at {config.learning_rate:g}."
+        f"{len(run.rounds)} of {config.rounds} {step_word(run)}s; {how_many}{where}{_buffer(config)}; {epochs} in "
+        f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}."
     )
 
 
@@ -100,8 +103,18 @@ def _data(run: RunResult) -> str:
     return f"{name} ({len(classes)} classes)"
 
 
-def _clients(clients: int, per_round: int) -> str:
-    return f"all {clients} clients a round" if clients == per_round else f"{per_round} of {clients} clients a round"
+def _clients(config: FederationConfig) -> str:
+    at_work = config.clients_per_round
+    who = f"all {config.clients} clients" if config.clients == at_work else f"{at_work} of {config.clients} clients"
+    return f"{who} {'at work at a time' if isinstance(config.algorithm, Buffered) else 'a round'}"
+
+
+def _buffer(config: FederationConfig) -> str:
+    """Return how many updates make a server step, where that is not all of a round."""
+    if not isinstance(config.algorithm, Buffered):
+        return ""
+    buffer = config.algorithm.buffered.buffer
+    return f", {buffer} {'update' if buffer == 1 else 'updates'} a step"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -33,9 +33,11 @@ from qiskit_fedqml.report.drawing import DASHES, Panel, colours, panel_files, st
 from qiskit_fedqml.report.earlier import check_report, figures_of
 from qiskit_fedqml.report.inline import inline_svg, placed_marks, series_colour
 from qiskit_fedqml.report.machines import machine_rows, rate_tables
-from qiskit_fedqml.report.naming import file_names, machine_name, run_names
+from qiskit_fedqml.report.naming import file_names, machine_name, run_names, steps_word
+from qiskit_fedqml.report.queues import queue_rows
+from qiskit_fedqml.report.staleness import is_stale, staleness_panel
 from qiskit_fedqml.report.table import table_rows
-from qiskit_fedqml.report.timeline import timeline_panel
+from qiskit_fedqml.report.timeline import timeline_panels
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
 
@@ -47,11 +49,12 @@ class _Panels:
     curves: list[Panel]
     timelines: list[Panel]
     clients: list[Panel]
+    stale: list[Panel]
     maps: list[Panel]
     blocks: list[Panel]
 
     def all(self) -> list[Panel]:
-        return [*self.curves, *self.maps, *self.blocks, *self.timelines, *self.clients]
+        return [*self.curves, *self.maps, *self.blocks, *self.timelines, *self.clients, *self.stale]
 
 
 def write_report(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> Path:
@@ -104,10 +107,11 @@ def machine_colours(runs: Mapping[str, RunResult]) -> dict[str, str]:
 def _panels(runs: Mapping[str, RunResult], blocks: Sequence[UsedBlocks]) -> _Panels:
     of_machines = machine_colours(runs)
     spread = [spread_panel(blocks, of_machines)] if blocks else []
-    found = _Panels(curve_panels(runs), [], [], map_panels(blocks, len(runs)), spread)
+    found = _Panels(curve_panels(runs), [], [], [], map_panels(blocks, len(runs)), spread)
     for (name, run), slug in zip(runs.items(), file_names(list(runs)), strict=True):
-        found.timelines.append(timeline_panel(run, name, of_machines, f"timeline_{slug}"))
+        found.timelines.extend(timeline_panels(run, name, of_machines, slug))
         found.clients.extend(client_panels(run, name, of_machines, slug))
+        found.stale.extend([staleness_panel(run, name, of_machines, slug)] if is_stale(run) else [])
         found.blocks.extend(client_block_panels(run, name, of_machines, slug))
     return found
 
@@ -138,7 +142,11 @@ def _page(runs: Mapping[str, RunResult], panels: _Panels, blocks: Sequence[Mappi
             jobs={name: job_sentence(sent) for name, sent in journals.items() if sent},
             clients=client_rows(runs),
             block_legend={name: colour for panel in panels.blocks for name, colour in panel.legend.items()},
+            timeline_legend={name: colour for panel in panels.timelines for name, colour in panel.legend.items()},
             client_legend={name: colour for panel in panels.clients for name, colour in panel.legend.items()},
+            step=steps_word(runs),
+            steps=steps_word(runs, "s"),
+            queues=queue_rows(runs),
             configurations={name: _configuration(run) for name, run in runs.items()},
         )
     )

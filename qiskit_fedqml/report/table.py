@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from qiskit_fedqml.report.clock import clock_column, has_clock
 from qiskit_fedqml.report.naming import machine_name
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
@@ -20,12 +21,13 @@ def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
     Returns:
         A row for each scheme and, where a run was tested on further backends, for each of these: losses and accuracy of
         the last round, and the best accuracy; where a run has 20 rounds, the mean accuracy of the last ten too (single
-        rounds swing); where runs had a tuning set, loss and accuracy there; where devices were used, the QPU time that
-        was charged, or else planned.
+        rounds swing); where runs had a tuning set, loss and accuracy there; where time is simulated, how much of it the
+        run took; where devices were used, the QPU time that was charged, or else planned.
     """
     rows = []
     any_validation = has_validation(runs)
     any_long = any(len(run.rounds) >= _LONG for run in runs.values())
+    any_clock = any(map(has_clock, runs.values()))
     any_device = any(record.planned_seconds for run in runs.values() for record in run.rounds)
     for name, run in runs.items():
         last, peaks = run.rounds[-1], [record.peak_memory_bytes or 0 for record in run.rounds]
@@ -37,6 +39,7 @@ def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
                 "Training loss": "–" if last.train_loss is None else f"{last.train_loss:.4f}",
                 **_test_columns(last.test_loss, exact, any_long=any_long),
                 **validation_columns(last, any_validation=any_validation),
+                **(clock_column(last.clock_seconds) if any_clock else {}),
                 "Time": duration(sum(record.seconds for record in run.rounds)),
                 "Memory": gibibytes(max(peaks)),
                 **({"QPU time": _qpu_time(run)} if any_device else {}),

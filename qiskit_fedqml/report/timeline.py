@@ -1,179 +1,122 @@
-"""When each client of each round worked, and on which machine."""
+"""When each client of each round worked, and on which machine, in real time and in simulated time."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
-from qiskit_fedqml.config.devices import DeviceEntry
-from qiskit_fedqml.federation.messages import Status
-from qiskit_fedqml.report.drawing import INK, MOST_MARKS, Mark, Panel, new_figure
-from qiskit_fedqml.report.naming import machine_name
-from qiskit_fedqml.results.records import ClientRecord, RoundRecord
+from qiskit_fedqml.report.bars import SERVER, Bar, bars, simulated_bars, thinned
+from qiskit_fedqml.report.drawing import INK, Mark, Panel, new_figure
+from qiskit_fedqml.report.naming import step_word
 from qiskit_fedqml.results.result import RunResult
-from qiskit_fedqml.tables import duration
+from qiskit_fedqml.tables import time_unit
 
-SERVER = "server"
 _MOST_ROUNDS_WITH_LINES = 40
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A piece of work.
+class _Timeline:
+    """What is drawn.
 
     Args:
-        round: The round.
-        lane: The machine, or the server.
-        start_seconds: After the run's start; breaks between rounds are not known, and left out.
-        seconds: How long it took.
-        text: What it was, in words.
-        is_used: Whether something came of it.
-    """
-
-    round: int
-    lane: str
-    start_seconds: float
-    seconds: float
-    text: str
-    is_used: bool = True
-
-
-def bars(run: RunResult) -> list[Bar]:
-    """Return what clients and server did, round after round."""
-    found, begun = [], 0.0
-    for record in run.rounds:
-        found += [_bar(run, record, client, begun + start) for client, start in _starts(run, record)]
-        if record.evaluation_seconds:
-            start = begun + record.seconds - record.evaluation_seconds
-            text = f"Round {record.round}, the server's tests: {duration(record.evaluation_seconds)}"
-            found.append(Bar(record.round, SERVER, start, record.evaluation_seconds, text))
-        begun += record.seconds
-    return found
-
-
-def thinned(work: list[Bar], most: int = MOST_MARKS) -> tuple[list[Bar], int]:
-    """Join the bars of each machine and round, or of each machine and 2, 4, … rounds, where they are too many.
-
-    Args:
+        title: The panel's title.
+        slug: What its files are called.
+        label: The horizontal axis, without a unit.
         work: The bars.
-        most: How many are not too many.
-
-    Returns:
-        The bars, and how many rounds each one spans; 0 where none are joined.
+        ends: Seconds at which rounds end.
+        step_word: What the run's rounds are called.
     """
-    if len(work) <= most:
-        return work, 0
-    num_rounds = 1
-    while len(joined := _joined(work, num_rounds)) > most and num_rounds < work[-1].round:
-        num_rounds *= 2
-    return joined, num_rounds
+
+    title: str
+    slug: str
+    label: str
+    work: list[Bar]
+    ends: Sequence[float]
+    step_word: str
 
 
-def timeline_panel(run: RunResult, name: str, colours: Mapping[str, str], slug: str) -> Panel:
+def timeline_panels(run: RunResult, name: str, colours: Mapping[str, str], slug: str) -> list[Panel]:
     """Draw each machine's work over the time that the run took, a lane for each machine; thinned where it is much.
 
     Args:
         run: A run with at least one round.
         name: Its name.
         colours: A colour for each machine.
-        slug: What the panel's files are called.
+        slug: What the panels' files end in.
+
+    Returns:
+        A panel in simulated time, where time is simulated, and one in real time.
     """
-    work, num_rounds = thinned(bars(run))
-    used = {bar.lane for bar in work}
-    lanes = [*(lane for lane in colours if lane in used), *([SERVER] if SERVER in used else [])]
-    unit, scale = _unit(sum(record.seconds for record in run.rounds))
+    simulated, word = simulated_bars(run), step_word(run)
+    ends = list(accumulate(record.seconds for record in run.rounds))
+    title = f"Machines {'in real time' if simulated else 'over time'}: {name}"
+    real = _Timeline(title, f"timeline_{slug}", "Time since the start", bars(run), ends, word)
+    if not simulated:
+        return [_panel(real, colours)]
+    ends = [record.clock_seconds for record in run.rounds if record.clock_seconds is not None]
+    title, slug = f"Machines in simulated time: {name}", f"simulated_timeline_{slug}"
+    return [_panel(_Timeline(title, slug, "Simulated time", simulated, ends, word), colours), _panel(real, colours)]
+
+
+def _panel(timeline: _Timeline, colours: Mapping[str, str]) -> Panel:
+    work, num_rounds = thinned(timeline.work)
+    entries = {bar.entry: bar.lane for bar in work}
+    of_clients = dict.fromkeys(entries[entry] for entry in colours if entry in entries)
+    lanes = [*of_clients, *([SERVER] if SERVER in entries else [])]
+    unit, scale = time_unit(max(timeline.ends))
     figure, axis = new_figure(0.75 + 0.3 * len(lanes))
     marks = []
     for place, lane in enumerate(lanes):
-        of_lane = [bar for bar in work if bar.lane == lane]
-        colour = colours.get(lane, INK)
-        _draw_bars(axis, [b for b in of_lane if b.is_used], place, scale, to_rgba(colour, 0.85), colour)
-        _draw_bars(axis, [b for b in of_lane if not b.is_used], place, scale, to_rgba(colour, 0.35), INK, hatch="////")
-        marks += [Mark((b.start_seconds + b.seconds / 2) / scale, place, b.text) for b in of_lane]
-    if has_lines := len(run.rounds) <= _MOST_ROUNDS_WITH_LINES:
-        _draw_rounds(axis, run, scale)
+        _draw_waiting(axis, [bar for bar in work if bar.lane == lane and bar.waited_seconds], place, scale, colours)
+        for entry in (entry for entry in [*colours, SERVER] if entries.get(entry) == lane):
+            of_entry = [bar for bar in work if bar.entry == entry]
+            _draw_bars(axis, of_entry, place, scale, colours.get(entry, INK))
+            marks += [Mark((b.start_seconds + b.seconds / 2) / scale, place, b.text) for b in of_entry]
+    if has_lines := len(timeline.ends) <= _MOST_ROUNDS_WITH_LINES:
+        _draw_ends(axis, timeline.ends, scale)
     axis.set_yticks(range(len(lanes)), lanes)
-    axis.set(xlabel=f"Time since the start ({unit})", ylim=(len(lanes) - 0.5, -0.5))
+    axis.set(xlabel=f"{timeline.label} ({unit})", ylim=(len(lanes) - 0.5, -0.5))
     axis.grid(visible=False, axis="y")
     axis.set_xlim(left=0)
-    note = _note(num_rounds, has_lines=has_lines, has_unused=not all(bar.is_used for bar in work))
-    return Panel(slug, f"Machines over time: {name}", figure, {}, marks, note=note)
+    note = _note(timeline, work, num_rounds, has_lines=has_lines)
+    is_replayed = any(entry != lane for entry, lane in entries.items())
+    legend = {entry: colours[entry] for entry in colours if entry in entries} if is_replayed else {}
+    return Panel(timeline.slug, timeline.title, figure, legend, marks, note=note, keeps_size=is_replayed)
 
 
-def _joined(work: Iterable[Bar], num_rounds: int) -> list[Bar]:
-    groups: defaultdict[tuple[str, int], list[Bar]] = defaultdict(list)
-    for bar in work:
-        groups[bar.lane, (bar.round - 1) // num_rounds].append(bar)
-    return [_join(group) if len(group) > 1 else group[0] for group in groups.values()]
-
-
-def _join(group: list[Bar]) -> Bar:
-    first, last = group[0].round, group[-1].round
-    start, end = min(b.start_seconds for b in group), max(b.start_seconds + b.seconds for b in group)
-    unused = sum(not b.is_used for b in group)
-    rounds = f"Round {first}" if first == last else f"Rounds {first} to {last}"
-    what = "tests of the server" if group[0].lane == SERVER else f"clients on {group[0].lane}"
-    text = f"{rounds}, {len(group)} {what}: {duration(sum(b.seconds for b in group))}"
-    lost = f", {unused} of them not used" if unused else ""
-    return replace(group[0], start_seconds=start, seconds=end - start, text=text + lost, is_used=unused < len(group))
-
-
-def _note(num_rounds: int, *, has_lines: bool, has_unused: bool) -> str:
+def _note(timeline: _Timeline, work: Sequence[Bar], num_rounds: int, *, has_lines: bool) -> str:
     notes = []
     if num_rounds:
-        rounds = "round" if num_rounds == 1 else f"{num_rounds} rounds"
+        rounds = timeline.step_word if num_rounds == 1 else f"{num_rounds} {timeline.step_word}s"
         notes.append(f"One bar for each machine and {rounds}, from the first start to the last end.")
-    notes += ["Hatched: nothing came of it."] if has_unused else []
-    notes += ["Dashed lines end rounds."] if has_lines else []
+    notes += ["Thin: in the queue."] if any(bar.waited_seconds for bar in work) else []
+    notes += [] if all(bar.is_used for bar in work) else ["Hatched: nothing came of it."]
+    is_round = timeline.step_word == "round"
+    notes += ["Dashed lines end rounds." if is_round else "Dashed lines are server steps."] if has_lines else []
     return " ".join(notes)
 
 
-def _draw_bars(
-    axis: Axes,
-    chosen: list[Bar],
-    place: int,
-    scale: float,
-    fill: tuple[float, float, float, float],
-    edge: str,
-    hatch: str | None = None,
-) -> None:
-    """Draw bars of one look in a lane; a hatch has the colour of the edge."""
-    spans = [(bar.start_seconds / scale, bar.seconds / scale) for bar in chosen]
-    axis.broken_barh(spans, (place - 0.36, 0.72), facecolor=fill, edgecolor=edge, linewidth=0.6, hatch=hatch)
+def _draw_bars(axis: Axes, work: list[Bar], place: int, scale: float, colour: str) -> None:
+    """Draw the bars of an entry in a lane; a hatch has the colour of the edge."""
+
+    def draw(is_chosen: Callable[[Bar], bool], alpha: float, edge: str, hatch: str | None = None) -> None:
+        spans = [(bar.start_seconds / scale, bar.seconds / scale) for bar in work if is_chosen(bar)]
+        fill = to_rgba(colour, alpha)
+        axis.broken_barh(spans, (place - 0.36, 0.72), facecolor=fill, edgecolor=edge, linewidth=0.6, hatch=hatch)
+
+    draw(lambda bar: bar.is_used, 0.85, colour)
+    draw(lambda bar: not bar.is_used, 0.35, INK, hatch="////")
 
 
-def _starts(run: RunResult, record: RoundRecord) -> Iterator[tuple[ClientRecord, float]]:
-    """Give each client and its start, or where this was not recorded, when it may have begun.
-
-    Simulated clients follow each other; each device works at the same time as they and as the others.
-    """
-    clock: defaultdict[str, float] = defaultdict(float)
-    for client in record.clients:
-        is_device = isinstance(run.experiment.backends.backends.get(client.backend), DeviceEntry)
-        lane = client.backend if is_device else ""
-        start = clock[lane] if client.started_seconds is None else client.started_seconds
-        clock[lane] = start + client.seconds
-        yield client, start
+def _draw_waiting(axis: Axes, work: list[Bar], place: int, scale: float, colours: Mapping[str, str]) -> None:
+    """Draw since when tasks have waited."""
+    for bar in work:
+        span = ((bar.start_seconds - bar.waited_seconds) / scale, bar.waited_seconds / scale)
+        axis.broken_barh([span], (place - 0.05, 0.1), facecolor=to_rgba(colours.get(bar.entry, INK), 0.35), linewidth=0)
 
 
-def _bar(run: RunResult, record: RoundRecord, client: ClientRecord, start: float) -> Bar:
-    lane = machine_name(run, client.backend)
-    outcome = "" if client.status is Status.OK else f", {client.outcome}"
-    text = f"Round {record.round}, client {client.id} on {lane}: {duration(client.seconds)}{outcome}"
-    return Bar(record.round, lane, start, client.seconds, text, client.status in (Status.OK, Status.TESTED))
-
-
-def _draw_rounds(axis: Axes, run: RunResult, scale: float) -> None:
-    ends = accumulate(record.seconds / scale for record in run.rounds)
+def _draw_ends(axis: Axes, ends: Sequence[float], scale: float) -> None:
     for end in ends:
-        axis.axvline(end, color=INK, linewidth=0.5, alpha=0.45, linestyle=(0, (2, 2)))
-
-
-def _unit(seconds: float) -> tuple[str, float]:
-    """Return a unit in which a time is easy to read, and its seconds."""
-    if seconds < 300:
-        return "s", 1.0
-    return ("min", 60.0) if seconds < 3 * 3600 else ("h", 3600.0)
+        axis.axvline(end / scale, color=INK, linewidth=0.5, alpha=0.45, linestyle=(0, (2, 2)))

@@ -23,7 +23,8 @@ class ClientRecord:
         examples: Examples that it holds.
         train_loss: Its training loss (of a client that only tests, the global model's loss there); None if it failed.
         seconds: Time that it took.
-        started_seconds: When it started, after the round's start; None in records of version 0.1.
+        started_seconds: When it started, after the round's start; negative where that was in an earlier step; None in
+            records of version 0.1.
         status: What came of its task.
         share: Its part of the round's average, from 0 to 1.
         success_probability: Estimated chance that no gate and no readout of the circuit errs on its backend; None
@@ -171,6 +172,17 @@ class RoundRecord:
         jobs = tuple(values.get("server_jobs", ()))
         return cls(**{**values, "clients": clients, "attempts": attempts, "server_jobs": jobs})
 
+    def staleness_of(self, client: ClientRecord) -> int | None:
+        """Return how many server steps were taken between the model that a client got and this step.
+
+        Args:
+            client: A client of this step.
+
+        Returns:
+            The number; None in synchronous rounds without a simulated clock, where it is always 0.
+        """
+        return None if client.model_version is None else self.round - 1 - client.model_version
+
     def with_charges(self, submissions: Sequence[Submission]) -> "RoundRecord":
         """Return the record with all QPU seconds of its round: of failed, split and duplicate jobs too.
 
@@ -179,11 +191,14 @@ class RoundRecord:
         """
         sent = [s for s in submissions if s.job_id is not None]
         steps = {c.id: self.round if c.model_version is None else c.model_version + 1 for c in self.clients}
-        own = {c: [s for s in sent if (s.key.server_step, s.key.client) == (step, c)] for c, step in steps.items()}
-        clients = tuple(replace(client, **_seconds(own[client.id])) for client in self.clients)
+        own = {c: [s for s in sent if s.key.server_step == step and _asks(c, s)] for c, step in steps.items()}
+        clients = tuple(_with_own(client, own[client.id]) for client in self.clients)
         if all(client.model_version is None for client in self.clients):
             of_round = [s for s in sent if s.key.server_step == self.round]
-            attempts = tuple(tuple(_with_own(c, of_round) for c in attempt) for attempt in self.attempts)
+            attempts = tuple(  # clients of later attempts may have more
+                tuple(_with_own(c, [s for s in of_round if _asks(c.id, s) and s.job_id in c.jobs]) for c in attempt)
+                for attempt in self.attempts
+            )
             return replace(self, clients=clients, attempts=attempts, **_seconds(of_round))
         tests = [s for s in sent if s.key.server_step == self.round and s.key.client is None]
         return replace(self, clients=clients, **_seconds([*tests, *(s for of in own.values() for s in of)]))
@@ -200,9 +215,16 @@ class RoundRecord:
 
 
 def _with_own(client: ClientRecord, submissions: Sequence[Submission]) -> ClientRecord:
-    """Return a client's record with the QPU seconds of its jobs; clients of later attempts may have more."""
-    own = [s for s in submissions if s.key.client == client.id and s.job_id in client.jobs]
-    return replace(client, **_seconds(own))
+    """Return a client's record with the QPU seconds of its jobs; of joint ones with its share, which it has already."""
+    found = _seconds(submissions)
+    if any(s.key.clients for s in submissions):
+        charged = None if found["qpu_seconds"] is None else found["qpu_seconds"] / (found["planned_seconds"] or 1.0)
+        found = {"qpu_seconds": None if charged is None else charged * client.planned_seconds}
+    return replace(client, **found)
+
+
+def _asks(client: int, submission: Submission) -> bool:
+    return client == submission.key.client or client in submission.key.clients
 
 
 def _seconds(submissions: Sequence[Submission]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.circuits.compiling import compiled, compiled_in_place, inlined
 from qiskit_fedqml.simulation import narrow, wide
-from qiskit_fedqml.simulation.lanes import LANES, load, splat
+from qiskit_fedqml.simulation.lanes import LANES, boundary, load, splat
 
 KIND, ANGLE, SHARED, SLOT, BLOCKS, NUM_BLOCKS, RUN, ENTRIES, NUM_ENTRIES, TRANSPOSED, NUM_TRANSPOSED = range(11)
 """Columns of a table of instructions, a row each.
@@ -64,6 +64,14 @@ def _part(ops, n, back):
 
 
 @inlined
+def _turn(shared, cos, sin, own):
+    """Return the cosines and sines of a rotation, of eight samples."""
+    if shared:
+        return splat(cos[own]), splat(sin[own])
+    return load(cos, own), load(sin, own)
+
+
+@inlined
 def _apply(n, back, ops, blocks, outputs, inputs, factors, cos, sin, own, room, x, y, copies, samples):
     """Apply an instruction, or its transpose, to the state at ``x``; return where it is now, and where is room now.
 
@@ -77,10 +85,7 @@ def _apply(n, back, ops, blocks, outputs, inputs, factors, cos, sin, own, room, 
             narrow.multiply(room, x, y, part, blocks, outputs, inputs, factors, copies * samples)
         return y, x
     if samples == LANES:
-        if ops[n, SHARED]:
-            c, s = splat(cos[own]), splat(sin[own])
-        else:
-            c, s = load(cos, own), load(sin, own)
+        c, s = _turn(ops[n, SHARED], cos, sin, own)
         wide.rotate(room, x, part, blocks, outputs, inputs, copies, c, s)
     elif ops[n, SHARED]:
         narrow.rotate(room, x, part, blocks, outputs, inputs, copies * samples, cos[own], sin[own])
@@ -111,12 +116,13 @@ def _forward(last, ops, tables, angles, room, rows, samples, at, kept):
     """Apply the first instructions; keep the state in ``kept`` after each with a slot, if there is room at all."""
     (blocks, outputs, inputs, factors), (cos, sin, columns) = tables, angles
     size = rows * samples
-    x, y = 0, size
+    x, first = boundary(room), boundary(kept)
+    y = x + size
     for n in range(last):
         own = ops[n, ANGLE] * columns + at
         x, y = _apply(n, False, ops, blocks, outputs, inputs, factors, cos, sin, own, room, x, y, 1, samples)
         if len(kept) and ops[n, SLOT] >= 0:
-            _copy(room, x, kept, ops[n, SLOT] * size, size)
+            _copy(room, x, kept, first + ops[n, SLOT] * size, size)
     return x, y
 
 
@@ -130,22 +136,28 @@ def _backward_and_contract(last, ops, tables, angles, states, room, rows, copies
     """
     (blocks, outputs, inputs, factors), (cos, sin, columns) = tables, angles
     at, both = to % columns, len(even) > 0
-    x, y = 0, rows * copies * samples
+    x, first = boundary(room), boundary(states)
+    y = x + rows * copies * samples
     skip = 0 if len(states) else 1
     for n in range(last - 1, -1, -1):
+        own = ops[n, ANGLE] * columns + at
         if ops[n, SLOT] >= 0:
             part, here = _part(ops, n, False), to + ops[n, ANGLE] * stride
             observables = room, x, copies, skip
-            sums = part, blocks, outputs, inputs, both, odd, even, here, columns
-            if skip and samples == LANES:
-                wide.contract_each(room, x, copies, *observables, *sums)
-            elif skip:
-                narrow.contract_each(room, x, copies, *observables, samples, *sums)
-            elif samples == LANES:
-                wide.contract_each(states, ops[n, SLOT] * rows * samples, 1, *observables, *sums)
+            pairs, sums = (part, blocks, outputs, inputs), (both, odd, even, here, columns)
+            if samples == LANES:
+                turn = _turn(ops[n, SHARED], cos, sin, own)
+                if skip:
+                    wide.contract_and_unrotate(room, x, copies, *observables, *pairs, *turn, *sums)
+                else:
+                    state = first + ops[n, SLOT] * rows * samples
+                    wide.contract_and_unrotate(states, state, 1, *observables, *pairs, *turn, *sums)
+                continue
+            if skip:
+                narrow.contract_each(room, x, copies, *observables, samples, *pairs, *sums)
             else:
-                narrow.contract_each(states, ops[n, SLOT] * rows * samples, 1, *observables, samples, *sums)
-        own = ops[n, ANGLE] * columns + at
+                state = first + ops[n, SLOT] * rows * samples
+                narrow.contract_each(states, state, 1, *observables, samples, *pairs, *sums)
         x, y = _apply(n, True, ops, blocks, outputs, inputs, factors, cos, sin, own, room, x, y, copies, samples)
 
 
@@ -167,8 +179,8 @@ def _forward_and_contract(first, ops, tables, angles, room, x, y, samples, at, k
 
 
 @inlined
-def _apply_paulis(room, x, rows, y, copies, samples, paulis):
-    """Copy a state vector from ``x`` to copy 0 of ``y``, and write Pauli terms applied to it to the other copies.
+def _apply_paulis(room, x, rows, target, y, copies, samples, paulis):
+    """Copy a state vector to copy 0 of ``target[y:]``, and write Pauli terms applied to it to the other copies.
 
     Term t, for copy ``1 + operators[t]``, flips the bits of ``xs[t]``, gives a sign for each set bit of ``zs[t]``, and
     a factor i for each Y.
@@ -176,12 +188,12 @@ def _apply_paulis(room, x, rows, y, copies, samples, paulis):
     xs, zs, num_ys, coefficients, operators = paulis
     dimension, width = rows // 2, copies * samples
     for r in range(rows):
-        _copy(room, x + r * samples, y, r * width, samples)
+        _copy(room, x + r * samples, target, y + r * width, samples)
     for r in range(rows):
-        for k in range(np.uint64(r * width + samples), np.uint64((r + 1) * width)):
-            y[k] = 0.0
+        for k in range(np.uint64(y + r * width + samples), np.uint64(y + (r + 1) * width)):
+            target[k] = 0.0
     for t in range(len(coefficients)):
-        copy = (1 + operators[t]) * samples
+        copy = y + (1 + operators[t]) * samples
         for i in range(dimension):
             parity = i & zs[t]
             for shift in (16, 8, 4, 2, 1):
@@ -196,8 +208,8 @@ def _apply_paulis(room, x, rows, y, copies, samples, paulis):
             if quarter % 2:
                 re, im, of_re = im, re, -of_re
             for k in range(np.uint64(samples)):
-                y[to_re + k] += of_re * room[re + k]
-                y[to_im + k] += of_im * room[im + k]
+                target[to_re + k] += of_re * room[re + k]
+                target[to_im + k] += of_im * room[im + k]
 
 
 @compiled_in_place
@@ -214,21 +226,23 @@ def sweep_states(first, last, lanes, ops, tables, angles, initial, paulis, count
         initial: The state of a sample in front, shape (rows,).
         paulis: The observables' terms, as ``_apply_paulis`` reads them.
         count: Number of observables.
-        rooms: Room for two states, for two states with all observables, and for nothing.
+        rooms: Room for two states, for two states with all observables, and for nothing. What is in a room begins at
+            its ``boundary``, so each has ``SLACK`` numbers more; no index is checked.
         values: Zeros, (observables, columns) laid flat; filled in.
         odd: Zeros, (angles, observables, columns) laid flat, filled in; or empty, for values only.
     """
     rows, copies, columns = len(initial), 1 + count, angles[2]
     room, all_copies, none = rooms
+    y = boundary(all_copies)
     for at in range(first, last, lanes):
         samples = min(lanes, last - at)
-        _fill(room, 0, initial, 0, 1, samples)
+        _fill(room, boundary(room), initial, 0, 1, samples)
         x, _ = _forward(len(ops), ops, tables, angles, room, rows, samples, at, none)
-        _apply_paulis(room, x, rows, all_copies, copies, samples, paulis)
+        _apply_paulis(room, x, rows, all_copies, y, copies, samples, paulis)
         if samples == LANES:
-            wide.overlaps(all_copies, rows, copies, values, at, columns)
+            wide.overlaps(all_copies, y, rows, copies, values, at, columns)
         else:
-            narrow.overlaps(all_copies, rows, copies, samples, values, at, columns)
+            narrow.overlaps(all_copies, y, rows, copies, samples, values, at, columns)
         if len(odd):
             observables = none, all_copies, rows, copies, samples, at, count * columns
             _backward_and_contract(len(ops), ops, tables, angles, *observables, odd, none)
@@ -250,7 +264,7 @@ def sweep_paulis(
     room, states = rooms
     for at in range(first, last, lanes):
         samples = min(lanes, last - at)
-        _fill(room, 0, initial, 0, 1, samples)
+        _fill(room, boundary(room), initial, 0, 1, samples)
         x, y = _forward(split, ops, tables, angles, room, rows, samples, at, states)
         if samples == LANES:
             wide.expectations(room, x, at_split, count, values, at, columns)
@@ -259,7 +273,7 @@ def sweep_paulis(
         if len(kept[0]):
             _forward_and_contract(split, ops, tables, angles, room, x, y, samples, at, kept, count, odd, even)
         for j in range(count if slots else 0):  # one after another, so that they stay in the nearest cache
-            _fill(room, 0, at_split, j, count, samples)
+            _fill(room, boundary(room), at_split, j, count, samples)
             observable = states, room, rows, 1, samples, j * columns + at, count * columns
             _backward_and_contract(split, ops, tables, angles, *observable, odd, even)
 
@@ -271,7 +285,7 @@ def sweep_forward(first, last, lanes, ops, tables, angles, initial, rooms, state
     room, none = rooms
     for at in range(first, last, lanes):
         samples = min(lanes, last - at)
-        _fill(room, 0, initial, 0, 1, samples)
+        _fill(room, boundary(room), initial, 0, 1, samples)
         x, _ = _forward(len(ops), ops, tables, angles, room, rows, samples, at, none)
         for r in range(rows):
             _copy(room, x + r * samples, states, r * (last - first) + at - first, samples)

@@ -16,6 +16,8 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 8
 """Numbers in a value: a register of AVX-512, two of AVX2, four of SSE2 and NEON."""
+SLACK = LANES - 1
+"""Numbers that a room has more than it needs, so that it can begin at a boundary."""
 _BYTES_OF_NUMBER = 8
 _VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 
@@ -66,6 +68,22 @@ def store(_: Any, array: Any, index: Any, value: Any) -> Any:
 
     is_valid = _is_flat(array) and isinstance(index, types.Integer) and isinstance(value, _Lanes)
     return (types.void(array, types.intp, value), code) if is_valid else None
+
+
+@intrinsic
+def boundary(_: Any, array: Any) -> Any:
+    """Return the first index of a flat float64 array at which a value lies in one line of the processor's cache.
+
+    The memory of arrays begins anywhere, and values in two lines take a quarter more of the sweeps' time.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.ptrtoint(data, ir.IntType(64))
+        missing = builder.and_(builder.neg(address), ir.IntType(64)(LANES * _BYTES_OF_NUMBER - 1))
+        return builder.udiv(missing, ir.IntType(64)(_BYTES_OF_NUMBER))
+
+    return (types.int64(array), code) if _is_flat(array) else None
 
 
 @intrinsic

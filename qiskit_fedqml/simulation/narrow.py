@@ -112,10 +112,10 @@ def expectations(room, x, samples, observables, count, values, at, stride):
 
 
 @compiled_in_place
-def overlaps(room, rows, copies, samples, values, at, stride):
+def overlaps(room, x, rows, copies, samples, values, at, stride):
     """Add the product of copy 0 with copy 1 + j to ``values`` from ``at + j · stride`` on."""
     for r in range(rows):
-        start = np.uint64(r * copies * samples)
+        start = np.uint64(x + r * copies * samples)
         for j in range(copies - 1):
             other, to = start + np.uint64((1 + j) * samples), np.uint64(at + j * stride)
             for i in range(np.uint64(samples)):

@@ -12,7 +12,7 @@ from qiskit_fedqml.simulation.lowering import lower
 from qiskit_fedqml.simulation.measurement import Basis, confusions, measured_groups, outcomes_of_z_strings
 from qiskit_fedqml.simulation.noise import Noise
 from qiskit_fedqml.simulation.operations import within_light_cone
-from qiskit_fedqml.simulation.schedule import schedule
+from qiskit_fedqml.simulation.schedule import InstructionTable
 from qiskit_fedqml.simulation.spaces import PauliVectors, fuse, z_strings
 
 
@@ -57,6 +57,6 @@ def before_rotations(
     operations = within_light_cone(lower(rotations, noise).operations, set(basis.qubits))
     moved = [replace(o, qubits=tuple(qubits.index(q) for q in o.qubits)) for o in operations]
     space, none = PauliVectors(len(qubits)), np.zeros(0, dtype=bool)
-    plan = schedule(fuse(moved, space), space, none, none)
+    plan = InstructionTable(fuse(moved, space), space).schedule(none, none)
     no_angles = np.empty(0), np.empty(0), 0
     return kernels.pulled_back(0, plan.instructions, plan.tables, no_angles, vectors, 0)[0]

@@ -34,40 +34,50 @@ class Schedule:
     num_slots: tuple[int, int]
 
 
-def schedule(
-    instructions: Sequence[Rotation | Fixed], space: Space, shared: NDArray[np.bool_], wanted: NDArray[np.bool_]
-) -> Schedule:
-    """Lay out instructions.
+class InstructionTable:
+    """Instructions as rows of a table, whatever their angles are: which blocks and entries each one has.
 
     Args:
         instructions: Rotations and fixed instructions in the order of time.
         space: How states are written.
-        shared: Of each angle, whether it is the same for all samples.
-        wanted: Of each angle, whether its derivative is wanted.
     """
-    in_front = _reaching_own_angles(instructions, shared)
-    order = [n for n, front in enumerate(in_front) if front] + [n for n, front in enumerate(in_front) if not front]
-    split = sum(in_front)
-    layout = _Layout(space)
-    rows = np.zeros((len(order), 11), dtype=np.int64)
-    slots = [0, 0]
-    for position, n in enumerate(order):
-        instruction, row = instructions[n], rows[position]
-        row[kernels.SLOT] = -1
-        row[kernels.BLOCKS], row[kernels.NUM_BLOCKS], row[kernels.RUN] = layout.blocks(instruction.qubits)
-        if isinstance(instruction, Rotation):
-            row[kernels.KIND], row[kernels.ANGLE] = kernels.ROTATION, instruction.angle
-            row[kernels.SHARED] = shared[instruction.angle]
-            row[kernels.ENTRIES], row[kernels.NUM_ENTRIES] = layout.pairs(instruction, transposed=False)
-            row[kernels.TRANSPOSED], row[kernels.NUM_TRANSPOSED] = layout.pairs(instruction, transposed=True)
-            if wanted[instruction.angle]:
-                row[kernels.SLOT] = slots[position >= split]
-                slots[position >= split] += 1
-        else:
-            row[kernels.KIND] = kernels.FIXED
-            row[kernels.ENTRIES], row[kernels.NUM_ENTRIES] = layout.matrix(instruction, transposed=False)
-            row[kernels.TRANSPOSED], row[kernels.NUM_TRANSPOSED] = layout.matrix(instruction, transposed=True)
-    return Schedule(rows, layout.arrays(), split, (slots[0], slots[1]))
+
+    def __init__(self, instructions: Sequence[Rotation | Fixed], space: Space) -> None:
+        self._instructions = instructions
+        parts = _TableParts(space)
+        self._rows = np.zeros((len(instructions), 11), dtype=np.int64)
+        for instruction, row in zip(instructions, self._rows, strict=True):
+            row[kernels.SLOT] = -1
+            row[kernels.BLOCKS], row[kernels.NUM_BLOCKS], row[kernels.RUN] = parts.blocks(instruction.qubits)
+            if isinstance(instruction, Rotation):
+                row[kernels.KIND], row[kernels.ANGLE] = kernels.ROTATION, instruction.angle
+                row[kernels.ENTRIES], row[kernels.NUM_ENTRIES] = parts.pairs(instruction, transposed=False)
+                row[kernels.TRANSPOSED], row[kernels.NUM_TRANSPOSED] = parts.pairs(instruction, transposed=True)
+            else:
+                row[kernels.KIND] = kernels.FIXED
+                row[kernels.ENTRIES], row[kernels.NUM_ENTRIES] = parts.matrix(instruction, transposed=False)
+                row[kernels.TRANSPOSED], row[kernels.NUM_TRANSPOSED] = parts.matrix(instruction, transposed=True)
+        self._tables = parts.arrays()
+
+    def schedule(self, shared: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Schedule:
+        """Put the instructions in order.
+
+        Args:
+            shared: Of each angle, whether it is the same for all samples.
+            wanted: Of each angle, whether its derivative is wanted.
+        """
+        in_front = np.array(_reaching_own_angles(self._instructions, shared), dtype=np.bool_)
+        split = int(in_front.sum())
+        rows = np.concatenate([self._rows[in_front], self._rows[~in_front]])
+        rotations, angles = rows[:, kernels.KIND] == kernels.ROTATION, rows[:, kernels.ANGLE]
+        rows[rotations, kernels.SHARED] = shared[angles[rotations]]
+        num_slots = []
+        for part, is_rotation in ((rows[:split], rotations[:split]), (rows[split:], rotations[split:])):
+            kept = np.flatnonzero(is_rotation)
+            kept = kept[wanted[part[kept, kernels.ANGLE]]]
+            part[kept, kernels.SLOT] = np.arange(len(kept))
+            num_slots.append(len(kept))
+        return Schedule(rows, self._tables, split, (num_slots[0], num_slots[1]))
 
 
 def _reaching_own_angles(instructions: Sequence[Rotation | Fixed], shared: NDArray[np.bool_]) -> list[bool]:
@@ -83,7 +93,7 @@ def _reaching_own_angles(instructions: Sequence[Rotation | Fixed], shared: NDArr
     return flags[::-1]
 
 
-class _Layout:
+class _TableParts:
     """Starts of blocks and entries of matrices, each written once into one long array."""
 
     def __init__(self, space: Space) -> None:

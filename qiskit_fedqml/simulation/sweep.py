@@ -19,10 +19,10 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.simulation import kernels
 from qiskit_fedqml.simulation.active import MOST_NUMBERS
-from qiskit_fedqml.simulation.lanes import LANES
+from qiskit_fedqml.simulation.lanes import LANES, SLACK
 from qiskit_fedqml.simulation.measurement import outcomes_of_z_strings
 from qiskit_fedqml.simulation.operations import Operation
-from qiskit_fedqml.simulation.schedule import Schedule, schedule
+from qiskit_fedqml.simulation.schedule import InstructionTable, Schedule
 from qiskit_fedqml.simulation.spaces import PauliVectors, Space, StateVectors, fuse, z_strings
 
 Angles = tuple[Array, Array, int]
@@ -58,7 +58,7 @@ class Sweep(ABC):
         self.space = space
         self.num_observables = num_observables
         self.num_angles = num_angles
-        self._instructions = fuse(operations, space)
+        self._table = InstructionTable(fuse(operations, space), space)
         self._schedules: dict[bytes, Schedule] = {}
 
     def run(self, angles: Array, *, wanted: NDArray[np.bool_] | None = None, even: bool = False) -> Swept:
@@ -103,14 +103,14 @@ class Sweep(ABC):
         return plan
 
     def _new_schedule(self, shared: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Schedule:
-        return schedule(self._instructions, self.space, shared, wanted)
+        return self._table.schedule(shared, wanted)
 
     def _at_once(self, plan: Schedule, columns: int) -> tuple[int, int]:
         """Return how many samples to sweep at once, and by how many threads."""
         rows = self.space.num_rows
         affordable = max(1, MOST_NUMBERS // (rows * self._states_at_once(plan)))
         lanes = min(LANES, affordable, columns)
-        work = len(self._instructions) * rows * columns
+        work = len(plan.instructions) * rows * columns
         return lanes, min(num_threads(), affordable // lanes) if work >= _THREADS_FROM else 1
 
     def _part(self, lanes: int, samples: int) -> int:
@@ -173,7 +173,7 @@ class StateSweep(Sweep):
         circuit = lanes, plan.instructions, plan.tables, angles, self._initial, self._paulis, count
 
         def sweep_part(first: int, last: int, values: Array, odd: Array, even: Array) -> None:
-            rooms = np.empty(size), np.empty(size * (1 + count)), np.empty(0)
+            rooms = _room(size), _room(size * (1 + count)), _room(0)
             kernels.sweep_states(first, last, *circuit, rooms, values.reshape(-1), odd.reshape(-1))
 
         return sweep_part
@@ -200,7 +200,7 @@ class PauliSweep(Sweep):
         plan = super()._new_schedule(shared, wanted)
         if plan.num_slots[1] * self._observables.size > MOST_NUMBERS // 2:
             # Too many observables to keep: keep states instead, of as few samples at a time as fit.
-            return schedule(self._instructions, self.space, np.zeros_like(shared), wanted)
+            return self._table.schedule(np.zeros_like(shared), wanted)
         return plan
 
     def _states_at_once(self, plan: Schedule) -> int:
@@ -214,7 +214,7 @@ class PauliSweep(Sweep):
         size = self.space.num_rows * lanes
 
         def sweep_part(first: int, last: int, values: Array, odd: Array, even: Array) -> None:
-            rooms = np.empty(2 * size), np.empty(slots * size)
+            rooms = _room(2 * size), _room(slots * size)
             kernels.sweep_paulis(first, last, *circuit, rooms, values.reshape(-1), odd.reshape(-1), even.reshape(-1))
 
         return sweep_part
@@ -251,7 +251,7 @@ class OutcomeSweep(Sweep):
         circuit = lanes, plan.instructions, plan.tables, angles, self._initial
 
         def sweep_part(first: int, last: int, values: Array, odd: Array, even: Array) -> None:
-            rooms = np.empty(2 * self.space.num_rows * lanes), np.empty(0)
+            rooms = _room(2 * self.space.num_rows * lanes), _room(0)
             states = np.empty((self.space.num_rows, last - first))
             kernels.sweep_forward(first, last, *circuit, rooms, states.reshape(-1))
             if self._of_strings is not None:
@@ -263,6 +263,11 @@ class OutcomeSweep(Sweep):
             values[:, first:last] = parts.sum(axis=others).reshape(-1, last - first)
 
         return sweep_part
+
+
+def _room(count: int) -> Array:
+    """Return room for so many numbers from a boundary on."""
+    return np.empty(count + SLACK if count else 0)
 
 
 def initial_state(space: Space) -> Array:

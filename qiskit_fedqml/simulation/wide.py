@@ -74,30 +74,36 @@ def contract(room, x, first, last, terms, both, odd, even, at):
 
 
 @inlined
-def contract_each(
-    states, x, x_copies, room, y, copies, skip, part, blocks, firsts, seconds, both, odd, even, at, stride
+def contract_and_unrotate(
+    states, x, x_copies, room, y, copies, skip, part, blocks, firsts, seconds, c, s, both, odd, even, at, stride
 ):
-    """Do the same with observables of each sample, the copies of ``y`` from ``skip`` on; the state is copy 0 of ``x``.
+    """Contract a state with observables of each sample, and rotate back: (p, q) becomes (c·p + s·q, c·q − s·p).
 
-    The sums of observable j are written from ``at + j · stride`` on.
+    The observables are the copies of ``y`` from ``skip`` on; the state is copy 0 of ``x``, and if it is among the
+    copies of ``y``, it turns too. The sums of observable j are written from ``at + j · stride`` on.
     """
     first_block, last_block, run, first_entry, last_entry = part
     x_width, y_width = x_copies * LANES, copies * LANES
-    for j in range(copies - skip):
+    # The state comes last, because the observables are contracted with what it is before.
+    for copy in range(copies - 1, -1, -1):
         total, half = splat(0.0), splat(0.0)
-        copy = y + (skip + j) * LANES
         for n in range(first_block, last_block):
             for k in range(first_entry, last_entry):
                 a, b = blocks[n] + firsts[k], blocks[n] + seconds[k]
                 for r in range(run):
-                    u, v = load(states, x + (a + r) * x_width), load(states, x + (b + r) * x_width)
-                    p, q = load(room, copy + (a + r) * y_width), load(room, copy + (b + r) * y_width)
-                    total = total + (q * u - p * v)
-                    if both:
-                        half = half + (p * u + q * v)
-        store(odd, at + j * stride, total)
-        if both:
-            store(even, at + j * stride, half)
+                    at_p, at_q = y + (a + r) * y_width + copy * LANES, y + (b + r) * y_width + copy * LANES
+                    p, q = load(room, at_p), load(room, at_q)
+                    if copy >= skip:
+                        u, v = load(states, x + (a + r) * x_width), load(states, x + (b + r) * x_width)
+                        total = total + (q * u - p * v)
+                        if both:
+                            half = half + (p * u + q * v)
+                    store(room, at_p, s * q + c * p)
+                    store(room, at_q, c * q - s * p)
+        if copy >= skip:
+            store(odd, at + (copy - skip) * stride, total)
+            if both:
+                store(even, at + (copy - skip) * stride, half)
 
 
 @inlined
@@ -113,11 +119,11 @@ def expectations(room, x, observables, count, values, at, stride):
 
 
 @inlined
-def overlaps(room, rows, copies, values, at, stride):
+def overlaps(room, x, rows, copies, values, at, stride):
     """Write the product of copy 0 with copy 1 + j to ``values`` from ``at + j · stride`` on."""
     width = copies * LANES
     for j in range(copies - 1):
         total = splat(0.0)
-        for r in range(0, rows * width, width):
+        for r in range(x, x + rows * width, width):
             total = total + load(room, r + (1 + j) * LANES) * load(room, r)
         store(values, at + j * stride, total)

@@ -116,13 +116,13 @@ def _run_all(
     threads = max(1, torch.get_num_threads() // processes)
     pool = WorkerPool(Setup(make_trials, (out, keep_models), threads), processes, Memory(), is_fresh=fresh)
     try:
-        for order, answer, _ in pool.run([_TrialOrder(trial) for trial in trials], lambda run, _: run):
-            if isinstance(answer, Lost):
+        for order, answers, _ in pool.run([_TrialOrder(trial) for trial in trials], lambda runs, _: runs):
+            if isinstance(answers, Lost):
                 raise TrainingError(
-                    f"{order.trial.scheme}, seed {order.trial.seed}: {answer.reason} "
+                    f"{order.trial.scheme}, seed {order.trial.seed}: {answers.reason} "
                     "Started again, the study continues."
                 )
-            yield order.trial, answer
+            yield order.trial, answers[0]
     finally:
         pool.stop()  # a trial that runs is resumed from its checkpoint when the study is started again
 
@@ -148,8 +148,8 @@ def make_trials(kit: tuple[Path, bool], memories: Memories) -> Work:
     """
     out, keep_models = kit
 
-    def work(trial: Trial) -> Iterator[RunResult]:
-        yield _run(trial, out, keep_models)
+    def work(trial: Trial) -> Iterator[list[RunResult]]:
+        yield [_run(trial, out, keep_models)]
 
     return work
 

@@ -2,7 +2,7 @@
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ class Memories:
         common: What all workers read; written while none of them works.
         inbox: Written by the process that started the worker, with each order.
         outbox: Written by the worker, with each answer.
-        room: Where in the outbox the next answer goes; it comes with each order and after each answer.
+        room: Where in the outbox the next answers go; it comes with each order, and after each message but its last.
     """
 
     common: Memory
@@ -28,8 +28,8 @@ class Memories:
     room: Room = field(default_factory=Room)
 
 
-Work = Callable[[Any], Iterator[Any]]
-"""Answers an order, as often as the order says."""
+Work = Callable[[Any], Iterator[Sized]]
+"""Answers an order: gives those answers that are ready at the same time, until there are as many as it wants."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class Setup:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer of a worker.
+    """What a worker says.
 
     Args:
-        content: What it is; of a worker that has just started, None.
-        failure: What was raised in its place.
+        content: Answers that were ready at the same time; of a worker that has just started, None.
+        failure: What was raised in their place.
         logged: What was logged meanwhile.
     """
 

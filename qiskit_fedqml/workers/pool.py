@@ -29,7 +29,7 @@ class Order(Protocol):
 
     @property
     def count(self) -> int:
-        """How many answers it gets."""
+        """How many answers it wants."""
 
     @property
     def seconds(self) -> float | None:
@@ -111,16 +111,16 @@ class WorkerPool:
         return any(worker not in self._starting or worker.connection.poll() for worker in self._workers)
 
     def run(
-        self, orders: Sequence[OrderT], opened: Callable[[Any, Rooms], AnswerT]
-    ) -> Iterator[tuple[OrderT, AnswerT | Lost, float]]:
-        """Run orders; give each answer as it comes, with its order and when that was begun.
+        self, orders: Sequence[OrderT], opened: Callable[[Any, Rooms], Sequence[AnswerT]]
+    ) -> Iterator[tuple[OrderT, Sequence[AnswerT] | Lost, float]]:
+        """Run orders; give answers as they come, with their order and when that was begun.
 
         Where a worker dies or takes too long, one :class:`Lost` comes in the place of the answers that are missing, and
         another worker takes its place.
 
         Args:
             orders: The orders, in the order in which they are begun.
-            opened: Makes a value of what was sent as an answer and of the rooms of the worker's outbox.
+            opened: Makes a list of what was sent as answers and of the rooms of the worker's outbox.
 
         Raises:
             FedQMLError: What a worker raises; what it does otherwise is lost.
@@ -139,7 +139,7 @@ class WorkerPool:
                         self._greet(worker)
                     else:
                         job = busy[worker]
-                        yield job.order, self._next(job, opened, busy, is_needed=bool(waiting)), job.started
+                        yield job.order, self._answers(job, opened, busy, is_needed=bool(waiting)), job.started
                 for job in [job for job in busy.values() if job.is_over_time]:
                     reason = f"its worker process was ended after its time limit of {job.order.seconds:g} s."
                     yield job.order, self._lost(job, reason, busy, is_needed=bool(waiting)), job.started
@@ -183,29 +183,29 @@ class WorkerPool:
             raise TrainingError(f"A worker process could not start: {death}") from death
         self._raised(answer)
 
-    def _next(
+    def _answers(
         self,
         job: _Job[OrderT],
-        opened: Callable[[Any, Rooms], AnswerT],
+        opened: Callable[[Any, Rooms], Sequence[AnswerT]],
         busy: dict[WorkerProcess, _Job[OrderT]],
         *,
         is_needed: bool,
-    ) -> AnswerT | Lost:
-        """Return a job's next answer."""
+    ) -> Sequence[AnswerT] | Lost:
+        """Return a job's next answers."""
         try:
             answer = job.worker.receive()
         except DeathError as death:
             return self._lost(job, str(death), busy, is_needed=is_needed)
         self._raised(answer)
-        value = opened(answer.content, job.worker.rooms)
-        job.answered += 1
+        values = opened(answer.content, job.worker.rooms)
+        job.answered += len(values)
         if job.answered < job.order.count:
             job.worker.send(job.worker.rooms.lend())
-            return value
+            return values
         del busy[job.worker]
         if self.is_fresh:
             self._replace(job.worker, is_needed=is_needed)
-        return value
+        return values
 
     def _raised(self, answer: Answer) -> None:
         """Log what a worker logged; raise what it raised.

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import torch
@@ -30,8 +31,8 @@ class _Records(logging.Handler):
         self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        record.msg, record.args, record.exc_info = record.getMessage(), None, None
-        self.records.append(record)
+        place = record.levelno, record.pathname, record.lineno
+        self.records.append(logging.LogRecord(record.name, *place, record.getMessage(), None, None))
 
     def taken(self) -> tuple[logging.LogRecord, ...]:
         """Return what was logged since the last time."""
@@ -61,7 +62,7 @@ def _end_after(parent: int) -> None:
 def serve(connection: "Connection[Any, Any]", memories: Memories) -> None:
     """Work for whoever is at the other end: first what it is set up with, then one order after another.
 
-    Each order says where in the outbox its answer goes. After each answer but the last one comes where the next goes.
+    With each order comes how many answers it wants, and where in the outbox the first of them go.
     """
     records = _Records()
     package = logging.getLogger("qiskit_fedqml")
@@ -69,6 +70,7 @@ def serve(connection: "Connection[Any, Any]", memories: Memories) -> None:
     package.propagate = False
     setup: Setup = connection.recv()
     torch.set_num_threads(setup.threads)
+    os.environ.setdefault("NUMBA_NUM_THREADS", str(setup.threads))  # of the sweeps too
     try:
         work = setup.make(setup.kit, memories)
     except Exception as error:
@@ -76,16 +78,19 @@ def serve(connection: "Connection[Any, Any]", memories: Memories) -> None:
         return
     connection.send(Answer(logged=records.taken()))
     while True:
-        count, order, memories.room = connection.recv()
-        try:
-            for number, content in zip(range(1, count + 1), work(order), strict=False):
-                connection.send(Answer(content, logged=records.taken()))
-                if number < count:
-                    memories.room = connection.recv()
-        except (EOFError, ConnectionError):
-            raise
-        except Exception as error:
-            connection.send(Answer(failure=Failure.of(error), logged=records.taken()))
+        missing, order, memories.room = connection.recv()
+        answers = work(order)
+        while missing:
+            try:
+                content = next(answers)
+                message = ForkingPickler.dumps(Answer(content, logged=records.taken()))
+                missing -= len(content)
+            except Exception as error:
+                message = ForkingPickler.dumps(Answer(failure=Failure.of(error), logged=records.taken()))
+                missing = 0
+            connection.send_bytes(message)
+            if missing:
+                memories.room = connection.recv()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from qiskit.circuit import Gate, Parameter, QuantumCircuit
 
 from qiskit_fedqml.circuits.angles import GateAngles, light_cone
 from qiskit_fedqml.circuits.expressions import Expressions
-from qiskit_fedqml.circuits.formulas import known_formulas
+from qiskit_fedqml.circuits.formulas import known_forms
 from qiskit_fedqml.circuits.paper import paper_circuit
 from qiskit_fedqml.circuits.spec import z_observables
 from qiskit_fedqml.circuits.symbolic import SymbolicSource
@@ -85,7 +85,7 @@ def test_known_forms_give_the_bits_of_sympys():
 )
 def test_other_forms_are_not_taken_for_known_ones(form):
     x = Parameter("x")
-    assert known_formulas([form(x)], [x]) is None
+    assert known_forms([form(x)], [x]) is None
 
 
 def test_training_imports_no_sympy():

@@ -409,6 +409,8 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
             r"'scheduling.queue.trace': must have at least 1 item, but got \[\]",
         ),
         ({"scheduling": {"queue": {"trace": [[0, "a"]]}}}, "'scheduling.queue.trace.0.1': must be a number, .*'a'$"),
+        ({"scheduling": {"queue": {"trace": [[0, 5], [3600]]}}}, "key 'scheduling.queue.trace.1.1' is missing$"),
+        ({"scheduling": {"queue": {"trace": [[0, 5, 7]]}}}, "'scheduling.queue.trace.0': .*2 items, but got"),
         (
             {"federation.lockstep": 4, "federation.clients_per_round": 1},
             "lockstep has no effect with clients_per_round",

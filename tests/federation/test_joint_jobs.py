@@ -41,6 +41,11 @@ def test_a_round_is_one_job_a_step(server, joint, tmp_path):
     record = over_http.rounds[0]
     assert record.executions == sum(job.executions for job in server.jobs) / 2
     assert record.qpu_seconds == pytest.approx(sum(job.quantum_seconds for job in server.jobs[:2]), rel=0.01)
+    for run in (over_http, rehearsed):
+        shares = [client.planned_seconds for client in run.rounds[0].clients]
+        assert shares == pytest.approx([run.rounds[0].planned_seconds / 3] * 3), "each of them has as many examples"
+    charged = [client.qpu_seconds for client in record.clients]
+    assert charged == pytest.approx([record.qpu_seconds / 3] * 3)
     assert len(record.devices["manila"]["blocks"]) == 2
     assert rehearsed.rounds[0].planned_seconds == pytest.approx(record.planned_seconds, rel=0.01)
     alone = run_federation(joint({"blocks": None, "joint": False}, real=False), tmp_path / "alone")

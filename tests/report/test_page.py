@@ -6,7 +6,8 @@ import pytest
 from qiskit_fedqml import cli, run_federation
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ConfigurationError, ResultError
-from qiskit_fedqml.report.page import write_report
+from qiskit_fedqml.report.drawing import style
+from qiskit_fedqml.report.page import _page, _panels, write_report
 from tests.conftest import TINY
 from tests.stopping import Interrupt, StopAfter
 
@@ -31,6 +32,7 @@ def test_page_shows_everything_of_each_run(page):
     text = " ".join(outline.words)
     for words in ("Testing accuracy", "1 of 2 rounds", "unfinished", "FakeManilaV2", "Reads 1 for 0", "qiskit-aer"):
         assert words in text
+    assert not re.search("server step|stale|simulated time", text, flags=re.IGNORECASE)
     headings = [a["id"] for tag, a in outline.tags if tag == "section"]
     assert headings == ["results", "curves", "machines", "timeline", "cost", "clients", "configuration"]
     assert not re.search(r"<th[^>]*></th>", page.read_text(encoding="utf-8"))
@@ -51,6 +53,23 @@ def test_page_needs_nothing_else(page):
     urls = re.findall(r"url\(([^)]*)\)", page.read_text(encoding="utf-8"))
     assert urls
     assert {url.removeprefix("#") for url in urls} <= set(ids)
+
+
+def test_page_about_buffered_runs_speaks_of_server_steps_and_simulated_time(timed):
+    with style():
+        text = _page(timed, _panels(timed, []), [])
+    words = " ".join(Outline(text).words)
+    for part in (
+        "tested by the server after each round or server step.",
+        "3 of 4 clients at work at a time on manila and stated, 2 updates a step;",
+        "3 of 4 clients a round on manila and stated;",
+        "Machines in simulated time: buffered",
+        "Machines in real time: synchronous",
+        "Longest wait",
+    ):
+        assert part in words
+    assert text.count("Staleness of updates: buffered</span>") == 1
+    assert "Staleness of updates: synchronous" not in text
 
 
 def test_names_from_outside_stay_text(page):

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba
 
+from qiskit_fedqml.report.bars import bars, thinned
 from qiskit_fedqml.report.clients import client_panels, client_rows
 from qiskit_fedqml.report.curves import curve_panels
 from qiskit_fedqml.report.drawing import COLOURS, INK, panel_files, style
@@ -13,7 +14,7 @@ from qiskit_fedqml.report.inline import inline_svg
 from qiskit_fedqml.report.naming import NO_CIRCUIT
 from qiskit_fedqml.report.page import machine_colours
 from qiskit_fedqml.report.table import table_rows
-from qiskit_fedqml.report.timeline import bars, thinned, timeline_panel
+from qiskit_fedqml.report.timeline import timeline_panels
 from tests.conftest import make_tiny
 
 
@@ -41,7 +42,7 @@ def many(run, num_rounds, num_clients):
 
 
 def test_work_that_was_not_used_is_hatched_in_a_colour_of_its_own(run, mixed):
-    panel = timeline_panel(mixed, "A", machine_colours({"A": mixed}), "timeline")
+    (panel,) = timeline_panels(mixed, "A", machine_colours({"A": mixed}), "A")
     assert "Hatched" in panel.note
     hatched = [c for c in panel.axis.collections if isinstance(c, PolyCollection) and c.get_hatch() and c.get_paths()]
     assert len(hatched) == 1
@@ -49,7 +50,7 @@ def test_work_that_was_not_used_is_hatched_in_a_colour_of_its_own(run, mixed):
     assert not np.array_equal(hatched[0].get_edgecolor()[0][:3], hatched[0].get_facecolor()[0][:3])
     pattern = re.search(r"<pattern.*?</pattern>", inline_svg(panel), flags=re.DOTALL)[0]
     assert "stroke: currentColor" in pattern
-    assert "Hatched" not in timeline_panel(run, "A", machine_colours({"A": run}), "timeline").note
+    assert "Hatched" not in timeline_panels(run, "A", machine_colours({"A": run}), "A")[0].note
 
 
 def test_clients_that_only_tested_or_failed_look_different(mixed, run):
@@ -77,7 +78,7 @@ def test_classical_runs_name_no_machine(run):
     assert table_rows({"A": classical})[0]["Tested on"] == NO_CIRCUIT
     assert {row["Machine"] for row in client_rows({"A": classical})} == {NO_CIRCUIT}
     colours = machine_colours({"A": classical})
-    lanes = [label.get_text() for label in timeline_panel(classical, "A", colours, "t").axis.get_yticklabels()]
+    lanes = [label.get_text() for label in timeline_panels(classical, "A", colours, "A")[0].axis.get_yticklabels()]
     assert lanes == [NO_CIRCUIT, "server"]
     assert all(" on " not in mark.text for mark in client_panels(classical, "A", colours, "A")[0].marks)
 
@@ -85,7 +86,7 @@ def test_classical_runs_name_no_machine(run):
 def test_much_is_thinned_and_said(run):
     large = many(run, num_rounds=100, num_clients=30)
     colours = machine_colours({"A": large})
-    panel = timeline_panel(large, "A", colours, "timeline")
+    (panel,) = timeline_panels(large, "A", colours, "A")
     assert len(panel.marks) == 200  # machine and server
     assert panel.marks[0].text.startswith("Round 1, 30 clients on manila: ")
     assert panel.note.startswith("One bar for each machine and round,")

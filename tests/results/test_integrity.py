@@ -255,6 +255,22 @@ def test_rounds_on_a_device_that_are_replayed_send_no_job_again(tiny, tmp_path, 
     assert [r.without_times() for r in resumed.rounds] == [r.without_times() for r in run_federation(experiment).rounds]
 
 
+def test_a_run_on_a_device_does_not_go_on_without_its_journal(tiny, tmp_path):
+    """Jobs that may exist would be sent again, and what was spent would be forgotten."""
+    manila = {"type": "ibm", "device": "FakeManilaV2", "shots": 16}
+    backends = {"backends": {"ideal": {"type": "aer"}, "manila": manila}, "assignment": {"default": "manila"}}
+    experiment = tiny(backends=backends, data__test_fraction=0.98, federation__clients_per_round=1)
+    with pytest.raises(Interrupt):
+        run_federation(experiment, tmp_path / "run", observer=StopAfter(1, -1))
+    (tmp_path / "run" / "journal.sqlite").rename(tmp_path / "aside")
+    for _ in range(2):
+        with pytest.raises(ResultError, match=r"run: its journal\.sqlite is gone, and with it which jobs were sent"):
+            resume_federation(tmp_path / "run", budgets={"manila": 1e6})
+    assert not (tmp_path / "run" / "journal.sqlite").exists()
+    (tmp_path / "aside").rename(tmp_path / "run" / "journal.sqlite")
+    assert resume_federation(tmp_path / "run").is_complete
+
+
 def test_no_checkpoint_is_taken_where_all_are_damaged(copy):
     folder = copy("stopped")
     for path in (folder / "checkpoints").iterdir():

@@ -49,6 +49,29 @@ def test_chunks_and_threads_change_no_bit(monkeypatch, noise, shots):
         assert_same_bits(whole, backend.evaluate(program, points, jacobian=True, seed=1))
 
 
+@pytest.mark.parametrize("start", range(8))
+@pytest.mark.parametrize(("noise", "shots"), [(None, None), (NOISE, None), (NOISE, 100)])
+def test_rooms_may_begin_anywhere_and_nothing_beside_them_is_touched(monkeypatch, noise, shots, start):
+    backend = AerBackend("b", noise, shots)
+    program, points = paper_program(backend, 13)
+    expected = backend.evaluate(program, points, jacobian=True, seed=1)
+    around, guard, room_of = [], np.pi, sweep._room
+
+    def room(count):
+        size = len(room_of(count))
+        memory = np.full(size + 48, guard)
+        first = -memory.ctypes.data // 8 % 8 + 8 + start  # so far behind the start of a cache line
+        memory[first : first + size] = np.nan  # what is read before it is written shows
+        around.append((memory, first, size))
+        return memory[first : first + size]
+
+    monkeypatch.setattr(sweep, "_room", room)
+    assert_same_bits(expected, backend.evaluate(program, points, jacobian=True, seed=1))
+    assert around
+    for memory, first, size in around:
+        assert (np.delete(memory, np.s_[first : first + size]) == guard).all()
+
+
 def test_little_memory_changes_no_number(monkeypatch):
     backend = AerBackend("b", NOISE)
     program, points = paper_program(backend, 9)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import time
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from qiskit_fedqml.workers.pool import Lost, WorkerPool
 
 @dataclass(frozen=True)
 class Say:
-    """An order: what a worker does, and how often it answers."""
+    """An order: what a worker does, and how many answers it wants."""
 
     what: str
     count: int = 1
@@ -39,8 +40,14 @@ def make(kit, memories):
             time.sleep(0.5)
         if what == "raise":
             raise ZeroDivisionError("by zero")
-        logging.getLogger("qiskit_fedqml.x").warning("The calibration has gaps.")
-        yield from (f"{what} {number}" for number in range(1, 3))
+        if what == "unpicklable":
+            yield [lambda: None]
+        lock = {"lock": threading.Lock()}  # which no message can hold
+        logging.getLogger("qiskit_fedqml.x").warning("The calibration has gaps.", extra=lock)
+        yield [f"{what} 1"]
+        if what == "die later":
+            os._exit(3)
+        yield [f"{what} 2", f"{what} 3"]
 
     return work
 
@@ -59,23 +66,28 @@ def pool():
 
 
 def run(pool, *orders):
-    return [(order.what, answer) for order, answer, _ in pool.run(orders, lambda content, _: content)]
+    return [(order.what, answers) for order, answers, _ in pool.run(orders, lambda content, _: content)]
 
 
 @pytest.mark.slow
 def test_what_becomes_of_orders(pool, caplog):
     """One pool, because a worker takes a second to start."""
     workers = pool()
-    assert run(workers, Say("a"), Say("b", count=2)) == [("a", "a 1"), ("b", "b 1"), ("b", "b 2")]
+    assert run(workers, Say("a"), Say("b", count=3)) == [("a", ["a 1"]), ("b", ["b 1"]), ("b", ["b 2", "b 3"])]
     assert caplog.text.count("The calibration has gaps.") == 1, "what workers log is shown once"
     with pytest.raises(TrainingError, match=r"^ZeroDivisionError: by zero \(test_pool.py, line \d+\)$"):
         run(workers, Say("raise"))
-    first, second, third = run(workers, Say("die", count=2), Say("sleep", seconds=0.2), Say("c"))
+    with pytest.raises(TrainingError, match=r"^\w+: .*pickle"):
+        run(workers, Say("unpicklable"))
+    first, second, third = run(workers, Say("die"), Say("sleep", seconds=0.2), Say("c"))
     assert isinstance(first[1], Lost)
     assert first[1].reason == "its worker process died (exit code 3), perhaps for want of memory."
     assert second[1].reason == "its worker process was ended after its time limit of 0.2 s."
     assert second[1].seconds < 30
-    assert third == ("c", "c 1")
+    assert third == ("c", ["c 1"])
+    answered, lost = run(workers, Say("die later", count=3))
+    assert answered == ("die later", ["die later 1"])
+    assert isinstance(lost[1], Lost)
 
 
 @pytest.mark.slow
@@ -88,7 +100,7 @@ def test_an_answer_that_is_read_late_is_not_lost(pool):
     for order, answer, _ in workers.run([Say("a", seconds=2.0), Say("nap", seconds=2.0)], lambda content, _: content):
         found.append((order.what, answer))
         time.sleep(2.2 if len(found) == 1 else 0.0)
-    assert found == [("a", "a 1"), ("nap", "nap 1")]
+    assert found == [("a", ["a 1"]), ("nap", ["nap 1"])]
 
 
 @pytest.mark.slow

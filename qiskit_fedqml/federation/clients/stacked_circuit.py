@@ -39,7 +39,8 @@ class StackedCircuit:
     ) -> None:
         self._network = network.twin(self._evaluate)
         self._backend, self._trains_weights = network.backend, trains_weights
-        self._is_joint = isinstance(network.backend, SimulatedBackend)
+        # Asked once: to look through a protocol takes as long as a small circuit.
+        self._joint = network.backend if isinstance(network.backend, SimulatedBackend) else None
         self._clients, self._seeds, self._server_step = clients, seeds, server_step
         self.usages = [Usage() for _ in clients]
         self.refused: dict[int, str] = {}
@@ -122,8 +123,8 @@ class StackedCircuit:
     def _each(self, program: Program, asked: list[Asked], *, jacobian: bool) -> list[Evaluation]:
         clients = tuple(of.client for of in asked if of.client is not None)
         key = JobKey(self._server_step, None, self._step, "train", clients)
-        if isinstance(self._backend, SimulatedBackend) and self._is_joint:
-            return self._backend.evaluate_jointly(program, asked, jacobian=jacobian, key=key)
+        if self._joint is not None:
+            return self._joint.evaluate_jointly(program, asked, jacobian=jacobian, key=key)
         return [
             self._backend.evaluate(
                 program,

@@ -46,8 +46,9 @@ class AutomaticExecutor:
             group, *waiting = waiting
             started = time.perf_counter()
             training = train_group(self.worker, group)
-            while (update := _next(training)) is not None:
-                yield replace(update, waited_seconds=started - handed_out)
+            while updates := _next(training):
+                for update in updates:
+                    yield replace(update, waited_seconds=started - handed_out)
             self._seconds.append((time.perf_counter() - started) / len(group))
 
     def stop(self) -> None:
@@ -74,7 +75,7 @@ class AutomaticExecutor:
         return sum(known) / len(known) * (sum(map(len, waiting)) + rounds * config.clients_per_round)
 
 
-def _next(training: Iterator[ClientUpdate]) -> ClientUpdate | None:
-    """Let the next client of a group train in one thread; None where there is none."""
+def _next(training: Iterator[list[ClientUpdate]]) -> list[ClientUpdate]:
+    """Let the next clients of a group train in one thread; empty where there are none."""
     with one_thread():
-        return next(training, None)
+        return next(training, [])

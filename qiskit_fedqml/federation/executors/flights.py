@@ -47,7 +47,8 @@ class FlightExecutor:
     journal: Journal
     _waiting: dict[str, "queue.SimpleQueue[_HandedOut | None]"] = field(default_factory=dict, init=False)
     _threads: list[threading.Thread] = field(default_factory=list, init=False)
-    _handed_out: set[tuple[int, int]] = field(default_factory=set, init=False)
+    _handed_out: dict[tuple[int, int], float] = field(default_factory=dict, init=False)
+    _step_began: float = field(default=0.0, init=False)
     _arrivals: Arrivals = field(default_factory=queue.SimpleQueue, init=False)
     _held: dict[int, ClientUpdate] = field(default_factory=dict, init=False)
     _has_ended: threading.Event = field(default_factory=threading.Event, init=False)
@@ -69,6 +70,7 @@ class FlightExecutor:
             ResultError: The journal cannot be read or written, or names clients that have no task.
             FedQMLError: What a client raises.
         """
+        self._step_began = time.perf_counter()
         for task in tasks:
             if (task.client_id, task.server_step) not in self._handed_out:
                 self._hand_out(task)
@@ -83,9 +85,10 @@ class FlightExecutor:
         return [by_client[client] for client in sorted(chosen)]
 
     def run(self, tasks: Sequence[ClientTask]) -> Iterator[ClientUpdate]:
-        """Give the updates of tasks that have arrived."""
+        """Give the updates of tasks that have arrived; those that began before this step have waited less than 0 s."""
         for task in tasks:
-            yield self._held.pop(task.client_id)
+            update, handed_out = self._held.pop(task.client_id), self._handed_out[task.client_id, task.server_step]
+            yield replace(update, waited_seconds=update.waited_seconds + handed_out - self._step_began)
 
     def stop(self) -> None:
         """Let all threads end, each after the task that it works on; jobs live on."""
@@ -130,8 +133,8 @@ class FlightExecutor:
             thread = threading.Thread(target=_work, args=args, name=place or "simulators", daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._handed_out.add((task.client_id, task.server_step))
-        self._waiting[place].put(_HandedOut(task, time.perf_counter()))
+        self._handed_out[task.client_id, task.server_step] = now = time.perf_counter()
+        self._waiting[place].put(_HandedOut(task, now))
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ def groups(tasks: Sequence[ClientTask], config: FederationConfig) -> list[list[C
     return sorted(found, key=lambda group: places[group[0].client_id])
 
 
-def train_group(worker: "Worker", group: Sequence[ClientTask]) -> Iterator[ClientUpdate]:
-    """Train the clients of a group; give their updates as they finish.
+def train_group(worker: "Worker", group: Sequence[ClientTask]) -> Iterator[list[ClientUpdate]]:
+    """Train the clients of a group; give the updates of those that finish together.
 
     Where failures are skipped, and something raises that fails all of a group, such as one client's data, its clients
     train alone, so that only those fail whose fault it is.
@@ -55,11 +55,11 @@ def train_group(worker: "Worker", group: Sequence[ClientTask]) -> Iterator[Clien
         FedQMLError: What :func:`~qiskit_fedqml.federation.clients.client.train_client` raises.
     """
     if len(group) > 1 and _opens(worker, group[0].backend) and (updates := _trained_together(worker, group)):
-        yield from updates
+        yield updates
         return
     for task in group:
         check_interrupted()
-        yield train_client(worker, task)
+        yield [train_client(worker, task)]
 
 
 def _opens(worker: "Worker", backend: str) -> bool:

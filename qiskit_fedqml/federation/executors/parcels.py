@@ -91,35 +91,49 @@ class OutgoingTasks:
 
 
 @dataclass(frozen=True)
-class IncomingUpdate:
-    """An update on its way from a worker.
+class IncomingUpdates:
+    """The updates of clients that have finished together, on their way from a worker.
 
     Args:
-        update: The update without its states.
-        state: The trained tensors.
-        kept: What the client keeps.
+        updates: The updates without their states.
+        states: The trained tensors of each, or None.
+        kept: What each client keeps.
     """
 
-    update: ClientUpdate
-    state: Sent | None
-    kept: Mapping[str, Sent]
+    updates: tuple[ClientUpdate, ...]
+    states: tuple[Sent | None, ...]
+    kept: tuple[Mapping[str, Sent], ...]
 
     @classmethod
-    def of(cls, update: ClientUpdate, memories: Memories) -> "IncomingUpdate":
-        """Pack an update; large states go into the outbox."""
-        states = [*([] if update.state is None else [update.state]), *update.client_states.values()]
-        sent = iter(packed(states, lambda arrays: memories.outbox.put_in(memories.room, arrays)))
-        state = None if update.state is None else next(sent)
-        kept = dict(zip(update.client_states, sent, strict=True))
-        return cls(replace(update, state=None, client_states={}), state, kept)
+    def of(cls, updates: Sequence[ClientUpdate], memories: Memories) -> "IncomingUpdates":
+        """Pack updates; large states go into the outbox."""
+        own = [update.state for update in updates if update.state is not None]
+        kept = [state for update in updates for state in update.client_states.values()]
+        sent = iter(packed([*own, *kept], lambda arrays: memories.outbox.put_in(memories.room, arrays)))
+        return cls(
+            updates=tuple(replace(update, state=None, client_states={}) for update in updates),
+            states=tuple(None if update.state is None else next(sent) for update in updates),
+            kept=tuple({name: next(sent) for name in update.client_states} for update in updates),
+        )
 
-    def open(self, rooms: Rooms) -> ClientUpdate:
-        """Return the update, whose tensors are its own."""
-        states = [*([] if self.state is None else [self.state]), *self.kept.values()]
-        opened = iter(unpacked(states, rooms.arrays))
-        state = None if self.state is None else next(opened)
-        kept = {name: {key: of.clone() for key, of in next(opened).items()} for name in self.kept}  # for many rounds
-        return replace(self.update, state=state, client_states=kept)
+    def __len__(self) -> int:
+        return len(self.updates)
+
+    def open(self, rooms: Rooms) -> list[ClientUpdate]:
+        """Return the updates, whose tensors are their own."""
+        own = [sent for sent in self.states if sent is not None]
+        opened = iter(unpacked([*own, *(sent for kept in self.kept for sent in kept.values())], rooms.arrays))
+        states = [None if sent is None else next(opened) for sent in self.states]  # these come first
+        return [
+            replace(
+                update,
+                state=state,
+                client_states={  # copied, because they are kept for many rounds
+                    name: {key: tensor.clone() for key, tensor in next(opened).items()} for name in kept
+                },
+            )
+            for update, state, kept in zip(self.updates, states, self.kept, strict=True)
+        ]
 
 
 def packed(states: Sequence[State], put: Callable[[list[NDArray[Any]]], list[Place]]) -> list[Sent]:

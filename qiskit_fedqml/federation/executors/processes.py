@@ -12,7 +12,7 @@ from functools import cached_property
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.data.examples import ClientData
 from qiskit_fedqml.federation.executors.groups import groups
-from qiskit_fedqml.federation.executors.parcels import IncomingUpdate, OutgoingTasks, Sent, packed
+from qiskit_fedqml.federation.executors.parcels import IncomingUpdates, OutgoingTasks, Sent, packed
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
 from qiskit_fedqml.workers.memory import Memory
 from qiskit_fedqml.workers.messages import Setup
@@ -93,12 +93,13 @@ class ProcessExecutor:
         model = self._shared_model([task.state for group in waiting for task in group])
         orders = [_Group(group, self.config.client_seconds, model) for group in waiting]
         missing = {task.client_id for group in waiting for task in group}
-        for order, answer, began in self.pool.run(orders, IncomingUpdate.open):
-            if isinstance(answer, Lost):
-                updates = [self._failed(task, answer) for task in order.tasks if task.client_id in missing]
+        for order, answers, began in self.pool.run(orders, IncomingUpdates.open):
+            if isinstance(answers, Lost):
+                updates = [self._failed(task, answers) for task in order.tasks if task.client_id in missing]
             else:
-                updates = [answer]
-            for update in updates:
+                updates = list(answers)
+            while updates:  # whose tensors are let go one after another
+                update = updates.pop(0)
                 missing.remove(update.client_id)
                 yield replace(update, waited_seconds=began - handed_out)
 

@@ -24,8 +24,9 @@ class SerialExecutor:
         handed_out = time.perf_counter()
         for group in groups(tasks, self.worker.config):
             waited = time.perf_counter() - handed_out
-            for update in train_group(self.worker, group):
-                yield replace(update, waited_seconds=waited)
+            for updates in train_group(self.worker, group):
+                for update in updates:
+                    yield replace(update, waited_seconds=waited)
 
     def stop(self) -> None:
         """Do nothing: nothing waits."""

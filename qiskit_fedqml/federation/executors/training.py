@@ -7,7 +7,7 @@ from pathlib import Path
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.groups import train_group
-from qiskit_fedqml.federation.executors.parcels import IncomingUpdate, Kit, OutgoingTasks
+from qiskit_fedqml.federation.executors.parcels import IncomingUpdates, Kit, OutgoingTasks
 from qiskit_fedqml.federation.steps.opening import open_step
 from qiskit_fedqml.workers.messages import Memories, Work
 
@@ -25,6 +25,6 @@ def make_training(kit: Kit, memories: Memories) -> Work:
     return partial(_train, worker, memories)
 
 
-def _train(worker: Worker, memories: Memories, order: OutgoingTasks) -> Iterator[IncomingUpdate]:
-    for update in train_group(worker, order.open(memories.common, memories.inbox)):
-        yield IncomingUpdate.of(update, memories)
+def _train(worker: Worker, memories: Memories, order: OutgoingTasks) -> Iterator[IncomingUpdates]:
+    for updates in train_group(worker, order.open(memories.common, memories.inbox)):
+        yield IncomingUpdates.of(updates, memories)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qiskit_fedqml.backends.array.chips import chips_in_blocks
-from qiskit_fedqml.backends.array.used import used_machines
+from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.backends.array.used import used_backends, used_machines
+from qiskit_fedqml.config.backends import AerEntry
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError
@@ -213,6 +215,8 @@ def _resume(
     if stored.run.get("remote_clients") and assembled is None:
         raise ResultError(f"{folder.path} is a run whose clients are nodes of Flower; `flwr run` resumes it.")
     folder.proven_manifest()
+    if stored.rounds and assembled is None:
+        _check_journal(folder, experiment)
     check_tracking(experiment.tracking, has_folder=True)
     if changes := changes_since(stored.run, num_workers(experiment.federation)):
         logger.warning(
@@ -240,6 +244,20 @@ def _resume(
     if command:
         writer.replace_experiment(experiment, command)
     return RunLoop(federation, stored.run, writer, guard, allow_partial=allow_partial).run(server, records)
+
+
+def _check_journal(folder: RunFolder, experiment: Experiment) -> None:
+    """Check that a run that has rounds has its journal too, if devices are used.
+
+    Raises:
+        ResultError: It is gone, so that nobody knows which jobs may exist, and what was spent.
+    """
+    if folder.journal.exists() or all(isinstance(entry, AerEntry) for entry in experiment.backends.backends.values()):
+        return
+    if used_backends(experiment, BackendRegistry(experiment.backends, Path()))[1]:
+        raise ResultError(
+            f"{folder.path}: its {folder.journal.name} is gone, and with it which jobs were sent and what was spent."
+        )
 
 
 def _shown(writer: RunWriter, experiment: Experiment, command: str) -> RunResult:

@@ -74,6 +74,10 @@ def tasks(of, clients=SIZES, **states):
     return [ClientTask(3, client, "m", state, client_states=states.get(f"of_{client}", {})) for client in clients]
 
 
+def in_groups(worker, tasks):
+    return [update for updates in train_group(worker, tasks) for update in updates]
+
+
 def stacked(of, some):
     return list(train_stacked(of, some, partial(train_client, of)))
 
@@ -183,41 +187,41 @@ def test_a_client_without_examples_is_refused_as_alone():
 
 def test_a_backend_that_fails_fails_for_all_that_asked():
     of = worker(Failing(2), on_client_failure="skip")
-    updates = list(train_group(of, tasks(of)))
+    updates = in_groups(of, tasks(of))
     assert [update.status for update in updates] == [Status.FAILED, Status.OK, Status.FAILED, Status.FAILED, Status.OK]
     assert updates[0].reason == "the simulator failed"
     assert updates[0].usage.jobs == 2
     of = worker(Failing(0))
     with pytest.raises(BackendError, match="Round 3, client 0, backend 'm': the simulator failed"):
-        list(train_group(of, tasks(of)))
+        in_groups(of, tasks(of))
 
 
 def test_clients_that_train_for_too_long_fail_together():
     of = worker(client_seconds=1e-9, on_client_failure="skip")
-    updates = list(train_group(of, tasks(of)))
+    updates = in_groups(of, tasks(of))
     assert {update.status for update in updates} == {Status.FAILED}
     assert updates[0].reason == "it trained for longer than `federation.client_seconds` (1e-09 s)"
     of = worker(client_seconds=1e-9)
     with pytest.raises(TimeLimitError, match="Round 3, client 0, backend 'm': it trained for longer"):
-        list(train_group(of, tasks(of)))
+        in_groups(of, tasks(of))
 
 
 def test_a_backend_that_cannot_be_opened_fails_for_each_client():
     some, of = tasks(worker()), worker(on_client_failure="skip")
     of.backends = Closed()
-    updates = list(train_group(of, some))
+    updates = in_groups(of, some)
     assert [(update.status, update.reason) for update in updates] == [(Status.FAILED, "no such machine")] * 5
 
 
 def test_examples_that_cannot_be_read_end_the_run():
     of = worker()
     with pytest.raises(DataError, match="client 9 cannot be read"):
-        list(train_group(of, tasks(of, [0, 9, 1])))
+        in_groups(of, tasks(of, [0, 9, 1]))
 
 
 def test_torch_has_its_threads_again_afterwards():
     before = torch.get_num_threads()
     of = worker(Failing(0))
     with pytest.raises(BackendError):
-        list(train_group(of, tasks(of)))
+        in_groups(of, tasks(of))
     assert torch.get_num_threads() == before

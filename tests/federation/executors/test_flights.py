@@ -106,3 +106,22 @@ def test_tasks_that_wait_are_not_begun_once_the_run_has_ended(tiny, monkeypatch)
     thread.join(10)
     assert not thread.is_alive()
     assert 1 <= len(begun) <= 2
+
+
+def test_a_task_that_began_in_an_earlier_step_has_waited_less_than_nothing(tiny):
+    federation = assemble(tiny(federation__clients=6, federation__clients_per_round=4), None, None)
+    algorithm = BufferedOnDevices(federation.algorithm.setting, OPTIONS)
+    executor = flight_executor(federation, Journal())
+    server = algorithm.init(federation.initial.model)
+    tasks = algorithm.next_tasks(server)
+    try:
+        arrived = executor.arriving(tasks, 1, lambda clients: len(clients) == 4)
+        assert all(update.waited_seconds >= 0 for update in executor.run(arrived[:2]))
+        began = executor._step_began
+        executor.arriving(arrived[2:], 2, lambda clients: len(clients) == 2)
+        between = executor._step_began - began
+        for update in executor.run(arrived[2:]):
+            assert -between <= update.waited_seconds < 0
+            assert update.waited_seconds + update.seconds <= 0, "it had ended before the step"
+    finally:
+        executor.stop()

@@ -19,7 +19,7 @@ from qiskit_fedqml.backends.job import Usage
 from qiskit_fedqml.data.examples import Examples, SharedOut
 from qiskit_fedqml.federation.executors.automatic import AutomaticExecutor
 from qiskit_fedqml.federation.executors.groups import train_group
-from qiskit_fedqml.federation.executors.parcels import IncomingUpdate, OutgoingTasks, packed
+from qiskit_fedqml.federation.executors.parcels import IncomingUpdates, OutgoingTasks, packed
 from qiskit_fedqml.federation.executors.processes import ProcessExecutor
 from qiskit_fedqml.federation.executors.shared_data import MappedFile, SharedData
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
@@ -220,7 +220,8 @@ def test_updates_own_their_tensors():
         memories.room = rooms.lend()
         state = {"w": torch.full((width,), float(value)), "b": torch.tensor([float(value)])}
         blank = ClientUpdate(0, "a", "sweep", 1, 0.5, 0.0, Usage(), Status.OK, state=state, client_states={"m": state})
-        return IncomingUpdate.of(blank, memories).open(rooms)
+        (update,) = IncomingUpdates.of([blank], memories).open(rooms)
+        return update
 
     kept = [sent(1.0), sent(2.0)]
     size = written.size
@@ -270,7 +271,8 @@ class Quick:
     def run_groups(self, groups, handed_out):
         for group in groups:
             self.trained += [task.client_id for task in group]
-            yield from train_group(self.worker, group)
+            for updates in train_group(self.worker, group):
+                yield from updates
 
 
 @pytest.mark.parametrize(("worthwhile", "looks", "elsewhere"), [(1e9, 0, 0), (0.0, 0, 2), (0.0, 1, 1), (0.0, 9, 0)])
