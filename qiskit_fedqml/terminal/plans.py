@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.text_files import parse_json, read_text
 from qiskit_fedqml.config.yaml_files import dump_yaml
+from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.files import write_new
 from qiskit_fedqml.planning import sentences, tables
 from qiskit_fedqml.planning.changes import Key
@@ -78,8 +80,25 @@ def _writes(values: object, json_: Path | None, overwrite: bool) -> bool:
         print(text)
         return False
     if json_ is not None:
-        write_new({json_: f"{text}\n".encode()}, overwrite=overwrite)
+        write_new({json_: f"{text}\n".encode()}, overwrite=overwrite or _is_same(json_, text))
     return True
+
+
+def _is_same(path: Path, text: str) -> bool:
+    """Return whether a file holds a plan already, but for sizes: compressed circuits differ by some bytes each time."""
+    if not path.is_file():
+        return False
+    try:
+        earlier = parse_json(read_text(path, ResultError), str(path), ResultError)
+    except ResultError:
+        return False
+    return _without_sizes(earlier) == _without_sizes(json.loads(text))
+
+
+def _without_sizes(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {key: _without_sizes(value) for key, value in values.items() if key != "payload_bytes"}
+    return [_without_sizes(value) for value in values] if isinstance(values, list) else values
 
 
 def _warnings(experiment: Experiment, proposals: Sequence[Proposal]) -> list[str]:
