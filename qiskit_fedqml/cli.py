@@ -36,8 +36,8 @@ from qiskit_fedqml.terminal.arguments import (
     check_one_of,
     load,
     name_of,
+    number_of_workers,
     parse_budget,
-    parse_workers,
     usable,
 )
 from qiskit_fedqml.terminal.output import print_table
@@ -74,7 +74,7 @@ def run(
     refused before anything is sent.
     """
     target = out or Path("results") / file.stem
-    experiment = load(file, backends, [*(set_ or ()), *([f"federation.workers={workers}"] if workers else ())])
+    experiment = load(file, backends, set_, number_of_workers(workers))
     _show({file.stem: _run(experiment, file.stem, target, overwrite, allow_partial=allow_partial)})
     print(f"Result: {target}")
 
@@ -93,7 +93,7 @@ def resume(
     changed = dict(parse_budget(text) for text in budgets or ())
     with resumable(directory), ProgressBars(name_of(directory)) as bars:
         result = resume_federation(
-            directory, budgets=changed, workers=parse_workers(workers), observer=bars, allow_partial=allow_partial
+            directory, budgets=changed, workers=number_of_workers(workers), observer=bars, allow_partial=allow_partial
         )
     tell_stopped(result, directory)
     _show({name_of(directory): result})
@@ -112,7 +112,7 @@ def extend(
 
     with resumable(directory), ProgressBars(name_of(directory)) as bars:
         result = extend_federation(
-            directory, rounds, workers=parse_workers(workers), observer=bars, allow_partial=allow_partial
+            directory, rounds, workers=number_of_workers(workers), observer=bars, allow_partial=allow_partial
         )
     tell_stopped(result, directory)
     _show({name_of(directory): result})

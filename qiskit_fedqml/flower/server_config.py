@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from qiskit_fedqml.config.strict import PositiveInteger, Seconds, StrictModel, validate
+from qiskit_fedqml.config.strict import PositiveInteger, Seconds, StrictModel
+from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.errors import ConfigurationError
 
 
