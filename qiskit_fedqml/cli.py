@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qiskit_fedqml.errors import ConfigurationError, ResultError, listed
+from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.terminal.arguments import (
     AddressOption,
     BackendsFileOption,
@@ -102,7 +102,9 @@ def resume(
 @app.command()
 def extend(
     directory: ResultFolder,
-    rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="The number of rounds in all.")],
+    rounds: Annotated[
+        int, typer.Option("--rounds", metavar="N", min=1, max=1_000_000, help="The number of rounds in all.")
+    ],
     workers: WorkersOption = None,
     allow_partial: PartialOption = False,
 ) -> None:
@@ -206,13 +208,11 @@ def compare(
     """
     from qiskit_fedqml.files import make_folder
     from qiskit_fedqml.report.comparison import write_comparison
-    from qiskit_fedqml.report.naming import printable
+    from qiskit_fedqml.report.naming import names_to_compare
     from qiskit_fedqml.results.folder import RunFolder
     from qiskit_fedqml.results.result import RunResult
 
-    names = [name_of(path) if path.is_dir() else path.stem for path in files]
-    if len({printable(name) for name in names}) != len(names):
-        raise ConfigurationError(f"The experiments to compare must have different names, but are {listed(names)}.")
+    names = names_to_compare(files)
     # All mistakes are found before anything runs.
     experiments = {path: load(path, backends, set_) for path in files if not path.is_dir()}
     results = {name: RunResult.load(path) for name, path in zip(names, files, strict=True) if path.is_dir()}
@@ -226,7 +226,7 @@ def compare(
     for name, path in zip(names, files, strict=True):
         if path in experiments:
             results[name] = _run(experiments[path], name, out / name, overwrite)
-    runs = {printable(name): results[name] for name in names}
+    runs = {name: results[name] for name in names}
     _show(runs)
     write_comparison(runs, out)
     print(f"Table and curves: {out}")

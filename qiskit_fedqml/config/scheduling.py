@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from pydantic import Field, Tag, field_validator, model_validator
 
 from qiskit_fedqml.config.alternatives import NAME, one_of, tag_of
-from qiskit_fedqml.config.strict import Number, PositiveInteger, PositiveNumber, Seconds, StrictModel
+from qiskit_fedqml.config.strict import MOST_SECONDS, Number, PositiveInteger, PositiveNumber, Seconds, StrictModel
 from qiskit_fedqml.errors import listed, shown
 
-_NaturalSeconds = Annotated[Number, Field(ge=0.0, le=1e8)]
+_NaturalSeconds = Annotated[Number, Field(ge=0.0, le=MOST_SECONDS)]
 MOST_ROWS = 10_000
 """Of all traces of an experiment: each hour of a year has one. Its configuration is written and read with each run."""
 

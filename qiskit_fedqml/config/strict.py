@@ -17,8 +17,9 @@ Number = Annotated[float, Field(strict=True)]
 
 PositiveNumber = Annotated[Number, Field(gt=0.0)]
 Shots = Annotated[PositiveInteger, Field(le=100_000_000)]
-Seconds = Annotated[PositiveNumber, Field(le=1e8)]
+MOST_SECONDS = 1e8
 """Three years: clocks and waits take no more than some multiples of it."""
+Seconds = Annotated[PositiveNumber, Field(le=MOST_SECONDS)]
 
 
 class StrictModel(BaseModel):

@@ -1,10 +1,12 @@
 """Recorded queue times in CSV files, which are put into an experiment in the place of their paths."""
 
 import csv
+import math
 from pathlib import Path
 from typing import Any
 
 from qiskit_fedqml.config.sources import Key
+from qiskit_fedqml.config.strict import MOST_SECONDS
 from qiskit_fedqml.config.text_files import read_text
 from qiskit_fedqml.errors import ConfigurationError, shown
 
@@ -56,8 +58,11 @@ def _rows(path: Path) -> list[list[float]]:
         try:
             time, seconds = map(float, line)
         except ValueError:
+            time = seconds = math.nan
+        if not (0 <= time <= MOST_SECONDS and 0 <= seconds <= MOST_SECONDS):
             raise ConfigurationError(
-                f"{path}, line {number}: must be two numbers, but is {shown(','.join(line))}."
-            ) from None
+                f"{path}, line {number}: must be two numbers from 0 to {MOST_SECONDS:,.0f}, but is "
+                f"{shown(','.join(line))}."
+            )
         rows.append([time, seconds])
     return rows

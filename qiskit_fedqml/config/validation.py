@@ -63,7 +63,7 @@ _EXPECTED = {
     "bool_parsing": "must be true or false",
 }
 """Pydantic's words for a wrong type, in those of a YAML file."""
-_PYDANTIC = re.compile(r"^(?:Input should (be)|(?:Tuple|List|Dictionary) should (have)) ")
+_PYDANTIC = re.compile(r"^(?:Input should (be)|(?:Tuple|List|Dictionary|String) should (have|match)) ")
 """How its other sentences begin."""
 
 
@@ -77,7 +77,7 @@ def _explain(model: type[BaseModel], data: Any, error: ValidationError, sources:
         key = key_in_file(data, location, names_a_key=kind in {"extra_forbidden", "missing"})
         if kind.startswith("union_tag_"):  # of a key in the mapping that pydantic means
             key = (*key, item["ctx"]["discriminator"].strip("'"))
-        place = sources.place(key, compares=kind == "value_error")
+        place = sources.place(key, compares=isinstance(item["input"], Mapping))
         if kind == "extra_forbidden":
             own = shown(".".join(place.key or key))
             near = nearest(str(location[-1]), known_keys(model, location[:-1]))
@@ -112,7 +112,8 @@ def _got(item: ErrorDetails) -> str:
     if not isinstance(value, Mapping):
         return "" if item["type"] == "value_error" and ", but " in item["msg"] else f", but got {shown_as_yaml(value)}"
     if item["type"] != ALTERNATIVES:
-        return ""
+        is_other = item["type"].endswith(("_type", "_parsing")) or item["type"] == "literal_error"
+        return ", but got a mapping" if is_other else ""
     keys = listed(shown_as_yaml(key) for key in value)
     return f", but has the {'key' if len(value) == 1 else 'keys'} {keys}" if value else ", but is empty"
 

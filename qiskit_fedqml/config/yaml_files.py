@@ -85,7 +85,7 @@ class _Loader(yaml.SafeLoader):
                     f"line {_line(key_node)}: a key must be a word or a number, but is {shown_as_yaml(key)}."
                 )
             if key in seen:
-                raise ConfigurationError(f"line {_line(key_node)}: key {shown(key)} is given twice.")
+                raise ConfigurationError(f"line {_line(key_node)}: key {shown_as_yaml(key)} is given twice.")
             seen.add(key)
 
     def construct_plain_int(self, node: yaml.ScalarNode) -> int:

@@ -202,7 +202,7 @@ def test_assignment():
         ({"backends": {"ideal": {"type": "aer", "noise": {"depolarising": {}}}}}, "did you mean 'depolarizing'"),
         ({"backends": {"ideal": {"type": "ibm", "device": "x", "token": "s"}}}, "unknown key 'backends.ideal.token'"),
         ({"backends": {"ideal": {"type": "aer", "noise": {"readout": True}}}}, "'backends.ideal.noise.readout'"),
-        ({"backends": {"a/b": {"type": "aer"}}}, "should match pattern"),
+        ({"backends": {"a/b": {"type": "aer"}}}, "must match pattern"),
         ({"backends": IDEAL, "assignment": {"default": "idael"}}, "assignment.default names the backend 'idael'; did"),
         ({"backends": IDEAL, "assignment": {"default": {"cycle": []}}}, "cycle"),
         ({"backends": IDEAL, "assignment": {"default": 3}}, "must be a backend's name"),
