@@ -38,9 +38,9 @@ from qiskit_fedqml.terminal.arguments import (
     check_one_of,
     load,
     name_of,
+    number_of_workers,
     options_of,
     parse_budget,
-    parse_workers,
     usable,
 )
 from qiskit_fedqml.terminal.output import print_table
@@ -79,7 +79,7 @@ def run(
     refused before anything is sent.
     """
     target = out or Path("results") / file.stem
-    experiment = load(file, backends, [*(set_ or ()), *([f"federation.workers={workers}"] if workers else ())])
+    experiment = load(file, backends, set_, number_of_workers(workers))
     _show({file.stem: _run(experiment, file.stem, target, overwrite, allow_partial=allow_partial)})
     print(f"Result: {target}")
 
@@ -99,7 +99,7 @@ def resume(
     before = rounds_if_finished(directory)
     with resumable(directory), ProgressBars(name_of(directory)) as bars:
         result = resume_federation(
-            directory, budgets=changed, workers=parse_workers(workers), observer=bars, allow_partial=allow_partial
+            directory, budgets=changed, workers=number_of_workers(workers), observer=bars, allow_partial=allow_partial
         )
     tell_stopped(result, directory)
     _show({name_of(directory): result})
@@ -109,7 +109,9 @@ def resume(
 @app.command()
 def extend(
     directory: ResultFolder,
-    rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="The number of rounds in all.")],
+    rounds: Annotated[
+        int, typer.Option("--rounds", metavar="N", min=1, max=1_000_000, help="The number of rounds in all.")
+    ],
     workers: WorkersOption = None,
     allow_partial: PartialOption = False,
 ) -> None:
@@ -120,7 +122,7 @@ def extend(
     before = rounds_if_finished(directory)
     with resumable(directory), ProgressBars(name_of(directory)) as bars:
         result = extend_federation(
-            directory, rounds, workers=parse_workers(workers), observer=bars, allow_partial=allow_partial
+            directory, rounds, workers=number_of_workers(workers), observer=bars, allow_partial=allow_partial
         )
     tell_stopped(result, directory)
     _show({name_of(directory): result})
@@ -217,7 +219,6 @@ def compare(
     """
     from qiskit_fedqml.files import make_folder
     from qiskit_fedqml.report.comparison import open_comparison, write_comparison
-    from qiskit_fedqml.report.naming import printable
     from qiskit_fedqml.results.result import RunResult
 
     found = open_comparison(files, out, lambda path: load(path, backends, set_), overwrite=overwrite)
@@ -226,7 +227,7 @@ def compare(
     runs: dict[str, RunResult] = {}
     for name, run in found.items():
         then = partial(how_to_compare, options, files, out, name)
-        runs[printable(name)] = run if isinstance(run, RunResult) else _run(run, name, out / name, overwrite, then=then)
+        runs[name] = run if isinstance(run, RunResult) else _run(run, name, out / name, overwrite, then=then)
     _show(runs)
     write_comparison(runs, out)
     print(f"Table and curves: {out}")

@@ -72,9 +72,10 @@ class ResultError(FedQMLError, RuntimeError):
     """A result folder is missing, in the way, or damaged."""
 
 
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 240
-_SHORT.maxlevel = 3
+SHORT = reprlib.Repr()
+"""How values are written in errors, before they are cut."""
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 240
+SHORT.maxlevel = 3
 
 
 def shortened(text: str, most: int = 60) -> str:
@@ -82,10 +83,15 @@ def shortened(text: str, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def shown(value: object) -> str:
-    """Return a value as Python writes it, cut after 60 characters; a large one is never written whole."""
+def shown(value: object, short: reprlib.Repr = SHORT) -> str:
+    """Return a value as Python writes it, cut after 60 characters; a large one is never written whole.
+
+    Args:
+        value: The value.
+        short: Writes values in another way.
+    """
     try:
-        return shortened(_SHORT.repr(value))
+        return shortened(short.repr(value))
     except ValueError:  # Python writes no whole number of more than some thousand digits
         return "a number of thousands of digits"
 

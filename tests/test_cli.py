@@ -93,14 +93,23 @@ def test_run_resume_evaluate_and_compare(files, monkeypatch, capsys):
         (["run", "none.yaml"], "none.yaml: cannot be read"),
         (["run", "tiny.yaml", "--set", "federation.round=3"], "unknown key 'federation.round'; did you mean 'rounds'"),
         (["run", "tiny.yaml", "--set", "rounds"], "must be KEY=VALUE"),
-        (["run", "tiny.yaml", "--set", "federation.rounds=none"], "key 'federation.rounds'"),
+        (["run", "tiny.yaml", "--set", "federation.rounds=none"], "--set federation.rounds must be a whole number"),
+        (["run", "tiny.yaml", "--backends", "tiny.yaml"], "tiny.yaml is no backends file, but an experiment file"),
+        (["backends", "--backends", "tiny.yaml"], "tiny.yaml is no backends file, but an experiment file"),
+        (["run", "tiny.yaml", "--workers", "0"], "--workers must be 'auto' or a whole number from 1 to 1024, but got"),
+        (
+            ["run", "tiny.yaml", "--workers", ""],
+            "--workers must be 'auto' or a whole number from 1 to 1024, but got ''",
+        ),
+        (["resume", "none", "--workers=-2"], "--workers must be 'auto' or a whole number from 1 to 1024, but got '-2'"),
+        (["extend", "none", "--rounds", "3", "--workers", "1.5"], "--workers must be 'auto' or a whole number from 1"),
         (["run", "tiny.yaml", "--backends", "none.yaml"], "none.yaml: cannot be read"),
         (["run", "tiny.yaml", "--out", "taken"], "taken exists already"),
         (["run", "tiny.yaml", "--set", "data.classes=[0,1,2]"], "3 classes, but `model.circuit.num_qubits` is 2"),
         (["run", "tiny.yaml", "--out", "tiny.yaml/x"], "cannot be written"),
         (["resume", "none"], "none is not a result folder"),
         (["evaluate", "none"], "none is not a result folder"),
-        (["compare", "tiny.yaml", "sub/tiny.yaml"], "must have different names"),
+        (["compare", "tiny.yaml", "./tiny.yaml"], "Each run must be given once, but got tiny.yaml, tiny.yaml."),
         (["backends", "--backends", "none.yaml"], "none.yaml: cannot be read"),
         (
             ["backends", "--save-calibration", "FakeManila", "x.json"],
@@ -135,6 +144,10 @@ def test_mistakes_end_with_one_sentence_and_code_2(files, monkeypatch, capsys, a
         (["compare", "tiny.yaml", "--out", "taken/file/x"], "cannot be written: Not a directory"),
         (["evaluate", "run", "--backend", "x" * 3000], "There is no backend 'xxx"),
         (["evaluate", "closed"], "evaluations cannot be written: File exists"),
+        (
+            ["resume", "run", "--budget", "manila=60"],
+            "The run has no devices, so there is nothing that could have a budg",
+        ),
         (["resume", "run", "--budget", "nan"], "--budget must be [NAME=]SECONDS, with seconds above 0"),
         (["resume", "run", "--budget", "x=inf"], "--budget must be [NAME=]SECONDS"),
         (["resume", "run", "--budget=-1"], "--budget must be [NAME=]SECONDS"),
@@ -186,6 +199,22 @@ def test_a_plan_is_printed_as_json_alone(files, monkeypatch, capsys):
     assert "| Backend |" in table
     written = json.loads((files / "plan.json").read_text())
     assert len(written["items"]) == len(json.loads(out)["items"]) > 0
+
+
+def test_runs_of_the_same_name_are_compared_under_longer_names(files, monkeypatch, capsys, run_once):
+    (files / "sub").mkdir()
+    small = {**TINY, "federation": {**TINY["federation"], "rounds": 1}}
+    for name in ("tiny.yaml", "sub/tiny.yaml"):
+        (files / name).write_text(yaml.safe_dump(small))
+    for name in ("A", "B"):
+        shutil.copytree(run_once, files / name / "result")
+    given = ("A/result", "B/result", "sub/tiny.yaml", "tiny.yaml")
+    code, _, err = fedqml(monkeypatch, capsys, "compare", *given, "--out", "all")
+    assert code == 0, err
+    rows = (files / "all" / "table.md").read_text().splitlines()[2:]
+    names = [row.split(" | ")[0].removeprefix("| ").strip() for row in rows]
+    assert names == ["A/result", "B/result", "sub/tiny", f"{files.name}/tiny"]
+    assert (files / "all" / "sub" / "tiny" / "model.safetensors").exists()
 
 
 ODD_NAMES = ("$x_{1}$ & $\\frac{", "_hidden", "a|b", "[red]x", "new\nline", "\udcff", "<b>x")

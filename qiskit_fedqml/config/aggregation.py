@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag, model_validator
 
-from qiskit_fedqml.config.extension import PythonReference, name_or_python
+from qiskit_fedqml.config.alternatives import NAME
+from qiskit_fedqml.config.extension import PYTHON, PythonReference, name_or_python
 from qiskit_fedqml.config.strict import Number, PositiveNumber, StrictModel
 
 
@@ -35,7 +36,9 @@ class FedAdamConfig(StrictModel):
 ServerOptimizer = Annotated[FedAvgMConfig | FedAdamConfig, Field(discriminator="method")]
 
 
-Rule = Annotated[Annotated[Literal["fedavg"], Tag("name")] | Annotated[PythonReference, Tag("python")], name_or_python]
+Rule = Annotated[
+    Annotated[Literal["fedavg"], Tag(NAME)] | Annotated[PythonReference, Tag(PYTHON)], name_or_python("fedavg")
+]
 
 
 class AggregationConfig(StrictModel):

@@ -2,10 +2,11 @@
 
 import re
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Field, Tag, field_validator
 
+from qiskit_fedqml.config.alternatives import NAME, one_of, tag_of
 from qiskit_fedqml.config.strict import (
     Integer,
     StrictModel,
@@ -29,14 +30,6 @@ class Random(StrictModel):
     seed: Integer = 0
 
 
-def _kind_of_default(value: Any) -> str | None:
-    if isinstance(value, str):
-        return "name"
-    if isinstance(value, Cycle) or (isinstance(value, dict) and "cycle" in value):
-        return "cycle"
-    return "random" if isinstance(value, Random) or (isinstance(value, dict) and "random" in value) else None
-
-
 class Assignment(StrictModel):
     """Which backend each client has.
 
@@ -46,11 +39,11 @@ class Assignment(StrictModel):
 
     server: str = "ideal"
     default: Annotated[
-        Annotated[str, Tag("name")] | Annotated[Cycle, Tag("cycle")] | Annotated[Random, Tag("random")],
-        Discriminator(
-            _kind_of_default,
-            custom_error_type="default",
-            custom_error_message="must be a backend's name, {cycle: [NAME, …]}, or {random: [NAME, …], seed: N}",
+        Annotated[str, Tag(NAME)] | Annotated[Cycle, Tag(tag_of("cycle"))] | Annotated[Random, Tag(tag_of("random"))],
+        one_of(
+            "must be a backend's name, {cycle: [NAME, …]} or {random: [NAME, …], seed: N}",
+            {"cycle": Cycle, "random": Random},
+            names=None,
         ),
     ] = "ideal"
     clients: dict[int | str, str] = Field(default_factory=dict)

@@ -1,9 +1,11 @@
 """The schema of `backends.yaml`: what an entry and the assignment may say."""
 
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Field, Tag, field_validator, model_validator
 
+from qiskit_fedqml.config.alternatives import chosen_by
 from qiskit_fedqml.config.assignment import Assignment
 from qiskit_fedqml.config.blocks import Blocks, blocks_of_clients
 from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry, ProviderEntry
@@ -64,6 +66,8 @@ def _kind_of_noise(value: Any) -> str | None:
         return "a fake device's name"
     if isinstance(value, CalibrationFile) or (isinstance(value, dict) and "calibration" in value):
         return "calibration file"
+    if isinstance(value, dict) and get_close_matches("calibration", map(str, value), n=1):
+        return None  # a misspelt key, whose alternatives are not the rates alone
     return "stated rates" if isinstance(value, (dict, StatedNoise)) else None
 
 
@@ -71,11 +75,7 @@ NoiseEntry = Annotated[
     Annotated[str, Tag("a fake device's name")]
     | Annotated[CalibrationFile, Tag("calibration file")]
     | Annotated[StatedNoise, Tag("stated rates")],
-    Discriminator(
-        _kind_of_noise,
-        custom_error_type="noise",
-        custom_error_message="must be a fake device's name, {calibration: FILE}, or stated rates",
-    ),
+    chosen_by(_kind_of_noise, "must be a fake device's name, {calibration: FILE} or stated rates"),
 ]
 
 

@@ -1,9 +1,10 @@
 """The options of buffered asynchronous aggregation."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Discriminator, Field
+from pydantic import Field
 
+from qiskit_fedqml.config.alternatives import one_of
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, StrictModel
 
@@ -50,17 +51,9 @@ class Buffered(StrictModel):
             raise ValueError("a buffer of all clients waits for each of them: that is the algorithm synchronous")
 
 
-def _kind_of_algorithm(value: Any) -> str | None:
-    if value == "synchronous":
-        return "name"
-    if isinstance(value, Buffered) or (isinstance(value, dict) and "buffered" in value):
-        return "buffered"
-    return "python" if isinstance(value, (dict, PythonReference)) else None
-
-
-algorithm_kind = Discriminator(
-    _kind_of_algorithm,
-    custom_error_type="algorithm",
-    custom_error_message="must be synchronous, {buffered: {buffer: K}}, or {python: 'module:name', arguments: {…}}",
+algorithm_kind = one_of(
+    "must be synchronous, {buffered: {buffer: K}} or {python: 'module:name', arguments: {…}}",
+    {"buffered": Buffered, "python": PythonReference},
+    ["synchronous"],
 )
 """Tells the algorithms apart."""

@@ -132,5 +132,7 @@ class FeaturesConfig(StrictModel):
         parts = {key: getattr(self, key) for key in ("backbone", "layer", "weights", "image_size", "pooling")}
         missing = [key for key, value in parts.items() if value is None]
         if missing and len(missing) < len(parts):
-            raise ValueError(f"backbone, layer, weights, image_size and pooling come together; missing: {missing}")
+            raise ValueError(
+                f"backbone, layer, weights, image_size and pooling come together; missing: {listed(missing)}"
+            )
         return self

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Field, Tag, field_validator, model_validator
 
+from qiskit_fedqml.config.alternatives import NAME, one_of, tag_of
 from qiskit_fedqml.config.blocks import Blocks, blocks_or_off
 from qiskit_fedqml.config.extension import PythonName
 from qiskit_fedqml.config.gradient import Gradient
@@ -53,12 +54,6 @@ class Waiting(StrictModel):
     request_seconds: Seconds = 120.0
     outage_seconds: Seconds = 900.0
     queue_seconds: Seconds | None = None
-
-
-def _kind_of_device(value: Any) -> str | None:
-    if isinstance(value, str) and value:
-        return "name"
-    return "least busy device" if isinstance(value, (dict, LeastBusy)) else None
 
 
 _OWN_OPTIONS = {
@@ -128,12 +123,8 @@ class IBMEntry(DeviceEntry):
 
     type: Literal["ibm"]
     device: Annotated[
-        Annotated[str, Tag("name")] | Annotated[LeastBusy, Tag("least busy device")],
-        Discriminator(
-            _kind_of_device,
-            custom_error_type="device",
-            custom_error_message="must be a device's name or {least_busy: {min_qubits: N}}",
-        ),
+        Annotated[str, Tag(NAME)] | Annotated[LeastBusy, Tag(tag_of("least_busy"))],
+        one_of("must be a device's name or {least_busy: {min_qubits: N}}", {"least_busy": LeastBusy}, names=None),
     ]
     account: str | None = None
     instance: str | None = None

@@ -17,8 +17,10 @@ from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.scheduling import SchedulingConfig
 from qiskit_fedqml.config.simulated_time import check_real_time, check_scheduling
-from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, StrictModel, nearest, validate
+from qiskit_fedqml.config.sources import Key, Sources
+from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, StrictModel, nearest
 from qiskit_fedqml.config.tracking import TrackingConfig
+from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.errors import ConfigurationError, listed, shown
 
 _MOST_PARAMETERS = 10_000_000_000
@@ -210,9 +212,7 @@ class Experiment(StrictModel):
         Raises:
             ConfigurationError: It is no number from 1.
         """
-        data = self.resolved()
-        data["federation"]["rounds"] = rounds
-        return validate(Experiment, data, "the run's configuration")
+        return self._changed({("federation", "rounds"): ("`rounds`", rounds)})
 
     def with_workers(self, workers: int | str) -> "Experiment":
         """Return the experiment with another number of processes, or ``"auto"``; it has the same result.
@@ -220,9 +220,7 @@ class Experiment(StrictModel):
         Raises:
             ConfigurationError: It is neither.
         """
-        data = self.resolved()
-        data["federation"]["workers"] = workers
-        return validate(Experiment, data, "the run's configuration")
+        return self._changed({("federation", "workers"): ("`workers`", workers)})
 
     def with_budgets(self, seconds: Mapping[str | None, float]) -> "Experiment":
         """Return the experiment with other budgets of QPU seconds.
@@ -233,16 +231,31 @@ class Experiment(StrictModel):
         Raises:
             ConfigurationError: There is no such device, or the budget is no positive number.
         """
-        data = self.resolved()
+        devices = {name: e for name, e in self.backends.backends.items() if isinstance(e, DeviceEntry)}
+        if seconds and not devices:
+            raise ConfigurationError("The run has no devices, so there is nothing that could have a budget.")
+        changes: dict[Key, tuple[str, Any]] = {}
         for name, value in seconds.items():
             if name is None:
-                data["backends"]["budget_seconds"] = value
-            elif not isinstance(entry := self.backends.backends.get(name), DeviceEntry):
-                known = [n for n, entry in self.backends.backends.items() if isinstance(entry, DeviceEntry)]
-                raise ConfigurationError(f"There is no device {shown(name)} to have a budget{nearest(name, known)}")
-            elif isinstance(entry, ProviderEntry) and entry.budget_executions and not entry.budget_seconds:
+                changes["backends", "budget_seconds"] = ("The run's new budget", value)
+                continue
+            if name not in devices:
+                raise ConfigurationError(f"There is no device {shown(name)} to have a budget{nearest(name, devices)}")
+            entry, words = devices[name], f"The new budget of {shown(name)}"
+            if isinstance(entry, ProviderEntry) and entry.budget_executions and not entry.budget_seconds:
                 whole = int(value) if float(value).is_integer() else value
-                data["backends"]["backends"][name]["budget_executions"] = whole
+                changes["backends", "backends", name, "budget_executions"] = (words, whole)
             else:
-                data["backends"]["backends"][name]["budget_seconds"] = value
-        return validate(Experiment, data, "the run's configuration")
+                changes["backends", "backends", name, "budget_seconds"] = (words, value)
+        return self._changed(changes)
+
+    def _changed(self, changes: Mapping[Key, tuple[str, Any]]) -> "Experiment":
+        """Return the experiment with other values, each with what errors call it."""
+        data = self.resolved()
+        for key, (_, value) in changes.items():
+            section = data
+            for part in key[:-1]:
+                section = section[part]
+            section[key[-1]] = value
+        names = {key: name for key, (name, _) in changes.items()}
+        return validate(Experiment, data, Sources("the run's configuration", options=names))

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field
 
+from qiskit_fedqml.config.alternatives import one_of, tag_of
 from qiskit_fedqml.config.strict import StrictModel
 
 PythonName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", max_length=1000)]
@@ -17,15 +18,11 @@ class PythonReference(StrictModel):
     arguments: dict[str, Any] = Field(default_factory=dict)
 
 
-def _kind(value: Any) -> str | None:
-    if isinstance(value, str):
-        return "name"
-    return "python" if isinstance(value, (dict, PythonReference)) else None
+def name_or_python(name: str) -> Discriminator:
+    """Tell a built-in part, tagged ``NAME``, from a :class:`PythonReference`, tagged ``PYTHON``."""
+    expected = f"must be {name} or {{python: 'module:name', arguments: {{…}}}}"
+    return one_of(expected, {"python": PythonReference}, [name])
 
 
-name_or_python = Discriminator(
-    _kind,
-    custom_error_type="name_or_python",
-    custom_error_message="must be a name, or {python: 'module:name', arguments: {…}}",
-)
-"""Tells a built-in part, tagged ``"name"``, from a :class:`PythonReference`, tagged ``"python"``."""
+PYTHON = tag_of("python")
+"""The tag of a :class:`PythonReference`."""

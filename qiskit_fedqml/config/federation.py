@@ -4,18 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag, model_validator
 
+from qiskit_fedqml.config.alternatives import NAME, tag_of
 from qiskit_fedqml.config.buffered import Buffered, algorithm_kind
-from qiskit_fedqml.config.extension import PythonReference, name_or_python
+from qiskit_fedqml.config.extension import PYTHON, PythonReference, name_or_python
 from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, PositiveNumber, StrictModel
 
 Algorithm = Annotated[
-    Annotated[Literal["synchronous"], Tag("name")]
-    | Annotated[Buffered, Tag("buffered")]
-    | Annotated[PythonReference, Tag("python")],
+    Annotated[Literal["synchronous"], Tag(NAME)]
+    | Annotated[Buffered, Tag(tag_of("buffered"))]
+    | Annotated[PythonReference, Tag(PYTHON)],
     algorithm_kind,
 ]
 ClientStep = Annotated[
-    Annotated[Literal["minibatch"], Tag("name")] | Annotated[PythonReference, Tag("python")], name_or_python
+    Annotated[Literal["minibatch"], Tag(NAME)] | Annotated[PythonReference, Tag(PYTHON)], name_or_python("minibatch")
 ]
 
 

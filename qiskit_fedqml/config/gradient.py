@@ -1,9 +1,10 @@
 """How derivatives are made on a device."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 
+from qiskit_fedqml.config.alternatives import NAME, one_of, tag_of
 from qiskit_fedqml.config.strict import Number, PositiveNumber, StrictModel
 
 
@@ -31,21 +32,13 @@ class RandomShifts(StrictModel):
     random_shifts: RandomShiftsOptions
 
 
-def _kind_of_gradient(value: Any) -> str | None:
-    if value == "parameter_shift":
-        return "name"
-    if isinstance(value, RandomShifts) or (isinstance(value, dict) and value.keys() == {"random_shifts"}):
-        return "random shifts"
-    return "SPSA" if isinstance(value, Spsa) or (isinstance(value, dict) and value.keys() == {"spsa"}) else None
-
-
 Gradient = Annotated[
-    Annotated[Literal["parameter_shift"], Tag("name")]
-    | Annotated[Spsa, Tag("SPSA")]
-    | Annotated[RandomShifts, Tag("random shifts")],
-    Discriminator(
-        _kind_of_gradient,
-        custom_error_type="gradient",
-        custom_error_message="must be parameter_shift, {random_shifts: {fraction: F}} or {spsa: {perturbation: RAD}}",
+    Annotated[Literal["parameter_shift"], Tag(NAME)]
+    | Annotated[Spsa, Tag(tag_of("spsa"))]
+    | Annotated[RandomShifts, Tag(tag_of("random_shifts"))],
+    one_of(
+        "must be parameter_shift, {random_shifts: {fraction: F}} or {spsa: {perturbation: RAD}}",
+        {"spsa": Spsa, "random_shifts": RandomShifts},
+        ["parameter_shift"],
     ),
 ]

@@ -5,17 +5,24 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from qiskit_fedqml.config.backends import BackendsFile
+from qiskit_fedqml.config.backends_file import read_backends
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.config.strict import validate
+from qiskit_fedqml.config.sources import Key, Sources
 from qiskit_fedqml.config.traces import place_traces
+from qiskit_fedqml.config.validation import check_mapping, validate
 from qiskit_fedqml.config.yaml_files import parse_yaml, read_yaml
 from qiskit_fedqml.errors import ConfigurationError, shortened, shown
 
 _MOST_PARTS = 20
 """Of a dotted key; the deepest key of an experiment has seven, options of a primitive a few more."""
 
+_KEYS_OF_BACKENDS = set(BackendsFile.model_fields)
 
-def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
+
+def load_experiment(
+    path: str | Path, overrides: Mapping[str, Any] | None = None, options: Mapping[str, str] | None = None
+) -> Experiment:
     """Read an experiment file.
 
     Args:
@@ -24,30 +31,36 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
             traces start at that folder too.
         overrides: Values to put in place of the file's, by dotted key, such as ``{"federation.rounds": 3}``. Paths
             that are given here start at the current folder.
+        options: What errors call overrides, by their keys, such as ``{"federation.workers": "--workers"}``.
 
     Raises:
         ConfigurationError: A file cannot be read, or a key or value is wrong.
     """
     path = Path(path)
     data = read_yaml(path)
-    if not isinstance(data, dict):
-        raise ConfigurationError(f"{path}: must be a mapping of keys to values, but got {type(data).__name__}.")
+    _check_is_experiment(data, path)
     data = deepcopy(data)
     overrides = deepcopy(dict(overrides or {}))  # a key may be put into the value of another one
+    names = {key: (options or {}).get(key, f"override {shortened(key)!r}") for key in overrides}
+    files: dict[Key, str] = {}
+    given: dict[Key, str] = {}
     folder = path.parent
     _place_initial(data, folder)
-    place_traces(data, folder)
+    files |= place_traces(data, folder)
     if "backends" in overrides:
-        data["backends"], folder = overrides.pop("backends"), Path()
+        name, data["backends"], folder = names["backends"], overrides.pop("backends"), Path()
+        given["backends",] = name
     if isinstance(data.get("backends"), (str, Path)):
         backends_path = folder / data["backends"]
-        data["backends"], folder = read_yaml(backends_path), backends_path.parent
+        data["backends"], folder = read_backends(backends_path), backends_path.parent
+        files["backends",] = str(backends_path)
     for key, value in overrides.items():
-        _put(data, key, value)
+        parts = _put(data, key, value, names[key])
+        files, given = _without(files, parts), _without(given, parts) | {parts: names[key]}
     _place_initial(data, Path())
-    place_traces(data, Path())
+    files |= place_traces(data, Path())
     # With absolute paths the experiment does not depend on where its file is.
-    experiment = validate(Experiment, data, str(path))
+    experiment = validate(Experiment, data, Sources(str(path), files, given))
     return experiment.with_calibrations(lambda _, calibration: str((folder / calibration).absolute()))
 
 
@@ -70,15 +83,31 @@ def _place_initial(data: dict[str, Any], folder: Path) -> None:
         model["initial"] = str((folder / model["initial"]).absolute())
 
 
-def _put(data: dict[str, Any], key: str, value: Any) -> None:
-    parts = key.split(".")
+def _check_is_experiment(data: Any, path: Path) -> None:
+    check_mapping(data, str(path))
+    inner = data.get("backends")
+    if isinstance(inner, dict) and "backends" not in inner and data.keys() <= _KEYS_OF_BACKENDS:
+        raise ConfigurationError(
+            f"{path} is no experiment file, but a backends file; `--backends {path}` gives it to an experiment."
+        )
+
+
+def _without(names: Mapping[Key, str], replaced: Key) -> dict[Key, str]:
+    """Return the names of the sources whose values are still there after a key was given another value."""
+    return {key: name for key, name in names.items() if key[: len(replaced)] != replaced}
+
+
+def _put(data: dict[str, Any], key: str, value: Any, name: str) -> Key:
+    """Put a value in the place of a dotted key's, and return the key in its parts."""
+    parts = tuple(key.split("."))
     if len(parts) > _MOST_PARTS:
-        raise ConfigurationError(f"--set {shortened(key)}: no key of an experiment has {len(parts)} parts.")
+        raise ConfigurationError(f"{name}: no key of an experiment has {len(parts)} parts.")
     for depth, part in enumerate(parts[:-1]):
         if data.get(part) is None:
             data[part] = {}
         if not isinstance(data[part], dict):
             within = ".".join(parts[: depth + 1])
-            raise ConfigurationError(f"--set {shortened(key)}: {shown(within)} is a value and has no keys.")
+            raise ConfigurationError(f"{name}: {shown(within)} is a value and has no keys.")
         data = data[part]
     data[parts[-1]] = value
+    return parts

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, Tag, field_validator, model_validator
 
-from qiskit_fedqml.config.strict import Number, PositiveInteger, PositiveNumber, Seconds, StrictModel
+from qiskit_fedqml.config.alternatives import NAME, one_of, tag_of
+from qiskit_fedqml.config.strict import MOST_SECONDS, Number, PositiveInteger, PositiveNumber, Seconds, StrictModel
 from qiskit_fedqml.errors import listed, shown
 
-_NaturalSeconds = Annotated[Number, Field(ge=0.0, le=1e8)]
+_NaturalSeconds = Annotated[Number, Field(ge=0.0, le=MOST_SECONDS)]
 MOST_ROWS = 10_000
 """Of all traces of an experiment: each hour of a year has one. Its configuration is written and read with each run."""
 
@@ -42,19 +43,12 @@ class Trace(StrictModel):
         return rows
 
 
-def _kind_of_queue(value: Any) -> str | None:
-    for model, key in ((Lognormal, "lognormal"), (Trace, "trace")):
-        if isinstance(value, model) or (isinstance(value, dict) and value.keys() == {key}):
-            return key
-    return None
-
-
 Queue = Annotated[
-    Annotated[Lognormal, Tag("lognormal")] | Annotated[Trace, Tag("trace")],
-    Discriminator(
-        _kind_of_queue,
-        custom_error_type="queue",
-        custom_error_message="must be {lognormal: {median_seconds: S, sigma: F}} or {trace: [[TIME, SECONDS], …]}",
+    Annotated[Lognormal, Tag(tag_of("lognormal"))] | Annotated[Trace, Tag(tag_of("trace"))],
+    one_of(
+        "must be {lognormal: {median_seconds: S, sigma: F}} or {trace: [[TIME, SECONDS], …]}",
+        {"lognormal": Lognormal, "trace": Trace},
+        names=(),
     ),
 ]
 
@@ -91,23 +85,14 @@ class ExploreThenRefine(StrictModel):
     explore_then_refine: ExploreOptions
 
 
-def _kind_of_policy(value: Any) -> str | None:
-    if value in ("assigned", "expected_queue"):
-        return "name"
-    for model, key in ((Best, "best"), (ExploreThenRefine, "explore_then_refine")):
-        if isinstance(value, model) or (isinstance(value, dict) and value.keys() == {key}):
-            return key
-    return None
-
-
 Policy = Annotated[
-    Annotated[Literal["assigned", "expected_queue"], Tag("name")]
-    | Annotated[Best, Tag("best")]
-    | Annotated[ExploreThenRefine, Tag("explore_then_refine")],
-    Discriminator(
-        _kind_of_policy,
-        custom_error_type="policy",
-        custom_error_message="must be assigned, expected_queue, {best: {…}} or {explore_then_refine: {refine_from: N}}",
+    Annotated[Literal["assigned", "expected_queue"], Tag(NAME)]
+    | Annotated[Best, Tag(tag_of("best"))]
+    | Annotated[ExploreThenRefine, Tag(tag_of("explore_then_refine"))],
+    one_of(
+        "must be assigned, expected_queue, {best: {…}} or {explore_then_refine: {refine_from: N}}",
+        {"best": Best, "explore_then_refine": ExploreThenRefine},
+        ["assigned", "expected_queue"],
     ),
 ]
 

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from qiskit_fedqml.config.text_files import read_text, why
+from qiskit_fedqml.config.yaml_words import shown_as_yaml
 from qiskit_fedqml.errors import ConfigurationError, shortened, shown
 
 MOST_BYTES = 1_000_000
@@ -81,10 +82,10 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, (str, int, float)):
                 raise ConfigurationError(
-                    f"line {_line(key_node)}: a key must be a word or a number, but is {shown(key)}."
+                    f"line {_line(key_node)}: a key must be a word or a number, but is {shown_as_yaml(key)}."
                 )
             if key in seen:
-                raise ConfigurationError(f"line {_line(key_node)}: key {shown(key)} is given twice.")
+                raise ConfigurationError(f"line {_line(key_node)}: key {shown_as_yaml(key)} is given twice.")
             seen.add(key)
 
     def construct_plain_int(self, node: yaml.ScalarNode) -> int:

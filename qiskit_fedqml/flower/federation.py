@@ -10,7 +10,7 @@ import numpy as np
 from qiskit_fedqml.backends.array.used import server_backends
 from qiskit_fedqml.config.backends import AerEntry, BackendEntry, CalibrationFile
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.config.strict import validate
+from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.data.datasets import Dataset
 from qiskit_fedqml.data.examples import Examples
 from qiskit_fedqml.data.features import extract_features

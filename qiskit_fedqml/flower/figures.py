@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from qiskit_fedqml.config.strict import Number, StrictModel, validate
+from qiskit_fedqml.config.strict import Number, StrictModel
+from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.flower.records import UnfitError
 

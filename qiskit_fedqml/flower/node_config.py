@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from qiskit_fedqml.config.backends import Name
-from qiskit_fedqml.config.strict import NaturalNumber, StrictModel, validate
+from qiskit_fedqml.config.strict import NaturalNumber, StrictModel
+from qiskit_fedqml.config.validation import validate
 
 
 class NodeConfig(StrictModel):

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
-from qiskit_fedqml.config.strict import StrictModel, validate
+from qiskit_fedqml.config.strict import StrictModel
 from qiskit_fedqml.config.text_files import parse_json
+from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.federation.messages import State
 

@@ -4,10 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from qiskit_fedqml.config.strict import PositiveInteger, Seconds, StrictModel, validate
+from qiskit_fedqml.config.strict import PositiveInteger, Seconds, StrictModel
+from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.errors import ConfigurationError
+
+
+def _with_hyphens(name: str) -> str:
+    return name.replace("_", "-")
 
 
 class ServerConfig(StrictModel):
@@ -21,6 +26,8 @@ class ServerConfig(StrictModel):
         away_seconds: For how long a node may be out of reach before its task has failed.
         attempts: How often a task is sent at most, where its node is lost.
     """
+
+    model_config = ConfigDict(alias_generator=_with_hyphens, validate_by_name=True, validate_by_alias=True)
 
     experiment: Annotated[str, Field(min_length=1)] = "experiment.yaml"
     out: Annotated[str, Field(min_length=1)] = "result"
@@ -36,7 +43,7 @@ class ServerConfig(StrictModel):
         Raises:
             ConfigurationError: One is unknown or wrong.
         """
-        return validate(cls, {key.replace("-", "_"): value for key, value in values.items()}, "the app's configuration")
+        return validate(cls, values, "the app's configuration")
 
 
 def config_or_error(values: Mapping[str, Any]) -> ServerConfig:

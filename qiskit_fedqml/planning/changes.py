@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.config.strict import validate
+from qiskit_fedqml.config.validation import validate
 
 Key = tuple[str, ...]
 """A key of an experiment file, in its parts."""

@@ -4,17 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.errors import ConfigurationError, ResultError, listed
+from qiskit_fedqml.errors import ResultError, listed
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.curves import learning_curves
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.report.earlier import check_comparison
-from qiskit_fedqml.report.naming import printable
+from qiskit_fedqml.report.naming import names_to_compare
 from qiskit_fedqml.report.table import table_rows
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import markdown_table
-from qiskit_fedqml.terminal.arguments import name_of
 
 
 def open_comparison(
@@ -32,12 +31,10 @@ def open_comparison(
         An experiment that is still to be run, or a finished run, by its name.
 
     Raises:
-        ConfigurationError: Two have the same name, or an experiment file is wrong.
+        ConfigurationError: A file or folder is given twice, or an experiment file is wrong.
         ResultError: A folder holds no finished run, or something else is in the place of what will be written.
     """
-    names = [name_of(path) if path.is_dir() else path.stem for path in files]
-    if len({printable(name) for name in names}) != len(names):
-        raise ConfigurationError(f"The experiments to compare must have different names, but are {listed(names)}.")
+    names = names_to_compare(files)
     # All mistakes are found before anything runs.
     found: dict[str, Experiment | RunResult] = {
         name: load(path) for name, path in zip(names, files, strict=True) if not path.is_dir()
@@ -55,7 +52,7 @@ def open_comparison(
             )
         else:
             RunFolder(out / name).check_free(overwrite=overwrite)
-    check_comparison(out, map(printable, names), overwrite=overwrite)
+    check_comparison(out, names, overwrite=overwrite)
     return {name: found[name] for name in names}
 
 

@@ -20,10 +20,20 @@ def run_names(folders: Sequence[Path]) -> list[str]:
     """
     paths = [folder.resolve() for folder in folders]
     if len(set(paths)) != len(paths):
-        raise ConfigurationError(f"Each result folder must be given once, but got {listed(map(str, folders))}.")
+        raise ConfigurationError(f"Each run must be given once, but got {listed(map(str, folders))}.")
     names = [printable(_shortest_name(path, [other for other in paths if other != path])) for path in paths]
     # Two names that cannot be shown may look alike.
     return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, start=1)]
+
+
+def names_to_compare(paths: Sequence[Path]) -> list[str]:
+    """Return what experiment files and result folders are called, as :func:`run_names`, without the files' endings.
+
+    Raises:
+        ConfigurationError: A file or folder is given twice.
+    """
+    bare = [path.resolve() if path.is_dir() else path.resolve().with_suffix("") for path in paths]
+    return run_names([path if bare.count(of) > 1 else of for path, of in zip(paths, bare, strict=True)])
 
 
 def printable(name: str) -> str:

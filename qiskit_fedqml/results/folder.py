@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.config.strict import validate
 from qiskit_fedqml.config.text_files import parse_json, read_text, reading
+from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.config.yaml_files import read_yaml
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.results.checkpoint import Checkpoint, Header, load_checkpoint, load_header

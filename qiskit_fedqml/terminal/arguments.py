@@ -1,6 +1,7 @@
 """Arguments that commands share, checked as they come in."""
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,10 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qiskit_fedqml.config.text_files import unusable
-from qiskit_fedqml.errors import ConfigurationError, shown
+from qiskit_fedqml.errors import ConfigurationError, shortened, shown
 
 if TYPE_CHECKING:
     from qiskit_fedqml.config.experiment import Experiment
+
+
+_MOST_WORKERS = 1024
+"""As `federation.workers`."""
 
 
 def usable(value: Any) -> Any:
@@ -66,9 +71,19 @@ def parse_budget(text: str) -> tuple[str | None, float]:
     return name or None, budget
 
 
-def parse_workers(text: str | None) -> int | str | None:
-    """Return the number of ``--workers``; what is none is refused as the key of an experiment file is."""
-    return int(text) if text is not None and text.isdecimal() and len(text) < 10 else text
+def number_of_workers(text: str | None) -> int | str | None:
+    """Return the number of ``--workers``, or ``"auto"``.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    if text is None or text == "auto":
+        return text
+    if re.fullmatch(r"[0-9]{1,4}", text) and 1 <= int(text) <= _MOST_WORKERS:
+        return int(text)
+    raise ConfigurationError(
+        f"--workers must be 'auto' or a whole number from 1 to {_MOST_WORKERS}, but got {shown(text)}."
+    )
 
 
 def check_one_of(*, check: bool, save_calibration: bool, map: bool, out: bool) -> None:
@@ -83,8 +98,10 @@ def check_one_of(*, check: bool, save_calibration: bool, map: bool, out: bool) -
         raise ConfigurationError("--out says where the files of --map go, but there is no --map.")
 
 
-def load(file: Path, backends: Path | None, overrides: Sequence[str] | None) -> "Experiment":
-    """Read an experiment file with the values of ``--backends`` and ``--set``.
+def load(
+    file: Path, backends: Path | None, overrides: Sequence[str] | None, workers: int | str | None = None
+) -> "Experiment":
+    """Read an experiment file with the values of ``--backends``, ``--set`` and ``--workers``.
 
     Raises:
         ConfigurationError: A file cannot be read, or a key or value is wrong.
@@ -92,9 +109,15 @@ def load(file: Path, backends: Path | None, overrides: Sequence[str] | None) -> 
     from qiskit_fedqml.config.loading import load_experiment, parse_override
 
     values = dict(parse_override(text) for text in overrides or ())
+    options = {key: f"--set {shortened(key)}" for key in values}
     if backends is not None:
-        values["backends"] = backends.absolute()
-    return load_experiment(file, values)
+        values["backends"] = backends
+        options["backends"] = "--backends"
+    if workers is not None:
+        values.pop("federation.workers", None)
+        values["federation.workers"] = workers  # after what --set gives
+        options["federation.workers"] = "--workers"
+    return load_experiment(file, values, options)
 
 
 def options_of(backends: Path | None, overrides: Sequence[str] | None) -> list[str]:

@@ -2,7 +2,7 @@ import pytest
 
 from qiskit_fedqml.config.backends import AerEntry, BackendsFile
 from qiskit_fedqml.config.devices import IBMEntry
-from qiskit_fedqml.config.strict import validate
+from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.errors import ConfigurationError
 
 NOISY = {"type": "aer", "noise": "FakeManilaV2"}

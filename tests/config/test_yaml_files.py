@@ -51,7 +51,7 @@ def test_plain_values_are_read(text, value):
         ("a: {<<: {b: 1}}", "a merge key (<<) is not read"),
         ("a: 1\nb: 2\na: 3", "line 3: key 'a' is given twice."),
         ("? [1]\n: 2", "line 1: a key must be a word or a number, but is [1]."),
-        ("null: 1", "a key must be a word or a number, but is None."),
+        ("null: 1", "a key must be a word or a number, but is null."),
         ('a: "\\0"', "a text must be of printable characters, but has U+0000."),
         ('a: "\\ud800"', "a text must be of printable characters, but has U+D800."),
         ('a: "\\U00110000"', "this is not YAML"),

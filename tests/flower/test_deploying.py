@@ -180,6 +180,10 @@ def test_the_server_says_where_it_looked_for_its_experiment(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match="start flower-superlink in the folder that has it"):
         config_or_error({})
+    with pytest.raises(ConfigurationError, match="key 'away-seconds': must be greater than 0, but got -600.0"):
+        config_or_error({"away-seconds": -600.0})
+    with pytest.raises(ConfigurationError, match="unknown key 'away-second'; did you mean 'away-seconds'?"):
+        config_or_error({"away-second": 3})
     with pytest.raises(ConfigurationError, match="unknown key 'round'"):
         config_or_error({"round": 3})
 

@@ -12,8 +12,8 @@ import yaml
 
 from qiskit_fedqml import resume_federation, run_federation
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.config.strict import validate
 from qiskit_fedqml.config.tracking import MlflowConfig, without_secrets
+from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.writer import RunWriter

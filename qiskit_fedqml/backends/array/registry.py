@@ -16,10 +16,11 @@ from qiskit_fedqml.backends.noise import noise_from_calibration, noise_from_rate
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.config.assignment import Cycle, clients_of
 from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile, StatedNoise
+from qiskit_fedqml.config.backends_file import read_backends
 from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry, ProviderEntry
-from qiskit_fedqml.config.strict import nearest, validate
+from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.config.text_files import reading
-from qiskit_fedqml.config.yaml_files import read_yaml
+from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.errors import BackendError, ConfigurationError, shown
 from qiskit_fedqml.seeds import derive_seed
 from qiskit_fedqml.simulation.noise import Noise
@@ -49,7 +50,7 @@ class BackendRegistry(Mapping[str, Backend]):
             ConfigurationError: The file cannot be read, or says something unknown or inconsistent.
         """
         path = Path(path)
-        return cls.from_mapping(read_yaml(path), source=str(path), folder=path.parent)
+        return cls.from_mapping(read_backends(path), source=str(path), folder=path.parent)
 
     @classmethod
     def from_mapping(cls, data: Any, source: str = "backends", folder: Path | None = None) -> "BackendRegistry":

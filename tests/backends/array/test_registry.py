@@ -111,7 +111,10 @@ def test_ibm_entries_are_read_without_opening_a_device():
         ({"device": "ibm_x", "token": "very secret"}, "unknown key 'backends.x.token'"),
         ({"device": "ibm_x", "options": {"environment": {"private": True}}}, "must not hold 'environment'"),
         ({"device": "ibm_x", "options": {"default_shots": 3}}, "the entry's key 'shots' says it"),
-        ({"device": {"least_busi": {}}}, "unknown key 'backends.x.device.least_busi'; did you mean 'least_busy'"),
+        (
+            {"device": {"least_busi": {}}},
+            "must be a device's name or {least_busy: {min_qubits: N}}, but has the key 'least_busi'",
+        ),
         ({"device": 3}, "must be a device's name or"),
         (
             {"device": "FakeManilaV2", "instance": "mine"},
@@ -188,7 +191,10 @@ def test_assignment():
         ({}, "key 'backends' is missing"),
         ({"backends": {}}, "key 'backends'"),
         ({"backends": {"a": {"type": "aer", "nose": 1}}}, "unknown key 'backends.a.nose'; did you mean 'noise'"),
-        ({"backends": {"a": {"type": "ser"}}}, "key 'backends.a.type': must be 'aer', 'ibm', 'backend', got 'ser'"),
+        (
+            {"backends": {"a": {"type": "ser"}}},
+            "key 'backends.a.type': must be 'aer', 'ibm' or 'backend', but got 'ser'",
+        ),
         ({"backends": {"a": {}}}, "key 'backends.a.type' is missing"),
         ({"backends": {"ideal": {"type": "aer", "shots": 0}}}, "key 'backends.ideal.shots'.*greater than 0, but got 0"),
         ({"backends": {"ideal": {"type": "aer", "noise": 3}}}, "'backends.ideal.noise': must be a fake device's name"),
@@ -196,7 +202,7 @@ def test_assignment():
         ({"backends": {"ideal": {"type": "aer", "noise": {"depolarising": {}}}}}, "did you mean 'depolarizing'"),
         ({"backends": {"ideal": {"type": "ibm", "device": "x", "token": "s"}}}, "unknown key 'backends.ideal.token'"),
         ({"backends": {"ideal": {"type": "aer", "noise": {"readout": True}}}}, "'backends.ideal.noise.readout'"),
-        ({"backends": {"a/b": {"type": "aer"}}}, "should match pattern"),
+        ({"backends": {"a/b": {"type": "aer"}}}, "must match pattern"),
         ({"backends": IDEAL, "assignment": {"default": "idael"}}, "assignment.default names the backend 'idael'; did"),
         ({"backends": IDEAL, "assignment": {"default": {"cycle": []}}}, "cycle"),
         ({"backends": IDEAL, "assignment": {"default": 3}}, "must be a backend's name"),

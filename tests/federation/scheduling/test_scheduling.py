@@ -48,8 +48,14 @@ def test_a_trace_is_read_from_a_file_and_kept(tmp_path):
     for text, message in (
         ("time,wait\n0,1\n", "first line must be seconds,queue_seconds, but is 'time,wait'"),
         ("", "first line must be seconds,queue_seconds"),
-        ("seconds,queue_seconds\n0,soon\n", r"queue\.csv, line 2: must be two numbers, but is '0,soon'"),
-        ("seconds,queue_seconds\n0,nan\n", "finite"),
+        (
+            "seconds,queue_seconds\n0,soon\n",
+            r"queue\.csv, line 2: must be two numbers from 0 to 100,000,000, but is '0,soon'",
+        ),
+        (
+            "seconds,queue_seconds\n0,nan\n",
+            r"queue\.csv, line 2: must be two numbers from 0 to 100,000,000, but is '0,nan'",
+        ),
         ("seconds,queue_seconds\n0," + "1" * 200_000, r"queue\.csv: this is not CSV: field larger than"),
         ('seconds,queue_seconds\n0,"1' + "\n1,1" * 50_000, r"queue\.csv: this is not CSV: field larger than"),
         ("seconds,queue_seconds\n" + "1,1\n" * 250_000, r"queue\.csv: cannot be read: it is larger than"),
