@@ -226,7 +226,7 @@ def compare(
     options = [*options_of(backends, set_), "--out", str(out), *(["--overwrite"] if overwrite else [])]
     runs: dict[str, RunResult] = {}
     for name, run in found.items():
-        then = partial(how_to_compare, options, files, out, name)
+        then = partial(how_to_compare, options, files, list(found), out, name)
         runs[name] = run if isinstance(run, RunResult) else _run(run, name, out / name, overwrite, then=then)
     _show(runs)
     write_comparison(runs, out)

@@ -72,17 +72,19 @@ def tell_stopped(result: "RunResult", folder: Path) -> None:
         _tell(result.stopped, f"`fedqml resume {folder}{_BUDGET}` continues.", _how_to_end(folder))
 
 
-def how_to_compare(command: Sequence[str], files: Sequence[Path], out: Path, name: str, has_begun: bool) -> str:
+def how_to_compare(
+    command: Sequence[str], files: Sequence[Path], names: Sequence[str], out: Path, name: str, has_begun: bool
+) -> str:
     """Return how a comparison that was stopped goes on: with the folders of the runs that it has begun.
 
     Args:
         command: What follows the files: the comparison's options.
         files: What was to be compared.
+        names: What each of them is called.
         out: The folder of its runs.
         name: The run in which it was stopped.
         has_begun: Whether that one is in its folder.
     """
-    names = [name_of(path) if path.is_dir() else path.stem for path in files]
     begun = names[: names.index(name) + has_begun]
     left = [path if path.is_dir() or of not in begun else out / of for of, path in zip(names, files, strict=True)]
     return f"{'Then ' if has_begun else ''}`{shlex.join(['fedqml', 'compare', *map(str, left), *command])}` compares."
