@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from qiskit_fedqml.errors import AccountLimitError, BackendError, BudgetError, ResultError
-from qiskit_fedqml.terminal.arguments import name_of
 
 if TYPE_CHECKING:
     from qiskit_fedqml.results.result import RunResult
