@@ -145,19 +145,12 @@ def _backward_and_contract(last, ops, tables, angles, states, room, rows, copies
             part, here = _part(ops, n, False), to + ops[n, ANGLE] * stride
             observables = room, x, copies, skip
             pairs, sums = (part, blocks, outputs, inputs), (both, odd, even, here, columns)
+            state = (room, x, copies) if skip else (states, first + ops[n, SLOT] * rows * samples, 1)
             if samples == LANES:
                 turn = _turn(ops[n, SHARED], cos, sin, own)
-                if skip:
-                    wide.contract_and_unrotate(room, x, copies, *observables, *pairs, *turn, *sums)
-                else:
-                    state = first + ops[n, SLOT] * rows * samples
-                    wide.contract_and_unrotate(states, state, 1, *observables, *pairs, *turn, *sums)
+                wide.contract_and_unrotate(*state, *observables, *pairs, *turn, *sums)
                 continue
-            if skip:
-                narrow.contract_each(room, x, copies, *observables, samples, *pairs, *sums)
-            else:
-                state = first + ops[n, SLOT] * rows * samples
-                narrow.contract_each(states, state, 1, *observables, samples, *pairs, *sums)
+            narrow.contract_each(*state, *observables, samples, *pairs, *sums)
         x, y = _apply(n, True, ops, blocks, outputs, inputs, factors, cos, sin, own, room, x, y, copies, samples)
 
 

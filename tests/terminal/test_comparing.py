@@ -2,12 +2,11 @@
 
 import re
 import shlex
-import sys
 
 import pytest
 import yaml
 
-from qiskit_fedqml import RunResult, cli
+from qiskit_fedqml import RunResult
 from qiskit_fedqml.errors import BackendError
 from tests.conftest import TINY
 
@@ -21,19 +20,6 @@ def files(tmp_path, monkeypatch):
     for number, name in enumerate(("a b", "b", "c")):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({**TINY, "seed": number}))
     return tmp_path
-
-
-@pytest.fixture
-def fedqml(monkeypatch, capsys):
-    """Return a function that runs the command line; it gives exit code, output and errors."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fedqml", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return caught.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import sys
 
 import pytest
 import yaml
 
-from qiskit_fedqml import cli, run_federation
+from qiskit_fedqml import run_federation
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.files import check_replaceable, write_new
 from tests.conftest import TINY, make_tiny
@@ -38,19 +37,6 @@ def files(tmp_path, monkeypatch, run_once):
     return tmp_path
 
 
-@pytest.fixture
-def fedqml(monkeypatch, capsys):
-    """Return a function that runs the command line; it gives exit code and errors."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fedqml", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return caught.value.code or 0, capsys.readouterr().err
-
-    return run
-
-
 @pytest.mark.parametrize(
     ("arguments", "taken"),
     [
@@ -73,7 +59,7 @@ def test_what_is_not_the_commands_own_stays(files, fedqml, arguments, taken):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("mine")
     before = sorted(files.rglob("*"))
-    code, err = fedqml(*arguments)
+    code, _, err = fedqml(*arguments)
     assert (code, len(err.splitlines())) == (2, 1), err
     assert f"{taken} exists already; " in err
     assert err.endswith(", or replace it (--overwrite).\n")
@@ -96,19 +82,19 @@ def test_what_is_not_the_commands_own_stays(files, fedqml, arguments, taken):
     ],
 )
 def test_the_same_is_written_again(files, fedqml, arguments):
-    assert fedqml(*arguments) == (0, "")
+    assert fedqml(*arguments)[::2] == (0, "")
     before = {path: path.read_bytes() for path in files.rglob("*") if path.is_file()}
-    assert fedqml(*arguments) == (0, "")
+    assert fedqml(*arguments)[::2] == (0, "")
     if arguments[0] != "plan":  # its sizes of compressed circuits vary by some bytes
         assert {path: path.read_bytes() for path in files.rglob("*") if path.is_file()} == before
 
 
 def test_a_plan_is_the_same_whatever_its_circuits_compress_to(files, fedqml):
-    assert fedqml("plan", "device.yaml", "--json", "plan.json") == (0, "")
+    assert fedqml("plan", "device.yaml", "--json", "plan.json")[::2] == (0, "")
     plan = json.loads((files / "plan.json").read_text())
     plan["total"]["payload_bytes"] += 9
     (files / "plan.json").write_text(json.dumps(plan))
-    assert fedqml("plan", "device.yaml", "--json", "plan.json") == (0, "")
+    assert fedqml("plan", "device.yaml", "--json", "plan.json")[::2] == (0, "")
     plan["total"]["jobs"] += 1
     (files / "plan.json").write_text(json.dumps(plan))
     assert fedqml("plan", "device.yaml", "--json", "plan.json")[0] == 2
@@ -117,9 +103,9 @@ def test_a_plan_is_the_same_whatever_its_circuits_compress_to(files, fedqml):
 def test_reports_and_comparisons_grow_but_do_not_drop_a_run(files, fedqml):
     for command, page in (("report", "report/report.html"), ("compare", "results/comparison/table.md")):
         assert fedqml(command, "one")[0] == 0
-        assert fedqml(command, "one", "two") == (0, "")
+        assert fedqml(command, "one", "two")[::2] == (0, "")
         text = (files / page).read_text()
-        code, err = fedqml(command, "one")
+        code, _, err = fedqml(command, "one")
         assert code == 2
         assert page in err
         assert "--overwrite" in err
@@ -144,7 +130,7 @@ def test_another_machine_of_the_same_name_replaces_no_evaluation(files, fedqml, 
     table = files / "one" / "evaluations" / "noisy.csv"
     before = table.read_bytes()
     arguments = ("evaluate", "one", "--backend", "noisy", "--backends", "other.yaml")
-    code, err = fedqml(*arguments)
+    code, _, err = fedqml(*arguments)
     assert code == 2
     assert err == "fedqml: one/evaluations/noisy.csv exists already; rename it, or replace it (--overwrite).\n"
     assert table.read_bytes() == before
@@ -177,6 +163,6 @@ def test_links_that_lead_nowhere_are_something_and_pipes_are_not(tmp_path):
     with pytest.raises(ResultError, match="link exists already"):
         check_replaceable(tmp_path / "link", b"1")
     check_replaceable(tmp_path / "none", b"1")
-    check_replaceable(tmp_path, b"1")  # it is in the way, as whoever writes is told
+    check_replaceable(tmp_path, b"1")  # a folder: whoever writes gets an error
     with open("/dev/null", "wb"):
         write_new({tmp_path.joinpath("/dev/null"): b"1"}, overwrite=False)
