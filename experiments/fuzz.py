@@ -1,6 +1,6 @@
 """Wrong input of every kind, given to the package as a user would: each must be refused in a sentence, or work.
 
-A finding is an exception that is none of the package's, more than 10 seconds, more than 4 GiB, a message too long to
+A finding is an exception that is none of the package's, more than 10 seconds (``--seconds``), more than 4 GiB, a message too long to
 be read, or, for a result folder, anything but a refusal or exactly what the whole folder gives::
 
     python experiments/fuzz.py --inputs 3000 --seed 1          # all kinds; ends with 1 if there is a finding
@@ -93,7 +93,7 @@ def kinds() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def limits(seconds: float = MOST_SECONDS, num_bytes: int = MOST_BYTES) -> Iterator[None]:
+def limits(seconds: float, num_bytes: int = MOST_BYTES) -> Iterator[None]:
     """Let what runs inside take so many seconds, and so many bytes more than the process has, at most."""
 
     def stop(_: int, frame: FrameType | None) -> NoReturn:
@@ -140,6 +140,7 @@ def attempt(
     seed: int,
     folder: Path,
     *,
+    most_seconds: float,
     show: bool = False,
     started_now: Callable[[], None] = lambda: None,
 ) -> Outcome:
@@ -150,6 +151,7 @@ def attempt(
         number: Which of the kind's inputs.
         seed: From which, with kind and number, the input derives.
         folder: Where whole inputs and this one are written.
+        most_seconds: How long the package may take.
         show: Whether the whole traceback of a finding is wanted, and the input is kept.
         started_now: Called when the input is made and its time begins.
     """
@@ -165,7 +167,7 @@ def attempt(
     started = time.perf_counter()
     result, detail = "accepted", ""
     try:
-        with limits(), _without_network():
+        with limits(most_seconds), _without_network():
             case.run()
     except FedQMLError as error:
         result, detail = "refused", str(error)
@@ -176,7 +178,7 @@ def attempt(
     except SystemExit:
         result = "refused"
     except TooLongError:
-        result, detail = "finding", f"longer than {MOST_SECONDS:g} s: {_last_line(show=show)}"
+        result, detail = "finding", f"longer than {most_seconds:g} s: {_last_line(show=show)}"
     except BaseException as error:
         detail = f"{type(error).__name__}: {str(error)[:160]} {_last_line(show=show)}"
         result = "finding"
@@ -199,7 +201,7 @@ def _last_line(*, show: bool) -> str:
     return f"({Path(own[-1].filename).name}:{own[-1].lineno} {own[-1].name})" if own else ""
 
 
-def _work(pipe: Connection, seed: int, folder: Path) -> None:
+def _work(pipe: Connection, seed: int, folder: Path, most_seconds: float) -> None:
     """Attempt one input after another, in a process of its own."""
     import logging
     import warnings
@@ -209,7 +211,11 @@ def _work(pipe: Connection, seed: int, folder: Path) -> None:
     sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     while True:
         kind, number = pipe.recv()
-        pipe.send(attempt(kind, number, seed, folder, started_now=lambda: pipe.send("started")))
+        pipe.send(
+            attempt(
+                kind, number, seed, folder, most_seconds=most_seconds, started_now=lambda: pipe.send("started")
+            )
+        )
 
 
 class Worker:
@@ -218,10 +224,11 @@ class Worker:
     Args:
         seed: The seed of all inputs.
         folder: Where inputs are written.
+        most_seconds: How long the package may take for one.
     """
 
-    def __init__(self, seed: int, folder: Path) -> None:
-        self._seed, self._folder = seed, folder
+    def __init__(self, seed: int, folder: Path, most_seconds: float) -> None:
+        self._seed, self._folder, self._most_seconds = seed, folder, most_seconds
         self._process: multiprocessing.Process | None = None
         self._pipe: Any = None
 
@@ -230,20 +237,21 @@ class Worker:
         if self._process is None:
             context = multiprocessing.get_context("spawn")
             self._pipe, other = context.Pipe()
-            self._process = context.Process(target=_work, args=(other, self._seed, self._folder), daemon=True)
+            arguments = (other, self._seed, self._folder, self._most_seconds)
+            self._process = context.Process(target=_work, args=arguments, daemon=True)
             self._process.start()
             other.close()
         self._pipe.send((kind, number))
         try:
             assert self._pipe.recv() == "started"
-            if self._pipe.poll(MOST_SECONDS + 5):
+            if self._pipe.poll(self._most_seconds + 5):
                 return self._pipe.recv()
-            change = f"longer than {MOST_SECONDS:g} s, and had to be killed"
+            change = f"longer than {self._most_seconds:g} s, and had to be killed"
         except EOFError:
             self._process.join()
             change = f"the process died with code {self._process.exitcode}"
         self.close()
-        return Outcome(kind, number, "(run it alone with --only to see it)", "finding", change, MOST_SECONDS)
+        return Outcome(kind, number, "(run it alone with --only to see it)", "finding", change, self._most_seconds)
 
     def close(self) -> None:
         """End the process."""
@@ -286,20 +294,23 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of all inputs (default: %(default)s)")
     parser.add_argument("--kind", action="append", choices=list(WEIGHTS), help="only this kind; may be repeated")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="only this input of the kind, with its traceback")
+    parser.add_argument(
+        "--seconds", type=float, default=MOST_SECONDS, help="what an input may take (default: %(default)g)"
+    )
     parser.add_argument("--all", action="store_true", help="print every input with what came of it")
-    parser.add_argument("--smallest", action="store_true", help="60 inputs, for tests")
+    parser.add_argument("--smallest", action="store_true", help="60 inputs, and time enough, for tests")
     arguments = parser.parse_args()
     if arguments.smallest:
-        arguments.inputs = 60
+        arguments.inputs, arguments.seconds = 60, 60.0  # a busy machine is no finding
     chosen = arguments.kind or list(WEIGHTS)
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     if arguments.only is not None:
-        outcome = attempt(chosen[0], arguments.only, arguments.seed, folder, show=True)
+        outcome = attempt(chosen[0], arguments.only, arguments.seed, folder, most_seconds=arguments.seconds, show=True)
         print(f"{outcome.change}\n{outcome.result} in {outcome.seconds:.2f} s: {outcome.detail}")
         print(f"The input: {folder / 'case'}")
         return int(outcome.result == "finding")
     outcomes = []
-    worker = Worker(arguments.seed, folder)
+    worker = Worker(arguments.seed, folder, arguments.seconds)
     try:
         for kind, count in numbers(arguments.inputs, chosen).items():
             for number in range(count):

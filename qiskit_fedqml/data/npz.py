@@ -122,6 +122,8 @@ def read_npz(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         DataError: It is no such file, is damaged, holds Python objects, or does not fit into memory.
     """
     try:
+        if file.exists() and not file.is_file():  # a pipe would be waited for, and a device read without end
+            raise ValueError("it is a folder" if file.is_dir() else "it is not a file")
         with ZipFile(file) as archive:
             members = {name: _member(archive, name) for name in names}
             check_memory(sum(member.file_size for member in members.values()), f"The arrays of {shown(file)}")

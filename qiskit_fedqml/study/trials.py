@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from qiskit_fedqml.data.preparation import prepare_data
 from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError, TrainingError
 from qiskit_fedqml.federation.runs.run import resume_federation, run_federation
 from qiskit_fedqml.results.folder import RunFolder
+from qiskit_fedqml.results.manifest import digest_of_file
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.study.study import Study, Trial
 from qiskit_fedqml.tables import flattened
@@ -97,9 +97,9 @@ def _by_content(experiment: Experiment) -> Experiment:
 
     def digest(name: str, path: str) -> str:
         try:
-            return sha256(Path(path).read_bytes()).hexdigest()
-        except OSError as error:
-            raise ResultError(f"The calibration of backend {name!r} cannot be read: {error}.") from error
+            return digest_of_file(Path(path))
+        except ResultError as error:
+            raise ResultError(f"The calibration of backend {name!r}: {error}") from error
 
     return experiment.with_calibrations(digest).with_workers(1)
 

@@ -1,11 +1,12 @@
 import io
+import os
 import zipfile
 
 import numpy as np
 import pytest
 
 from qiskit_fedqml.data.images import ArrayImages
-from qiskit_fedqml.data.npz import npz
+from qiskit_fedqml.data.npz import npz, own_examples
 from qiskit_fedqml.errors import DataError
 from tests.data.samples import save_npz
 
@@ -99,8 +100,16 @@ def test_files_that_are_no_npz(here, content):
     np.save(here / "array.npy", np.zeros(3))
     with pytest.raises(DataError, match="must be an NPZ file"):
         npz("array.npy", None)
-    with pytest.raises(DataError, match="must be an NPZ file.*Is a directory"):
+    with pytest.raises(DataError, match="must be an NPZ file.*it is a folder"):
         npz(".", None)
+
+
+@pytest.mark.parametrize("read", [lambda path: npz(path, None), lambda path: own_examples(path, 2)])
+def test_a_device_and_a_pipe_are_refused_before_they_are_read(here, read):
+    os.mkfifo(here / "pipe")
+    for path in ("/dev/zero", "pipe"):
+        with pytest.raises(DataError, match="must be an NPZ file.*it is not a file"):
+            read(path)
 
 
 def header(text, version=b"\x01\x00"):

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 
 import pytest
 
@@ -80,6 +81,10 @@ def test_trial_with_a_saved_calibration_is_known_again(tiny, tmp_path):
     trial = Trial("Mine", tiny(backends={"backends": {"ideal": {"type": "aer", "noise": noise}}}))
     run_trials([trial], tmp_path / "out")
     run_trials([trial], tmp_path / "out", on_trial=lambda *_: pytest.fail("a finished trial was run again"))
+    (tmp_path / "mine.json").unlink()
+    os.mkfifo(tmp_path / "mine.json")
+    with pytest.raises(ResultError, match="calibration of backend 'ideal'.*mine.json: cannot be read: it is not a file"):
+        run_trials([trial], tmp_path / "out")
 
 
 def test_lost_model_is_trained_again_where_models_are_kept(tiny, tmp_path):
