@@ -1,7 +1,7 @@
 """Wrong input of every kind, given to the package as a user would: each must be refused in a sentence, or work.
 
-A finding is an exception that is none of the package's, more than 10 seconds (``--seconds``), more than 4 GiB, a message too long to
-be read, or, for a result folder, anything but a refusal or exactly what the whole folder gives::
+A finding is an exception that is none of the package's, more than 10 seconds (``--seconds``), more than 4 GiB, a
+message too long to be read, or, for a result folder, anything but a refusal or exactly what the whole folder gives::
 
     python experiments/fuzz.py --inputs 3000 --seed 1          # all kinds; ends with 1 if there is a finding
     python experiments/fuzz.py --kind npz --seed 1 --only 17   # one of them again, with the whole traceback
@@ -212,9 +212,7 @@ def _work(pipe: Connection, seed: int, folder: Path, most_seconds: float) -> Non
     while True:
         kind, number = pipe.recv()
         pipe.send(
-            attempt(
-                kind, number, seed, folder, most_seconds=most_seconds, started_now=lambda: pipe.send("started")
-            )
+            attempt(kind, number, seed, folder, most_seconds=most_seconds, started_now=lambda: pipe.send("started"))
         )
 
 

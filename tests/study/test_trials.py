@@ -83,7 +83,7 @@ def test_trial_with_a_saved_calibration_is_known_again(tiny, tmp_path):
     run_trials([trial], tmp_path / "out", on_trial=lambda *_: pytest.fail("a finished trial was run again"))
     (tmp_path / "mine.json").unlink()
     os.mkfifo(tmp_path / "mine.json")
-    with pytest.raises(ResultError, match="calibration of backend 'ideal'.*mine.json: cannot be read: it is not a file"):
+    with pytest.raises(ResultError, match="calibration of backend 'ideal'.*json: cannot be read: it is not a file"):
         run_trials([trial], tmp_path / "out")
 
 
