@@ -14,11 +14,11 @@ from parts.command_line import BACKENDS, ScriptParser, experiment_file, run_scri
 
 from qiskit_fedqml import load_experiment, run_federation
 from qiskit_fedqml.files import write_text
+from qiskit_fedqml.progress.opening import open_progress
 from qiskit_fedqml.report.curves import learning_curves
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.report.table import table_rows
 from qiskit_fedqml.tables import markdown_table
-from qiskit_fedqml.terminal.progress import ProgressBars
 
 NON_FEDERATED = {
     "federation.clients": 1,
@@ -43,7 +43,7 @@ def main() -> None:
     for scheme, changes in SCHEMES.items():
         experiment = load_experiment(experiment_file("digits"), {**changes, **arguments.set})
         folder = out / scheme.lower().replace(",", "").replace(" ", "_")
-        with ProgressBars(scheme) as bars:
+        with open_progress(scheme) as bars:
             runs[scheme] = run_federation(experiment, folder, overwrite=True, observer=bars)
     table = markdown_table(table_rows(runs))
     write_text(out / "table.md", table)

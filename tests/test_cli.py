@@ -324,7 +324,7 @@ def test_progress_bars_on_a_terminal(files):
     from rich.console import Console
 
     from qiskit_fedqml import load_experiment, run_federation
-    from qiskit_fedqml.terminal.progress import ProgressBars
+    from qiskit_fedqml.progress.bars import ProgressBars
 
     screen = StringIO()
     with ProgressBars("tiny", Console(file=screen, force_terminal=True, width=160)) as bars:

@@ -7,8 +7,9 @@ from qiskit_fedqml.backends.devices.machine import JobStatus
 from qiskit_fedqml.backends.devices.request import JobWaiting
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.errors import AccountLimitError, BackendError, BudgetError, ConfigurationError, JobError
+from qiskit_fedqml.progress.bars import ProgressBars
+from qiskit_fedqml.progress.lines import ProgressLines
 from qiskit_fedqml.terminal.arguments import parse_budget
-from qiskit_fedqml.terminal.progress import ProgressBars
 from qiskit_fedqml.terminal.resuming import resumable
 
 
@@ -82,10 +83,8 @@ def test_jobs_are_shown_while_they_are_prepared_and_sent():
 def test_lines_without_a_terminal_are_only_of_jobs_that_wait():
     from io import StringIO
 
-    from rich.console import Console
-
     screen, key = StringIO(), JobKey(1, 0, 2, "train")
-    with ProgressBars("run", Console(file=screen, width=160)) as bars:
+    with ProgressLines("run", screen) as bars:
         bars.round_started(1, 3, 3)
         for state, job_id in (("preparing", ""), ("sending", ""), ("queued", "j1"), ("done", "j1")):
             bars.job_waiting(JobWaiting(key, "kingston", "ibm_kingston", job_id, JobStatus(state), 0.0))

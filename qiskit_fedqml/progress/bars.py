@@ -1,4 +1,4 @@
-"""Progress in the terminal: bars for features, rounds and clients, with loss and accuracy."""
+"""Progress as bars for features, rounds and clients, with loss and accuracy, on a terminal or in a notebook."""
 
 from types import TracebackType
 
@@ -7,14 +7,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from qiskit_fedqml.backends.devices.request import JobWaiting
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
+from qiskit_fedqml.progress.lines import failure, figures_of, state_of
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.tables import duration
 
 
 class ProgressBars:
     """Shows a run as it goes; a context manager.
-
-    Where the output is no terminal, a line is printed for each round instead of bars.
 
     Args:
         title: What the run is called.
@@ -31,12 +30,10 @@ class ProgressBars:
             TimeElapsedColumn(),
             TextColumn("{task.fields[info]}", markup=False),
             console=self._console,
-            disable=not self._console.is_terminal,
         )
         self._features: dict[str, TaskID] = {}
         self._rounds: TaskID | None = None
         self._clients: TaskID | None = None
-        self._shown: dict[str, str] = {}
         self._beginning: TaskID | None = None
 
     def __enter__(self) -> "ProgressBars":
@@ -74,41 +71,21 @@ class ProgressBars:
             loss += f", accuracy {client.accuracy:.1%}" if client.accuracy is not None else ""
             self._bars.update(self._clients, advance=1, info=f"client {client.client_id} on {client.backend}: {loss}")
         if client.status not in (Status.OK, Status.TESTED):
-            self._console.print(
-                f"client {client.client_id} on {client.backend}: {client.outcome}", highlight=False, markup=False
-            )
+            self._console.print(failure(client), highlight=False, markup=False)
 
     def job_waiting(self, job: JobWaiting) -> None:
-        """Show how far a job is; without a terminal, a line where that has changed."""
-        text = f"{job.key} on {job.backend}: "
-        if job.status.state in ("preparing", "sending"):
-            text += f"{job.status.state} the job"
-        else:
-            ahead = "" if job.status.pending is None else f", {job.status.pending} waiting on the device"
-            text += f"job {job.job_id} {job.status.state}{ahead}"
-        if self._console.is_terminal:
-            if self._clients is not None:
-                self._bars.update(self._clients, info=f"{text}, {duration(job.seconds)}" if job.job_id else text)
-        elif job.status.state in ("queued", "running") and self._shown.get(job.job_id) != text:
-            self._shown[job.job_id] = text
-            self._console.print(
-                f"{self._title}: {text}, {duration(job.seconds)}", highlight=False, markup=False, soft_wrap=True
-            )
+        """Show how far a job is."""
+        if self._clients is not None:
+            text = state_of(job)
+            self._bars.update(self._clients, info=f"{text}, {duration(job.seconds)}" if job.job_id else text)
+
+    def round_finished(self, record: RoundRecord) -> None:
+        """Move the bar of the rounds."""
+        if self._rounds is not None:
+            self._bars.update(self._rounds, completed=record.round, info=figures_of(record))
 
     def _end_beginning(self) -> None:
         """Take away the bar that is shown until something is known of the run."""
         if self._beginning is not None:
             self._bars.remove_task(self._beginning)
             self._beginning = None
-
-    def round_finished(self, record: RoundRecord) -> None:
-        """Move the bar of the rounds, or print the round's line."""
-        train = "–" if record.train_loss is None else f"{record.train_loss:.3f}"
-        text = f"train {train}, test {record.test_loss:.3f}, accuracy {record.test_accuracy:.1%}"
-        if self._rounds is not None:
-            self._bars.update(self._rounds, completed=record.round, info=text)
-        if not self._console.is_terminal:
-            self._say(f"{self._title}: round {record.round}: {text}")
-
-    def _say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)  # a name may look like markup

@@ -1,0 +1,72 @@
+"""Commands about devices: what a run will cost, and what it has sent."""
+
+from typing import Annotated
+
+import typer
+
+from qiskit_fedqml.terminal.arguments import (
+    BackendsOption,
+    ExperimentFile,
+    FitOption,
+    JsonOption,
+    QueueOption,
+    ReplaceOption,
+    ResultFolder,
+    SetOption,
+    load,
+    options_of,
+)
+from qiskit_fedqml.terminal.output import print_table
+
+
+def plan(
+    file: ExperimentFile,
+    backends: BackendsOption = None,
+    set_: SetOption = None,
+    queue_seconds: QueueOption = 0.0,
+    fit: FitOption = None,
+    json_: JsonOption = None,
+    overwrite: ReplaceOption = False,
+) -> None:
+    """Say what an experiment will cost on devices: jobs, circuits, executions, QPU time, money.
+
+    Nothing is sent. Ends with exit code 1 if a budget, or what the account has left, does not suffice. With --fit it
+    proposes settings that take so many QPU seconds at most.
+    """
+    from qiskit_fedqml.terminal.plans import show_plan, show_proposals
+
+    experiment = load(file, backends, set_)
+    if fit is None:
+        suffices = show_plan(experiment, queue_seconds, json_, overwrite=overwrite)
+    else:
+        options = options_of(backends, set_)
+        command = ["fedqml", "run", str(file), *options]
+        suffices = show_proposals(experiment, fit, command, json_, overwrite=overwrite)
+    if not suffices:
+        raise typer.Exit(1)
+
+
+def jobs(
+    directory: ResultFolder,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Cancel the jobs that may still wait or run on devices.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Ask the service for charges that were not known when the run ended.")
+    ] = False,
+) -> None:
+    """Show the jobs that a run sent to devices, and what they cost: planned, and reported by the service."""
+    from qiskit_fedqml.planning.jobs import ask_for_charges, cancel_jobs, job_rows, job_sentence
+    from qiskit_fedqml.results.folder import RunFolder
+
+    folder = RunFolder(directory)
+    if cancel:
+        for line in cancel_jobs(folder):
+            print(line)
+        return
+    if update:
+        ask_for_charges(folder)
+    submissions = folder.submissions()
+    if submissions:
+        print_table(job_rows(submissions))
+    print(job_sentence(submissions))

@@ -1,0 +1,109 @@
+"""Commands that read results: compare, report, evaluate, citation."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.terminal.arguments import (
+    BackendsOption,
+    ComparisonFolder,
+    FilesOrFolders,
+    OverwriteOption,
+    ReplaceOption,
+    ReportFolder,
+    ResultFolder,
+    ResultFolders,
+    SetOption,
+    load,
+    options_of,
+    usable,
+)
+from qiskit_fedqml.terminal.commands.running import run_shown, show_runs
+from qiskit_fedqml.terminal.resuming import how_to_compare
+
+
+def compare(
+    files: FilesOrFolders,
+    backends: BackendsOption = None,
+    out: ComparisonFolder = Path("results/comparison"),
+    set_: SetOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Run experiments and compare them, in a table and by their learning curves.
+
+    A folder of a finished run is taken as it is; --backends and --set are for the experiment files.
+    """
+    from qiskit_fedqml.files import make_folder
+    from qiskit_fedqml.report.comparison import open_comparison, write_comparison
+    from qiskit_fedqml.results.result import RunResult
+
+    found = open_comparison(files, out, lambda path: load(path, backends, set_), overwrite=overwrite)
+    make_folder(out)
+    options = [*options_of(backends, set_), "--out", str(out), *(["--overwrite"] if overwrite else [])]
+    runs: dict[str, RunResult] = {}
+    for name, run in found.items():
+        then = partial(how_to_compare, options, files, list(found), out, name)
+        runs[name] = run if isinstance(run, RunResult) else run_shown(run, name, out / name, overwrite, then=then)
+    show_runs(runs)
+    write_comparison(runs, out)
+    print(f"Table and curves: {out}")
+
+
+def report(
+    directories: ResultFolders,
+    out: ReportFolder = Path("report"),
+    overwrite: ReplaceOption = False,
+) -> None:
+    """Write a page that compares runs: tables, curves, machines, timeline, cost, clients, configuration.
+
+    The page needs no network and no other file. Its figures are also written as PNG and SVG.
+    """
+    from qiskit_fedqml.report.page import write_report
+
+    print(f"Report: {write_report(directories, out, overwrite=overwrite)}")
+
+
+def evaluate(
+    directory: ResultFolder,
+    backend: Annotated[
+        str | None, typer.Option("--backend", metavar="NAME", help="The backend; by default the run's server backend.")
+    ] = None,
+    backends: Annotated[
+        Path | None,
+        typer.Option(
+            "--backends",
+            metavar="YAML",
+            help="The file that has the backend; by default the run's own, or ./backends.yaml.",
+            callback=usable,
+        ),
+    ] = None,
+    overwrite: ReplaceOption = False,
+) -> None:
+    """Test the trained model of a finished run on a backend, and save the outputs of every test example."""
+    from qiskit_fedqml.terminal.evaluations import evaluate_folder
+
+    evaluate_folder(directory, backend, backends, overwrite=overwrite)
+
+
+def citation(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE|DIR…", help="Experiment files, or result folders.", callback=usable),
+    ],
+    backends: BackendsOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Print BibTeX of the methods, data and software that experiments use; comments say what each is cited for.
+
+    A result folder is taken as it is; --backends and --set are for the experiment files.
+    """
+    from qiskit_fedqml.report.citations import bibtex
+    from qiskit_fedqml.results.folder import RunFolder
+
+    if (backends or set_) and all(path.is_dir() for path in files):
+        raise ConfigurationError("--backends and --set are for experiment files, but only result folders are given.")
+    experiments = (RunFolder(path).load_experiment() if path.is_dir() else load(path, backends, set_) for path in files)
+    print(bibtex(experiments))

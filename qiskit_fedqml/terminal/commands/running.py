@@ -1,0 +1,51 @@
+"""An experiment that is run for somebody who watches."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qiskit_fedqml.terminal.output import print_table
+from qiskit_fedqml.terminal.resuming import resumable, tell_stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qiskit_fedqml.config.experiment import Experiment
+    from qiskit_fedqml.results.result import RunResult
+
+
+def run_shown(
+    experiment: "Experiment",
+    name: str,
+    out: Path,
+    overwrite: bool,
+    *,
+    allow_partial: bool = False,
+    then: "Callable[[bool], str]" = lambda has_begun: "",
+) -> "RunResult":
+    """Run an experiment with its progress on the terminal.
+
+    Args:
+        experiment: What to run.
+        name: What it is called.
+        out: The result folder.
+        overwrite: Whether a result folder that exists may be replaced.
+        allow_partial: Whether it may begin where its budgets do not pay for all of it.
+        then: What helps after it was stopped, in words, given whether the run has begun.
+
+    Raises:
+        FedQMLError: As :func:`~qiskit_fedqml.run_federation`.
+    """
+    from qiskit_fedqml.federation.runs.run import run_federation
+    from qiskit_fedqml.progress.opening import open_progress
+
+    with resumable(out, then), open_progress(name) as bars:
+        result = run_federation(experiment, out, overwrite=overwrite, observer=bars, allow_partial=allow_partial)
+    tell_stopped(result, out)
+    return result
+
+
+def show_runs(runs: "dict[str, RunResult]") -> None:
+    """Print a table of runs, by their names."""
+    from qiskit_fedqml.report.table import table_rows
+
+    print_table(table_rows(runs))
