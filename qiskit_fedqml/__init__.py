@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from qiskit_fedqml.config.loading import load_experiment
     from qiskit_fedqml.config.mitigation import Mitigation
     from qiskit_fedqml.errors import FedQMLError
-    from qiskit_fedqml.federation.runs.run import resume_federation, run_federation
+    from qiskit_fedqml.federation.runs.resuming import resume_federation
+    from qiskit_fedqml.federation.runs.run import run_federation
     from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer
     from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
     from qiskit_fedqml.results.evaluation import load_model
@@ -45,7 +46,7 @@ _MODULE_OF = {
     "paper_circuit": "circuits.paper",
     "qcnn_circuit": "circuits.qcnn",
     "quantum_layer": "model.layer",
-    "resume_federation": "federation.runs.run",
+    "resume_federation": "federation.runs.resuming",
     "reuploading_circuit": "circuits.reuploading",
     "run_federation": "federation.runs.run",
     "tree_circuit": "circuits.tree",

@@ -1,11 +1,27 @@
-"""Parts of a user's own: a rule, a client step and an algorithm, as configurations name them."""
+"""Parts of a user's own: a circuit, a rule, a client step and an algorithm, as configurations name them."""
 
 from dataclasses import dataclass
 
 import torch
+from qiskit.circuit import ParameterVector, QuantumCircuit
 
+from qiskit_fedqml import CircuitSpec
 from qiskit_fedqml.federation.algorithms.synchronous import Synchronous
 from qiskit_fedqml.federation.steps.minibatch import Minibatch
+
+
+def own_circuit(turned=False):
+    """Two qubits, two inputs, four weights, two outputs."""
+    x, w = ParameterVector("x", 2), ParameterVector("w", 4)
+    circuit = QuantumCircuit(2)
+    for qubit in range(2):
+        circuit.ry(x[qubit] + (1.0 if turned else 0.0), qubit)
+    circuit.cx(0, 1)
+    for qubit in range(2):
+        circuit.ry(w[qubit] * (qubit + 1), qubit)
+        circuit.rx(w[2 + qubit], qubit)
+    circuit.cx(1, 0)
+    return CircuitSpec(circuit, tuple(x), tuple(w), ("IZ", "ZI"))
 
 
 class Median:

@@ -10,7 +10,7 @@ from qiskit_fedqml.config.aggregation import AggregationConfig
 from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.checkpoints import CheckpointsConfig
-from qiskit_fedqml.config.circuit import CircuitConfig, PaperAnsatz
+from qiskit_fedqml.config.circuit import CircuitConfig, PaperAnsatz, QpyCircuit, ReuploadingAnsatz
 from qiskit_fedqml.config.data import DataConfig, FeaturesConfig
 from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
 from qiskit_fedqml.config.extension import PythonReference
@@ -47,7 +47,7 @@ class ModelConfig(StrictModel):
 
     @model_validator(mode="after")
     def _can_be_held(self) -> "ModelConfig":
-        widths = [*self.hidden, self.circuit.num_qubits]
+        widths = [*self.hidden, getattr(self.circuit, "num_qubits", 1)]
         parameters = sum(width * following for width, following in pairwise(widths))
         if parameters > _MOST_PARAMETERS:
             raise ValueError(
@@ -62,7 +62,7 @@ class ModelConfig(StrictModel):
             raise ValueError(f"dropout {self.dropout} has no effect without hidden layers; it must be 0 there")
         if self.quantum == "classical" and getattr(self.circuit, "entanglement", "ring") != "ring":
             raise ValueError("circuit.entanglement has no effect with quantum: classical")
-        if self.quantum == "classical" and self.circuit.ansatz == "reuploading":
+        if self.quantum == "classical" and isinstance(self.circuit, ReuploadingAnsatz):
             raise ValueError(
                 "circuit.ansatz: reuploading has no effect with quantum: classical, which takes only the number of "
                 "weights from the circuit: paper has as many"
@@ -188,19 +188,28 @@ class Experiment(StrictModel):
         plain: dict[str, Any] = self.model_dump(mode="json")
         return plain
 
-    def with_calibrations(self, change: Callable[[str, str], str]) -> "Experiment":
-        """Return the experiment with other paths of saved calibrations.
+    def with_files(self, change: Callable[[str, str], str]) -> "Experiment":
+        """Return the experiment with other paths of the files that it needs again when it is resumed.
 
         Args:
-            change: Gives the new path for a backend's name and its path.
+            change: Gives the new path for a file's name in a result folder (``calibrations/NAME.json`` of a backend,
+                ``circuit.qpy``) and its path.
         """
         entries = {
-            name: entry.model_copy(update={"noise": CalibrationFile(calibration=change(name, entry.noise.calibration))})
+            name: entry.model_copy(
+                update={
+                    "noise": CalibrationFile(calibration=change(f"calibrations/{name}.json", entry.noise.calibration))
+                }
+            )
             if isinstance(entry, AerEntry) and isinstance(entry.noise, CalibrationFile)
             else entry
             for name, entry in self.backends.backends.items()
         }
-        return self.model_copy(update={"backends": self.backends.model_copy(update={"backends": entries})})
+        changed: dict[str, Any] = {"backends": self.backends.model_copy(update={"backends": entries})}
+        if isinstance(circuit := self.model.circuit, QpyCircuit):
+            moved = circuit.model_copy(update={"qpy": change("circuit.qpy", circuit.qpy)})
+            changed["model"] = self.model.model_copy(update={"circuit": moved})
+        return self.model_copy(update=changed)
 
     def without_initial(self) -> "Experiment":
         """Return the experiment of a run that has begun, whose model is no longer that of ``model.initial``."""
@@ -212,7 +221,7 @@ class Experiment(StrictModel):
         Raises:
             ConfigurationError: It is no number from 1.
         """
-        return self._changed({("federation", "rounds"): ("`rounds`", rounds)})
+        return self.changed({("federation", "rounds"): ("`rounds`", rounds)})
 
     def with_workers(self, workers: int | str) -> "Experiment":
         """Return the experiment with another number of processes, or ``"auto"``; it has the same result.
@@ -220,7 +229,7 @@ class Experiment(StrictModel):
         Raises:
             ConfigurationError: It is neither.
         """
-        return self._changed({("federation", "workers"): ("`workers`", workers)})
+        return self.changed({("federation", "workers"): ("`workers`", workers)})
 
     def with_budgets(self, seconds: Mapping[str | None, float]) -> "Experiment":
         """Return the experiment with other budgets of QPU seconds.
@@ -247,10 +256,17 @@ class Experiment(StrictModel):
                 changes["backends", "backends", name, "budget_executions"] = (words, whole)
             else:
                 changes["backends", "backends", name, "budget_seconds"] = (words, value)
-        return self._changed(changes)
+        return self.changed(changes)
 
-    def _changed(self, changes: Mapping[Key, tuple[str, Any]]) -> "Experiment":
-        """Return the experiment with other values, each with what errors call it."""
+    def changed(self, changes: Mapping[Key, tuple[str, Any]]) -> "Experiment":
+        """Return the experiment with other values.
+
+        Args:
+            changes: The values by their keys, each after what errors call it.
+
+        Raises:
+            ConfigurationError: A value does not fit.
+        """
         data = self.resolved()
         for key, (_, value) in changes.items():
             section = data

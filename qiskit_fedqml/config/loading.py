@@ -27,8 +27,8 @@ def load_experiment(
 
     Args:
         path: The YAML file. Its key ``backends`` holds a backends file's content, or its path from the folder of the
-            experiment file; a relative ``model.initial`` and the paths of
-            traces start at that folder too.
+            experiment file; a relative ``model.initial``, ``model.circuit.qpy`` and the paths of traces start at that
+            folder too.
         overrides: Values to put in place of the file's, by dotted key, such as ``{"federation.rounds": 3}``. Paths
             that are given here start at the current folder.
         options: What errors call overrides, by their keys, such as ``{"federation.workers": "--workers"}``.
@@ -45,7 +45,7 @@ def load_experiment(
     files: dict[Key, str] = {}
     given: dict[Key, str] = {}
     folder = path.parent
-    _place_initial(data, folder)
+    _place_files(data, folder)
     files |= place_traces(data, folder)
     if "backends" in overrides:
         name, data["backends"], folder = names["backends"], overrides.pop("backends"), Path()
@@ -57,11 +57,13 @@ def load_experiment(
     for key, value in overrides.items():
         parts = _put(data, key, value, names[key])
         files, given = _without(files, parts), _without(given, parts) | {parts: names[key]}
-    _place_initial(data, Path())
+    _place_files(data, Path())
     files |= place_traces(data, Path())
     # With absolute paths the experiment does not depend on where its file is.
     experiment = validate(Experiment, data, Sources(str(path), files, given))
-    return experiment.with_calibrations(lambda _, calibration: str((folder / calibration).absolute()))
+    return experiment.with_files(
+        lambda name, file: str((folder / file).absolute()) if name.startswith("calibrations/") else file
+    )
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -76,11 +78,13 @@ def parse_override(text: str) -> tuple[str, Any]:
     return key.strip(), parse_yaml(value, f"--set {shortened(key)}")
 
 
-def _place_initial(data: dict[str, Any], folder: Path) -> None:
-    """Let a relative ``model.initial`` start at a folder."""
+def _place_files(data: dict[str, Any], folder: Path) -> None:
+    """Let a relative ``model.initial`` and ``model.circuit.qpy`` start at a folder."""
     model = data.get("model")
-    if isinstance(model, dict) and isinstance(model.get("initial"), str) and model["initial"]:
-        model["initial"] = str((folder / model["initial"]).absolute())
+    circuit = model.get("circuit") if isinstance(model, dict) else None
+    for section, key in ((model, "initial"), (circuit, "qpy")):
+        if isinstance(section, dict) and isinstance(section.get(key), str) and section[key]:
+            section[key] = str((folder / section[key]).absolute())
 
 
 def _check_is_experiment(data: Any, path: Path) -> None:

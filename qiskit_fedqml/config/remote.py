@@ -1,6 +1,7 @@
 """What an experiment may ask of clients that are elsewhere."""
 
 from qiskit_fedqml.config.buffered import Buffered
+from qiskit_fedqml.config.circuit import QpyCircuit
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ConfigurationError
 
@@ -9,11 +10,16 @@ def check_remote(experiment: Experiment) -> None:
     """Refuse an experiment that clients elsewhere cannot run.
 
     Raises:
-        ConfigurationError: It states how time or computers here are used.
+        ConfigurationError: It states how time or computers here are used, or names a file that lies here.
     """
     config = experiment.federation
     if isinstance(config.algorithm, Buffered):
         raise ConfigurationError("Clients elsewhere take part in synchronous rounds, not in `algorithm: buffered`.")
+    if isinstance(experiment.model.circuit, QpyCircuit):
+        raise ConfigurationError(
+            "`model.circuit.qpy` is a file of this computer, which clients elsewhere do not have; name a function that "
+            "makes the circuit and is installed at every node (`model.circuit.python`)."
+        )
     for key, asked in (
         ("scheduling", experiment.scheduling is not None),
         ("federation.lockstep", config.lockstep != 1),

@@ -43,7 +43,7 @@ def _comparable(experiment: Experiment) -> dict[str, str]:
         with reading(Path(path), ResultError) as file:
             return sha256(file.read()).hexdigest()
 
-    return flattened(experiment.with_calibrations(digest).resolved())
+    return flattened(experiment.with_files(digest).resolved())
 
 
 def compare_versions(members: Mapping[int, Member]) -> None:

@@ -19,9 +19,9 @@ from qiskit_fedqml.errors import FedQMLError
 from qiskit_fedqml.federation.executors.executor import Executor
 from qiskit_fedqml.federation.messages import ClientUpdate, State
 from qiskit_fedqml.federation.runs.assembly import Federation
-from qiskit_fedqml.federation.runs.observer import Observer
 from qiskit_fedqml.federation.runs.remote import assemble_remote
-from qiskit_fedqml.federation.runs.run import extend_federation, resume_federation, run_assembled
+from qiskit_fedqml.federation.runs.resuming import extend_federation, resume_federation
+from qiskit_fedqml.federation.runs.run import run_assembled
 from qiskit_fedqml.flower.executor import FlowerExecutor
 from qiskit_fedqml.flower.federation import data_of, experiment_with
 from qiskit_fedqml.flower.post import Post
@@ -30,6 +30,7 @@ from qiskit_fedqml.flower.resuming import compare_versions, rounds_to_resume
 from qiskit_fedqml.flower.roll import Roll
 from qiskit_fedqml.flower.server_config import ServerConfig, config_or_error
 from qiskit_fedqml.model.building import Blueprint
+from qiskit_fedqml.progress.observer import Observer
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult

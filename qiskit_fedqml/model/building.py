@@ -11,11 +11,14 @@ from torch import nn
 from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.circuits.paper import paper_circuit
 from qiskit_fedqml.circuits.qcnn import qcnn_circuit
+from qiskit_fedqml.circuits.qpy_files import read_circuit
 from qiskit_fedqml.circuits.reuploading import reuploading_circuit
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.circuits.tree import tree_circuit
-from qiskit_fedqml.config.circuit import PaperAnsatz, QcnnAnsatz, ReuploadingAnsatz, TreeAnsatz
+from qiskit_fedqml.config.circuit import PaperAnsatz, QcnnAnsatz, QpyCircuit, ReuploadingAnsatz, TreeAnsatz
 from qiskit_fedqml.config.experiment import ModelConfig
+from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.config.parts import make_part
 from qiskit_fedqml.errors import CircuitError, ConfigurationError
 from qiskit_fedqml.model.classifier import FeatureScaling, HybridClassifier, MatchedClassicalLayer, uniform
 from qiskit_fedqml.model.dropout import SeededDropout
@@ -30,9 +33,18 @@ def circuit_for(config: ModelConfig, num_classes: int) -> CircuitSpec:
     """Return the circuit of a model.
 
     Raises:
-        ConfigurationError: There are more classes than qubits, or too many to halve the qubits.
+        ConfigurationError: There are more classes than qubits, or too many to halve the qubits; or a circuit of the
+            user's own cannot be read or made, or has not as many outputs as there are classes.
     """
     circuit = config.circuit
+    if isinstance(circuit, QpyCircuit | PythonReference):
+        spec = read_circuit(circuit) if isinstance(circuit, QpyCircuit) else _made(circuit)
+        if spec.num_outputs != num_classes:
+            raise ConfigurationError(
+                f"The data have {num_classes} classes, but the circuit of `model.circuit` has {spec.num_outputs} "
+                "observables: it must have one for each class."
+            )
+        return spec
     if num_classes > circuit.num_qubits:
         raise ConfigurationError(
             f"The data have {num_classes} classes, but `model.circuit.num_qubits` is {circuit.num_qubits}: each class "
@@ -50,6 +62,19 @@ def circuit_for(config: ModelConfig, num_classes: int) -> CircuitSpec:
                 return tree_circuit(n, num_classes)
     except CircuitError as error:
         raise ConfigurationError(f"`model.circuit` with the data's {num_classes} classes: {error}") from error
+
+
+def _made(reference: PythonReference) -> CircuitSpec:
+    """Return the circuit that a function of the user's own makes."""
+    try:
+        spec = make_part(reference, "model.circuit")
+    except CircuitError as error:
+        raise ConfigurationError(f"`model.circuit`: {reference.python!r}: {error}") from error
+    if not isinstance(spec, CircuitSpec):
+        raise ConfigurationError(
+            f"`model.circuit`: {reference.python!r} must return a CircuitSpec, but returned a {type(spec).__name__}."
+        )
+    return spec
 
 
 def initial_circuit_weights(spec: CircuitSpec, seed: int) -> torch.Tensor:
@@ -110,27 +135,34 @@ class Blueprint:
             ConfigurationError: No classical layer has as many parameters as the circuit.
         """
         last = build_classical_layer(self.spec, self.seed) if layer is None else layer
-        head = build_head(self.num_features, self.config, self.seed if initial_head else None)
+        seed = self.seed if initial_head else None
+        head = build_head(self.num_features, self.config, self.spec.num_inputs, seed)
         model = HybridClassifier(FeatureScaling(self.mean, self.deviation), head, last)
         return model.to(self.config.device)
 
 
-def build_head(num_features: int, config: ModelConfig, seed: int | None) -> nn.Sequential:
-    """Build the trainable head of Table I: Linear–ReLU–Dropout for each hidden width, then Linear to the qubits.
+def build_head(num_features: int, config: ModelConfig, num_outputs: int, seed: int | None) -> nn.Sequential:
+    """Build the trainable head of Table I: Linear–ReLU–Dropout for each hidden width, then Linear to the circuit.
 
     Weights and biases start as in torch's ``Linear``, but draw from a seeded generator; without a seed they are left
     as the memory holds them.
 
+    Args:
+        num_features: Number of features of an example.
+        config: The `model` section.
+        num_outputs: Number of the circuit's inputs.
+        seed: The run's seed, or None.
+
     Raises:
         ConfigurationError: It takes more memory than this computer has.
     """
-    check_head_fits([num_features, *config.hidden, config.circuit.num_qubits])
+    check_head_fits([num_features, *config.hidden, num_outputs])
     generator = None if seed is None else torch_generator(derive_seed(seed, "initial head"))
     widths = [num_features, *config.hidden]
     modules: list[nn.Module] = []
     for width, following in pairwise(widths):
         modules += [_linear(width, following, generator), nn.ReLU(), SeededDropout(config.dropout)]
-    return nn.Sequential(*modules, _linear(widths[-1], config.circuit.num_qubits, generator))
+    return nn.Sequential(*modules, _linear(widths[-1], num_outputs, generator))
 
 
 def build_classical_layer(spec: CircuitSpec, seed: int) -> MatchedClassicalLayer:

@@ -2,9 +2,13 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.progress.lines import ProgressLines
+from qiskit_fedqml.progress.observer import Observer
 
 if TYPE_CHECKING:
     from qiskit_fedqml.progress.bars import ProgressBars
@@ -21,6 +25,27 @@ def open_progress(title: str) -> "ProgressBars | ProgressLines":
     from qiskit_fedqml.progress.bars import ProgressBars
 
     return ProgressBars(title)
+
+
+@contextmanager
+def shown_to(observer: Observer | None, title: str, shown: bool | None) -> Iterator[Observer | None]:
+    """Give what is notified of a run's progress: the user's own observer, bars, lines, or None.
+
+    Args:
+        observer: The user's own, or None.
+        title: What the run is called.
+        shown: Whether progress is shown; None shows bars where there can be some, unless there is an observer.
+
+    Raises:
+        ConfigurationError: There is an observer, and progress is to be shown too.
+    """
+    if observer is not None and shown:
+        raise ConfigurationError("Arguments `observer` and `progress=True` exclude each other.")
+    if observer is not None or shown is False or (shown is None and not has_bars()):
+        yield observer
+        return
+    with open_progress(title) as watching:
+        yield watching
 
 
 def has_bars() -> bool:

@@ -70,7 +70,7 @@ def _optimizer(name: str) -> Callable[[Experiment], bool]:
 
 
 def _ansatz(name: str) -> Callable[[Experiment], bool]:
-    return lambda experiment: _has_circuit(experiment) and experiment.model.circuit.ansatz == name
+    return lambda experiment: _has_circuit(experiment) and getattr(experiment.model.circuit, "ansatz", "") == name
 
 
 def _has_proximal_term(experiment: Experiment) -> bool:

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from qiskit_fedqml.config.buffered import Buffered
+from qiskit_fedqml.config.circuit import QpyCircuit
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.report.naming import step_word, steps_word
 from qiskit_fedqml.results.result import RunResult
@@ -91,6 +93,9 @@ def _circuit(experiment: Experiment) -> str:
     if model.quantum == "classical":
         return "a classical model"
     circuit, frozen = model.circuit, " frozen" if model.quantum == "frozen" else ""
+    if isinstance(circuit, QpyCircuit | PythonReference):
+        own = Path(circuit.qpy).name if isinstance(circuit, QpyCircuit) else circuit.python
+        return f"a hybrid model with a{frozen} circuit of its own ({own})"
     num_layers = getattr(circuit, "num_layers", None)
     layers = "" if num_layers is None else " and 1 layer" if num_layers == 1 else f" and {num_layers} layers"
     ansatz = "" if circuit.ansatz == "paper" else f" {circuit.ansatz}"

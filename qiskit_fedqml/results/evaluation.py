@@ -20,6 +20,7 @@ from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.job import JobKey, Usage
+from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.text_files import parse_json, read_text
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.preparation import digest_of, prepare_test_data
@@ -30,7 +31,7 @@ from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
 from qiskit_fedqml.results.lock import FolderLock
-from qiskit_fedqml.results.provenance import check_data
+from qiskit_fedqml.results.provenance import check_circuit, check_data
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.seeds import derive_seed
 
@@ -60,7 +61,7 @@ def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClas
         blueprint = Blueprint(
             seed=result.experiment.seed,
             config=config,
-            spec=circuit_for(config, len(result.run["classes"])),
+            spec=_circuit_of(result, Path(folder)),
             num_features=int(result.run["num_features"]),
             mean=state["scaling.mean"].double().numpy(),
             deviation=state["scaling.deviation"].double().numpy(),
@@ -75,6 +76,12 @@ def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClas
             raise
         raise ResultError(f"{folder}: model.safetensors does not fit config.yaml: {error}") from error
     return model.eval()
+
+
+def _circuit_of(result: RunResult, folder: Path) -> CircuitSpec:
+    spec = circuit_for(result.experiment.model, len(result.run["classes"]))
+    check_circuit(result.run, spec, folder)
+    return spec
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from qiskit_fedqml.results.stored_records import StoredRecords
 logger = logging.getLogger(__name__)
 
 FILES = (
-    *("config.yaml", "run.json", "rounds.jsonl", SINGLE, "model.safetensors", MANIFEST),
+    *("config.yaml", "run.json", "rounds.jsonl", SINGLE, "model.safetensors", MANIFEST, "circuit.qpy"),
     *("journal.sqlite", "journal.sqlite-journal", "mlflow.json"),
 )
 """Files of a run."""
@@ -44,7 +44,7 @@ FOLDERS = (FOLDER, "calibrations", "evaluations", "tensorboard")
 
 _DESCRIPTION = {
     **{"run_id": str, "seed": int, "classes": tuple[str, ...], "num_features": int, "num_trained_parameters": int},
-    **{"initial": dict[str, str | int | None]},
+    **{"initial": dict[str, str | int | None], "circuit": str},
     **{"threads": int, "git_commit": str | None, "examples": dict[str, int], "versions": dict[str, str | None]},
 }
 """Types of what ``run.json`` says."""
@@ -295,9 +295,9 @@ class RunFolder:
             raise ResultError(str(error)) from error
         if manifest is not None:
             for name in manifest.files:
-                if name.startswith("calibrations/"):
+                if name.startswith("calibrations/") or name == "circuit.qpy":
                     manifest.check_file(self.path, name)
-        return experiment.with_calibrations(lambda _, name: str((self.path / name).absolute())), manifest
+        return experiment.with_files(lambda _, name: str((self.path / name).absolute())), manifest
 
     def _read_description(self, manifest: Manifest | None) -> dict[str, Any]:
         path = self.path / "run.json"

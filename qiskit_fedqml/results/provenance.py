@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from qiskit_fedqml.circuits.digest import circuit_digest
+from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError
 
@@ -68,6 +70,23 @@ def check_data(run: Mapping[str, Any], classes: tuple[str, ...], digests: Mappin
     for part, digest in digests.items():
         if run.get("data", {}).get(part, digest) != digest:
             raise ResultError(f"{folder}: the {part} data are not those with which the run began.")
+
+
+def check_circuit(run: Mapping[str, Any], spec: CircuitSpec, folder: Path) -> None:
+    """Check that a function of the user's own makes the circuit with which a run began.
+
+    Args:
+        run: The run's description, which has the digest of such a circuit.
+        spec: The circuit, as it is now.
+        folder: The result folder, for the error.
+
+    Raises:
+        ResultError: It is another one.
+    """
+    if run.get("circuit", (now := circuit_digest(spec))) != now:
+        raise ResultError(
+            f"{folder}: `model.circuit` makes another circuit than when the run began; put back the code of that time."
+        )
 
 
 def changes_since(run: Mapping[str, Any], workers: int) -> list[str]:

@@ -115,14 +115,14 @@ class RunWriter:
             ResultError: The folder cannot be written.
             ConfigurationError: The configuration is too large to be read again.
         """
-        calibrations: dict[str, bytes] = {}  # read before anything is removed: they may lie in this very folder
+        kept: dict[str, bytes] = {}  # read before anything is removed: they may lie in this very folder
 
         def keep(name: str, path: str) -> str:
             with reading(Path(path), ResultError) as file:
-                calibrations[f"calibrations/{name}.json"] = file.read()
-            return f"calibrations/{name}.json"
+                kept[name] = file.read()
+            return name
 
-        relative = experiment.with_calibrations(keep)
+        relative = experiment.with_files(keep)
         configuration = dump_yaml(relative.resolved())  # likewise: not every one can be written
         described = {"run_id": uuid.uuid4().hex, **run}
 
@@ -133,12 +133,12 @@ class RunWriter:
                 (self.path / f"{name}.part").unlink(missing_ok=True)
             for name in FOLDERS:
                 shutil.rmtree(self.path / name, ignore_errors=True)
-            for name, content in calibrations.items():
+            for name, content in kept.items():
                 (self.path / name).parent.mkdir(exist_ok=True)
                 (self.path / name).write_bytes(content)
             (self.path / "rounds.jsonl").touch()
             write_text(self.path / "run.json", json.dumps(described, indent=2) + "\n")
-            files = {name: digest_of_file(self.path / name) for name in (*calibrations, "run.json")}
+            files = {name: digest_of_file(self.path / name) for name in (*kept, "run.json")}
             Manifest(described["run_id"], relative.resolved(), files).save(self.path)
             if begun is not None:
                 first = Checkpoint(Header(described["run_id"], begun[0], NOTHING), begun[1])
@@ -152,14 +152,14 @@ class RunWriter:
         """Write another configuration in place of the run's, and write down what changed it.
 
         Args:
-            experiment: The other one; calibrations stay where they are.
+            experiment: The other one; its files stay where they are.
             command: What changes it.
 
         Raises:
             ResultError: It cannot be written, or nothing proves the run.
             ConfigurationError: It is too large to be read again.
         """
-        relative = experiment.with_calibrations(lambda name, _: f"calibrations/{name}.json")
+        relative = experiment.with_files(lambda name, _: name)
         manifest, configuration = self.folder.proven_manifest(), dump_yaml(relative.resolved())
         self._write(lambda: manifest.changed(relative.resolved(), command).save(self.path))
         self._write_configuration(configuration)

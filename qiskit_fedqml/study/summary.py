@@ -54,7 +54,7 @@ def write_study(study: Study, folder: Path) -> None:
 
 
 def _configuration(run: RunResult, folder: Path) -> dict[str, Any]:
-    placed = run.experiment.with_calibrations(lambda _, path: Path(os.path.relpath(path, folder)).as_posix())
+    placed = run.experiment.with_files(lambda _, path: Path(os.path.relpath(path, folder)).as_posix())
     resolved = placed.resolved()
     if initial := resolved["model"].get("initial"):
         resolved["model"]["initial"] = Path(os.path.relpath(initial, folder)).as_posix()

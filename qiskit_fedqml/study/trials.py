@@ -10,7 +10,8 @@ import torch
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.preparation import prepare_data
 from qiskit_fedqml.errors import ConfigurationError, FedQMLError, ResultError, TrainingError
-from qiskit_fedqml.federation.runs.run import resume_federation, run_federation
+from qiskit_fedqml.federation.runs.resuming import resume_federation
+from qiskit_fedqml.federation.runs.run import run_federation
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.manifest import digest_of_file
 from qiskit_fedqml.results.result import RunResult
@@ -101,7 +102,7 @@ def _by_content(experiment: Experiment) -> Experiment:
         except ResultError as error:
             raise ResultError(f"The calibration of backend {name!r}: {error}") from error
 
-    return experiment.with_calibrations(digest).with_workers(1)
+    return experiment.with_files(digest).with_workers(1)
 
 
 def _run_all(

@@ -13,12 +13,14 @@ from pydantic import BaseModel
 
 from qiskit_fedqml import load_experiment, run_federation
 from qiskit_fedqml.backends.calibration import fake_calibration
+from qiskit_fedqml.circuits.qpy_files import write_circuit
 from qiskit_fedqml.config import backends as entries
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.loading import parse_override
 from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.errors import ConfigurationError, FedQMLError
 from tests.conftest import ROOT, TINY
+from tests.own_parts import own_circuit
 
 
 def put(data, key, value):
@@ -112,6 +114,8 @@ REPLAYED = BUFFERED | {
         "replay": {"start": "2024-05-27T18:00:00Z", "later": {"first": ["second"]}},
     },
 }
+OWN_QPY = {"model.circuit": {"qpy": "own.qpy", "inputs": "x", "weights": "w", "observables": ["IZ", "ZI"]}}
+OWN_PYTHON = {"model.circuit": {"python": "tests.own_parts:own_circuit"}}
 # For each key: what the run has, and the value that must make a difference.
 FEDAVGM = {"aggregation.server_optimizer": {"method": "fedavgm"}}
 FEDADAM = {"aggregation.server_optimizer": {"method": "fedadam"}}
@@ -141,6 +145,12 @@ PERTURBED = {
     "model.device": ({}, "cuda"),
     "model.initial": ({}, "before"),
     "model.circuit.ansatz": ({}, "reuploading"),
+    "model.circuit.qpy": (OWN_QPY, "turned.qpy"),
+    "model.circuit.inputs": (OWN_QPY, ["x[1]", "x[0]"]),
+    "model.circuit.weights": (OWN_QPY, ["w[1]", "w[0]", "w[2]", "w[3]"]),
+    "model.circuit.observables": (OWN_QPY, ["IZ", {"ZZ": 0.5}]),
+    "model.circuit.python": (OWN_PYTHON, "tests.own_parts:Median"),
+    "model.circuit.arguments": (OWN_PYTHON, {"turned": True}),
     "model.circuit.num_qubits": ({}, 3),
     "model.circuit.num_layers": ({}, 2),
     "model.circuit.entanglement": ({}, "linear"),
@@ -316,6 +326,8 @@ def here(tmp_path_factory):
     np.savez(folder / "images.npz", **pixels, **labels)
     for name in ("manila", "quito"):
         fake_calibration(f"Fake{name.title()}V2").save(folder / f"{name}.json")
+    for name, turned in (("own", False), ("turned", True)):
+        write_circuit(own_circuit(turned=turned), folder / f"{name}.qpy")
     run_federation(validate(Experiment, TINY, "tiny"), folder / "before")
     try:
         import torchvision

@@ -11,7 +11,7 @@ import yaml
 from qiskit_fedqml import RunResult, cli, resume_federation, run_federation
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.errors import AccountLimitError, BudgetError, ResultError
-from qiskit_fedqml.federation.runs.run import extend_federation
+from qiskit_fedqml.federation.runs.resuming import extend_federation
 from qiskit_fedqml.planning.planner import plan_experiment
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.manifest import load_manifest

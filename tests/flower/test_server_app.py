@@ -8,7 +8,8 @@ import torch
 
 from qiskit_fedqml.backends.calibration import fake_calibration
 from qiskit_fedqml.errors import BackendError, ConfigurationError, DataError, ResultError, TrainingError
-from qiskit_fedqml.federation.runs.run import extend_federation, resume_federation, run_federation
+from qiskit_fedqml.federation.runs.resuming import extend_federation, resume_federation
+from qiskit_fedqml.federation.runs.run import run_federation
 from qiskit_fedqml.flower import executor, node, roll
 from qiskit_fedqml.flower.deploying import Address, deploy
 from qiskit_fedqml.flower.protocol import MODEL, Answer

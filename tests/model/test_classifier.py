@@ -24,7 +24,7 @@ def model(**options):
 
 
 def test_head_is_table_1():
-    head = build_head(10, ModelConfig(hidden=(8, 7)), seed=0)
+    head = build_head(10, ModelConfig(hidden=(8, 7)), 4, seed=0)
     kinds = [type(m) for m in head]
     assert kinds == [OneDnnLinear, nn.ReLU, SeededDropout, OneDnnLinear, nn.ReLU, SeededDropout, OneDnnLinear]
     assert [tuple(m.weight.shape) for m in head if isinstance(m, nn.Linear)] == [(8, 10), (7, 8), (4, 7)]
@@ -34,8 +34,8 @@ def test_head_is_table_1():
 
 def test_initial_weights_are_seeded_and_in_range_without_the_global_generator():
     before = torch.get_rng_state()
-    first, again = (build_head(10, ModelConfig(hidden=(8,)), seed=1).state_dict() for _ in range(2))
-    other = build_head(10, ModelConfig(hidden=(8,)), seed=2).state_dict()
+    first, again = (build_head(10, ModelConfig(hidden=(8,)), 4, seed=1).state_dict() for _ in range(2))
+    other = build_head(10, ModelConfig(hidden=(8,)), 4, seed=2).state_dict()
     assert all(torch.equal(first[key], again[key]) and not torch.equal(first[key], other[key]) for key in first)
     assert first["0.weight"].abs().max() <= 10**-0.5
     weights = initial_circuit_weights(paper_circuit(num_layers=40), seed=1)

@@ -10,7 +10,7 @@ import yaml
 from qiskit_fedqml import RunResult, load_experiment, load_model, resume_federation, run_federation
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.federation.runs.assembly import assemble
-from qiskit_fedqml.federation.runs.run import extend_federation
+from qiskit_fedqml.federation.runs.resuming import extend_federation
 from qiskit_fedqml.report.overview import origin_rows
 from qiskit_fedqml.results.evaluation import evaluate_model
 from qiskit_fedqml.results.folder import RunFolder

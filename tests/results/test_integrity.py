@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from qiskit_fedqml import RunResult, load_model, resume_federation, run_federation
 from qiskit_fedqml.errors import ConfigurationError, ResultError
-from qiskit_fedqml.federation.runs.run import extend_federation
+from qiskit_fedqml.federation.runs.resuming import extend_federation
 from qiskit_fedqml.report.page import write_report
 from qiskit_fedqml.results.checkpoint import load_checkpoint
 from qiskit_fedqml.results.folder import RunFolder

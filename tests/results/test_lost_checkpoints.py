@@ -8,7 +8,7 @@ import pytest
 
 from qiskit_fedqml import RunResult, resume_federation, run_federation
 from qiskit_fedqml.errors import ResultError
-from qiskit_fedqml.federation.runs.run import extend_federation
+from qiskit_fedqml.federation.runs.resuming import extend_federation
 from tests.conftest import make_tiny
 from tests.federation.test_federation import same
 from tests.stopping import Interrupt, StopAfter

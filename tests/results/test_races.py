@@ -12,7 +12,7 @@ import pytest
 from qiskit_fedqml import RunResult, resume_federation, run_federation
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.federation.interruption import check_interrupted, interruptible
-from qiskit_fedqml.federation.runs.run import extend_federation
+from qiskit_fedqml.federation.runs.resuming import extend_federation
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.writer import RunWriter
 from tests.conftest import ROOT

@@ -39,11 +39,11 @@ from qiskit_fedqml.federation.messages import ClientUpdate, State
 from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
 from qiskit_fedqml.federation.rules.opening import open_rule, open_server_optimizer
 from qiskit_fedqml.federation.runs.evaluator import Evaluator
-from qiskit_fedqml.federation.runs.observer import Observer
 from qiskit_fedqml.federation.scheduling.opening import open_scheduler
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.steps.opening import open_step
 from qiskit_fedqml.model.building import Blueprint, circuit_for
+from qiskit_fedqml.progress.observer import Observer
 from qiskit_fedqml.results.initial import InitialModel, load_initial
 from qiskit_fedqml.workers.memory import Memory
 from qiskit_fedqml.workers.messages import Setup

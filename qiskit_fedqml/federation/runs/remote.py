@@ -13,8 +13,8 @@ from qiskit_fedqml.federation.executors.executor import Executor
 from qiskit_fedqml.federation.messages import State
 from qiskit_fedqml.federation.runs.assembly import Federation, blueprint_of, first_model, make_setting
 from qiskit_fedqml.federation.runs.evaluator import Evaluator
-from qiskit_fedqml.federation.runs.observer import Observer
 from qiskit_fedqml.model.building import Blueprint
+from qiskit_fedqml.progress.observer import Observer
 from qiskit_fedqml.results.initial import load_initial
 
 MakeExecutor = Callable[[Blueprint, State], Executor]

@@ -1,59 +1,54 @@
-"""Federated runs: begun, resumed, extended, and ended."""
+"""Federated runs, begun."""
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from qiskit_fedqml.backends.array.chips import chips_in_blocks
-from qiskit_fedqml.backends.array.registry import BackendRegistry
-from qiskit_fedqml.backends.array.used import used_backends, used_machines
-from qiskit_fedqml.config.backends import AerEntry
-from qiskit_fedqml.config.buffered import Buffered
+from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.errors import ResultError
-from qiskit_fedqml.federation.executors.processes import num_workers
 from qiskit_fedqml.federation.interruption import interruptible
-from qiskit_fedqml.federation.messages import by_step
 from qiskit_fedqml.federation.runs.assembly import Federation, assemble
+from qiskit_fedqml.federation.runs.describing import budget_guard, describe
 from qiskit_fedqml.federation.runs.loop import RunLoop
-from qiskit_fedqml.federation.runs.observer import Observer
-from qiskit_fedqml.federation.runs.past_attempts import PastAttempts
-from qiskit_fedqml.federation.server_state import ServerState
-from qiskit_fedqml.model.building import circuit_for
-from qiskit_fedqml.results.checkpoint import Checkpoint
+from qiskit_fedqml.federation.runs.own_parts import with_own_parts
+from qiskit_fedqml.progress.observer import Observer
+from qiskit_fedqml.progress.opening import shown_to
 from qiskit_fedqml.results.folder import RunFolder
-from qiskit_fedqml.results.provenance import changes_since, check_data, describe_run
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.results.writer import RunWriter
-from qiskit_fedqml.tracking.tracking import Tracking, check_tracking, open_trackers
-
-if TYPE_CHECKING:
-    from qiskit_fedqml.planning.guard import BudgetGuard
-
-logger = logging.getLogger(__name__)
-
-Assemble = Callable[[Experiment, Observer | None, Path | None], Federation]
-"""Puts a run together, as :func:`~qiskit_fedqml.federation.runs.assembly.assemble` does."""
+from qiskit_fedqml.tracking.tracking import check_tracking
 
 
 def run_federation(
     experiment: Experiment,
     out: str | Path | None = None,
     *,
+    circuit: CircuitSpec | Callable[..., CircuitSpec] | None = None,
+    rule: Callable[..., Any] | None = None,
+    client_step: Callable[..., Any] | None = None,
+    algorithm: Callable[..., Any] | None = None,
     overwrite: bool = False,
     observer: Observer | None = None,
+    progress: bool | None = None,
     allow_partial: bool = False,
 ) -> RunResult:
     """Run a federated training (one client that holds all the data is the non-federated baseline).
 
+    Parts of your own replace those that the experiment names. A circuit is written into the result folder; classes and
+    functions are written down by their names, so they must be at the top of a module. Their arguments are given by
+    :func:`functools.partial`.
+
     Args:
         experiment: What to run, from :func:`~qiskit_fedqml.load_experiment`.
         out: The result folder; None keeps the result in memory alone.
+        circuit: A circuit with one observable for each class, or a function that makes it.
+        rule: Makes an :class:`~qiskit_fedqml.federation.rules.aggregator.Aggregator`.
+        client_step: Makes a :class:`~qiskit_fedqml.federation.steps.step.ClientStep`.
+        algorithm: Makes an :class:`~qiskit_fedqml.federation.algorithms.algorithm.Algorithm` of a ``Setting``.
         overwrite: Whether a result folder that exists may be replaced.
         observer: Notified of what happens.
+        progress: Whether to show progress, as bars on a terminal or in a notebook, as lines elsewhere; None shows bars
+            where there can be some, unless there is an observer.
         allow_partial: Whether a run on devices may begin that its budgets, or what an account has left, will not pay to
             the end. It ends before the first round that does not fit.
 
@@ -72,17 +67,19 @@ def run_federation(
             run whose model fits.
         TrainingError: The aggregate's loss is not finite.
     """
+    own = {"circuit": circuit, "rule": rule, "client_step": client_step, "algorithm": algorithm}
+    experiment = with_own_parts(experiment, own)
     check_tracking(experiment.tracking, has_folder=out is not None)
-    if out is None:
-        with interruptible():
-            return run_assembled(assemble(experiment, observer, None), allow_partial=allow_partial)
-    writer = RunWriter(RunFolder(Path(out)))
+    writer = None if out is None else RunWriter(RunFolder(Path(out)))
+    title = "run" if writer is None else writer.path.name
     try:
-        with interruptible():
-            writer.claim(overwrite=overwrite)
-            return run_assembled(assemble(experiment, observer, None), writer, allow_partial=allow_partial)
+        with interruptible(), shown_to(observer, title, progress) as watching:
+            if writer is not None:
+                writer.claim(overwrite=overwrite)
+            return run_assembled(assemble(experiment, watching, None), writer, allow_partial=allow_partial)
     finally:
-        writer.release()
+        if writer is not None:
+            writer.release()
 
 
 def run_assembled(federation: Federation, writer: RunWriter | None = None, *, allow_partial: bool = False) -> RunResult:
@@ -96,249 +93,10 @@ def run_assembled(federation: Federation, writer: RunWriter | None = None, *, al
     Raises:
         FedQMLError: As :func:`run_federation`.
     """
-    guard = _checked(federation, federation.initial, allow_partial=allow_partial)
-    run = _describe(federation)
+    guard = budget_guard(federation, federation.initial, allow_partial=allow_partial)
+    run = describe(federation)
     if writer:
         run = writer.create(federation.experiment, run, federation.initial.named() if federation.origin else None)
         if federation.devices:
             federation.registry.dispatcher.journal.move_to(writer.folder.journal)
     return RunLoop(federation, run, writer, guard, allow_partial=allow_partial).run(federation.initial, ())
-
-
-def resume_federation(
-    out: str | Path,
-    *,
-    budgets: Mapping[str | None, float] | None = None,
-    workers: int | str | None = None,
-    observer: Observer | None = None,
-    allow_partial: bool = False,
-    assembled: Assemble | None = None,
-) -> RunResult:
-    """Resume a run where it stopped; an interrupted round is replayed from its start, to the same bits.
-
-    A warning is logged where versions or the number of threads are not those with which the run began. A finished run
-    is not trained again; its trackers are given what they lack.
-
-    Args:
-        out: The result folder.
-        budgets: Other budgets of QPU seconds, by backend; None is the whole run. The change is recorded.
-        workers: Another number of processes in which the clients of simulators train, or ``"auto"``; recorded too.
-        observer: Notified of what happens.
-        allow_partial: As :func:`run_federation`, of the rounds that are missing.
-        assembled: Puts a run together whose clients are elsewhere; None for one whose clients are here.
-
-    Raises:
-        ResultError: It is no result folder, a file of it is damaged, edited or of another run, the data are no longer
-            those of the run, its clients are elsewhere, or another process works on it.
-        ConfigurationError: As :func:`run_federation`.
-        DataError: As :func:`run_federation`.
-        BackendError: As :func:`run_federation`.
-        BudgetError: As :func:`run_federation`.
-        TrainingError: As :func:`run_federation`.
-    """
-    with _at_work_on(Path(out)) as writer:
-        experiment, options = writer.folder.load_experiment(), []
-        if budgets:
-            experiment, options = experiment.with_budgets(budgets), ["--budget"]
-        if workers is not None:
-            experiment, options = experiment.with_workers(workers), [*options, "--workers"]
-        change = (experiment, " ".join(("resume", *options))) if options else None
-        return _resume(writer, observer, change, assembled, allow_partial=allow_partial)
-
-
-def extend_federation(
-    out: str | Path,
-    rounds: int,
-    *,
-    workers: int | str | None = None,
-    observer: Observer | None = None,
-    allow_partial: bool = False,
-    assembled: Assemble | None = None,
-) -> RunResult:
-    """Give a run, finished or not, another number of rounds, and resume it; the change is recorded.
-
-    The result is that of a run which had so many rounds from the start, to the bit.
-
-    Args:
-        out: The result folder.
-        rounds: The number of rounds in all; at least those that are done.
-        workers: As :func:`resume_federation`.
-        observer: Notified of what happens.
-        allow_partial: As :func:`run_federation`, of the rounds that are missing.
-        assembled: Puts a run together whose clients are elsewhere; None for one whose clients are here.
-
-    Raises:
-        ConfigurationError: ``rounds`` is no number from 1.
-        ResultError: More rounds are done already, or as :func:`resume_federation`.
-        FedQMLError: As :func:`resume_federation`.
-    """
-    with _at_work_on(Path(out)) as writer:
-        stored = RunResult.of(writer.folder)
-        if rounds < len(stored.rounds):
-            raise ResultError(f"{out}: {len(stored.rounds)} rounds are done, so it cannot have {rounds}.")
-        experiment, command = stored.experiment.with_rounds(rounds), "extend --rounds"
-        if workers is not None:
-            experiment, command = experiment.with_workers(workers), f"{command} --workers"
-        return _resume(writer, observer, (experiment, command), assembled, allow_partial=allow_partial)
-
-
-@contextmanager
-def _at_work_on(path: Path) -> Iterator[RunWriter]:
-    """Keep other processes from a result folder, until nothing is being written there any more."""
-    writer = RunWriter(RunFolder(path))
-    if not writer.folder.is_run:  # it is read at once, so that no lock is put into somebody else's folder
-        writer.folder.read()
-    try:
-        with interruptible():
-            writer.lock()
-            yield writer
-    finally:
-        writer.release()
-
-
-def _resume(
-    writer: RunWriter,
-    observer: Observer | None,
-    change: tuple[Experiment, str] | None,
-    assembled: Assemble | None,
-    *,
-    allow_partial: bool,
-) -> RunResult:
-    """Resume a run, perhaps with another configuration, which is written down with what changed it."""
-    folder = writer.folder
-    stored = RunResult.of(folder)
-    experiment, command = change or (stored.experiment, "")
-    if folder.is_finished and not (folder.path / "model.safetensors").exists():
-        raise ResultError(f"{folder.path} is the folder of a finished run, but its model.safetensors is gone.")
-    if folder.is_finished and len(stored.rounds) == experiment.federation.rounds:
-        return _shown(writer, experiment, command)
-    if stored.run.get("remote_clients") and assembled is None:
-        raise ResultError(f"{folder.path} is a run whose clients are nodes of Flower; `flwr run` resumes it.")
-    folder.proven_manifest()
-    if stored.rounds and assembled is None:
-        _check_journal(folder, experiment)
-    check_tracking(experiment.tracking, has_folder=True)
-    if changes := changes_since(stored.run, num_workers(experiment.federation)):
-        logger.warning(
-            "%s is resumed in another environment, so its bits may differ: %s", folder.path, "; ".join(changes)
-        )
-    if stored.experiment.model.initial and not folder.is_finished and not folder.has_checkpoint:
-        raise ResultError(f"{folder.path}: its checkpoints are gone, and with them the model to resume from.")
-    federation = (assembled or assemble)(experiment.without_initial(), observer, folder.journal)
-    federation.experiment = experiment
-    check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
-    checkpoint, records = folder.load_checkpoint()
-    if checkpoint is None and folder.is_finished and _keeps_state(stored):
-        raise ResultError(
-            f"{folder.path}: its checkpoints are gone, and with them what its optimisers or tasks on their way need to "
-            "continue; a new run may begin from its model (`model.initial`)."
-        )
-    server = _state_in(folder, federation, checkpoint, len(records))
-    guard = _checked(federation, server, allow_partial=allow_partial)
-    writer.take_up(len(records))
-    if folder.is_finished:
-        writer.save_checkpoint(*server.named(), keep=experiment.checkpoints.keep)
-        writer.wait()
-        writer.reopen()
-    writer.drop_later(server.step)
-    if command:
-        writer.replace_experiment(experiment, command)
-    return RunLoop(federation, stored.run, writer, guard, allow_partial=allow_partial).run(server, records)
-
-
-def _check_journal(folder: RunFolder, experiment: Experiment) -> None:
-    """Check that a run that has rounds has its journal too, if devices are used.
-
-    Raises:
-        ResultError: It is gone, so that nobody knows which jobs may exist, and what was spent.
-    """
-    if folder.journal.exists() or all(isinstance(entry, AerEntry) for entry in experiment.backends.backends.values()):
-        return
-    if used_backends(experiment, BackendRegistry(experiment.backends, Path()))[1]:
-        raise ResultError(
-            f"{folder.path}: its {folder.journal.name} is gone, and with it which jobs were sent and what was spent."
-        )
-
-
-def _shown(writer: RunWriter, experiment: Experiment, command: str) -> RunResult:
-    """Return a run that has all its rounds, after its trackers were given what they lack."""
-    if command:
-        writer.replace_experiment(experiment, command)
-    stored = RunResult.of(writer.folder)
-    trackers = open_trackers(stored.experiment, stored.run, writer.path, len(stored.rounds))
-    Tracking(trackers, stored.rounds, writer.path).end()
-    return stored
-
-
-def _keeps_state(stored: RunResult) -> bool:
-    """Return whether the next round needs more than the model of a run; its checkpoints are kept then."""
-    federation, optimizer = stored.experiment.federation, stored.experiment.aggregation.server_optimizer
-    has_state = optimizer is not None or federation.client_optimizer_state == "keep"
-    is_buffered = isinstance(federation.algorithm, Buffered)
-    return is_buffered or (has_state and any(record.train_loss is not None for record in stored.rounds))
-
-
-def _state_in(folder: RunFolder, federation: Federation, checkpoint: Checkpoint | None, num_rounds: int) -> ServerState:
-    """Return the server's state after the rounds that are done."""
-    if checkpoint is not None:
-        server = _state_of(checkpoint, federation, folder.path)
-    elif folder.is_finished:  # the model is all the state that there was
-        trained = federation.initial.model
-        model = {name: tensor for name, tensor in folder.load_model_state().items() if name in trained}
-        server = ServerState(num_rounds, model).on_devices_of(trained)
-    else:
-        server = federation.initial
-    if server.step != num_rounds:
-        raise ResultError(f"{folder.path}: the checkpoint of round {server.step} does not fit {num_rounds} rounds.")
-    return server
-
-
-def _state_of(checkpoint: Checkpoint, federation: Federation, path: Path) -> ServerState:
-    expected = federation.initial.model
-    try:
-        server = ServerState.from_named(checkpoint.header.values, checkpoint.states)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ResultError(f"{path}: the checkpoint lacks {error}.") from error
-    shapes = {name: tensor.shape for name, tensor in server.model.items()}
-    if shapes != {name: tensor.shape for name, tensor in expected.items()}:
-        raise ResultError(f"{path}: the checkpoint holds the tensors of another model.")
-    return server.on_devices_of(expected)
-
-
-def _checked(federation: Federation, server: ServerState, *, allow_partial: bool) -> "BudgetGuard | None":
-    """Return what says of each round whether it can be paid, after it has checked all that are missing.
-
-    Raises:
-        BudgetError: They do not fit; nothing was sent.
-    """
-    if not federation.devices:
-        return None
-    from qiskit_fedqml.planning.guard import BudgetGuard
-    from qiskit_fedqml.planning.rounds import Sizes
-
-    experiment, data = federation.experiment, federation.data
-    sizes = Sizes.of(experiment, data.shards.sizes.tolist(), len(data.test), len(data.validation))
-    guard = BudgetGuard(experiment, federation.registry, circuit_for(experiment.model, len(data.classes)), sizes)
-    try:
-        past = PastAttempts(federation.registry.dispatcher.journal).of(server.step + 1)
-        tasks = federation.algorithm.next_tasks(replace(server, attempt=len(past) + 1))
-        guard.check_run(server.step + 1, by_step(tasks), allow_partial=allow_partial)
-    except BaseException:
-        federation.registry.dispatcher.journal.close()
-        raise
-    return guard
-
-
-def _describe(federation: Federation) -> dict[str, Any]:
-    data, num_trained = federation.data, sum(tensor.numel() for tensor in federation.initial.model.values())
-    examples = {
-        "train": len(data.shards.rows),
-        "validation": len(data.validation),
-        "test": len(data.test),
-    }
-    workers = num_workers(federation.experiment.federation)
-    described = describe_run(federation.experiment, data.classes, examples, data.num_features, num_trained, workers)
-    origin = {"initial": federation.origin} if federation.origin else {}
-    chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
-    remote = {"remote_clients": True} if federation.is_remote else {}
-    return {**described, "data": dict(data.digests), **origin, **({"chips": chips} if chips else {}), **remote}

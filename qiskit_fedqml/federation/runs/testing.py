@@ -6,8 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from qiskit_fedqml.federation.runs.observer import Observer
 from qiskit_fedqml.federation.server_state import ServerState
+from qiskit_fedqml.progress.observer import Observer
 from qiskit_fedqml.results.records import RoundRecord
 
 MOST_WAITING = 2

@@ -52,7 +52,7 @@ def resume(
     allow_partial: PartialOption = False,
 ) -> None:
     """Resume a stopped run. An interrupted round is replayed from its start, so the end is the same to the bit."""
-    from qiskit_fedqml.federation.runs.run import resume_federation
+    from qiskit_fedqml.federation.runs.resuming import resume_federation
     from qiskit_fedqml.progress.opening import open_progress
 
     changed = dict(parse_budget(text) for text in budgets or ())
@@ -75,7 +75,7 @@ def extend(
     allow_partial: PartialOption = False,
 ) -> None:
     """Give a run another number of rounds and resume it; the end is that of a run that had so many from the start."""
-    from qiskit_fedqml.federation.runs.run import extend_federation
+    from qiskit_fedqml.federation.runs.resuming import extend_federation
     from qiskit_fedqml.progress.opening import open_progress
 
     before = rounds_if_finished(directory)

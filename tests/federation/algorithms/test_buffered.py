@@ -15,7 +15,7 @@ from qiskit_fedqml.federation.algorithms.synchronous import Synchronous
 from qiskit_fedqml.federation.clients import client as clients_work
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
 from qiskit_fedqml.federation.runs.assembly import assemble
-from qiskit_fedqml.federation.runs.run import extend_federation
+from qiskit_fedqml.federation.runs.resuming import extend_federation
 from qiskit_fedqml.federation.server_state import ServerState
 from tests.federation.test_federation import same
 from tests.stopping import Interrupt, StopAfter

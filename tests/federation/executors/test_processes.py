@@ -24,7 +24,7 @@ from qiskit_fedqml.federation.executors.processes import ProcessExecutor
 from qiskit_fedqml.federation.executors.shared_data import MappedFile, SharedData
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
 from qiskit_fedqml.federation.runs.assembly import assemble
-from qiskit_fedqml.federation.runs.run import extend_federation
+from qiskit_fedqml.federation.runs.resuming import extend_federation
 from qiskit_fedqml.workers.memory import Memory, Place, Rooms
 from qiskit_fedqml.workers.messages import Memories
 from tests.conftest import ROOT

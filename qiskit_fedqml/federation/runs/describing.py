@@ -1,0 +1,67 @@
+"""What is written down of a run before it begins, and what its budgets say of it."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from qiskit_fedqml.backends.array.chips import chips_in_blocks
+from qiskit_fedqml.backends.array.used import used_machines
+from qiskit_fedqml.circuits.digest import circuit_digest
+from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.federation.executors.processes import num_workers
+from qiskit_fedqml.federation.messages import by_step
+from qiskit_fedqml.federation.runs.assembly import Federation
+from qiskit_fedqml.federation.runs.past_attempts import PastAttempts
+from qiskit_fedqml.federation.server_state import ServerState
+from qiskit_fedqml.results.provenance import describe_run
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.planning.guard import BudgetGuard
+
+
+def budget_guard(federation: Federation, server: ServerState, *, allow_partial: bool) -> "BudgetGuard | None":
+    """Return what says of each round whether it can be paid, after it has checked all that are missing.
+
+    Raises:
+        BudgetError: They do not fit; nothing was sent.
+    """
+    if not federation.devices:
+        return None
+    from qiskit_fedqml.planning.guard import BudgetGuard
+    from qiskit_fedqml.planning.rounds import Sizes
+
+    experiment, data = federation.experiment, federation.data
+    sizes = Sizes.of(experiment, data.shards.sizes.tolist(), len(data.test), len(data.validation))
+    guard = BudgetGuard(experiment, federation.registry, federation.evaluator.blueprint.spec, sizes)
+    try:
+        past = PastAttempts(federation.registry.dispatcher.journal).of(server.step + 1)
+        tasks = federation.algorithm.next_tasks(replace(server, attempt=len(past) + 1))
+        guard.check_run(server.step + 1, by_step(tasks), allow_partial=allow_partial)
+    except BaseException:
+        federation.registry.dispatcher.journal.close()
+        raise
+    return guard
+
+
+def describe(federation: Federation) -> dict[str, Any]:
+    """Describe a run that begins: versions, sizes, digests of data and circuit, chips and their blocks."""
+    data, num_trained = federation.data, sum(tensor.numel() for tensor in federation.initial.model.values())
+    examples = {
+        "train": len(data.shards.rows),
+        "validation": len(data.validation),
+        "test": len(data.test),
+    }
+    workers = num_workers(federation.experiment.federation)
+    described = describe_run(federation.experiment, data.classes, examples, data.num_features, num_trained, workers)
+    origin = {"initial": federation.origin} if federation.origin else {}
+    chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
+    remote = {"remote_clients": True} if federation.is_remote else {}
+    is_made = isinstance(federation.experiment.model.circuit, PythonReference)
+    circuit = {"circuit": circuit_digest(federation.evaluator.blueprint.spec)} if is_made else {}
+    return {
+        **described,
+        "data": dict(data.digests),
+        **circuit,
+        **origin,
+        **({"chips": chips} if chips else {}),
+        **remote,
+    }
