@@ -44,8 +44,9 @@ FEW, MANY = 50, 5_000
 """Clients of a round while the federation grows."""
 
 _RUN = """
-import json, sys, time
+import gc, json, sys, time
 begun = float(sys.argv[1])
+gc.set_threshold(1_000_000, 10, 50)  # as `fedqml` has it, and what it does at the end
 from qiskit_fedqml import load_experiment, run_federation
 
 class Clock:
@@ -66,6 +67,7 @@ print(json.dumps({
     "test_loss": result.rounds[-1].test_loss,
     "test_accuracy": result.rounds[-1].test_accuracy,
 }))
+gc.freeze()
 """
 
 
@@ -81,8 +83,14 @@ def write_data(path: Path, num_examples: int, num_features: int) -> None:
     np.savez(path, **arrays)
 
 
-def measure(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Run a federation of the data in a folder, in a process of its own; return its times and peak memory."""
+def measure(folder: Path, settings: Mapping[str, Any], checkout: Path | None = None) -> dict[str, Any]:
+    """Run a federation of the data in a folder, in a process of its own; return its times and peak memory.
+
+    Args:
+        folder: Has the data.
+        settings: Values of the experiment by dotted key.
+        checkout: Another checkout, whose package runs with the environment as it is; None runs this one's.
+    """
     file = folder / "experiment.yaml"
     file.write_text("data: {dataset: npz, path: data.npz}\nmodel: {hidden: [8], dropout: 0.0}\n", encoding="utf-8")
     settings = {"data.path": str(folder / "data.npz"), **settings}
@@ -90,6 +98,8 @@ def measure(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         started, clock = time.perf_counter(), time.time()
         command = [sys.executable, "-c", _RUN, str(clock), str(file), json.dumps(settings), f"{out}/run"]
         environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # as `fedqml` has it
+        if checkout is not None:
+            environment = {**os.environ, "PYTHONPATH": str(checkout)}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
             assert process.stdout is not None
             printed = process.stdout.read()
@@ -110,8 +120,10 @@ def measure(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def trainings(folder: Path, clients: int, chosen: int, rounds: int, turns: int) -> list[dict[str, Any]]:
-    """Time each way to train many small clients, in turns."""
+def trainings(
+    folder: Path, clients: int, chosen: int, rounds: int, turns: int, against: Path | None
+) -> list[dict[str, Any]]:
+    """Time each way to train many small clients, in turns; another checkout's way is the first."""
     write_data(folder / "data.npz", 5 * clients, 64)
     machines = {name: {"type": "aer", "noise": name, "shots": 1024} for name in DEVICES}
     backends = {"ideal": {"type": "aer"}, **machines}
@@ -120,9 +132,12 @@ def trainings(folder: Path, clients: int, chosen: int, rounds: int, turns: int) 
     settings["backends"] = {"backends": backends, "assignment": {"default": {"cycle": list(machines)}}}
     rows: list[dict[str, Any]] = []
     for turn in range(-1, turns):  # the first turn fills the caches of compiled code and is not counted
-        for way, changes in _ways():
+        ways: list[tuple[str, dict[str, Any], Path | None]] = [(way, changes, None) for way, changes in _ways()]
+        if against is not None:
+            ways = [("the other checkout, one process", {}, against), *ways]
+        for way, changes, checkout in ways:
             few = {"federation.rounds": 1} if turn < 0 else {}
-            found = measure(folder, {**settings, **changes, **few})
+            found = measure(folder, {**settings, **changes, **few}, checkout)
             if turn >= 0:
                 rows.append({"way": way, "clients": clients, "trainings": chosen * rounds, **found})
     return rows
@@ -170,13 +185,15 @@ def main() -> None:
     parser.add_argument("--sizes", type=positive, nargs="+", default=list(SIZES), help="of the federation that grows")
     parser.add_argument("--few", type=positive, default=FEW, help="clients of its rounds (default: %(default)s)")
     parser.add_argument("--many", type=positive, default=MANY, help="or so many (default: %(default)s)")
+    parser.add_argument("--against", type=Path, help="another checkout, whose trainings are timed first in each turn")
     parser.add_argument("--only", choices=["trainings", "growth"], help="one of the two parts")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    against = options.against.absolute() if options.against else None
     with TemporaryDirectory() as name:
         folder = Path(name)
         if options.only != "growth":
-            rows = trainings(folder, options.clients, options.chosen, options.rounds, options.turns)
+            rows = trainings(folder, options.clients, options.chosen, options.rounds, options.turns, against)
             print(markdown_table(_compared(rows)), flush=True)
             _write(options.out / "trainings.jsonl", rows)
         if options.only != "trainings":

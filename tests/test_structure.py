@@ -104,7 +104,8 @@ def test_folders_import_downwards_only(name):
 
 
 def test_no_chain_of_imports_is_longer_than_14_modules():
-    below = [name for name in GRAPH if folder(name) not in ("cli", "terminal.commands")]  # these only call the others
+    # Commands, and what Flower starts, only call the others.
+    below = [name for name in GRAPH if folder(name) not in ("cli", "terminal.commands") and not name.endswith("_app")]
     longest = max((longest_chain(name) for name in below), key=len)
     assert len(longest) <= 14, longest
 

@@ -9,16 +9,16 @@ from qiskit_fedqml.circuits.digest import circuit_digest
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.federation.executors.processes import num_workers
 from qiskit_fedqml.federation.messages import by_step
-from qiskit_fedqml.federation.runs.assembly import Federation
 from qiskit_fedqml.federation.runs.past_attempts import PastAttempts
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.results.provenance import describe_run
 
 if TYPE_CHECKING:
+    from qiskit_fedqml.federation.runs.assembly import Federation
     from qiskit_fedqml.planning.guard import BudgetGuard
 
 
-def budget_guard(federation: Federation, server: ServerState, *, allow_partial: bool) -> "BudgetGuard | None":
+def budget_guard(federation: "Federation", server: ServerState, *, allow_partial: bool) -> "BudgetGuard | None":
     """Return what says of each round whether it can be paid, after it has checked all that are missing.
 
     Raises:
@@ -42,7 +42,7 @@ def budget_guard(federation: Federation, server: ServerState, *, allow_partial: 
     return guard
 
 
-def describe(federation: Federation) -> dict[str, Any]:
+def describe(federation: "Federation") -> dict[str, Any]:
     """Describe a run that begins: versions, sizes, digests of data and circuit, chips and their blocks."""
     data, num_trained = federation.data, sum(tensor.numel() for tensor in federation.initial.model.values())
     examples = {
