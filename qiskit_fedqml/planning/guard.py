@@ -6,8 +6,9 @@ plan does, times what earlier jobs were charged in proportion to their plan.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.array.used import used_backends
@@ -19,11 +20,17 @@ from qiskit_fedqml.backends.program import Program
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import BackendError, BudgetError
+from qiskit_fedqml.federation.messages import by_step
+from qiskit_fedqml.federation.past_attempts import PastAttempts
+from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.planning.ceilings import Ceiling, Fit, fit
 from qiskit_fedqml.planning.compiled import compiled
 from qiskit_fedqml.planning.limits import ceilings_of
 from qiskit_fedqml.planning.rounds import RoundCosts, Sizes, drawn_clients
 from qiskit_fedqml.planning.work import Work, work_of
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.federation.runs.assembly import Federation
 
 logger = logging.getLogger(__name__)
 
@@ -220,3 +227,22 @@ def _said_of_run(found: Fit, passed: Ceiling, first: int, num_rounds: int) -> st
         f"{which} {need}, but {passed.described(found.need)}: {fitting}. Nothing was sent; plan "
         f"fewer rounds, give it a larger budget, take what `fedqml plan --fit` proposes{partly}."
     )
+
+
+def budget_guard(federation: "Federation", server: ServerState, *, allow_partial: bool) -> BudgetGuard:
+    """Return what says of each round of a run whether it can be paid, after it has checked all that are missing.
+
+    Raises:
+        BudgetError: They do not fit; nothing was sent.
+    """
+    experiment, data = federation.experiment, federation.data
+    sizes = Sizes.of(experiment, data.shards.sizes.tolist(), len(data.test), len(data.validation))
+    guard = BudgetGuard(experiment, federation.registry, federation.evaluator.blueprint.spec, sizes)
+    try:
+        past = PastAttempts(federation.registry.dispatcher.journal).of(server.step + 1)
+        tasks = federation.algorithm.next_tasks(replace(server, attempt=len(past) + 1))
+        guard.check_run(server.step + 1, by_step(tasks), allow_partial=allow_partial)
+    except BaseException:
+        federation.registry.dispatcher.journal.close()
+        raise
+    return guard

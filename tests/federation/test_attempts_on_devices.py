@@ -11,8 +11,8 @@ import pytest
 from qiskit_fedqml import RunResult, resume_federation, run_federation
 from qiskit_fedqml.data.examples import Shard
 from qiskit_fedqml.errors import BudgetError, ResultError, TrainingError
+from qiskit_fedqml.federation.past_attempts import PastAttempts
 from qiskit_fedqml.federation.runs.assembly import assemble
-from qiskit_fedqml.federation.runs.past_attempts import PastAttempts
 from qiskit_fedqml.federation.runs.run import run_assembled
 from qiskit_fedqml.federation.sampling import sample_clients
 from qiskit_fedqml.planning.planner import plan_experiment

@@ -7,7 +7,7 @@ from dataclasses import replace
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.errors import TrainingError, listed, shortened
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
-from qiskit_fedqml.federation.runs.past_attempts import PastAttempts
+from qiskit_fedqml.federation.past_attempts import PastAttempts
 from qiskit_fedqml.federation.server_state import ServerState
 
 MOST_ATTEMPTS = 3

@@ -1,6 +1,5 @@
-"""What is written down of a run before it begins, and what its budgets say of it."""
+"""What is written down of a run when it begins."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qiskit_fedqml.backends.array.chips import chips_in_blocks
@@ -8,38 +7,10 @@ from qiskit_fedqml.backends.array.used import used_machines
 from qiskit_fedqml.circuits.digest import circuit_digest
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.federation.executors.processes import num_workers
-from qiskit_fedqml.federation.messages import by_step
-from qiskit_fedqml.federation.runs.past_attempts import PastAttempts
-from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.results.provenance import describe_run
 
 if TYPE_CHECKING:
     from qiskit_fedqml.federation.runs.assembly import Federation
-    from qiskit_fedqml.planning.guard import BudgetGuard
-
-
-def budget_guard(federation: "Federation", server: ServerState, *, allow_partial: bool) -> "BudgetGuard | None":
-    """Return what says of each round whether it can be paid, after it has checked all that are missing.
-
-    Raises:
-        BudgetError: They do not fit; nothing was sent.
-    """
-    if not federation.devices:
-        return None
-    from qiskit_fedqml.planning.guard import BudgetGuard
-    from qiskit_fedqml.planning.rounds import Sizes
-
-    experiment, data = federation.experiment, federation.data
-    sizes = Sizes.of(experiment, data.shards.sizes.tolist(), len(data.test), len(data.validation))
-    guard = BudgetGuard(experiment, federation.registry, federation.evaluator.blueprint.spec, sizes)
-    try:
-        past = PastAttempts(federation.registry.dispatcher.journal).of(server.step + 1)
-        tasks = federation.algorithm.next_tasks(replace(server, attempt=len(past) + 1))
-        guard.check_run(server.step + 1, by_step(tasks), allow_partial=allow_partial)
-    except BaseException:
-        federation.registry.dispatcher.journal.close()
-        raise
-    return guard
 
 
 def describe(federation: "Federation") -> dict[str, Any]:

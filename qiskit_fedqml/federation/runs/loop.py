@@ -12,8 +12,8 @@ from qiskit_fedqml.federation.algorithms.buffered_on_devices import BufferedOnDe
 from qiskit_fedqml.federation.executors.executor import in_task_order
 from qiskit_fedqml.federation.executors.flights import FlightExecutor
 from qiskit_fedqml.federation.messages import ClientUpdate, by_step
+from qiskit_fedqml.federation.past_attempts import PastAttempts
 from qiskit_fedqml.federation.runs.attempts import attempted, check_may_fail
-from qiskit_fedqml.federation.runs.past_attempts import PastAttempts
 from qiskit_fedqml.federation.runs.recording import record_step
 from qiskit_fedqml.federation.runs.testing import MOST_WAITING, Testing
 from qiskit_fedqml.federation.server_state import ServerState

@@ -15,7 +15,6 @@ from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.executors.processes import num_workers
 from qiskit_fedqml.federation.interruption import interruptible
 from qiskit_fedqml.federation.runs.assembly import Federation, assemble
-from qiskit_fedqml.federation.runs.describing import budget_guard
 from qiskit_fedqml.federation.runs.loop import RunLoop
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.progress.observer import Observer
@@ -165,7 +164,11 @@ def _resume(
             "continue; a new run may begin from its model (`model.initial`)."
         )
     server = _state_in(folder, federation, checkpoint, len(records))
-    guard = budget_guard(federation, server, allow_partial=allow_partial)
+    guard = None
+    if federation.devices:
+        from qiskit_fedqml.planning.guard import budget_guard
+
+        guard = budget_guard(federation, server, allow_partial=allow_partial)
     writer.take_up(len(records))
     if folder.is_finished:
         writer.save_checkpoint(*server.named(), keep=experiment.checkpoints.keep)

@@ -8,7 +8,7 @@ from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.federation.interruption import interruptible
 from qiskit_fedqml.federation.runs.assembly import Federation, assemble
-from qiskit_fedqml.federation.runs.describing import budget_guard, describe
+from qiskit_fedqml.federation.runs.describing import describe
 from qiskit_fedqml.federation.runs.loop import RunLoop
 from qiskit_fedqml.federation.runs.own_parts import with_own_parts
 from qiskit_fedqml.progress.observer import Observer
@@ -93,7 +93,11 @@ def run_assembled(federation: Federation, writer: RunWriter | None = None, *, al
     Raises:
         FedQMLError: As :func:`run_federation`.
     """
-    guard = budget_guard(federation, federation.initial, allow_partial=allow_partial)
+    guard = None
+    if federation.devices:
+        from qiskit_fedqml.planning.guard import budget_guard
+
+        guard = budget_guard(federation, federation.initial, allow_partial=allow_partial)
     run = describe(federation)
     if writer:
         run = writer.create(federation.experiment, run, federation.initial.named() if federation.origin else None)
