@@ -48,8 +48,10 @@ def run_study(
         FedQMLError: As :func:`~qiskit_fedqml.study.trials.run_trials`.
     """
     base = load_experiment(path, overrides)
-    if base.model.quantum == "classical":
-        raise ConfigurationError("The noise study needs a quantum layer, but `model.quantum` is 'classical'.")
+    if not base.model.has_circuit:
+        raise ConfigurationError(
+            f"The noise study needs a quantum layer, but `model.quantum` is {base.model.quantum!r}."
+        )
     trials = [
         Trial(scheme, load_experiment(path, {**overrides, "backends": backends, "seed": base.seed + k}))
         for k in range(seeds)

@@ -1,82 +1,28 @@
 """Experiment files: one strict, frozen description of a whole run."""
 
 from collections.abc import Callable, Mapping
-from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from qiskit_fedqml.config.aggregation import AggregationConfig
 from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.checkpoints import CheckpointsConfig
-from qiskit_fedqml.config.circuit import CircuitConfig, PaperAnsatz, QpyCircuit, ReuploadingAnsatz
+from qiskit_fedqml.config.circuit import QpyCircuit
 from qiskit_fedqml.config.data import DataConfig, FeaturesConfig
 from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
+from qiskit_fedqml.config.evaluation import EvaluationConfig
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.config.scheduling import SchedulingConfig
 from qiskit_fedqml.config.simulated_time import check_real_time, check_scheduling
 from qiskit_fedqml.config.sources import Key, Sources
-from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, StrictModel, nearest
+from qiskit_fedqml.config.strict import Integer, StrictModel, nearest
 from qiskit_fedqml.config.tracking import TrackingConfig
 from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.errors import ConfigurationError, listed, shown
-
-_MOST_PARAMETERS = 10_000_000_000
-"""Of a head, 37 GiB; whether this computer holds it is looked at where the number of features is known too."""
-
-
-class ModelConfig(StrictModel):
-    """The trainable head (Table I's widths are 4096 and 4096) and what follows it.
-
-    ``quantum: trainable`` is the paper's; ``frozen`` leaves the circuit's weights as they start; ``classical`` puts a
-    classical layer with as many parameters in the circuit's place. ``initial`` is the result folder of a finished run
-    whose final model is the one to begin from; None draws the weights.
-    """
-
-    hidden: Annotated[tuple[Annotated[PositiveInteger, Field(le=1_000_000_000)], ...], Field(max_length=1000)] = (
-        4096,
-        4096,
-    )
-    dropout: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.5
-    quantum: Literal["trainable", "frozen", "classical"] = "trainable"
-    circuit: CircuitConfig = PaperAnsatz()
-    device: Literal["cpu", "cuda"] = "cpu"
-    initial: Annotated[str, Field(min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _can_be_held(self) -> "ModelConfig":
-        widths = [*self.hidden, getattr(self.circuit, "num_qubits", 1)]
-        parameters = sum(width * following for width, following in pairwise(widths))
-        if parameters > _MOST_PARAMETERS:
-            raise ValueError(
-                f"hidden layers of {listed(self.hidden)} units have {parameters:,} parameters "
-                f"({4 * parameters / 2**30:,.0f} GiB); at most {_MOST_PARAMETERS:,} are trained"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _all_has_an_effect(self) -> "ModelConfig":
-        if self.dropout and not self.hidden:
-            raise ValueError(f"dropout {self.dropout} has no effect without hidden layers; it must be 0 there")
-        if self.quantum == "classical" and getattr(self.circuit, "entanglement", "ring") != "ring":
-            raise ValueError("circuit.entanglement has no effect with quantum: classical")
-        if self.quantum == "classical" and isinstance(self.circuit, ReuploadingAnsatz):
-            raise ValueError(
-                "circuit.ansatz: reuploading has no effect with quantum: classical, which takes only the number of "
-                "weights from the circuit: paper has as many"
-            )
-        if self.quantum == "frozen" and self.initial is not None:
-            raise ValueError("initial cannot come with quantum: frozen, which keeps the weights that the seed draws")
-        return self
-
-
-class EvaluationConfig(StrictModel):
-    """Further backends on which the aggregate is tested after each round, with their own noise and shots."""
-
-    backends: tuple[str, ...] = ()
-
 
 _IDEAL = BackendsFile(backends={"ideal": AerEntry(type="aer")})
 
@@ -105,8 +51,8 @@ class Experiment(StrictModel):
                 )
         if len(set(self.evaluation.backends)) != len(self.evaluation.backends):
             raise ValueError(f"evaluation.backends must differ, but are {listed(self.evaluation.backends)}")
-        if self.model.quantum == "classical" and (self.evaluation.backends or self.backends != _IDEAL):
-            raise ValueError("backends have no effect with model.quantum: classical, which runs no circuit")
+        if not self.model.has_circuit and (self.evaluation.backends or self.backends != _IDEAL):
+            raise ValueError(f"backends have no effect with model.quantum: {self.model.quantum}, which runs no circuit")
         return self
 
     @model_validator(mode="after")
@@ -162,12 +108,24 @@ class Experiment(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _model_can_be_stacked(self) -> "Experiment":
+        if self.model.is_own and self.federation.lockstep not in (1, "auto"):
+            part = "loss" if isinstance(self.model.loss, PythonReference) else "head"
+            raise ValueError(
+                f"federation.lockstep has no effect with a {part} of your own, which one client's model goes through "
+                "at a time"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _can_be_scheduled(self) -> "Experiment":
         if self.scheduling is not None:
             is_own = isinstance(self.federation.algorithm, PythonReference)
-            check_scheduling(
-                self.scheduling, self.backends, has_circuit=self.model.quantum != "classical", is_own=is_own
-            )
+            if not self.model.has_circuit:
+                raise ValueError(
+                    f"scheduling has no effect with model.quantum: {self.model.quantum}, which runs no circuit"
+                )
+            check_scheduling(self.scheduling, self.backends, is_own=is_own)
         elif isinstance(self.federation.algorithm, Buffered):
             check_real_time(self.backends)
             if self.federation.algorithm.buffered.buffer == self.federation.clients_per_round:

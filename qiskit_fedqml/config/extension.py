@@ -18,10 +18,10 @@ class PythonReference(StrictModel):
     arguments: dict[str, Any] = Field(default_factory=dict)
 
 
-def name_or_python(name: str) -> Discriminator:
-    """Tell a built-in part, tagged ``NAME``, from a :class:`PythonReference`, tagged ``PYTHON``."""
-    expected = f"must be {name} or {{python: 'module:name', arguments: {{…}}}}"
-    return one_of(expected, {"python": PythonReference}, [name])
+def name_or_python(*names: str) -> Discriminator:
+    """Tell built-in parts, tagged ``NAME``, from a :class:`PythonReference`, tagged ``PYTHON``."""
+    expected = f"must be {', '.join(names)} or {{python: 'module:name', arguments: {{…}}}}"
+    return one_of(expected, {"python": PythonReference}, names)
 
 
 PYTHON = tag_of("python")

@@ -7,20 +7,17 @@ from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.errors import listed, shown
 
 
-def check_scheduling(scheduling: SchedulingConfig, file: BackendsFile, *, has_circuit: bool, is_own: bool) -> None:
+def check_scheduling(scheduling: SchedulingConfig, file: BackendsFile, *, is_own: bool) -> None:
     """Refuse a `scheduling` section that would have no effect, or cannot be kept.
 
     Args:
         scheduling: The section.
         file: The machines.
-        has_circuit: Whether circuits are run.
         is_own: Whether the algorithm is the user's own.
 
     Raises:
         ValueError: It would not, or cannot.
     """
-    if not has_circuit:
-        raise ValueError("scheduling has no effect with model.quantum: classical, which runs no circuit")
     if is_own:
         raise ValueError("scheduling has no effect with an algorithm of your own")
     machines = file.assignment.machines

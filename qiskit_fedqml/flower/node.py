@@ -31,7 +31,7 @@ from qiskit_fedqml.federation.steps.opening import open_step
 from qiskit_fedqml.files import make_folder
 from qiskit_fedqml.flower.node_config import NodeConfig
 from qiskit_fedqml.flower.protocol import SUMS, Introduction, Question, Work
-from qiskit_fedqml.model.building import Blueprint, circuit_for
+from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.results.provenance import versions
 
 
@@ -178,14 +178,10 @@ class Node:
             torch.set_num_threads(1)
         split = own_examples(self.config.data, len(work.classes))
         data = OneClient(work.client, Examples(extract_features(split, self._features(work.features)), split.labels))
-        blueprint = Blueprint(
-            seed=work.seed,
-            config=work.model.model_copy(update={"device": self.config.device}),
-            spec=circuit_for(work.model, len(work.classes)),
-            num_features=data.examples.features.shape[1],
-            mean=scaling["mean"].numpy(),
-            deviation=scaling["deviation"].numpy(),
-        )
+        model = work.model.model_copy(update={"device": self.config.device})
+        sizes = data.examples.features.shape[1], len(work.classes)
+        moments = scaling["mean"].numpy(), scaling["deviation"].numpy()
+        blueprint = Blueprint.of(work.seed, model, *sizes, moments)
         journal = self._journal(work.run)
         registry = BackendRegistry(self._registry.file, self._registry.folder)
         registry.dispatcher = Dispatcher(journal, registry.file.budget_seconds)

@@ -10,8 +10,8 @@ from pydantic import Field
 from qiskit_fedqml.backends.job import JobReceipt, Usage
 from qiskit_fedqml.config.backends import BackendEntry, Name
 from qiskit_fedqml.config.data import FeaturesConfig
-from qiskit_fedqml.config.experiment import ModelConfig
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.config.strict import Integer, NaturalNumber, Number, PositiveInteger, StrictModel
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
 

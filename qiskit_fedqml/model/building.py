@@ -1,7 +1,6 @@
 """A configuration's model, built with its initial weights."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -16,15 +15,14 @@ from qiskit_fedqml.circuits.reuploading import reuploading_circuit
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.circuits.tree import tree_circuit
 from qiskit_fedqml.config.circuit import PaperAnsatz, QcnnAnsatz, QpyCircuit, ReuploadingAnsatz, TreeAnsatz
-from qiskit_fedqml.config.experiment import ModelConfig
 from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.config.parts import make_part
 from qiskit_fedqml.errors import CircuitError, ConfigurationError
-from qiskit_fedqml.model.classifier import FeatureScaling, HybridClassifier, MatchedClassicalLayer, uniform
-from qiskit_fedqml.model.dropout import SeededDropout
+from qiskit_fedqml.model.classifier import FeatureScaling, HybridClassifier, MatchedClassicalLayer
+from qiskit_fedqml.model.heads import build_head
 from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer, uniform_angles
-from qiskit_fedqml.model.linear import OneDnnLinear
-from qiskit_fedqml.model.memory import check_head_fits
+from qiskit_fedqml.model.losses import open_loss
 from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 from qiskit_fedqml.seeds import derive_seed, torch_generator
 
@@ -33,9 +31,11 @@ def circuit_for(config: ModelConfig, num_classes: int) -> CircuitSpec:
     """Return the circuit of a model.
 
     Raises:
-        ConfigurationError: There are more classes than qubits, or too many to halve the qubits; or a circuit of the
-            user's own cannot be read or made, or has not as many outputs as there are classes.
+        ConfigurationError: It has none, there are more classes than qubits, or too many to halve the qubits; or a
+            circuit of the user's own cannot be read or made, or has not as many outputs as there are classes.
     """
+    if config.quantum == "none":
+        raise ConfigurationError("`model.quantum` is none, so there is no circuit.")
     circuit = config.circuit
     if isinstance(circuit, QpyCircuit | PythonReference):
         spec = read_circuit(circuit) if isinstance(circuit, QpyCircuit) else _made(circuit)
@@ -89,23 +89,55 @@ class Blueprint:
     Args:
         seed: The run's seed.
         config: The `model` section.
-        spec: The circuit, from :func:`circuit_for`.
+        spec: The circuit, from :func:`circuit_for`; None with ``quantum: none``.
         num_features: Number of features of an example.
+        num_classes: Number of classes.
         mean: Subtracted from features, shape (features,) or (1,).
         deviation: Divides features, shape (features,) or (1,).
     """
 
     seed: int
     config: ModelConfig
-    spec: CircuitSpec
+    spec: CircuitSpec | None
     num_features: int
+    num_classes: int
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
 
+    @classmethod
+    def of(
+        cls,
+        seed: int,
+        config: ModelConfig,
+        num_features: int,
+        num_classes: int,
+        scaling: tuple[NDArray[np.float64], NDArray[np.float64]],
+    ) -> "Blueprint":
+        """Return what the models of a configuration are built from.
+
+        Args:
+            seed: The run's seed.
+            config: The `model` section.
+            num_features: Number of features of an example.
+            num_classes: Number of classes.
+            scaling: Mean and deviation of the features.
+
+        Raises:
+            ConfigurationError: As :func:`circuit_for`.
+        """
+        spec = None if config.quantum == "none" else circuit_for(config, num_classes)
+        return cls(seed, config, spec, num_features, num_classes, *scaling)
+
     @property
     def has_circuit(self) -> bool:
-        """Whether a circuit is evaluated, and not its classical control."""
-        return self.config.quantum != "classical"
+        """Whether a circuit is evaluated."""
+        return self.config.has_circuit
+
+    @property
+    def circuit(self) -> CircuitSpec:
+        """The circuit of a model that has one, or whose classical layer takes the place of one."""
+        assert self.spec is not None
+        return self.spec
 
     def layer_on(self, backend: Backend) -> QuantumLayer:
         """Return the quantum layer on a backend, with the circuit's initial weights.
@@ -113,12 +145,12 @@ class Blueprint:
         Raises:
             BackendError: The circuit does not fit the backend.
         """
-        layer = quantum_layer(self.spec, backend, initial_weights=initial_circuit_weights(self.spec, self.seed))
+        layer = quantum_layer(self.circuit, backend, initial_weights=initial_circuit_weights(self.circuit, self.seed))
         return self._placed(layer)
 
     def layer_of(self, network: BroadcastEstimatorQNN) -> QuantumLayer:
         """Return the quantum layer of a network of the circuit, with the circuit's initial weights."""
-        return self._placed(QuantumLayer(network, initial_circuit_weights(self.spec, self.seed)))
+        return self._placed(QuantumLayer(network, initial_circuit_weights(self.circuit, self.seed)))
 
     def _placed(self, layer: QuantumLayer) -> QuantumLayer:
         return layer.to(self.config.device).requires_grad_(self.config.quantum == "trainable")
@@ -127,53 +159,26 @@ class Blueprint:
         """Build the model.
 
         Args:
-            layer: Evaluates the circuit; None with ``quantum: classical``.
-            initial_head: Whether the head has its initial weights. Otherwise they are whatever the memory holds, since
-                drawing them takes seconds with Table I's widths.
+            layer: Evaluates the circuit; None without one.
+            initial_head: Whether the built-in head has its initial weights. Otherwise they are whatever the memory
+                holds, since drawing them takes seconds with Table I's widths.
 
         Raises:
-            ConfigurationError: No classical layer has as many parameters as the circuit.
+            ConfigurationError: No classical layer has as many parameters as the circuit, a head or a loss of the user's
+                own does not fit, or nothing would be trained.
         """
-        last = build_classical_layer(self.spec, self.seed) if layer is None else layer
-        seed = self.seed if initial_head else None
-        head = build_head(self.num_features, self.config, self.spec.num_inputs, seed)
-        model = HybridClassifier(FeatureScaling(self.mean, self.deviation), head, last)
+        last: nn.Module = nn.Identity()
+        if self.spec is not None:
+            last = build_classical_layer(self.spec, self.seed) if layer is None else layer
+        num_outputs = self.num_classes if self.spec is None else self.spec.num_inputs
+        head = build_head(self.num_features, self.config, num_outputs, self.seed, is_initial=initial_head)
+        loss = open_loss(self.config, self.num_classes)
+        model = HybridClassifier(FeatureScaling(self.mean, self.deviation), head, last, loss)
+        if not model.trainable_state():
+            raise ConfigurationError("`model.head` has no parameters, and no circuit is trained: nothing would be.")
         return model.to(self.config.device)
-
-
-def build_head(num_features: int, config: ModelConfig, num_outputs: int, seed: int | None) -> nn.Sequential:
-    """Build the trainable head of Table I: Linear–ReLU–Dropout for each hidden width, then Linear to the circuit.
-
-    Weights and biases start as in torch's ``Linear``, but draw from a seeded generator; without a seed they are left
-    as the memory holds them.
-
-    Args:
-        num_features: Number of features of an example.
-        config: The `model` section.
-        num_outputs: Number of the circuit's inputs.
-        seed: The run's seed, or None.
-
-    Raises:
-        ConfigurationError: It takes more memory than this computer has.
-    """
-    check_head_fits([num_features, *config.hidden, num_outputs])
-    generator = None if seed is None else torch_generator(derive_seed(seed, "initial head"))
-    widths = [num_features, *config.hidden]
-    modules: list[nn.Module] = []
-    for width, following in pairwise(widths):
-        modules += [_linear(width, following, generator), nn.ReLU(), SeededDropout(config.dropout)]
-    return nn.Sequential(*modules, _linear(widths[-1], num_outputs, generator))
 
 
 def build_classical_layer(spec: CircuitSpec, seed: int) -> MatchedClassicalLayer:
     """Build the classical control of the quantum layer."""
     return MatchedClassicalLayer(spec, torch_generator(derive_seed(seed, "initial classical layer")))
-
-
-def _linear(num_inputs: int, num_outputs: int, generator: torch.Generator | None) -> OneDnnLinear:
-    linear = OneDnnLinear(num_inputs, num_outputs, device="meta")  # where torch's own start draws nothing
-    shapes = {"weight": (num_outputs, num_inputs), "bias": (num_outputs,)}
-    for name, shape in shapes.items():
-        values = torch.empty(shape) if generator is None else uniform(shape, num_inputs, generator)
-        setattr(linear, name, nn.Parameter(values))
-    return linear

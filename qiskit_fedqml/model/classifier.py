@@ -6,11 +6,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.model.dropout import SeededDropout
 from qiskit_fedqml.model.layer import QuantumLayer
+from qiskit_fedqml.model.linear import uniform
+from qiskit_fedqml.model.losses import Loss
+from qiskit_fedqml.model.own_head import OwnHead
 from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 
 
@@ -78,20 +82,24 @@ class MatchedClassicalLayer(nn.Module):
 class HybridClassifier(nn.Module):
     """Features to logits: scaling, Linear–ReLU–Dropout blocks, a last Linear, and the quantum layer (Fig. 2, Table I).
 
-    The logits are the circuit's expectation values themselves, one Z for each class, so the two-class cross-entropy is
+    The circuit's logits are its expectation values themselves, one Z for each class, so the two-class cross-entropy is
     at least ln(1 + e⁻²) = 0.127.
 
     Args:
         scaling: Scales the features.
-        head: The classical part, from features to the circuit's inputs.
-        quantum: The quantum layer or its control.
+        head: The classical part, from features to the circuit's inputs; without a circuit, to the logits.
+        quantum: The quantum layer, its control, or nothing, which leaves its input as it is.
+        loss: What training makes small.
     """
 
-    def __init__(self, scaling: FeatureScaling, head: nn.Sequential, quantum: nn.Module) -> None:
+    def __init__(
+        self, scaling: FeatureScaling, head: nn.Module, quantum: nn.Module, loss: Loss = cross_entropy
+    ) -> None:
         super().__init__()
         self.scaling = scaling
         self.head = head
         self.quantum = quantum
+        self.loss = loss
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return logits, shape (batch, classes), for features of shape (batch, features)."""
@@ -111,9 +119,9 @@ class HybridClassifier(nn.Module):
             self.quantum = layer
 
     def use_dropout_generator(self, generator: torch.Generator) -> None:
-        """Let all dropout draw from ``generator``."""
+        """Let all dropout, and whatever a head of the user's own draws, draw from ``generator``."""
         for module in self.modules():
-            if isinstance(module, SeededDropout):
+            if isinstance(module, SeededDropout | OwnHead):
                 module.generator = generator
 
     def trainable_state(self) -> dict[str, torch.Tensor]:
@@ -131,9 +139,3 @@ class HybridClassifier(nn.Module):
         parameters = dict(self.named_parameters())
         for name, tensor in state.items():
             parameters[name].data = tensor
-
-
-def uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> torch.Tensor:
-    """Draw initial weights as torch has them in ``Linear``, uniform in ±1/√fan_in."""
-    bound = fan_in**-0.5
-    return torch.empty(shape).uniform_(-bound, bound, generator=generator)

@@ -63,3 +63,9 @@ def _times_transposed(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | Non
     """Return ``a @ b.T + bias`` by oneDNN."""
     assert _ONEDNN_LINEAR is not None
     return cast(torch.Tensor, _ONEDNN_LINEAR(a, b, bias, "none", [], ""))
+
+
+def uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw initial weights as torch has them in ``Linear``, uniform in ±1/√fan_in."""
+    bound = fan_in**-0.5
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)

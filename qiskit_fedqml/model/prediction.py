@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from qiskit_fedqml.data.examples import ExampleSource
+from qiskit_fedqml.model.losses import Loss
 
 TEST_BATCH = 500
 """Examples that are tested together, in one evaluation of the circuit."""
@@ -24,7 +25,20 @@ def predict(model: nn.Module, examples: ExampleSource) -> NDArray[np.float64]:
     return torch.cat(batches).numpy()
 
 
-def loss_and_accuracy(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the mean cross-entropy and the share of examples whose largest logit is their class's."""
-    loss = cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
-    return float(loss), float((logits.argmax(axis=1) == labels).mean())
+def loss_and_accuracy(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], loss: Loss = cross_entropy
+) -> tuple[float, float]:
+    """Return the mean loss and the share of examples whose largest logit is their class's.
+
+    Args:
+        logits: Shape (examples, classes).
+        labels: Class indices, shape (examples,).
+        loss: The loss; cross-entropy is summed in double precision, one of the user's own in that of training.
+    """
+    outputs, classes = torch.from_numpy(logits), torch.from_numpy(labels)
+    if loss is not cross_entropy:
+        device = next((b.device for b in loss.buffers()), None) if isinstance(loss, nn.Module) else None
+        outputs, classes = outputs.float().to(device), classes.to(device)
+    with torch.no_grad():
+        mean = float(loss(outputs, classes))
+    return mean, float((logits.argmax(axis=1) == labels).mean())

@@ -66,6 +66,7 @@ class StackedClassifier:
 
     def __init__(self, model: "HybridClassifier", states: Sequence[State]) -> None:
         self._model = model
+        self._head = cast(nn.Sequential, model.head)
         self._own = model.trainable_state()
         rows = {id(state): self.row_of(state) for state in {id(s): s for s in states}.values()}
         self.values = torch.stack([rows[id(state)] for state in states])  # clients of a round start from the same state
@@ -82,7 +83,7 @@ class StackedClassifier:
     @property
     def has_dropout(self) -> bool:
         """Whether dropout draws anything."""
-        return any(isinstance(module, SeededDropout) and module.probability for module in self._model.head)
+        return any(isinstance(module, SeededDropout) and module.probability for module in self._head)
 
     def row_of(self, state: State) -> torch.Tensor:
         """Return one client's tensors as a row of numbers."""
@@ -122,7 +123,7 @@ class StackedClassifier:
 
     def _logits(self, batch: StackedBatch, evaluate: EvaluateRows | None) -> torch.Tensor:
         values, tensors = self._model.scaling(batch.features), self._named(self._trained)
-        for place, module in enumerate(self._model.head):
+        for place, module in enumerate(self._head):
             if isinstance(module, nn.Linear):
                 weight, bias = (tensors[f"head.{place}.{kind}"] for kind in ("weight", "bias"))
                 values = torch.baddbmm(bias[:, None], values, weight.transpose(1, 2))
@@ -130,6 +131,8 @@ class StackedClassifier:
                 values = self._with_dropout(values, module.probability, batch.sizes)
             else:
                 values = module(values)
+        if isinstance(self._model.quantum, nn.Identity):
+            return values
         if evaluate is None:
             return _through_classical(values, tensors)
         frozen = cast(torch.Tensor, self._model.quantum.weight).detach().expand(len(values), -1)

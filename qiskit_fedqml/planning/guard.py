@@ -237,7 +237,7 @@ def budget_guard(federation: "Federation", server: ServerState, *, allow_partial
     """
     experiment, data = federation.experiment, federation.data
     sizes = Sizes.of(experiment, data.shards.sizes.tolist(), len(data.test), len(data.validation))
-    guard = BudgetGuard(experiment, federation.registry, federation.evaluator.blueprint.spec, sizes)
+    guard = BudgetGuard(experiment, federation.registry, federation.evaluator.blueprint.circuit, sizes)
     try:
         past = PastAttempts(federation.registry.dispatcher.journal).of(server.step + 1)
         tasks = federation.algorithm.next_tasks(replace(server, attempt=len(past) + 1))

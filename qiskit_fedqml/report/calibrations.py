@@ -88,7 +88,7 @@ def calibrations(name: str, run: RunResult) -> dict[str, Calibration]:
         met = [record.devices[machine] for record in run.rounds if machine in record.devices]
         dates = {figures["date"] for figures in met}
         found[machine] = Calibration(machine, met[-1]["device"], met[-1]["date"] or "", met[-1], (name,), len(dates))
-    if run.experiment.model.quantum != "classical":
+    if run.experiment.model.has_circuit:
         registry = BackendRegistry(run.experiment.backends, Path())
         for machine in registry:
             if machine not in found and not registry.is_queued(machine):

@@ -38,7 +38,7 @@ def _is_federated(experiment: Experiment) -> bool:
 
 
 def _has_circuit(experiment: Experiment) -> bool:
-    return experiment.model.quantum != "classical"
+    return experiment.model.has_circuit
 
 
 def _has_backbone(experiment: Experiment) -> bool:

@@ -42,7 +42,7 @@ def machine_rows(name: str, run: RunResult, calibrations: Mapping[str, Calibrati
         run: The run.
         calibrations: The run's, by machine.
     """
-    if run.experiment.model.quantum == "classical":
+    if not run.experiment.model.has_circuit:
         return []
     registry = BackendRegistry(run.experiment.backends, Path())
     assigned = registry.assign(run.experiment.federation.clients)
@@ -77,7 +77,7 @@ def rate_tables(runs: Mapping[str, RunResult]) -> list[StatedRates]:
     """Return the rates of each machine whose noise is stated by rates; differing ones by run."""
     tables: dict[str, StatedRates] = {}
     for name, run in runs.items():
-        if run.experiment.model.quantum == "classical":
+        if not run.experiment.model.has_circuit:
             continue
         for machine, entry in run.experiment.backends.backends.items():
             if isinstance(entry, AerEntry) and isinstance(entry.noise, StatedNoise):

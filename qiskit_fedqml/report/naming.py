@@ -44,7 +44,7 @@ def printable(name: str) -> str:
 
 def machine_name(run: RunResult, backend: str) -> str:
     """Return what a backend is called as the place of a run's work."""
-    return NO_CIRCUIT if run.experiment.model.quantum == "classical" else backend
+    return backend if run.experiment.model.has_circuit else NO_CIRCUIT
 
 
 def step_word(run: RunResult) -> str:

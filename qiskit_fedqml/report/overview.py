@@ -33,7 +33,7 @@ def run_facts(run: RunResult) -> str:
     names = [name for name in machines if name in used]
     how_many = "one client with all data" if config.clients == 1 else _clients(config)
     epochs = f"{config.local_epochs} local {'epoch' if config.local_epochs == 1 else 'epochs'}"
-    where = f" on {_listed(names)}" if names and run.experiment.model.quantum != "classical" else ""
+    where = f" on {_listed(names)}" if names and run.experiment.model.has_circuit else ""
     return (
         f"{len(run.rounds)} of {config.rounds} {step_word(run)}s; {how_many}{where}{_buffer(config)}; {epochs} in "
         f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}."
@@ -90,7 +90,7 @@ def _kind(experiment: Experiment) -> str:
 
 def _circuit(experiment: Experiment) -> str:
     model = experiment.model
-    if model.quantum == "classical":
+    if not model.has_circuit:
         return "a classical model"
     circuit, frozen = model.circuit, " frozen" if model.quantum == "frozen" else ""
     if isinstance(circuit, QpyCircuit | PythonReference):

@@ -20,13 +20,12 @@ from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.backends.devices.dispatch import Dispatcher
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.job import JobKey, Usage
-from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.text_files import parse_json, read_text
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.preparation import digest_of, prepare_test_data
 from qiskit_fedqml.errors import FedQMLError, ResultError
 from qiskit_fedqml.files import check_replaceable, make_folder, write_new
-from qiskit_fedqml.model.building import Blueprint, circuit_for
+from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
@@ -58,14 +57,10 @@ def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClas
     config = result.experiment.model.model_copy(update={"device": "cpu"})
     state = result.state
     try:
-        blueprint = Blueprint(
-            seed=result.experiment.seed,
-            config=config,
-            spec=_circuit_of(result, Path(folder)),
-            num_features=int(result.run["num_features"]),
-            mean=state["scaling.mean"].double().numpy(),
-            deviation=state["scaling.deviation"].double().numpy(),
-        )
+        scaling = state["scaling.mean"].double().numpy(), state["scaling.deviation"].double().numpy()
+        sizes = int(result.run["num_features"]), len(result.run["classes"])
+        blueprint = Blueprint.of(result.experiment.seed, config, *sizes, scaling)
+        check_circuit(result.run, blueprint.spec, Path(folder))
         layer: QuantumLayer | None = None
         if blueprint.has_circuit:
             layer = blueprint.layer_on(backend or BackendRegistry(result.experiment.backends, Path()).server)
@@ -76,12 +71,6 @@ def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClas
             raise
         raise ResultError(f"{folder}: model.safetensors does not fit config.yaml: {error}") from error
     return model.eval()
-
-
-def _circuit_of(result: RunResult, folder: Path) -> CircuitSpec:
-    spec = circuit_for(result.experiment.model, len(result.run["classes"]))
-    check_circuit(result.run, spec, folder)
-    return spec
 
 
 @dataclass(frozen=True)
@@ -155,7 +144,7 @@ def evaluate_model(folder: str | Path, backend: Backend, seed: int | None = None
     """
     result = RunResult.load(folder)
     server = result.experiment.backends.assignment.server
-    if result.experiment.model.quantum == "classical" and backend.name != server:
+    if not result.experiment.model.has_circuit and backend.name != server:
         raise ResultError(f"{folder}: this model runs no circuit, so it cannot be tested on {backend.name!r}.")
     model = load_model(folder, backend)
     dataset = load_dataset(result.experiment.data, result.experiment.seed)

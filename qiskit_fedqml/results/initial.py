@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from qiskit_fedqml.config.experiment import ModelConfig
+from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.config.text_files import unusable
 from qiskit_fedqml.errors import ResultError, listed, shown
 from qiskit_fedqml.federation.messages import State
@@ -14,8 +14,8 @@ from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.manifest import digest_of_file
 from qiskit_fedqml.results.result import RunResult
 
-_ARCHITECTURE = ("hidden", "circuit")
-"""Keys of the `model` section that decide the shapes and the meaning of the tensors, besides ``quantum: classical``."""
+_ARCHITECTURE = ("head", "hidden", "circuit")
+"""Keys of the `model` section that decide the shapes and the meaning of the tensors, besides a circuit or none."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def load_initial(folder: Path, model: ModelConfig) -> InitialModel:
 def _check_architecture(folder: Path, source: ModelConfig, model: ModelConfig) -> None:
     before, now = source.model_dump(mode="json"), model.model_dump(mode="json")
     keys = [key for key in _ARCHITECTURE if before[key] != now[key]]
-    if "classical" in (source.quantum, model.quantum) and source.quantum != model.quantum:
+    if source.quantum != model.quantum and not (source.has_circuit and model.has_circuit):
         keys.append("quantum")
     if keys:
         key = keys[0]

@@ -72,18 +72,18 @@ def check_data(run: Mapping[str, Any], classes: tuple[str, ...], digests: Mappin
             raise ResultError(f"{folder}: the {part} data are not those with which the run began.")
 
 
-def check_circuit(run: Mapping[str, Any], spec: CircuitSpec, folder: Path) -> None:
+def check_circuit(run: Mapping[str, Any], spec: CircuitSpec | None, folder: Path) -> None:
     """Check that a function of the user's own makes the circuit with which a run began.
 
     Args:
         run: The run's description, which has the digest of such a circuit.
-        spec: The circuit, as it is now.
+        spec: The circuit, as it is now, or None.
         folder: The result folder, for the error.
 
     Raises:
         ResultError: It is another one.
     """
-    if run.get("circuit", (now := circuit_digest(spec))) != now:
+    if spec is not None and run.get("circuit", (now := circuit_digest(spec))) != now:
         raise ResultError(
             f"{folder}: `model.circuit` makes another circuit than when the run began; put back the code of that time."
         )

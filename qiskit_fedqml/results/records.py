@@ -105,7 +105,7 @@ class RoundRecord:
         test_accuracy: Of the aggregate on the server's backend, from 0 to 1.
         validation_loss: The same on the tuning set; None without one.
         validation_accuracy: The same on the tuning set; None without one.
-        evaluations: ``test_loss`` and ``test_accuracy`` on further backends, by name.
+        evaluations: ``test_loss``, ``test_accuracy`` and the metrics on further backends, by name.
         examples: Examples processed in training, each as often as it was used.
         circuits: Bound circuits that the clients' training ran.
         executions: Their shots; a circuit evaluated exactly counts once.
@@ -123,6 +123,8 @@ class RoundRecord:
         attempts: The clients of earlier attempts at the round, of which too few returned; their work is counted above.
         clock_seconds: Simulated time of the server step, since the run began; None where time is not simulated, and not
             written then.
+        metrics: What ``evaluation.metrics`` names, of the aggregate on the server's backend; one that is undefined,
+            such as the AUC where the test data lack a class, is missing. Where there is none, nothing is written.
     """
 
     round: int
@@ -147,12 +149,15 @@ class RoundRecord:
     devices: dict[str, dict[str, Any]] = field(default_factory=dict)
     attempts: tuple[tuple[ClientRecord, ...], ...] = ()
     clock_seconds: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as plain values, as a line of ``rounds.jsonl`` has them."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.clock_seconds is None:
             del values["clock_seconds"]
+        if not self.metrics:
+            del values["metrics"]
         clients = [client.as_json() for client in self.clients]
         attempts = [[client.as_json() for client in attempt] for attempt in values.pop("attempts")]
         own = {"attempts": attempts} if attempts else {}

@@ -6,7 +6,6 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import cross_entropy
 
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.data.examples import Examples
@@ -78,7 +77,7 @@ def gradient_quality(
     def gradient(layer: QuantumLayer, draw: int = 0) -> NDArray[np.float64]:
         layer.neural_network.reseed(seed + draw)
         layer.weight.grad = None
-        cross_entropy(layer(inputs), labels).backward()
+        model.loss(layer(inputs), labels).backward()
         return cast(torch.Tensor, layer.weight.grad).double().numpy()
 
     ideal, exact = gradient(layer_on(AerBackend("ideal"))), gradient(layer_on(backend.without_shots()))

@@ -123,6 +123,7 @@ def metrics_of(record: RoundRecord, num_examples: int) -> dict[str, float]:
         "train_loss": record.train_loss,
         "test_loss": record.test_loss,
         "test_accuracy": record.test_accuracy,
+        **{f"test_{name}": value for name, value in record.metrics.items()},
         "validation_loss": record.validation_loss,
         "validation_accuracy": record.validation_accuracy,
         "examples_so_far": float(num_examples),

@@ -5,7 +5,7 @@ from torch import nn
 
 from qiskit_fedqml import paper_circuit, qcnn_circuit, quantum_layer, reuploading_circuit, tree_circuit
 from qiskit_fedqml.backends.simulated.aer import AerBackend
-from qiskit_fedqml.config.experiment import ModelConfig
+from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.model.building import Blueprint, build_head, circuit_for, initial_circuit_weights
 from qiskit_fedqml.model.classifier import MatchedClassicalLayer
@@ -18,7 +18,7 @@ SPEC = paper_circuit()
 
 def model(**options):
     config = ModelConfig(hidden=(6,), **options)
-    blueprint = Blueprint(3, config, SPEC, 5, np.array([1.0]), np.array([2.0]))
+    blueprint = Blueprint(3, config, SPEC, 5, 2, np.array([1.0]), np.array([2.0]))
     layer = blueprint.layer_on(AerBackend("ideal")) if blueprint.has_circuit else None
     return blueprint.build(layer, initial_head=True)
 

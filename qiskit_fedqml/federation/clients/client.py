@@ -74,7 +74,7 @@ def _run(
         else:
             outcome.status = Status.TESTED
             _reseed(worker, task, model, "shots of the client's test", "test")
-            outcome.loss, outcome.accuracy = loss_and_accuracy(predict(model, examples), examples.labels)
+            outcome.loss, outcome.accuracy = loss_and_accuracy(predict(model, examples), examples.labels, model.loss)
     finally:
         if network:
             outcome.usage = network.usage - before

@@ -42,7 +42,8 @@ from qiskit_fedqml.federation.runs.evaluator import Evaluator
 from qiskit_fedqml.federation.scheduling.opening import open_scheduler
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.steps.opening import open_step
-from qiskit_fedqml.model.building import Blueprint, circuit_for
+from qiskit_fedqml.model.building import Blueprint
+from qiskit_fedqml.model.metrics import open_metrics
 from qiskit_fedqml.progress.observer import Observer
 from qiskit_fedqml.results.initial import InitialModel, load_initial
 from qiskit_fedqml.workers.memory import Memory
@@ -115,14 +116,16 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
     data = prepare_data(experiment, observer.features_extracted if observer else None)
     blueprint = blueprint_of(experiment, data)
     _check_machines(experiment, registry, assignment, blueprint)
-    evaluator = Evaluator(experiment.seed, blueprint, registry.server, registry, data.test, data.held_out)
+    evaluator = make_evaluator(experiment, blueprint, registry, data)
 
-    def make_worker(config: FederationConfig = experiment.federation) -> Worker:
+    config = _training_config(experiment)
+
+    def make_worker(config: FederationConfig = config) -> Worker:
         return Worker(blueprint, registry, data.clients, config, step, experiment.seed)
 
-    simulators = _simulators(experiment, assignment, blueprint, data, make_worker)
+    simulators = _simulators(experiment, config, assignment, blueprint, data, make_worker)
     stop = registry.dispatcher.patience.stop
-    make_device_worker = partial(make_worker, experiment.federation.model_copy(update={"client_seconds": None}))
+    make_device_worker = partial(make_worker, config.model_copy(update={"client_seconds": None}))
     executor: Executor = DeviceExecutor(simulators, devices, make_device_worker, stop) if devices else simulators
     if isinstance(experiment.federation.algorithm, Buffered) and experiment.scheduling is None:
         executor = FlightExecutor(devices, make_device_worker, make_worker, stop, registry.dispatcher.journal)
@@ -169,14 +172,21 @@ def blueprint_of(experiment: Experiment, data: FederatedData) -> Blueprint:
     Raises:
         ConfigurationError: There are more classes than qubits.
     """
-    return Blueprint(
-        seed=experiment.seed,
-        config=experiment.model,
-        spec=circuit_for(experiment.model, len(data.classes)),
-        num_features=data.num_features,
-        mean=data.mean,
-        deviation=data.deviation,
-    )
+    scaling = data.mean, data.deviation
+    return Blueprint.of(experiment.seed, experiment.model, data.num_features, len(data.classes), scaling)
+
+
+def make_evaluator(
+    experiment: Experiment, blueprint: Blueprint, registry: BackendRegistry, data: FederatedData
+) -> Evaluator:
+    """Return what tests the aggregate.
+
+    Raises:
+        ConfigurationError: A metric of the user's own cannot be found or made.
+        BackendError: The server's backend cannot be opened.
+    """
+    metrics = open_metrics(experiment.evaluation, blueprint.num_classes)
+    return Evaluator(experiment.seed, blueprint, registry.server, registry, data.test, data.held_out, metrics)
 
 
 def _check_machines(
@@ -185,22 +195,28 @@ def _check_machines(
     """Check, before anything runs, that machines can take the circuit and say what is asked of them."""
     if blueprint.has_circuit and experiment.federation.on_client_failure == "stop":
         for name in sorted({*assignment, *experiment.evaluation.backends}):
-            check_fits(registry[name], blueprint.spec.circuit, blueprint.spec.observables)
+            check_fits(registry[name], blueprint.circuit.circuit, blueprint.circuit.observables)
     if experiment.aggregation.success_exponent:
         for name in sorted({*assignment}):
             if isinstance(experiment.backends.backends[name], ProviderEntry):
-                _check_success_is_known(registry[name], blueprint.spec)
+                _check_success_is_known(registry[name], blueprint.circuit)
+
+
+def _training_config(experiment: Experiment) -> FederationConfig:
+    """Return the `federation` section as executors follow it: one's own head or loss trains no clients together."""
+    config = experiment.federation
+    return config.model_copy(update={"lockstep": 1}) if experiment.model.is_own else config
 
 
 def _simulators(
     experiment: Experiment,
+    config: FederationConfig,
     assignment: tuple[str, ...],
     blueprint: Blueprint,
     data: FederatedData,
     make_worker: Callable[[], Worker],
 ) -> Executor:
     """Return what runs the clients of simulators: this process, or several of their own."""
-    config = experiment.federation
     if (workers := num_workers(config)) == 1:
         return SerialExecutor(make_worker())
 
@@ -266,7 +282,7 @@ def make_setting(
         ConfigurationError: A rule of the user's own cannot be found or made.
     """
     exponent = experiment.aggregation.success_exponent
-    has_circuit = experiment.model.quantum != "classical"
+    has_circuit = experiment.model.has_circuit
     angles = [name for name in model if has_circuit and name.startswith("quantum.")]
 
     def weight_of(update: ClientUpdate) -> float:

@@ -27,7 +27,7 @@ def describe(federation: "Federation") -> dict[str, Any]:
     chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
     remote = {"remote_clients": True} if federation.is_remote else {}
     is_made = isinstance(federation.experiment.model.circuit, PythonReference)
-    circuit = {"circuit": circuit_digest(federation.evaluator.blueprint.spec)} if is_made else {}
+    circuit = {"circuit": circuit_digest(federation.evaluator.blueprint.circuit)} if is_made else {}
     return {
         **described,
         "data": dict(data.digests),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.backends.job import JobKey, Usage
@@ -14,6 +15,7 @@ from qiskit_fedqml.federation.messages import State
 from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
+from qiskit_fedqml.model.metrics import Metric, confusion_matrix, measured
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
 from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
 from qiskit_fedqml.seeds import derive_seed
@@ -24,8 +26,10 @@ class Test:
     """A test of the aggregate.
 
     Args:
-        loss: Mean cross-entropy.
+        loss: Mean loss.
         accuracy: From 0 to 1.
+        metrics: What else is measured, by name.
+        confusion: Examples of each class that are taken for each class, shape (classes, classes predicted).
         usage: What it asked of the backend.
         backend: The backend's name; empty without a circuit.
         calibration: Of a device: name, date, and the figures of the qubits used; None without one.
@@ -33,6 +37,8 @@ class Test:
 
     loss: float
     accuracy: float
+    metrics: dict[str, float]
+    confusion: NDArray[np.int64]
     usage: Usage
     backend: str
     calibration: dict[str, Any] | None
@@ -49,6 +55,7 @@ class Evaluator:
         backends: Further backends by name.
         test: The test data.
         validation: The tuning set; may be empty.
+        metrics: What is measured besides loss and accuracy, by name.
     """
 
     seed: int
@@ -57,6 +64,7 @@ class Evaluator:
     backends: Mapping[str, Backend]
     test: ExampleSource
     validation: ExampleSource
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
     model: HybridClassifier = field(init=False)
     _layers: dict[str | None, QuantumLayer] = field(default_factory=dict, init=False)
 
@@ -70,7 +78,7 @@ class Evaluator:
 
         Raises:
             BackendError: The backend cannot be opened, or failed.
-            TrainingError: Logits or loss are not finite.
+            TrainingError: Logits or loss are not finite, or a metric fails.
         """
         return self._test(model, server_step, backend or "the server", backend, self.test)
 
@@ -100,14 +108,19 @@ class Evaluator:
                 raise
             where = backend or "the server"
             raise BackendError(f"Round {server_step}: the aggregate cannot be tested on {where}: {error}") from error
-        loss, accuracy = loss_and_accuracy(logits, examples.labels)
+        loss, accuracy = loss_and_accuracy(logits, examples.labels, self.model.loss)
         if not np.isfinite(loss):
             raise TrainingError(
                 f"Round {server_step}: the aggregate's loss is not finite; a lower learning rate may help."
             )
+        try:
+            metrics = measured(self.metrics, examples.labels, logits)
+        except TrainingError as error:
+            raise TrainingError(f"Round {server_step}: {error}") from error
+        found = loss, accuracy, metrics, confusion_matrix(examples.labels, logits)
         if network is None:
-            return Test(loss, accuracy, Usage(), "", None)
-        return Test(loss, accuracy, network.usage - before, network.backend.name, network.calibration())
+            return Test(*found, Usage(), "", None)
+        return Test(*found, network.usage - before, network.backend.name, network.calibration())
 
     def _use(self, backend: str | None) -> BroadcastEstimatorQNN | None:
         """Let a backend evaluate the circuit; return its network, or None without a circuit."""

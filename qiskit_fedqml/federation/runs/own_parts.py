@@ -1,6 +1,6 @@
 """Parts of the user's own, given from Python, as the experiment that names them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +14,10 @@ from qiskit_fedqml.config.sources import Key
 from qiskit_fedqml.errors import ConfigurationError
 
 _KEYS = {
+    "head": ("model", "head"),
     "circuit": ("model", "circuit"),
+    "loss": ("model", "loss"),
+    "metrics": ("evaluation", "metrics"),
     "rule": ("aggregation", "rule"),
     "client_step": ("federation", "client_step"),
     "algorithm": ("federation", "algorithm"),
@@ -37,10 +40,19 @@ def with_own_parts(experiment: Experiment, parts: Mapping[str, Any]) -> Experime
     changes: dict[Key, tuple[str, Any]] = {
         _KEYS[name]: (f"Argument `{name}`", _named(name, part)) for name, part in given.items()
     }
+    if "head" in given:  # whose place it takes
+        changes |= {("model", key): ("Argument `head`", value) for key, value in (("hidden", []), ("dropout", 0.0))}
     return experiment.changed(changes) if changes else experiment
 
 
-def _named(name: str, part: object) -> dict[str, Any]:
+def _named(name: str, part: object) -> Any:
+    if name == "metrics":
+        if isinstance(part, str) or not isinstance(part, Sequence):
+            raise ConfigurationError(
+                f"Argument `metrics` must be a list of names and functions, but is a {type(part).__name__}."
+            )
+        named = (one if isinstance(one, str) else reference_to(one, name).model_dump(mode="json") for one in part)
+        return [*named]
     if name == "circuit" and isinstance(part, CircuitSpec):
         folder = Path(_files().name)
         path = folder / f"circuit{sum(1 for _ in folder.iterdir())}.qpy"

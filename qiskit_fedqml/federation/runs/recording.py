@@ -60,6 +60,7 @@ def record_step(
         validation_loss=tuning.loss if tuning else None,
         validation_accuracy=tuning.accuracy if tuning else None,
         evaluations=_columns(others),
+        metrics=test.metrics,
         examples=sum(c.num_examples for c in trained) * local_epochs,
         circuits=circuits,
         executions=executions,
@@ -111,7 +112,7 @@ def _num_bytes(model: State) -> int:
 
 
 def _columns(tests: Mapping[str, Test]) -> dict[str, dict[str, float]]:
-    return {name: {"test_loss": t.loss, "test_accuracy": t.accuracy} for name, t in tests.items()}
+    return {name: {"test_loss": t.loss, "test_accuracy": t.accuracy, **t.metrics} for name, t in tests.items()}
 
 
 def _client_record(client: ClientUpdate, *, is_timed: bool) -> ClientRecord:

@@ -11,8 +11,13 @@ from qiskit_fedqml.data.preparation import FederatedData
 from qiskit_fedqml.federation.algorithms.opening import open_algorithm
 from qiskit_fedqml.federation.executors.executor import Executor
 from qiskit_fedqml.federation.messages import State
-from qiskit_fedqml.federation.runs.assembly import Federation, blueprint_of, first_model, make_setting
-from qiskit_fedqml.federation.runs.evaluator import Evaluator
+from qiskit_fedqml.federation.runs.assembly import (
+    Federation,
+    blueprint_of,
+    first_model,
+    make_evaluator,
+    make_setting,
+)
 from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.progress.observer import Observer
 from qiskit_fedqml.results.initial import load_initial
@@ -42,7 +47,7 @@ def assemble_remote(
     start = load_initial(Path(experiment.model.initial), experiment.model) if experiment.model.initial else None
     registry = BackendRegistry(server_backends(experiment), Path())
     blueprint = blueprint_of(experiment, data)
-    evaluator = Evaluator(experiment.seed, blueprint, registry.server, registry, data.test, data.held_out)
+    evaluator = make_evaluator(experiment, blueprint, registry, data)
     model = first_model(evaluator, start, data)
     array = BackendRegistry(experiment.backends, Path())
     assignment = array.assign(experiment.federation.clients)

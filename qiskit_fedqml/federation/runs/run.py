@@ -1,8 +1,10 @@
 """Federated runs, begun."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
@@ -23,7 +25,10 @@ def run_federation(
     experiment: Experiment,
     out: str | Path | None = None,
     *,
+    head: Callable[..., nn.Module] | None = None,
     circuit: CircuitSpec | Callable[..., CircuitSpec] | None = None,
+    loss: Callable[..., Any] | None = None,
+    metrics: Sequence[str | Callable[..., float]] | None = None,
     rule: Callable[..., Any] | None = None,
     client_step: Callable[..., Any] | None = None,
     algorithm: Callable[..., Any] | None = None,
@@ -41,7 +46,10 @@ def run_federation(
     Args:
         experiment: What to run, from :func:`~qiskit_fedqml.load_experiment`.
         out: The result folder; None keeps the result in memory alone.
+        head: Makes a torch module of the numbers of features and of outputs.
         circuit: A circuit with one observable for each class, or a function that makes it.
+        loss: Gives the mean loss of a batch's logits and labels, or a class of such objects.
+        metrics: ``"accuracy"``, ``"auc"``, ``"f1"``, and functions that give a number for labels and logits.
         rule: Makes an :class:`~qiskit_fedqml.federation.rules.aggregator.Aggregator`.
         client_step: Makes a :class:`~qiskit_fedqml.federation.steps.step.ClientStep`.
         algorithm: Makes an :class:`~qiskit_fedqml.federation.algorithms.algorithm.Algorithm` of a ``Setting``.
@@ -67,7 +75,10 @@ def run_federation(
             run whose model fits.
         TrainingError: The aggregate's loss is not finite.
     """
-    own = {"circuit": circuit, "rule": rule, "client_step": client_step, "algorithm": algorithm}
+    own = {
+        **{"head": head, "circuit": circuit, "loss": loss, "metrics": metrics},
+        **{"rule": rule, "client_step": client_step, "algorithm": algorithm},
+    }
     experiment = with_own_parts(experiment, own)
     check_tracking(experiment.tracking, has_folder=out is not None)
     writer = None if out is None else RunWriter(RunFolder(Path(out)))

@@ -16,7 +16,7 @@ from qiskit_fedqml.federation.scheduling.scheduler import Scheduler
 def open_scheduler(
     experiment: Experiment,
     registry: BackendRegistry,
-    spec: CircuitSpec,
+    spec: CircuitSpec | None,
     assignment: Sequence[str],
     num_examples: Callable[[int], int],
 ) -> Scheduler | None:
@@ -25,7 +25,7 @@ def open_scheduler(
     Args:
         experiment: The experiment.
         registry: The machines.
-        spec: The circuit.
+        spec: The circuit; None without one, where time cannot be simulated.
         assignment: Name of each client's own machine.
         num_examples: Returns how many examples a client has.
 
@@ -34,7 +34,7 @@ def open_scheduler(
         BackendError: A calibration that is replayed cannot be read, or the circuit does not fit its machine.
     """
     config = experiment.scheduling
-    if config is None:
+    if config is None or spec is None:
         return None
 
     def date_of(entry: str) -> str | None:

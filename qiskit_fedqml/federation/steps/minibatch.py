@@ -1,4 +1,4 @@
-"""Plain minibatches: the mean cross-entropy's gradient, as in federated averaging (arXiv:1602.05629, Algorithm 1)."""
+"""Plain minibatches: the mean loss's gradient, as in federated averaging (arXiv:1602.05629, Algorithm 1)."""
 
 from collections.abc import Iterator
 
@@ -22,15 +22,15 @@ class Minibatch:
             yield order[start : start + batch_size]
 
     def add_gradients(self, model: nn.Module, start: State, features: torch.Tensor, labels: torch.Tensor) -> float:
-        """Leave the gradients of the batch's mean cross-entropy; return that."""
-        loss = cross_entropy(model(features), labels)
+        """Leave the gradients of the batch's mean loss, which is the model's; return that."""
+        loss: torch.Tensor = getattr(model, "loss", cross_entropy)(model(features), labels)
         loss.backward()
         return float(loss.detach())
 
     def add_stacked_gradients(
         self, losses: BatchLosses, values: torch.Tensor, start: torch.Tensor, gradients: torch.Tensor
     ) -> torch.Tensor:
-        """Leave the gradients of each client's mean cross-entropy; return these."""
+        """Leave the gradients of each client's mean loss; return these."""
         found = losses()
         found.sum().backward()
         return found.detach()

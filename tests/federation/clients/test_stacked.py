@@ -10,8 +10,8 @@ import torch
 from qiskit_fedqml.backends.noise import noise_from_rates
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.config.circuit import PaperAnsatz
-from qiskit_fedqml.config.experiment import ModelConfig
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.data.examples import Examples
 from qiskit_fedqml.errors import BackendError, DataError, TimeLimitError
 from qiskit_fedqml.federation.clients.client import train_client
@@ -62,7 +62,7 @@ class Closed(dict):
 def worker(machine=None, model=None, **config):
     small = {"hidden": (4,), "dropout": 0.3, "circuit": PaperAnsatz(num_qubits=2, num_layers=1)}
     model = ModelConfig(**small | (model or {}))
-    blueprint = Blueprint(1, model, circuit_for(model, 2), 3, np.full(1, 0.1), np.full(1, 0.9))
+    blueprint = Blueprint(1, model, circuit_for(model, 2), 3, 2, np.full(1, 0.1), np.full(1, 0.9))
     few = {"clients": 5, "clients_per_round": 5, "rounds": 3, "batch_size": 3, "learning_rate": 0.1, "local_epochs": 2}
     settings = FederationConfig(**few | config)
     return Worker(blueprint, {"m": machine or AerBackend("m")}, Data(), settings, open_step(settings), 7)

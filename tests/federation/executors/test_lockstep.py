@@ -10,8 +10,8 @@ from qiskit_fedqml import paper_circuit
 from qiskit_fedqml.backends.base import JointBackend
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.config.circuit import PaperAnsatz
-from qiskit_fedqml.config.experiment import ModelConfig
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.data.examples import Examples
 from qiskit_fedqml.errors import BackendError, DataError
 from qiskit_fedqml.federation.clients.client import train_client
@@ -70,7 +70,7 @@ class Data:
 def worker(machine, data=None, **config):
     spec = paper_circuit(num_qubits=2, num_layers=1)
     model = ModelConfig(hidden=(4,), dropout=0.3, circuit=PaperAnsatz(num_qubits=2, num_layers=1))
-    blueprint = Blueprint(1, model, spec, 3, np.zeros(1), np.ones(1))
+    blueprint = Blueprint(1, model, spec, 3, 2, np.zeros(1), np.ones(1))
     settings = FederationConfig(
         clients=4, clients_per_round=4, rounds=1, batch_size=2, learning_rate=0.1, local_epochs=2, **config
     )

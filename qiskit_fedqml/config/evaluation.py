@@ -1,0 +1,40 @@
+"""The `evaluation` section of an experiment: where and by what the aggregate is tested."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, Tag, model_validator
+
+from qiskit_fedqml.config.alternatives import NAME
+from qiskit_fedqml.config.extension import PYTHON, PythonReference, name_or_python
+from qiskit_fedqml.config.strict import StrictModel
+from qiskit_fedqml.errors import listed
+
+METRICS = ("accuracy", "auc", "f1")
+Metric = Annotated[
+    Annotated[Literal["accuracy", "auc", "f1"], Tag(NAME)] | Annotated[PythonReference, Tag(PYTHON)],
+    name_or_python(*METRICS),
+]
+
+
+def name_of(metric: str | PythonReference) -> str:
+    """Return what a metric is called in records: the user's own as its function."""
+    return metric if isinstance(metric, str) else metric.python.partition(":")[2]
+
+
+class EvaluationConfig(StrictModel):
+    """How the aggregate is tested after each round, besides its loss and accuracy on the server's backend.
+
+    ``backends`` are further backends, with their own noise and shots. ``metrics`` are recorded for each test: the
+    accuracy, the area under the ROC curve and F1 (both for each class against the others, and averaged), and functions
+    of the user's own.
+    """
+
+    backends: tuple[str, ...] = ()
+    metrics: Annotated[tuple[Metric, ...], Field(max_length=100)] = ()
+
+    @model_validator(mode="after")
+    def _metrics_differ(self) -> "EvaluationConfig":
+        names = [name_of(metric) for metric in self.metrics]
+        if len(set(names)) != len(names):
+            raise ValueError(f"metrics must have different names, but are {listed(names)}")
+        return self
