@@ -78,10 +78,10 @@ class ModelConfig(StrictModel):
 
     @model_validator(mode="after")
     def _head_has_an_effect(self) -> "ModelConfig":
-        head = self.head if isinstance(self.head, str) else "of your own"
         for key, value in (("hidden", self.hidden), ("dropout", self.dropout)):
             if value and self.head != "mlp":
-                raise ValueError(f"{key} has no effect with a head {head}; it is for head: mlp")
+                head = f"head: {self.head}" if isinstance(self.head, str) else "a head of your own"
+                raise ValueError(f"{key} has no effect with {head}, only with head: mlp")
         if self.dropout and not self.hidden:
             raise ValueError(f"dropout {self.dropout} has no effect without hidden layers; it must be 0 there")
         if self.head == "none" and self.quantum in ("frozen", "none"):

@@ -28,6 +28,7 @@ from qiskit_fedqml.files import check_replaceable, make_folder, write_new
 from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
+from qiskit_fedqml.model.metrics import confusion_matrix, measured, open_metrics
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
 from qiskit_fedqml.results.lock import FolderLock
 from qiskit_fedqml.results.provenance import check_circuit, check_data
@@ -79,8 +80,9 @@ class Evaluation:
 
     Args:
         backend: The backend's name.
-        loss: Mean cross-entropy.
+        loss: Mean loss.
         accuracy: From 0 to 1.
+        metrics: What the run's ``evaluation.metrics`` name.
         logits: Outputs, shape (examples, classes).
         labels: Class indices, shape (examples,).
         classes: Names of the classes.
@@ -91,14 +93,20 @@ class Evaluation:
     backend: str
     loss: float
     accuracy: float
+    metrics: dict[str, float]
     logits: NDArray[np.float64]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     described: dict[str, Any]
     usage: Usage
 
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """Examples of each class that are taken for each class, shape (classes, classes predicted)."""
+        return confusion_matrix(self.labels, self.logits)
+
     def save(self, folder: Path, *, overwrite: bool = False) -> Path:
-        """Write ``NAME.json`` (loss and accuracy) and ``NAME.csv`` (a line for each example); return the latter.
+        """Write ``NAME.json`` (figures of all) and ``NAME.csv`` (a line for each example); return the latter.
 
         Args:
             folder: Where.
@@ -112,6 +120,8 @@ class Evaluation:
             "backend": self.backend,
             "loss": self.loss,
             "accuracy": self.accuracy,
+            **({"metrics": self.metrics} if self.metrics else {}),
+            "confusion": self.confusion.tolist(),
             "examples": len(self.labels),
             "machine": self.described,
             **asdict(self.usage),
@@ -155,10 +165,13 @@ def evaluate_model(folder: str | Path, backend: Backend, seed: int | None = None
         model.quantum.neural_network.reseed(default if seed is None else seed, JobKey(0, None, 0, "evaluation"))
     with torch.no_grad():
         logits = predict(model, examples)
-    loss, accuracy = loss_and_accuracy(logits, examples.labels)
+    loss, accuracy = loss_and_accuracy(logits, examples.labels, model.loss)
+    metrics = measured(open_metrics(result.experiment.evaluation, logits.shape[1]), examples.labels, logits)
     usage = model.quantum.neural_network.usage if isinstance(model.quantum, QuantumLayer) else Usage()
     classes = tuple(result.run["classes"])
-    return Evaluation(backend.name, loss, accuracy, logits, examples.labels, classes, backend.describe(), usage)
+    return Evaluation(
+        backend.name, loss, accuracy, metrics, logits, examples.labels, classes, backend.describe(), usage
+    )
 
 
 def check_unlike(folder: Path, registry: BackendRegistry, name: str) -> None:

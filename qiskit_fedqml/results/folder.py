@@ -12,7 +12,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -34,8 +36,10 @@ from qiskit_fedqml.results.stored_records import StoredRecords
 
 logger = logging.getLogger(__name__)
 
+CONFUSION = "confusion.json"
+"""The confusion matrix of the final model: examples of each class, by the class for which they are taken."""
 FILES = (
-    *("config.yaml", "run.json", "rounds.jsonl", SINGLE, "model.safetensors", MANIFEST, "circuit.qpy"),
+    *("config.yaml", "run.json", "rounds.jsonl", SINGLE, "model.safetensors", CONFUSION, MANIFEST, "circuit.qpy"),
     *("journal.sqlite", "journal.sqlite-journal", "mlflow.json"),
 )
 """Files of a run."""
@@ -259,6 +263,19 @@ class RunFolder:
                 return load_file(path)
         except (SafetensorError, OSError) as error:
             raise ResultError(f"{path} is damaged: {error}.") from error
+
+    def load_confusion(self) -> NDArray[np.int64] | None:
+        """Read the final model's confusion matrix; None of runs of versions that did not write it, or not finished.
+
+        Raises:
+            ResultError: It is damaged, or of another run.
+        """
+        manifest = load_manifest(self.path)
+        if manifest is None or CONFUSION not in manifest.files:
+            return None
+        manifest.check_file(self.path, CONFUSION)
+        path = self.path / CONFUSION
+        return np.array(parse_json(read_text(path, ResultError), str(path), ResultError), dtype=np.int64)
 
     @property
     def has_checkpoint(self) -> bool:

@@ -6,7 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError
@@ -26,6 +28,7 @@ class RunResult:
         folder: Where it is stored, or None.
         final_state: The model's tensors by name if they are in memory.
         stopped: Why it has just ended before its last round, where the next one could not be paid; empty otherwise.
+        final_confusion: The final model's confusion matrix if it is in memory.
     """
 
     experiment: Experiment
@@ -34,6 +37,7 @@ class RunResult:
     folder: Path | None = None
     final_state: dict[str, torch.Tensor] | None = field(default=None, compare=False)
     stopped: str = field(default="", compare=False)
+    final_confusion: NDArray[np.int64] | None = field(default=None, compare=False)
 
     @classmethod
     def load(cls, folder: str | Path) -> "RunResult":
@@ -78,3 +82,16 @@ class RunResult:
         if self.folder is None:
             raise ResultError("This run keeps no model.")
         return RunFolder(self.folder).load_model_state()
+
+    @cached_property
+    def confusion(self) -> NDArray[np.int64] | None:
+        """The final model's confusion matrix on the server's test data, shape (classes, classes predicted).
+
+        None where the run is not finished, or was finished by a version that did not keep it.
+
+        Raises:
+            ResultError: Its file is damaged.
+        """
+        if self.final_confusion is not None or self.folder is None:
+            return self.final_confusion
+        return RunFolder(self.folder).load_confusion()

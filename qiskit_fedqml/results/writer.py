@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.text_files import reading
@@ -19,7 +22,7 @@ from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.messages import States
 from qiskit_fedqml.files import make_folder, save_tensors, write_text, writing
 from qiskit_fedqml.results.checkpoint import Checkpoint, Header
-from qiskit_fedqml.results.folder import FILES, FOLDERS, RunFolder
+from qiskit_fedqml.results.folder import CONFUSION, FILES, FOLDERS, RunFolder
 from qiskit_fedqml.results.lock import LOCK, FolderLock
 from qiskit_fedqml.results.manifest import Manifest, digest_of_file
 from qiskit_fedqml.results.proof import NOTHING
@@ -237,11 +240,14 @@ class RunWriter:
         if writing is not None:
             writing.result()
 
-    def finish(self, model_state: dict[str, torch.Tensor], *, keep_checkpoint: bool) -> None:
-        """Write the final model, and the digests by which the finished run proves whole.
+    def finish(
+        self, model_state: dict[str, torch.Tensor], confusion: NDArray[np.int64], *, keep_checkpoint: bool
+    ) -> None:
+        """Write the final model and its confusion matrix, and the digests by which the finished run proves whole.
 
         Args:
             model_state: The model's tensors.
+            confusion: Examples of each class that are taken for each class, shape (classes, classes predicted).
             keep_checkpoint: Whether checkpoints hold more than the model, so that they stay for ``fedqml extend``.
 
         Raises:
@@ -250,8 +256,10 @@ class RunWriter:
         self.wait()
         self._log.sync()
         save_tensors(self.path / "model.safetensors", model_state, {})
+        self._write(lambda: write_text(self.path / CONFUSION, f"{json.dumps(confusion.tolist())}\n"))
         manifest = self.folder.proven_manifest()
-        files = manifest.files | {"model.safetensors": digest_of_file(self.path / "model.safetensors")}
+        finished = ("model.safetensors", CONFUSION)
+        files = manifest.files | {name: digest_of_file(self.path / name) for name in finished}
         self._write(lambda: replace(manifest, files=files, records=self._log.proof).save(self.path))
         if not keep_checkpoint:
             self.folder.checkpoints.remove()
@@ -263,9 +271,11 @@ class RunWriter:
             ResultError: It cannot be written.
         """
         manifest = self.folder.proven_manifest()
-        files = {name: digest for name, digest in manifest.files.items() if name != "model.safetensors"}
+        finished = ("model.safetensors", CONFUSION)
+        files = {name: digest for name, digest in manifest.files.items() if name not in finished}
         self._write(lambda: replace(manifest, files=files, records=None).save(self.path))
-        self._write(lambda: (self.path / "model.safetensors").unlink(missing_ok=True))
+        for name in finished:
+            self._write(partial((self.path / name).unlink, missing_ok=True))
 
     def _write_configuration(self, text: str) -> None:
         write_text(self.path / "config.yaml", text)

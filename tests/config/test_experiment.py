@@ -115,6 +115,8 @@ REPLAYED = BUFFERED | {
     },
 }
 OWN_QPY = {"model.circuit": {"qpy": "own.qpy", "inputs": "x", "weights": "w", "observables": ["IZ", "ZI"]}}
+OWN_HEAD = {"model": {"head": {"python": "tests.own_parts:own_head"}, "circuit": {"num_qubits": 2, "num_layers": 1}}}
+OWN_LOSS = {"model.loss": {"python": "tests.own_parts:focal"}}
 OWN_PYTHON = {"model.circuit": {"python": "tests.own_parts:own_circuit"}}
 # For each key: what the run has, and the value that must make a difference.
 FEDAVGM = {"aggregation.server_optimizer": {"method": "fedavgm"}}
@@ -139,6 +141,11 @@ PERTURBED = {
     "features.scaling.divisor": ({"features.scaling": {"method": "constant", "divisor": 1.0}}, 2.0),
     "features.scaling.per_feature": (SUMS, True),
     "features.scaling.center": (SUMS, True),
+    "model.head": ({"model": {"circuit": {"num_qubits": 2}}}, "none"),
+    "model.head.python": (OWN_HEAD, "tests.own_parts:LazyHead"),
+    "model.head.arguments": (OWN_HEAD, {"width": 3}),
+    "model.loss.python": (OWN_LOSS, "torch.nn:CrossEntropyLoss"),
+    "model.loss.arguments": (OWN_LOSS, {"gamma": 0.5}),
     "model.hidden": ({}, [5]),
     "model.dropout": ({}, 0.5),
     "model.quantum": ({}, "frozen"),
@@ -227,6 +234,7 @@ PERTURBED = {
     "aggregation.server_optimizer.beta_2": (FEDADAM, 0.5),
     "aggregation.server_optimizer.tau": (FEDADAM, 0.5),
     "evaluation.backends": (TWO, ["noisy"]),
+    "evaluation.metrics": ({}, ["auc"]),
     "backends.assignment.server": (TWO, "noisy"),
     "backends.assignment.default": (TWO, "noisy"),
     "backends.assignment.default.cycle": (
@@ -308,6 +316,8 @@ OF_A_SERVICE = {
 OF_A_TRACKER = {f"tracking.{key}" for key in ("tensorboard", "mlflow.uri", "mlflow.experiment")}
 # As those of scheduling.queue.
 OF_ONE_QUEUE = {f"scheduling.queues.{key}" for key in ("lognormal.median_seconds", "lognormal.sigma", "trace")}
+# What an item of evaluation.metrics has; held by tests/model/test_metrics.py.
+OF_A_METRIC = {f"evaluation.metrics.{key}" for key in ("python", "arguments")}
 # What changes where a run computes, and never its result: held by tests/federation/executors/.
 OF_A_PLACE = {"federation.workers"}
 # What changes what is kept of a run while it runs, and never its result: held by tests/results/.
@@ -384,7 +394,7 @@ def models_in(annotation):
 
 
 def test_no_key_is_left_out():
-    of_no_result = OF_A_SERVICE | OF_A_TRACKER | OF_A_PLACE | OF_A_FOLDER | OF_ONE_QUEUE
+    of_no_result = OF_A_SERVICE | OF_A_TRACKER | OF_A_PLACE | OF_A_FOLDER | OF_ONE_QUEUE | OF_A_METRIC
     assert leaves(Experiment) - set(PERTURBED) - of_no_result == set()
 
 
@@ -470,6 +480,19 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
         ),
         ({"model.circuit": "tree"}, "key 'model.circuit': must be a mapping of keys to values, but got 'tree'"),
         ({"model.hidden": [], "model.dropout": 0.5}, "dropout 0.5 has no effect"),
+        ({"model.head": "none"}, "hidden has no effect with head: none, only with head: mlp"),
+        ({"model": {"head": {"python": "a:b"}, "dropout": 0.1}}, "dropout has no effect with a head of your own"),
+        ({"model": {"head": "none", "quantum": "none"}}, "head: none with quantum: none leaves nothing to train"),
+        ({"model": {"head": "none", "quantum": "frozen"}}, "head: none with quantum: frozen leaves nothing to train"),
+        ({"model.head": "conv"}, "key 'model.head': must be mlp, none or {python: 'module:name', .*but got 'conv'"),
+        ({"model.quantum": "none"}, "circuit has no effect with quantum: none"),
+        ({"model": {"quantum": "none"}, "evaluation.backends": ["ideal"]}, "have no effect with .*quantum: none"),
+        ({"model": {"quantum": "none"}, "scheduling": BUFFERED["scheduling"]}, "scheduling has no effect with model"),
+        ({"model.loss": "mse"}, "key 'model.loss': must be cross_entropy or {python: .*but got 'mse'"),
+        ({**OWN_LOSS, "federation.lockstep": 2}, "lockstep has no effect with a loss of your own"),
+        ({**OWN_HEAD, "federation.lockstep": 2}, "lockstep has no effect with a head of your own"),
+        ({"evaluation.metrics": ["auc", "auc"]}, "metrics must have different names, but are auc, auc"),
+        ({"evaluation.metrics": ["roc"]}, "key 'evaluation.metrics.0': must be accuracy, auc, f1 or {python: .*'roc'"),
         ({"federation.optimizer": "sgd", "federation.client_optimizer_state": "keep"}, "keep has no effect"),
         ({"evaluation.backends": ["ideal", "ideal"]}, "must differ"),
         ({"checkpoints.keep": 0}, "'checkpoints.keep'.*but got 0"),

@@ -66,6 +66,7 @@ class Evaluator:
     validation: ExampleSource
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     model: HybridClassifier = field(init=False)
+    _confusion: tuple[int, NDArray[np.int64]] | None = field(default=None, init=False)
     _layers: dict[str | None, QuantumLayer] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +81,22 @@ class Evaluator:
             BackendError: The backend cannot be opened, or failed.
             TrainingError: Logits or loss are not finite, or a metric fails.
         """
-        return self._test(model, server_step, backend or "the server", backend, self.test)
+        test = self._test(model, server_step, backend or "the server", backend, self.test)
+        if backend is None:
+            self._confusion = server_step, test.confusion
+        return test
+
+    def confusion_of(self, model: State, server_step: int) -> NDArray[np.int64]:
+        """Return the confusion matrix of the test on the server's backend after a step; it is tested if need be.
+
+        Raises:
+            BackendError: As :meth:`test_model`.
+            TrainingError: As :meth:`test_model`.
+        """
+        if self._confusion is None or self._confusion[0] != server_step:
+            self.test_model(model, server_step)
+        assert self._confusion is not None
+        return self._confusion[1]
 
     def validate_model(self, model: State, server_step: int) -> Test:
         """Test a global model on the tuning set, on the server's backend.

@@ -152,13 +152,14 @@ class RunLoop:
             self.writer.rewrite_records(self._with_charges(self.writer.records))
         elif self.federation.devices:
             records = list(self._with_charges(records))
+        confusion = None if stopped else self.federation.evaluator.confusion_of(server.model, server.step)
         model = self.federation.evaluator.model
         model.adopt_trainable_state(server.model)
         final_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        if self.writer and not stopped:
-            self.writer.finish(final_state, keep_checkpoint=not server.is_model_alone)
+        if self.writer and confusion is not None:
+            self.writer.finish(final_state, confusion, keep_checkpoint=not server.is_model_alone)
         rounds, path = (self.writer.records, self.writer.path) if self.writer else (tuple(records), None)
-        result = RunResult(self.federation.experiment, self.description, rounds, path, final_state, stopped)
+        result = RunResult(self.federation.experiment, self.description, rounds, path, final_state, stopped, confusion)
         if reason := result.never_trained:
             logger.warning(
                 "No update was aggregated in any round, so the model is as it began. The last one: %s", reason
