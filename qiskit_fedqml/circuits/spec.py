@@ -10,6 +10,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.observables import as_observables, checked_observables
 from qiskit_fedqml.circuits.unrolling import unrolled
+from qiskit_fedqml.config.circuit import Wanted
 from qiskit_fedqml.errors import CircuitError
 
 
@@ -69,6 +70,11 @@ class CircuitSpec:
     def num_weights(self) -> int:
         """Number of trainable weights."""
         return len(self.weight_params)
+
+    def parameters_of(self, wanted: Wanted) -> tuple[Parameter, ...]:
+        """Return the parameters of which derivatives are wanted."""
+        inputs, weights = self.input_params, self.weight_params
+        return {"all": (*inputs, *weights), "inputs": inputs, "weights": weights}[wanted]
 
     @property
     def num_outputs(self) -> int:

@@ -11,6 +11,9 @@ from qiskit_fedqml.config.strict import Number, PositiveInteger, StrictModel
 
 Qubits = Annotated[PositiveInteger, Field(le=1000)]
 Layers = Annotated[PositiveInteger, Field(le=1000)]
+Wanted = Literal["all", "inputs", "weights"]
+"""Of which of a circuit's parameters derivatives are wanted."""
+
 _MOST_ROTATIONS = 10_000
 """Trained rotations of a layered circuit; each takes a millisecond or more before anything is run."""
 

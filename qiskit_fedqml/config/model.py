@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Tag, model_validator
 
 from qiskit_fedqml.config.alternatives import NAME
-from qiskit_fedqml.config.circuit import CircuitConfig, PaperAnsatz, ReuploadingAnsatz
+from qiskit_fedqml.config.circuit import CircuitConfig, PaperAnsatz, ReuploadingAnsatz, Wanted
 from qiskit_fedqml.config.extension import PYTHON, PythonReference, name_or_python
 from qiskit_fedqml.config.strict import Number, PositiveInteger, StrictModel
 from qiskit_fedqml.errors import listed
@@ -52,6 +52,11 @@ class ModelConfig(StrictModel):
     def has_circuit(self) -> bool:
         """Whether a circuit is evaluated, so that there is something for backends to do."""
         return self.quantum in ("trainable", "frozen")
+
+    @property
+    def derivatives(self) -> Wanted:
+        """Of which of the circuit's parameters training takes derivatives: without a head, the inputs need none."""
+        return "inputs" if self.quantum == "frozen" else "weights" if self.head == "none" else "all"
 
     @property
     def is_own(self) -> bool:

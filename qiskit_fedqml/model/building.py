@@ -153,6 +153,7 @@ class Blueprint:
         return self._placed(QuantumLayer(network, initial_circuit_weights(self.circuit, self.seed)))
 
     def _placed(self, layer: QuantumLayer) -> QuantumLayer:
+        layer.inputs_are_data = self.config.derivatives == "weights"
         return layer.to(self.config.device).requires_grad_(self.config.quantum == "trainable")
 
     def build(self, layer: QuantumLayer | None, *, initial_head: bool = False) -> HybridClassifier:

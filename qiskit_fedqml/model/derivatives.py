@@ -16,6 +16,7 @@ from torch.autograd import Function
 from qiskit_fedqml.backends.base import QueuedBackend
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.circuits.expressions import Expressions
+from qiskit_fedqml.config.circuit import Wanted
 from qiskit_fedqml.errors import BackendError
 from qiskit_fedqml.simulation.memory import require_memory
 
@@ -27,7 +28,7 @@ _NUMBERS_AT_ONCE = 1 << 24
 
 
 def differentiable_gradient(
-    upstream: torch.Tensor, parameters: torch.Tensor, of_angles: Array, qnn: "BroadcastEstimatorQNN", of_weights: bool
+    upstream: torch.Tensor, parameters: torch.Tensor, of_angles: Array, qnn: "BroadcastEstimatorQNN", of: Wanted
 ) -> torch.Tensor:
     """Return the gradient of Σ upstream · outputs, with a graph by which it can be differentiated.
 
@@ -36,13 +37,13 @@ def differentiable_gradient(
         parameters: Inputs and weights of each example, float64 of shape (batch, inputs + weights).
         of_angles: Derivatives of the outputs with respect to the gate angles there, shape (batch, outputs, angles).
         qnn: The network.
-        of_weights: Whether derivatives of angles that depend on weights alone are among them.
+        of: Of which parameters' angles they are.
 
     Returns:
         Shape (batch, inputs + weights).
     """
     angles = cast(torch.Tensor, _Angles.apply(parameters, qnn.angles.expressions))
-    slopes = cast(torch.Tensor, _Slopes.apply(angles, qnn, of_weights, of_angles))
+    slopes = cast(torch.Tensor, _Slopes.apply(angles, qnn, of, of_angles))
     by_angle = torch.bmm(upstream[:, None, :], slopes)[:, 0]
     return _pulled_back(by_angle, parameters, qnn.angles.expressions)
 
@@ -76,12 +77,12 @@ class _Slopes(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, angles: torch.Tensor, qnn: "BroadcastEstimatorQNN", of_weights: bool, known: Array | None
+        ctx: Any, angles: torch.Tensor, qnn: "BroadcastEstimatorQNN", of: Wanted, known: Array | None
     ) -> torch.Tensor:
         ctx.save_for_backward(angles)
-        ctx.qnn, ctx.of_weights = qnn, of_weights
+        ctx.qnn, ctx.of = qnn, of
         if known is None:
-            known = qnn.evaluate_at_angles(_array(angles), jacobian=True, of_weights=of_weights)[1]
+            known = qnn.evaluate_at_angles(_array(angles), jacobian=True, of=of)[1]
         return torch.as_tensor(known, device=angles.device)
 
     @staticmethod
@@ -106,7 +107,7 @@ class _Slopes(Function):
 
 def _directions(ctx: Any, upstream: torch.Tensor) -> list[int]:
     """Return the angles to shift: all that matter if it will be differentiated further, else those with an upstream."""
-    shifted = list((ctx.qnn.program if ctx.of_weights else ctx.qnn.program_of_inputs).shifted)
+    shifted = list(ctx.qnn.programs[ctx.of].shifted)
     if torch.is_grad_enabled():
         return shifted
     present = upstream.detach().ne(0).any(dim=0).any(dim=0).tolist()
@@ -120,7 +121,7 @@ def _along(ctx: Any, angles: torch.Tensor, upstream: torch.Tensor, shifted: list
     for k, m in enumerate(shifted):
         shifts[0, k, m], shifts[1, k, m] = torch.pi / 2, -torch.pi / 2
     points = (angles[:, None, None, :] + shifts).reshape(-1, num_angles)
-    slopes = cast(torch.Tensor, _Slopes.apply(points, ctx.qnn, ctx.of_weights, None))
+    slopes = cast(torch.Tensor, _Slopes.apply(points, ctx.qnn, ctx.of, None))
     slopes = slopes.reshape(batch, 2, len(shifted), *slopes.shape[1:])
     return torch.einsum("bom,bmoj->bj", upstream[:, :, shifted], (slopes[:, 0] - slopes[:, 1]) / 2)
 

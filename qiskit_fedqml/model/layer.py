@@ -11,6 +11,7 @@ from qiskit_machine_learning.exceptions import QiskitMachineLearningError
 from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.circuits.arrays import Array
 from qiskit_fedqml.circuits.spec import CircuitSpec
+from qiskit_fedqml.config.circuit import Wanted
 from qiskit_fedqml.errors import CircuitError, TrainingError
 from qiskit_fedqml.model.derivatives import differentiable_gradient
 from qiskit_fedqml.model.qnn import Answer, BroadcastEstimatorQNN
@@ -56,7 +57,7 @@ def _twice_differentiable(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
     weights = weight.double().to(inputs.device).expand(len(batch), -1)
     parameters = torch.cat([batch, weights], dim=1)
     answer = ctx.answer
-    return differentiable_gradient(upstream.double(), parameters, answer.of_angles, ctx.qnn, answer.of_weights)
+    return differentiable_gradient(upstream.double(), parameters, answer.of_angles, ctx.qnn, answer.of)
 
 
 class QuantumLayer(TorchConnector):
@@ -75,9 +76,15 @@ class QuantumLayer(TorchConnector):
         neural_network: The network to evaluate.
         initial_weights: Initial weights in radians, shape (weights,).
 
+    Attributes:
+        inputs_are_data: Whether derivatives with respect to inputs that require none are left out, so that fewer
+            circuits run. Otherwise they are there for :meth:`jacobian`, at no further evaluation.
+
     Raises:
         CircuitError: The weights are not real numbers.
     """
+
+    inputs_are_data = False
 
     def __init__(self, neural_network: BroadcastEstimatorQNN, initial_weights: Array | torch.Tensor) -> None:
         super().__init__(neural_network, initial_weights=_as_array(initial_weights))
@@ -111,7 +118,9 @@ class QuantumLayer(TorchConnector):
         weight = self._parameters["weight"]
         # Asked here, because inside an autograd function the gradient mode is always off.
         wanted = torch.is_grad_enabled() and (input_data.requires_grad or weight.requires_grad)
-        answer = self._ask(input_data, jacobian=wanted, of_weights=weight.requires_grad)
+        of_inputs = input_data.requires_grad or not self.inputs_are_data
+        of: Wanted = "inputs" if not weight.requires_grad else "all" if of_inputs else "weights"
+        answer = self._ask(input_data, jacobian=wanted, of=of)
         self.__dict__["_last"] = answer  # past torch's own bookkeeping, which takes its time
         return cast(torch.Tensor, _Answered.apply(input_data, weight, self._neural_network, answer))
 
@@ -130,14 +139,14 @@ class QuantumLayer(TorchConnector):
         last, qnn = self._last, self.neural_network
         batch, weights = self._arrays(input_data)
         parameters = np.concatenate([batch, np.broadcast_to(weights, (len(batch), len(weights)))], axis=1)
-        is_known = last is not None and last.jacobian is not None and last.of_weights
+        is_known = last is not None and last.jacobian is not None and last.of == "all"
         if last is None or not is_known or not np.array_equal(parameters, last.parameters):
-            self._last = last = self._ask(input_data, jacobian=True, of_weights=True)
+            self._last = last = self._ask(input_data, jacobian=True, of="all")
         jacobian = _tensor(cast(Array, last.jacobian), self.weight, input_data)
         return jacobian.reshape(*input_data.shape[:-1], *qnn.output_shape, parameters.shape[1])
 
-    def _ask(self, inputs: torch.Tensor, *, jacobian: bool, of_weights: bool) -> Answer:
-        return self.neural_network.ask(*self._arrays(inputs), jacobian=jacobian, of_weights=of_weights)
+    def _ask(self, inputs: torch.Tensor, *, jacobian: bool, of: Wanted) -> Answer:
+        return self.neural_network.ask(*self._arrays(inputs), jacobian=jacobian, of=of)
 
     def _arrays(self, inputs: torch.Tensor) -> tuple[Array, Array]:
         """Return inputs of shape (batch, inputs) and weights of shape (weights,)."""

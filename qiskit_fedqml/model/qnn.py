@@ -23,6 +23,7 @@ from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.arrays import Array, all_finite
 from qiskit_fedqml.circuits.observables import as_observables
 from qiskit_fedqml.circuits.unrolling import unrolled
+from qiskit_fedqml.config.circuit import Wanted
 from qiskit_fedqml.errors import TrainingError
 from qiskit_fedqml.seeds import derive_seed
 
@@ -48,14 +49,14 @@ class Answer(NamedTuple):
         values: The outputs, shape (batch, outputs).
         of_angles: Their derivatives with respect to the gate angles, shape (batch, outputs, angles), or None.
         jacobian: Their derivatives with respect to the parameters, shape (batch, outputs, inputs + weights), or None.
-        of_weights: Whether those of the weights are among them; otherwise they are 0.
+        of: Of which parameters they are; those of the others are 0.
     """
 
     parameters: Array
     values: Array
     of_angles: Array | None = None
     jacobian: Array | None = None
-    of_weights: bool = True
+    of: Wanted = "all"
 
 
 class BroadcastEstimatorQNN(EstimatorQNN):
@@ -80,7 +81,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
 
     Attributes:
         program: The circuit as the backend runs it.
-        program_of_inputs: The same where only derivatives of inputs are wanted.
+        programs: The same by the parameters of which derivatives are wanted.
         angles: The gate angles as functions of the parameters.
         usage: Jobs, circuits and executions so far.
         simulator: What computed the last evaluation; before the first, what the backend tries first.
@@ -202,13 +203,15 @@ class BroadcastEstimatorQNN(EstimatorQNN):
     def _compiled(self) -> Program:
         self._compiled_for = self._queued.calibration_date if self._queued is not None else None
         program = compile_program(self.backend, self.angles.circuit, self.angles.params, self._observables)
-        inputs = self.angles.driven_by(list(self._circuit.parameters)[: self.num_inputs])
+        parameters = list(self._circuit.parameters)
+        inputs = self.angles.driven_by(parameters[: self.num_inputs])
+        weights = self.angles.driven_by(parameters[self.num_inputs :])
         program = replace(program, driven_by_inputs=inputs)
-        self.program_of_inputs = program.shifting(inputs)
+        self.programs = {"all": program, "inputs": program.shifting(inputs), "weights": program.shifting(weights)}
         return program
 
     def evaluate(
-        self, inputs: Array, weights: Array, *, jacobian: bool, of_weights: bool = True
+        self, inputs: Array, weights: Array, *, jacobian: bool, of: Wanted = "all"
     ) -> tuple[Array, Array | None]:
         """Evaluate the outputs and, on request, their derivatives, in one job.
 
@@ -216,7 +219,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             inputs: Shape (batch, inputs).
             weights: Shape (weights,).
             jacobian: Whether derivatives are wanted.
-            of_weights: Whether those of the weights are wanted too; otherwise gates of weights alone are not shifted.
+            of: Of which parameters; gates of the others alone are not shifted.
 
         Returns:
             Outputs of shape (batch, outputs), and derivatives of shape (batch, outputs, inputs + weights) or None.
@@ -225,21 +228,21 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             NotFiniteError: An input, a weight or an angle is not finite.
             BackendError: The backend failed.
         """
-        answer = self.ask(inputs, weights, jacobian=jacobian, of_weights=of_weights)
+        answer = self.ask(inputs, weights, jacobian=jacobian, of=of)
         return answer.values, answer.jacobian
 
-    def ask(self, inputs: Array, weights: Array, *, jacobian: bool, of_weights: bool = True) -> Answer:
+    def ask(self, inputs: Array, weights: Array, *, jacobian: bool, of: Wanted = "all") -> Answer:
         """Do as :meth:`evaluate`, and return also where and with respect to what it was evaluated.
 
         Inputs and weights may be of any real dtype.
         """
         parameters, angles = self.points(inputs, weights)
         if not len(inputs):
-            return self._nothing(parameters, jacobian=jacobian, of_weights=of_weights)
-        values, of_angles = self.evaluate_at_angles(angles, jacobian=jacobian, of_weights=of_weights)
+            return self._nothing(parameters, jacobian=jacobian, of=of)
+        values, of_angles = self.evaluate_at_angles(angles, jacobian=jacobian, of=of)
         if of_angles is None:
             return Answer(parameters, values)
-        return Answer(parameters, values, of_angles, self.angles.chain_rule(of_angles, parameters), of_weights)
+        return Answer(parameters, values, of_angles, self.angles.chain_rule(of_angles, parameters), of)
 
     def points(self, inputs: Array, weights: Array) -> tuple[Array, Array]:
         """Return each example's inputs and weights, (batch, inputs + weights), and its gate angles, (batch, angles).
@@ -261,21 +264,21 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             raise NotFiniteError("Angles must be finite, but some are NaN or infinite at these inputs and weights.")
         return parameters, angles
 
-    def _nothing(self, parameters: Array, *, jacobian: bool, of_weights: bool) -> Answer:
+    def _nothing(self, parameters: Array, *, jacobian: bool, of: Wanted) -> Answer:
         """Return the answer for an empty batch."""
         shape = (0, *self.output_shape)
         if not jacobian:
             return Answer(parameters, np.zeros(shape))
         of_angles, of_parameters = np.zeros((*shape, self.angles.num_angles)), np.zeros((*shape, parameters.shape[1]))
-        return Answer(parameters, np.zeros(shape), of_angles, of_parameters, of_weights)
+        return Answer(parameters, np.zeros(shape), of_angles, of_parameters, of)
 
-    def evaluate_at_angles(self, angles: Array, *, jacobian: bool, of_weights: bool) -> tuple[Array, Array | None]:
+    def evaluate_at_angles(self, angles: Array, *, jacobian: bool, of: Wanted) -> tuple[Array, Array | None]:
         """Evaluate the outputs and their derivatives with respect to the gate angles, in one job.
 
         Args:
             angles: Finite angles in radians, shape (batch, angles), at least one example.
             jacobian: Whether derivatives are wanted.
-            of_weights: Whether those of angles that depend on weights alone are wanted too; otherwise they are 0.
+            of: Of which parameters' angles; those of the others are 0.
 
         Returns:
             Outputs of shape (batch, outputs), and derivatives of shape (batch, outputs, angles) or None.
@@ -283,7 +286,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         seed = None if self._seed is None else derive_seed(self._seed, "evaluation", step=self._step)
         key = None if self._key is None else self._key.at(self._step)
         self._step += 1
-        program = self.program if of_weights else self.program_of_inputs
+        program = self.programs[of]
         if self._evaluate_by is not None and key is not None:
             evaluation = self._evaluate_by(program, Asked(angles, seed, key.client), jacobian=jacobian, key=key)
         else:

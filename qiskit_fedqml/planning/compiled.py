@@ -7,18 +7,19 @@ from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.backends.program import Program
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.spec import CircuitSpec
+from qiskit_fedqml.config.circuit import Wanted
 
 Devices = dict[str, tuple[DeviceBackend, Program]]
 """Devices by name, with the circuit as each runs it."""
 
 
-def compiled(backend: DeviceBackend, spec: CircuitSpec, *, is_frozen: bool) -> Program:
+def compiled(backend: DeviceBackend, spec: CircuitSpec, of: Wanted) -> Program:
     """Return the circuit as a device runs it in training.
 
     Args:
         backend: The device.
         spec: The circuit.
-        is_frozen: Whether its weights are not trained.
+        of: Of which parameters training takes derivatives.
 
     Raises:
         BackendError: The circuit doesn't fit the device.
@@ -27,4 +28,4 @@ def compiled(backend: DeviceBackend, spec: CircuitSpec, *, is_frozen: bool) -> P
     inputs = angles.driven_by(spec.input_params)
     program = compile_program(backend, angles.circuit, angles.params, spec.observables)
     program = replace(program, driven_by_inputs=inputs)
-    return program.shifting(inputs) if is_frozen else program
+    return program if of == "all" else program.shifting(angles.driven_by(spec.parameters_of(of)))

@@ -131,8 +131,8 @@ class BudgetGuard:
             if self._programs.get(name, ("",))[0] == backend.calibration_date:
                 continue
             try:
-                is_frozen = self.experiment.model.quantum == "frozen"
-                self._programs[name] = backend.calibration_date, compiled(backend, self.spec, is_frozen=is_frozen)
+                program = compiled(backend, self.spec, self.experiment.model.derivatives)
+                self._programs[name] = backend.calibration_date, program
             except BackendError as error:
                 logger.info("Backend %r is left out of the plan: %s", name, error)
                 continue

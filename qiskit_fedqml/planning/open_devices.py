@@ -12,6 +12,7 @@ from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.backends.program import Program
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.blocks import Blocks
+from qiskit_fedqml.config.circuit import Wanted
 from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry, ProviderEntry
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import BackendError
@@ -29,12 +30,12 @@ class OpenDevices:
     Args:
         registry: The machines.
         spec: The circuit.
-        is_frozen: Whether its weights are not trained.
+        of: Of which of its parameters training takes derivatives.
     """
 
     registry: BackendRegistry
     spec: CircuitSpec
-    is_frozen: bool
+    of: Wanted
     _devices: dict[Hashable, tuple[DeviceBackend, Program]] = field(default_factory=dict, init=False, repr=False)
     _programs: dict[Hashable, Program] = field(default_factory=dict, init=False, repr=False)
 
@@ -103,5 +104,5 @@ class OpenDevices:
         """Return the circuit as a device runs it: the same for all entries that agree in what it depends on."""
         key = backend.name, backend.entry.model_dump_json(exclude=_SAME_CIRCUIT)
         if key not in self._programs:
-            self._programs[key] = compiled(backend, self.spec, is_frozen=self.is_frozen)
+            self._programs[key] = compiled(backend, self.spec, self.of)
         return self._programs[key]

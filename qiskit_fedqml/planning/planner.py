@@ -96,7 +96,7 @@ class Planner:
         shards, validation = share_out(experiment, dataset)
         spec = circuit_for(experiment.model, len(dataset.classes))
         sizes = tuple(shards.sizes.tolist())
-        devices = OpenDevices(registry, spec, is_frozen=experiment.model.quantum == "frozen")
+        devices = OpenDevices(registry, spec, experiment.model.derivatives)
         planner = cls(experiment, devices, sizes, len(dataset.test), len(validation))
         planner.devices(experiment)  # opened and compiled now, so that a mistake there shows
         return planner

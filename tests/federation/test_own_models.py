@@ -11,6 +11,7 @@ import yaml
 from qiskit_fedqml import RunResult, load_experiment, load_model, resume_federation, run_federation
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.federation.runs.resuming import extend_federation
+from qiskit_fedqml.planning.planner import plan_experiment
 from qiskit_fedqml.results.evaluation import evaluate_model
 from tests.conftest import TINY
 from tests.federation.test_federation import same
@@ -18,6 +19,7 @@ from tests.federation.test_own_parts import fresh
 from tests.own_parts import LazyHead, focal, head_with_statistics, own_head, share_of_first
 from tests.stopping import Interrupt, StopAfter
 
+SMALL_CIRCUIT = {"circuit": TINY["model"]["circuit"]}
 PARTS = {
     "head": partial(own_head, width=5),
     "loss": partial(focal, gamma=1.0),
@@ -27,7 +29,7 @@ SECTIONS = {
     "model": {
         "head": {"python": "tests.own_parts:own_head", "arguments": {"width": 5}},
         "loss": {"python": "tests.own_parts:focal", "arguments": {"gamma": 1.0}},
-        "circuit": TINY["model"]["circuit"],
+        **SMALL_CIRCUIT,
     },
     "evaluation": {
         "metrics": ["accuracy", "auc", "f1", {"python": "tests.own_parts:share_of_first", "arguments": {"factor": 2.0}}]
@@ -140,6 +142,27 @@ def test_a_pure_quantum_model_trains_the_circuit_alone(tiny, tmp_path):
     assert result.state.keys() == {"scaling.mean", "scaling.deviation", "quantum.weight"}
     assert result.rounds[-1].test_loss < result.rounds[0].test_loss
     assert evaluate_model(tmp_path / "run", load_model(tmp_path / "run").network.backend).loss > 0
+
+
+@pytest.mark.parametrize("head", ["none", "mlp"])
+def test_without_a_head_a_device_shifts_no_inputs_and_the_plan_says_so(tiny, tmp_path, head):
+    rng = np.random.default_rng(0)
+    labels = np.arange(20) % 2
+    arrays = {f"x_{part}": rng.normal(size=(20, 2)) for part in ("train", "test")}
+    np.savez(tmp_path / "two.npz", **arrays, y_train=labels, y_test=labels)
+    device = {"type": "ibm", "device": "FakeManilaV2", "shots": 8}
+    experiment = tiny(
+        data={"dataset": "npz", "path": str(tmp_path / "two.npz")},
+        model={"head": head, **({"hidden": [], "dropout": 0.0} if head == "mlp" else {}), **SMALL_CIRCUIT},
+        federation={"clients": 5, "clients_per_round": 1, "rounds": 1, "batch_size": 4},
+        backends={
+            "backends": {"exact": {"type": "aer"}, "chip": device},
+            "assignment": {"default": "chip", "server": "exact"},
+        },
+    )
+    (record,) = run_federation(experiment).rounds
+    assert record.circuits == 4 * (1 + 2 * (6 + (4 if head == "mlp" else 0)))
+    assert plan_experiment(experiment).total().circuits == record.circuits
 
 
 def test_features_that_are_not_as_many_as_inputs_are_refused(tiny, tmp_path):

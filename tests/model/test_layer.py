@@ -144,6 +144,20 @@ def test_jacobian_of_the_last_answer_gives_gradients_of_single_examples():
     assert layer.neural_network.usage.jobs == asked + 1
 
 
+def test_inputs_that_are_data_are_not_shifted():
+    layer, other = (quantum_layer(paper_circuit(), AerBackend("ideal")) for _ in range(2))
+    layer.inputs_are_data = True
+    inputs = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+    layer(inputs).sum().backward()
+    other(inputs).sum().backward()
+    torch.testing.assert_close(layer.weight.grad, other.weight.grad)
+    assert layer.neural_network.usage.circuits < other.neural_network.usage.circuits
+    torch.testing.assert_close(layer.jacobian(inputs), other.jacobian(inputs))
+    needed = inputs.clone().requires_grad_()
+    layer(needed).sum().backward()
+    torch.testing.assert_close(needed.grad, other.jacobian(inputs)[..., :4].sum(dim=1))
+
+
 def test_empty_batch_has_a_gradient_path():
     layer = quantum_layer(paper_circuit(2, 1), AerBackend("ideal"))
     inputs = torch.zeros((0, 2), requires_grad=True)

@@ -88,9 +88,9 @@ class _Training:
         self._optimizer = StackedOptimizer(worker.config, self._stack, tasks)
         self._circuit: StackedCircuit | None = None
         if model.network is not None:
-            ids, trained = [task.client_id for task in tasks], "quantum.weight" in self._stack.names
+            ids, of = [task.client_id for task in tasks], worker.blueprint.config.derivatives
             network, step = model.network, tasks[0].server_step
-            self._circuit = StackedCircuit(network, step, ids, seeds("shots"), trains_weights=trained)
+            self._circuit = StackedCircuit(network, step, ids, seeds("shots"), of=of)
 
     def run(self) -> None:
         """Train all local epochs of all clients.

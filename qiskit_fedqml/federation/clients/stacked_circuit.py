@@ -8,6 +8,7 @@ from qiskit_fedqml.backends.base import SimulatedBackend
 from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.backends.program import Asked, Evaluation, Program
 from qiskit_fedqml.circuits.arrays import Array
+from qiskit_fedqml.config.circuit import Wanted
 from qiskit_fedqml.federation.clients.outcome import Machine
 from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN, NotFiniteError
 from qiskit_fedqml.seeds import derive_seed
@@ -21,7 +22,7 @@ class StackedCircuit:
         server_step: The server step.
         clients: The clients' ids.
         seeds: From which each client's shots derive, as they do alone.
-        trains_weights: Whether derivatives with respect to the circuit's weights are wanted.
+        of: Of which of the circuit's parameters derivatives are wanted.
 
     Attributes:
         usages: What each client has asked of the backend.
@@ -35,10 +36,10 @@ class StackedCircuit:
         clients: Sequence[int],
         seeds: Sequence[int],
         *,
-        trains_weights: bool,
+        of: Wanted,
     ) -> None:
         self._network = network.twin(self._evaluate)
-        self._backend, self._trains_weights = network.backend, trains_weights
+        self._backend, self._of = network.backend, of
         # Asked once: to look through a protocol takes as long as a small circuit.
         self._joint = network.backend if isinstance(network.backend, SimulatedBackend) else None
         self._clients, self._seeds, self._server_step = clients, seeds, server_step
@@ -81,7 +82,7 @@ class StackedCircuit:
 
     def _ask(self, inputs: Array, weights: Array, sizes: list[int]) -> tuple[Array, Array]:
         self._sizes = sizes
-        values, jacobian = self._network.evaluate(inputs, weights, jacobian=True, of_weights=self._trains_weights)
+        values, jacobian = self._network.evaluate(inputs, weights, jacobian=True, of=self._of)
         assert jacobian is not None
         return values, jacobian
 

@@ -7,6 +7,7 @@ from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.base import compile_program
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.spec import CircuitSpec
+from qiskit_fedqml.config.circuit import Wanted
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.federation.scheduling.machines import BackendFacts, FactsOf, open_machines
 from qiskit_fedqml.federation.scheduling.policies import open_policy
@@ -40,7 +41,7 @@ def open_scheduler(
     def date_of(entry: str) -> str | None:
         return registry[entry].describe()["calibration_date"]
 
-    facts = facts_of(registry, spec, is_frozen=experiment.model.quantum == "frozen")
+    facts = facts_of(registry, spec, experiment.model.derivatives)
     return Scheduler(
         seed=experiment.seed,
         config=config,
@@ -53,13 +54,13 @@ def open_scheduler(
     )
 
 
-def facts_of(registry: BackendRegistry, spec: CircuitSpec, *, is_frozen: bool) -> FactsOf:
+def facts_of(registry: BackendRegistry, spec: CircuitSpec, of: Wanted) -> FactsOf:
     """Return what finds the facts of a backend, each once.
 
     Args:
         registry: The backends.
         spec: The circuit.
-        is_frozen: Whether its weights are not trained, so that inputs alone are shifted.
+        of: Of which of its parameters training takes derivatives.
     """
 
     @cache
@@ -67,8 +68,8 @@ def facts_of(registry: BackendRegistry, spec: CircuitSpec, *, is_frozen: bool) -
         machine = registry[backend]
         angles = GateAngles(spec.circuit, [*spec.input_params, *spec.weight_params])
         program = compile_program(machine, angles.circuit, angles.params, spec.observables)
-        if is_frozen:
-            program = program.shifting(angles.driven_by(spec.input_params))
+        if of != "all":
+            program = program.shifting(angles.driven_by(spec.parameters_of(of)))
         circuits = (1 + 2 * len(program.shifted)) * program.num_groups
         return BackendFacts(
             executions_per_example=circuits * (machine.shots or 1),

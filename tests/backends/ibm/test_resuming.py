@@ -304,7 +304,7 @@ def test_spsa_without_a_seed_has_one_direction_for_points_and_derivatives(monkey
 
 def test_frozen_weights_are_not_shifted(server):
     client = Client()
-    _, jacobian = client.network.evaluate(client.inputs, client.weights, jacobian=True, of_weights=False)
+    _, jacobian = client.network.evaluate(client.inputs, client.weights, jacobian=True, of="inputs")
     (job,) = server.jobs
     assert job.circuits == 2 * (1 + 2 * 4), "four gates of two inputs"
     assert not jacobian[:, :, 2:].any()
