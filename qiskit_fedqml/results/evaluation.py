@@ -55,7 +55,7 @@ def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClas
         blueprint = Blueprint(
             seed=result.experiment.seed,
             config=config,
-            spec=_circuit_of(result, Path(folder)),
+            spec=circuit_of(result, Path(folder)),
             num_features=int(result.run["num_features"]),
             mean=state["scaling.mean"].double().numpy(),
             deviation=state["scaling.deviation"].double().numpy(),
@@ -72,7 +72,13 @@ def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClas
     return model.eval()
 
 
-def _circuit_of(result: RunResult, folder: Path) -> CircuitSpec:
+def circuit_of(result: RunResult, folder: Path) -> CircuitSpec:
+    """Return the circuit of a run's model.
+
+    Raises:
+        ResultError: A function of the user's own makes another one than when the run began.
+        ConfigurationError: It cannot be read or made.
+    """
     spec = circuit_for(result.experiment.model, len(result.run["classes"]))
     check_circuit(result.run, spec, folder)
     return spec

@@ -52,3 +52,28 @@ def predict(
     from qiskit_fedqml.terminal.predictions import predict_files
 
     predict_files(directory, files, backend, backends, out=out, json_=json_, overwrite=overwrite)
+
+
+def export(
+    directory: ResultFolder,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The file: NAME.pt2 (torch.export) or NAME.onnx.", callback=usable)
+    ],
+    overwrite: ReplaceOption = False,
+) -> None:
+    """Write the trained model of a finished run for other programs: its classical part, and its circuit as QPY.
+
+    A model without a circuit is exported whole. Of any other the file ends at the circuit's inputs; NAME.circuit.qpy
+    and NAME.json, with the circuit's weights and observables, are written next to it.
+    """
+    from qiskit_fedqml.results.export import export_model
+
+    written = export_model(directory, file, overwrite=overwrite)
+    if written.circuit is None:
+        print(f"The whole model, from features to logits: {written.model}")
+    else:
+        print(f"The classical part, from features to the circuit's inputs: {written.model}")
+        print(f"The circuit: {written.circuit}")
+    print(
+        f"What goes in, what comes out, classes{'' if written.circuit is None else ', weights'}: {written.description}"
+    )
