@@ -237,19 +237,22 @@ class RunWriter:
         if writing is not None:
             writing.result()
 
-    def finish(self, model_state: dict[str, torch.Tensor], *, keep_checkpoint: bool) -> None:
+    def finish(
+        self, model_state: dict[str, torch.Tensor], *, keep_checkpoint: bool, best_round: int | None = None
+    ) -> None:
         """Write the final model, and the digests by which the finished run proves whole.
 
         Args:
             model_state: The model's tensors.
             keep_checkpoint: Whether checkpoints hold more than the model, so that they stay for ``fedqml extend``.
+            best_round: The round of the model where that need not be the last one, which the file's metadata say.
 
         Raises:
             ResultError: Something cannot be written.
         """
         self.wait()
         self._log.sync()
-        save_tensors(self.path / "model.safetensors", model_state, {})
+        save_tensors(self.path / "model.safetensors", model_state, {"round": str(best_round)} if best_round else {})
         manifest = self.folder.proven_manifest()
         files = manifest.files | {"model.safetensors": digest_of_file(self.path / "model.safetensors")}
         self._write(lambda: replace(manifest, files=files, records=self._log.proof).save(self.path))
