@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer
     from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
     from qiskit_fedqml.results.evaluation import load_model
+    from qiskit_fedqml.results.prediction import Classifier, load_classifier
     from qiskit_fedqml.results.result import RunResult
     from qiskit_fedqml.simulation.estimator import SweepEstimator
     from qiskit_fedqml.simulation.noise import noise_from_model
@@ -34,12 +35,14 @@ _MODULE_OF = {
     "BackendRegistry": "backends.array.registry",
     "BroadcastEstimatorQNN": "model.qnn",
     "CircuitSpec": "circuits.spec",
+    "Classifier": "results.prediction",
     "Experiment": "config.experiment",
     "FedQMLError": "errors",
     "Mitigation": "config.mitigation",
     "QuantumLayer": "model.layer",
     "RunResult": "results.result",
     "SweepEstimator": "simulation.estimator",
+    "load_classifier": "results.prediction",
     "load_experiment": "config.loading",
     "load_model": "results.evaluation",
     "noise_from_model": "simulation.noise",
@@ -57,12 +60,14 @@ __all__ = [
     "BackendRegistry",
     "BroadcastEstimatorQNN",
     "CircuitSpec",
+    "Classifier",
     "Experiment",
     "FedQMLError",
     "Mitigation",
     "QuantumLayer",
     "RunResult",
     "SweepEstimator",
+    "load_classifier",
     "load_experiment",
     "load_model",
     "noise_from_model",

@@ -11,7 +11,8 @@ class JobKey:
         server_step: The server step, from 1; in synchronous federations the round. 0 outside of a training.
         client: The client, from 0; None is the server.
         step: Counts the evaluations of this kind, from 0.
-        kind: ``"train"``, ``"test"``, ``"test on …"`` by the server, ``"evaluation"`` of a finished run.
+        kind: ``"train"``, ``"test"``, ``"test on …"`` by the server, ``"evaluation"`` of a finished run,
+            ``"prediction"`` of new examples by it.
         clients: The clients that ask together; ``client`` is None then.
     """
 
@@ -29,7 +30,7 @@ class JobKey:
     @property
     def is_test(self) -> bool:
         """Whether nothing is trained by the evaluation."""
-        return self.kind == "evaluation" or self.kind.partition(" ")[0] == "test"
+        return self.kind in ("evaluation", "prediction") or self.kind.partition(" ")[0] == "test"
 
     def at(self, step: int) -> "JobKey":
         """Return the key of another step."""

@@ -173,13 +173,22 @@ class Experiment(StrictModel):
         """Return the experiment of a run that has begun, whose model is no longer that of ``model.initial``."""
         return self.model_copy(update={"model": self.model.model_copy(update={"initial": None})})
 
-    def with_rounds(self, rounds: int) -> "Experiment":
+    def with_rounds(self, rounds: int, *, ended_early: bool = False) -> "Experiment":
         """Return the experiment with another number of rounds.
+
+        Args:
+            rounds: The number.
+            ended_early: Whether the run was ended by ``federation.stop``, which is taken away then, as it is where it
+                has no effect with so many rounds.
 
         Raises:
             ConfigurationError: It is no number from 1.
         """
-        return self.changed({("federation", "rounds"): ("`rounds`", rounds)})
+        changes: dict[Key, tuple[str, Any]] = {("federation", "rounds"): ("`rounds`", rounds)}
+        stop = self.federation.stop
+        if stop is not None and (ended_early or stop.patience >= rounds - 1):
+            changes["federation", "stop"] = ("`stop`", None)
+        return self.changed(changes)
 
     def with_workers(self, workers: int | str) -> "Experiment":
         """Return the experiment with another number of processes, or ``"auto"``; it has the same result.

@@ -1,12 +1,14 @@
 """The `federation` section of an experiment file."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag, model_validator
 
 from qiskit_fedqml.config.alternatives import NAME, tag_of
 from qiskit_fedqml.config.buffered import Buffered, algorithm_kind
 from qiskit_fedqml.config.extension import PYTHON, PythonReference, name_or_python
+from qiskit_fedqml.config.stopping import Metric, StopConfig
 from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, PositiveNumber, StrictModel
 
 Algorithm = Annotated[
@@ -35,6 +37,8 @@ class FederationConfig(StrictModel):
     ``auto`` is one for each processor core. With 1 they train in the run's own process, with torch's own threads.
     ``lockstep`` is the number of clients of one simulated backend that train together, at most: their models are
     stacked, and each step of all of them is one call of the simulator. ``auto`` says it by the size of the head.
+    ``stop`` ends a run before its last round. ``keep_best`` makes the model of the best round the final one, by loss or
+    accuracy, on the validation data where there are some; ``true`` takes what ``stop`` looks at, or the loss.
     """
 
     clients: Annotated[PositiveInteger, Field(le=10_000_000)]
@@ -57,6 +61,27 @@ class FederationConfig(StrictModel):
     on_too_few: Literal["stop", "repeat"] = "stop"
     workers: Literal["auto"] | Annotated[PositiveInteger, Field(le=1024)] = 1
     lockstep: Literal["auto"] | Annotated[PositiveInteger, Field(le=10_000)] = 1
+    stop: StopConfig | None = None
+    keep_best: Metric | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _best_by_what_stops(cls, section: Any) -> Any:
+        """Name the metric where ``keep_best`` is true or false."""
+        if not isinstance(section, Mapping) or not isinstance(section.get("keep_best"), bool):
+            return section
+        stop = section.get("stop")
+        metric = stop.get("metric", "loss") if isinstance(stop, Mapping) else getattr(stop, "metric", "loss")
+        return {**section, "keep_best": metric if section["keep_best"] else None}
+
+    @model_validator(mode="after")
+    def _stop_has_an_effect(self) -> "FederationConfig":
+        if self.stop is not None and self.stop.patience >= self.rounds - 1:
+            raise ValueError(
+                f"stop.patience ({self.stop.patience}) has no effect with {self.rounds} rounds: after the first round "
+                "and so many more nothing is left"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> "FederationConfig":

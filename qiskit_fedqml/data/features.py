@@ -20,7 +20,7 @@ from qiskit_fedqml.data.images import Images
 from qiskit_fedqml.data.location import find_data
 from qiskit_fedqml.data.messages import reason, shown
 from qiskit_fedqml.data.vision import import_torchvision
-from qiskit_fedqml.data.weights import download_weights, load_weights
+from qiskit_fedqml.data.weights import State, download_weights, load_weights
 from qiskit_fedqml.errors import DataError
 from qiskit_fedqml.tables import gibibytes
 
@@ -68,6 +68,28 @@ def extract_features(split: Split, config: FeaturesConfig, progress: Progress | 
     return features
 
 
+def open_backbone(config: FeaturesConfig) -> Backbone:
+    """Return the backbone of a configuration that names one, with its weights.
+
+    Raises:
+        DataError: The backbone, its layer or its weights are not to be had, or do not fit together.
+    """
+    check_backbone(str(config.backbone))
+    file_of_weights, backbone = _weights_file(config), Backbone(config)
+    backbone.num_features(1)
+    backbone.load(_weights(config, file_of_weights))
+    return backbone
+
+
+def batch_of(config: FeaturesConfig) -> int:
+    """Return how many images go through the backbone together."""
+    return max(1, _BATCH_PIXELS // (config.image_size or 1) ** 2)
+
+
+def _weights(config: FeaturesConfig, file: Path | None) -> State:
+    return download_weights(str(config.backbone)) if file is None else load_weights(file)
+
+
 def _cached_features(path: Path, count: int) -> NDArray[np.float32] | None:
     """Return the features in a cache file, or None if there is none or it is damaged."""
     try:
@@ -82,10 +104,9 @@ def _compute(
     images: Images, config: FeaturesConfig, weights: Path | None, target: Path, progress: Progress | None
 ) -> None:
     """Compute the features of all images, batch by batch, into a file that appears when it is whole."""
-    backbone, size = Backbone(config), config.image_size or 0
-    step = max(1, _BATCH_PIXELS // size**2)
+    backbone, size, step = Backbone(config), config.image_size or 0, batch_of(config)
     num_features = backbone.num_features(min(step, len(images)))
-    backbone.load(download_weights(str(config.backbone)) if weights is None else load_weights(weights))
+    backbone.load(_weights(config, weights))
     part = target.with_suffix(f".{os.getpid()}.part")
     try:
         features = _new_file(part, (len(images), num_features))

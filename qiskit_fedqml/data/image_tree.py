@@ -55,7 +55,7 @@ def read_tree(root: Path) -> ImageTree:
     files: Files = {}
     counts = []
     for folder in folders.values():
-        found, not_taken = _images_below(folder)
+        found, not_taken = images_below(folder)
         if not found:
             holds = _counts(not_taken) if not_taken else "nothing"
             raise DataError(f"{shown(folder)} must hold images (.jpg, .png, .tif, …), but holds {holds}.")
@@ -101,7 +101,7 @@ def _class_folders(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
     return dict(sorted(named.items()))
 
 
-def _images_below(folder: Path) -> tuple[Files, Counter[str]]:
+def images_below(folder: Path) -> tuple[Files, Counter[str]]:
     """Return the images in a folder and below, sorted, and how many other entries of which kind there are."""
     top = folder.resolve()
     entered = {top, *top.parents}

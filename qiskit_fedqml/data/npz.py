@@ -7,9 +7,10 @@ from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 from qiskit_fedqml.data.datasets import Dataset, Split, choose
-from qiskit_fedqml.data.images import ArrayImages
+from qiskit_fedqml.data.images import ArrayImages, Images
 from qiskit_fedqml.data.location import find_data
 from qiskit_fedqml.data.memory import check_memory
 from qiskit_fedqml.data.messages import listed, reason, shown
@@ -80,6 +81,20 @@ def own_examples(path: str, num_classes: int) -> Split:
     return _split(file, "x", arrays["x"], arrays["y"], tuple(range(num_classes)))
 
 
+def new_inputs(path: Path) -> Images | NDArray[np.float32]:
+    """Load examples without labels, ``x``, from an NPZ file: images, or features as float32.
+
+    Args:
+        path: The file. ``x`` is as ``x_train`` of :func:`npz`.
+
+    Raises:
+        DataError: The file or the array is missing or malformed, or holds no example.
+    """
+    x = read_npz(path, ("x",))["x"]
+    _check_inputs(path, "x", x)
+    return _inputs(path, "x", x)
+
+
 def _check_inputs(file: Path, name: str, x: np.ndarray) -> None:
     images = x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] in (1, 3)))
     features = np.issubdtype(x.dtype, np.floating) and x.ndim == 2
@@ -102,13 +117,17 @@ def _labels(file: Path, name: str, y: np.ndarray, count: int) -> tuple[int, ...]
 
 def _split(file: Path, name: str, x: np.ndarray, y: np.ndarray, classes: tuple[int, ...]) -> Split:
     chosen, labels = choose(y, classes)
+    return Split(_inputs(file, name, x[chosen]), labels)
+
+
+def _inputs(file: Path, name: str, x: np.ndarray) -> Images | NDArray[np.float32]:
     if x.dtype == np.uint8:
-        return Split(ArrayImages(x[chosen]), labels)
+        return ArrayImages(x)
     with np.errstate(over="ignore"):
-        features = x[chosen].astype(np.float32)
+        features = x.astype(np.float32)
     if not np.isfinite(features).all():
         raise DataError(f"{shown(file)}: {name} must be finite as float32, but has NaN, infinite or huge values.")
-    return Split(features, labels)
+    return features
 
 
 def read_npz(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -131,9 +150,8 @@ def read_npz(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     except DataError:
         raise
     except Exception as error:
-        raise DataError(
-            f"{shown(file)} must be an NPZ file of {', '.join(names[:-1])} and {names[-1]}: {reason(error)}."
-        ) from error
+        wanted = " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+        raise DataError(f"{shown(file)} must be an NPZ file of {wanted}: {reason(error)}.") from error
 
 
 def _member(archive: ZipFile, name: str) -> ZipInfo:

@@ -34,8 +34,11 @@ def run_facts(run: RunResult) -> str:
     how_many = "one client with all data" if config.clients == 1 else _clients(config)
     epochs = f"{config.local_epochs} local {'epoch' if config.local_epochs == 1 else 'epochs'}"
     where = f" on {_listed(names)}" if names and run.experiment.model.has_circuit else ""
+    ended = ", where it ended early" if run.ended_early else ""
+    kept = f", the model of {step_word(run)} {run.final.round} kept" if config.keep_best else ""
+    rounds = f"{len(run.rounds)} of {config.rounds} {step_word(run)}s{ended}{kept}"
     return (
-        f"{len(run.rounds)} of {config.rounds} {step_word(run)}s; {how_many}{where}{_buffer(config)}; {epochs} in "
+        f"{rounds}; {how_many}{where}{_buffer(config)}; {epochs} in "
         f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}."
     )
 

@@ -3,11 +3,8 @@
 import csv
 import io
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +14,18 @@ from numpy.typing import NDArray
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.base import Backend
-from qiskit_fedqml.backends.devices.dispatch import Dispatcher
-from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.job import JobKey, Usage
+from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.text_files import parse_json, read_text
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.preparation import digest_of, prepare_test_data
 from qiskit_fedqml.errors import FedQMLError, ResultError
 from qiskit_fedqml.files import check_replaceable, make_folder, write_new
-from qiskit_fedqml.model.building import Blueprint
+from qiskit_fedqml.model.building import Blueprint, circuit_for
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
 from qiskit_fedqml.model.metrics import confusion_matrix, measured, open_metrics
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
-from qiskit_fedqml.results.lock import FolderLock
 from qiskit_fedqml.results.provenance import check_circuit, check_data
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.seeds import derive_seed
@@ -72,6 +67,18 @@ def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClas
             raise
         raise ResultError(f"{folder}: model.safetensors does not fit config.yaml: {error}") from error
     return model.eval()
+
+
+def circuit_of(result: RunResult, folder: Path) -> CircuitSpec:
+    """Return the circuit of a run's model.
+
+    Raises:
+        ResultError: A function of the user's own makes another one than when the run began.
+        ConfigurationError: It cannot be read or made.
+    """
+    spec = circuit_for(result.experiment.model, len(result.run["classes"]))
+    check_circuit(result.run, spec, folder)
+    return spec
 
 
 @dataclass(frozen=True)
@@ -198,33 +205,3 @@ def check_unlike(folder: Path, registry: BackendRegistry, name: str) -> None:
                 return
     for path in (table, described):
         check_replaceable(path, instead=_INSTEAD)
-
-
-@contextmanager
-def unfinished_evaluation(folder: Path, registry: BackendRegistry, name: str) -> Iterator[None]:
-    """Let jobs of an evaluation on a device outlive the process: until it is finished they are kept in a journal.
-
-    Args:
-        folder: The result folder.
-        registry: The registry that has the backend; it is not opened yet.
-        name: The backend's name.
-
-    Raises:
-        ResultError: The journal cannot be written, or another process is at it.
-    """
-    if name not in registry.file.backends or not registry.is_queued(name):
-        yield
-        return
-    # Another entry under the same name asks another question.
-    digest = sha256(registry.file.backends[name].model_dump_json().encode()).hexdigest()[:8]
-    path = folder / "evaluations" / f"{name}-{digest}.journal" / "journal.sqlite"
-    make_folder(path.parent)
-    lock = FolderLock(path.parent)
-    lock.acquire()
-    try:
-        with closing(Journal(path)) as journal:
-            registry.dispatcher = Dispatcher(journal, registry.file.budget_seconds)
-            yield
-    finally:
-        lock.release()
-    shutil.rmtree(path.parent)

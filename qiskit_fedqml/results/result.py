@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.messages import Status
+from qiskit_fedqml.results.best_round import ProgressMade
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.records import RoundRecord
 
@@ -59,8 +60,52 @@ class RunResult:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all rounds are there."""
-        return len(self.rounds) == self.experiment.federation.rounds
+        """Whether all rounds are there, or those until `federation.stop` ended the run."""
+        return len(self.rounds) == self.experiment.federation.rounds or self._progress.has_ended
+
+    @property
+    def ended_early(self) -> str:
+        """Why the run ended before its last round, where `federation.stop` ended it; empty otherwise."""
+        config = self.experiment.federation
+        if config.stop is None or len(self.rounds) == config.rounds or not self._progress.has_ended:
+            return ""
+        of, rounds = self._data_looked_at, "1 round" if config.stop.patience == 1 else f"{config.stop.patience} rounds"
+        return (
+            f"Ended after round {len(self.rounds)} of {config.rounds}: the {of} {config.stop.metric} has not improved "
+            f"for {rounds}."
+        )
+
+    @property
+    def final(self) -> RoundRecord:
+        """The record of the round whose model is the final one: the last, or the best with `federation.keep_best`.
+
+        Raises:
+            ResultError: There is no round.
+        """
+        if not self.rounds:
+            raise ResultError("This run has no round yet.")
+        best = self._progress.best_round if self.experiment.federation.keep_best else 0
+        return self.rounds[best - 1 if best else -1]
+
+    @property
+    def final_in_words(self) -> str:
+        """Which round's model `federation.keep_best` made the final one; empty without that."""
+        metric = self.experiment.federation.keep_best
+        if metric is None or not self.rounds:
+            return ""
+        final = self.final
+        return (
+            f"The final model is that of round {final.round}, the best by {self._data_looked_at} {metric}: test loss "
+            f"{final.test_loss:.4f}, accuracy {final.test_accuracy:.2%}."
+        )
+
+    @property
+    def _data_looked_at(self) -> str:
+        return "test" if self.rounds[-1].validation_loss is None else "validation"
+
+    @cached_property
+    def _progress(self) -> ProgressMade:
+        return ProgressMade.of(self.experiment.federation, self.rounds)
 
     @property
     def never_trained(self) -> str:

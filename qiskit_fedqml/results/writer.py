@@ -241,7 +241,12 @@ class RunWriter:
             writing.result()
 
     def finish(
-        self, model_state: dict[str, torch.Tensor], confusion: NDArray[np.int64], *, keep_checkpoint: bool
+        self,
+        model_state: dict[str, torch.Tensor],
+        confusion: NDArray[np.int64],
+        *,
+        keep_checkpoint: bool,
+        best_round: int | None = None,
     ) -> None:
         """Write the final model and its confusion matrix, and the digests by which the finished run proves whole.
 
@@ -249,13 +254,14 @@ class RunWriter:
             model_state: The model's tensors.
             confusion: Examples of each class that are taken for each class, shape (classes, classes predicted).
             keep_checkpoint: Whether checkpoints hold more than the model, so that they stay for ``fedqml extend``.
+            best_round: The round of the model where that need not be the last one, which the file's metadata say.
 
         Raises:
             ResultError: Something cannot be written.
         """
         self.wait()
         self._log.sync()
-        save_tensors(self.path / "model.safetensors", model_state, {})
+        save_tensors(self.path / "model.safetensors", model_state, {"round": str(best_round)} if best_round else {})
         self._write(lambda: write_text(self.path / CONFUSION, f"{json.dumps(confusion.tolist())}\n"))
         manifest = self.folder.proven_manifest()
         finished = ("model.safetensors", CONFUSION)

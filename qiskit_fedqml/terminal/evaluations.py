@@ -1,13 +1,16 @@
-"""What `fedqml evaluate` does."""
+"""What `fedqml evaluate` does, and which backend a finished run's model is used on."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
-from qiskit_fedqml.results.evaluation import check_unlike, evaluate_model, unfinished_evaluation
+from qiskit_fedqml.results.evaluation import check_unlike, evaluate_model
 from qiskit_fedqml.results.result import RunResult
+from qiskit_fedqml.results.unfinished import unfinished_jobs
 
 
 def evaluate_folder(directory: Path, backend: str | None, backends: Path | None, *, overwrite: bool) -> None:
@@ -23,23 +26,43 @@ def evaluate_folder(directory: Path, backend: str | None, backends: Path | None,
         FedQMLError: It is no result folder of a finished run, another evaluation is there, or the backend cannot be
             opened or fails.
     """
+    registry, name = registry_for(directory, backend, backends)
+    if not overwrite:
+        check_unlike(directory, registry, name)
+    with stoppable(), unfinished_jobs(directory, registry, name):
+        evaluation = evaluate_model(directory, registry[name] if backend else registry.server)
+    table = evaluation.save(directory / "evaluations", overwrite=overwrite)
+    print(
+        f"{evaluation.backend}: loss {evaluation.loss:.4f}, accuracy {evaluation.accuracy:.2%} "
+        f"of {len(evaluation.labels)} examples. Outputs: {table}"
+    )
+
+
+def registry_for(directory: Path, backend: str | None, backends: Path | None) -> tuple[BackendRegistry, str]:
+    """Return the backends among which one for a finished run's model is, and its name.
+
+    Args:
+        directory: As :func:`evaluate_folder`.
+        backend: As :func:`evaluate_folder`.
+        backends: As :func:`evaluate_folder`.
+
+    Raises:
+        FedQMLError: It is no result folder, or the backends file is wrong.
+    """
     registry = BackendRegistry(RunResult.load(directory).experiment.backends, Path())
     here = Path("backends.yaml")
     if backends is not None:
         registry = BackendRegistry.from_yaml(backends)
     elif backend is not None and backend not in registry.file.backends and here.exists():
         registry = BackendRegistry.from_yaml(here)
-    name = backend or registry.file.assignment.server
-    if not overwrite:
-        check_unlike(directory, registry, name)
+    return registry, backend or registry.file.assignment.server
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let Ctrl-C end with what continues."""
     try:
-        with unfinished_evaluation(directory, registry, name):
-            evaluation = evaluate_model(directory, registry[name] if backend else registry.server)
+        yield
     except KeyboardInterrupt:
         print("fedqml: stopped; the same command resumes it, and reads the jobs that were sent.", file=sys.stderr)
         raise typer.Exit(130) from None
-    table = evaluation.save(directory / "evaluations", overwrite=overwrite)
-    print(
-        f"{evaluation.backend}: loss {evaluation.loss:.4f}, accuracy {evaluation.accuracy:.2%} "
-        f"of {len(evaluation.labels)} examples. Outputs: {table}"
-    )

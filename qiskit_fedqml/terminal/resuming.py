@@ -66,7 +66,8 @@ def print_end(folder: Path, num_rounds: int, before: int | None) -> None:
 
 
 def tell_stopped(result: "RunResult", folder: Path) -> None:
-    """Say why a run has ended before its last round, and how it continues; nothing if it has not."""
+    """Say why a run has ended before its last round, and how it continues; and which round's model is kept."""
+    _tell(result.ended_early, result.final_in_words)
     if result.stopped:
         _tell(result.stopped, f"`fedqml resume {folder}{_BUDGET}` continues.", _how_to_end(folder))
 

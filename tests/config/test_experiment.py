@@ -40,7 +40,7 @@ def outcome(changes):
         result = run_federation(validate(Experiment, data, "tiny"))
     except FedQMLError as error:
         return f"{type(error).__name__}: {error}"
-    return [record.without_times() for record in result.rounds]
+    return [record.without_times() for record in result.rounds], result.final.round
 
 
 RATES = {"depolarizing": {"one_qubit": 0.01, "two_qubit": 0.02}, "amplitude_damping": {}, "readout": {}}
@@ -55,6 +55,7 @@ TWO = {
     "backends.backends": {"ideal": {"type": "aer"}, "noisy": {"type": "aer", "noise": {"readout": 0.1}}},
 }
 SGD = {"federation.optimizer": "sgd"}
+STOP = {"federation.rounds": 6, "federation.stop": {"patience": 1, "min_delta": 1.0}}
 KEEP = {"federation.clients_per_round": 4}
 SKEW = {"data.partition": {"scheme": "dirichlet", "alpha": 1.0}}
 NPZ = {"data": {"dataset": "npz", "path": "features.npz"}}
@@ -188,6 +189,10 @@ PERTURBED = {
         {"federation.on_client_failure": "skip", "federation.client_seconds": 1e-9, "federation.min_clients": 1},
         "repeat",
     ),
+    "federation.stop.patience": (STOP, 2),
+    "federation.stop.min_delta": (STOP, 0.0),
+    "federation.stop.metric": ({"federation.rounds": 6, "federation.stop": {"patience": 1}}, "accuracy"),
+    "federation.keep_best": ({"federation.rounds": 6, "federation.learning_rate": 1.0}, "accuracy"),
     "aggregation.success_exponent": (
         {**TWO, "backends.assignment.default": {"cycle": ["ideal", "noisy"]}, "federation.clients_per_round": 4},
         2.0,

@@ -7,16 +7,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qiskit_fedqml.backends.devices.device import DeviceBackend
-from qiskit_fedqml.errors import BudgetError
+from qiskit_fedqml.errors import BudgetError, ResultError
 from qiskit_fedqml.federation.algorithms.buffered_on_devices import BufferedOnDevices
 from qiskit_fedqml.federation.executors.executor import in_task_order
 from qiskit_fedqml.federation.executors.flights import FlightExecutor
 from qiskit_fedqml.federation.messages import ClientUpdate, by_step
 from qiskit_fedqml.federation.past_attempts import PastAttempts
 from qiskit_fedqml.federation.runs.attempts import attempted, check_may_fail
+from qiskit_fedqml.federation.runs.best_model import BestModel, named
 from qiskit_fedqml.federation.runs.recording import record_step
 from qiskit_fedqml.federation.runs.testing import MOST_WAITING, Testing
 from qiskit_fedqml.federation.server_state import ServerState
+from qiskit_fedqml.results.best_round import ProgressMade
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.results.writer import RunWriter
@@ -61,12 +63,13 @@ class RunLoop:
         self.guard, self.allow_partial = guard, allow_partial
         self._testing = Testing(self._keep, federation.observer)
 
-    def run(self, server: ServerState, done: Sequence[RoundRecord]) -> RunResult:
+    def run(self, server: ServerState, done: Sequence[RoundRecord], best: BestModel | None = None) -> RunResult:
         """Run the server steps that are missing.
 
         Args:
             server: The state after those that are done.
             done: Their records.
+            best: The model of the best of them, where ``keep_best`` asks for it.
 
         Raises:
             BudgetError: The next round cannot be paid, and that is no end that is allowed.
@@ -76,6 +79,7 @@ class RunLoop:
         dispatcher = self.federation.registry.dispatcher
         trackers = open_trackers(self.federation.experiment, self.description, path, len(done))
         self._server, self._records = server, list[RoundRecord]()
+        self._take_up(done, best)
         try:
             with Tracking(trackers, done, path) as self._tracking:
                 self._run_steps()
@@ -90,16 +94,35 @@ class RunLoop:
             dispatcher.patience.stop()
             dispatcher.journal.close()
 
+    def _take_up(self, done: Sequence[RoundRecord], best: BestModel | None) -> None:
+        config = self.federation.experiment.federation
+        self._progress = ProgressMade.of(config, done)
+        self._best = best if config.keep_best else None
+        if config.keep_best and self._progress.best_round != (self._best.round if self._best else 0):
+            raise ResultError(f"The model of round {self._progress.best_round}, the best one so far, is gone.")
+        if (config.stop or config.keep_best) and not len(self.federation.evaluator.validation):
+            key = "stop" if config.stop else "keep_best"
+            logger.warning(
+                "`federation.%s` looks at the test data, since there are no validation data "
+                "(`data.validation_fraction`): the test accuracy is then no longer that of unseen data.",
+                key,
+            )
+
     def _run_steps(self) -> None:
-        """Run the steps; where clients train elsewhere, the next ones do so while a step's model is tested here."""
+        """Run the steps; where clients train elsewhere, the next ones do so while a step's model is tested here.
+
+        Where a test may end the run, the next step waits for it.
+        """
         config, server = self.federation.experiment.federation, self._server
         past = PastAttempts(self.federation.registry.dispatcher.journal if self.federation.devices else None)
         try:
-            while server.step < config.rounds:
+            while server.step < config.rounds and not self._progress.has_ended:
                 started = time.perf_counter()
                 server, clients, earlier = attempted(config, server, self._attempt, past)
                 record = partial(self._record, server, clients, earlier)
-                self._testing.test(server, record, started, meanwhile=self.federation.trains_elsewhere)
+                self._testing.test(
+                    server, record, started, meanwhile=config.stop is None and self.federation.trains_elsewhere
+                )
         finally:  # also where the next step has failed: what is raised by the test of one before counts more
             self._testing.settle()
 
@@ -131,14 +154,18 @@ class RunLoop:
 
     def _keep(self, server: ServerState, record: RoundRecord) -> None:
         self._server = server
+        self._progress.add(record)
+        if self._progress.best_round == server.step:
+            self._best = BestModel(server.step, server.model)
         if self.writer:
             self.writer.append(record)
         else:
             self._records.append(record)
         self._tracking.round_finished(record)  # before the checkpoint: what need not be trained again has been shown
         config, rounds = self.federation.experiment.checkpoints, self.federation.experiment.federation.rounds
-        if self.writer and (server.step % config.every == 0 or server.step == rounds):
-            self.writer.save_checkpoint(*server.named(), keep=config.keep)
+        is_last = server.step == rounds or self._progress.has_ended
+        if self.writer and (server.step % config.every == 0 or is_last):
+            self.writer.save_checkpoint(*named(server, self._best), keep=config.keep)
             if isinstance(self.federation.executor, FlightExecutor):
                 self.writer.wait()  # new tasks are sent only when the state that holds them is on disk
         self._testing.notify(lambda o: o.round_finished(record))
@@ -152,12 +179,15 @@ class RunLoop:
             self.writer.rewrite_records(self._with_charges(self.writer.records))
         elif self.federation.devices:
             records = list(self._with_charges(records))
-        confusion = None if stopped else self.federation.evaluator.confusion_of(server.model, server.step)
-        model = self.federation.evaluator.model
-        model.adopt_trainable_state(server.model)
+        model, best = self.federation.evaluator.model, self._best
+        kept, step = (server.model, server.step) if best is None else (best.model, best.round)
+        confusion = None if stopped else self.federation.evaluator.confusion_of(kept, step)
+        model.adopt_trainable_state(kept)
         final_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         if self.writer and confusion is not None:
-            self.writer.finish(final_state, confusion, keep_checkpoint=not server.is_model_alone)
+            is_all = server.is_model_alone and (best is None or best.round == server.step)
+            best_round = None if best is None else best.round
+            self.writer.finish(final_state, confusion, keep_checkpoint=not is_all, best_round=best_round)
         rounds, path = (self.writer.records, self.writer.path) if self.writer else (tuple(records), None)
         result = RunResult(self.federation.experiment, self.description, rounds, path, final_state, stopped, confusion)
         if reason := result.never_trained:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.executors.processes import num_workers
 from qiskit_fedqml.federation.interruption import interruptible
 from qiskit_fedqml.federation.runs.assembly import Federation, assemble
+from qiskit_fedqml.federation.runs.best_model import BestModel, named
 from qiskit_fedqml.federation.runs.loop import RunLoop
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.progress.observer import Observer
@@ -86,7 +88,8 @@ def extend_federation(
 ) -> RunResult:
     """Give a run, finished or not, another number of rounds, and resume it; the change is recorded.
 
-    The result is that of a run which had so many rounds from the start, to the bit.
+    The result is that of a run which had so many rounds from the start, to the bit. A run that `federation.stop` has
+    ended gets all of them: `stop` is taken away, and the result is that of a run without it.
 
     Args:
         out: The result folder.
@@ -105,7 +108,8 @@ def extend_federation(
         stored = RunResult.of(writer.folder)
         if rounds < len(stored.rounds):
             raise ResultError(f"{out}: {len(stored.rounds)} rounds are done, so it cannot have {rounds}.")
-        experiment, command = stored.experiment.with_rounds(rounds), "extend --rounds"
+        ended_early = bool(stored.ended_early) and rounds > len(stored.rounds)
+        experiment, command = stored.experiment.with_rounds(rounds, ended_early=ended_early), "extend --rounds"
         if workers is not None:
             experiment, command = experiment.with_workers(workers), f"{command} --workers"
         return _resume(writer, observer, (experiment, command), assembled, allow_partial=allow_partial)
@@ -139,7 +143,7 @@ def _resume(
     experiment, command = change or (stored.experiment, "")
     if folder.is_finished and not (folder.path / "model.safetensors").exists():
         raise ResultError(f"{folder.path} is the folder of a finished run, but its model.safetensors is gone.")
-    if folder.is_finished and len(stored.rounds) == experiment.federation.rounds:
+    if folder.is_finished and replace(stored, experiment=experiment).is_complete:
         return _shown(writer, experiment, command)
     if stored.run.get("remote_clients") and assembled is None:
         raise ResultError(f"{folder.path} is a run whose clients are nodes of Flower; `flwr run` resumes it.")
@@ -164,6 +168,7 @@ def _resume(
             "continue; a new run may begin from its model (`model.initial`)."
         )
     server = _state_in(folder, federation, checkpoint, len(records))
+    best = BestModel.of(checkpoint, server) if experiment.federation.keep_best else None
     guard = None
     if federation.devices:
         from qiskit_fedqml.planning.guard import budget_guard
@@ -171,13 +176,13 @@ def _resume(
         guard = budget_guard(federation, server, allow_partial=allow_partial)
     writer.take_up(len(records))
     if folder.is_finished:
-        writer.save_checkpoint(*server.named(), keep=experiment.checkpoints.keep)
+        writer.save_checkpoint(*named(server, best), keep=experiment.checkpoints.keep)
         writer.wait()
         writer.reopen()
     writer.drop_later(server.step)
     if command:
         writer.replace_experiment(experiment, command)
-    return RunLoop(federation, stored.run, writer, guard, allow_partial=allow_partial).run(server, records)
+    return RunLoop(federation, stored.run, writer, guard, allow_partial=allow_partial).run(server, records, best)
 
 
 def _check_journal(folder: RunFolder, experiment: Experiment) -> None:
@@ -209,7 +214,10 @@ def _keeps_state(stored: RunResult) -> bool:
     federation, optimizer = stored.experiment.federation, stored.experiment.aggregation.server_optimizer
     has_state = optimizer is not None or federation.client_optimizer_state == "keep"
     is_buffered = isinstance(federation.algorithm, Buffered)
-    return is_buffered or (has_state and any(record.train_loss is not None for record in stored.rounds))
+    is_not_the_last = federation.keep_best is not None and stored.final.round != len(stored.rounds)
+    return (
+        is_buffered or is_not_the_last or (has_state and any(record.train_loss is not None for record in stored.rounds))
+    )
 
 
 def _state_in(folder: RunFolder, federation: Federation, checkpoint: Checkpoint | None, num_rounds: int) -> ServerState:
