@@ -8,6 +8,7 @@ import typer
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.results.evaluation import check_unlike, evaluate_model, unfinished_evaluation
 from qiskit_fedqml.results.result import RunResult
+from qiskit_fedqml.terminal.stopping import exit_code
 
 
 def evaluate_folder(directory: Path, backend: str | None, backends: Path | None, *, overwrite: bool) -> None:
@@ -37,7 +38,7 @@ def evaluate_folder(directory: Path, backend: str | None, backends: Path | None,
             evaluation = evaluate_model(directory, registry[name] if backend else registry.server)
     except KeyboardInterrupt:
         print("fedqml: stopped; the same command resumes it, and reads the jobs that were sent.", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code()) from None
     table = evaluation.save(directory / "evaluations", overwrite=overwrite)
     print(
         f"{evaluation.backend}: loss {evaluation.loss:.4f}, accuracy {evaluation.accuracy:.2%} "

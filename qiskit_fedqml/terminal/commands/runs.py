@@ -22,6 +22,7 @@ from qiskit_fedqml.terminal.arguments import (
 )
 from qiskit_fedqml.terminal.commands.running import run_shown, show_runs
 from qiskit_fedqml.terminal.resuming import print_end, resumable, rounds_if_finished, tell_stopped
+from qiskit_fedqml.terminal.showing import progress_of
 
 
 def run(
@@ -53,11 +54,10 @@ def resume(
 ) -> None:
     """Resume a stopped run. An interrupted round is replayed from its start, so the end is the same to the bit."""
     from qiskit_fedqml.federation.runs.resuming import resume_federation
-    from qiskit_fedqml.progress.opening import open_progress
 
     changed = dict(parse_budget(text) for text in budgets or ())
     before = rounds_if_finished(directory)
-    with resumable(directory), open_progress(name_of(directory)) as bars:
+    with resumable(directory), progress_of(name_of(directory)) as bars:
         result = resume_federation(
             directory, budgets=changed, workers=number_of_workers(workers), observer=bars, allow_partial=allow_partial
         )
@@ -76,10 +76,9 @@ def extend(
 ) -> None:
     """Give a run another number of rounds and resume it; the end is that of a run that had so many from the start."""
     from qiskit_fedqml.federation.runs.resuming import extend_federation
-    from qiskit_fedqml.progress.opening import open_progress
 
     before = rounds_if_finished(directory)
-    with resumable(directory), open_progress(name_of(directory)) as bars:
+    with resumable(directory), progress_of(name_of(directory)) as bars:
         result = extend_federation(
             directory, rounds, workers=number_of_workers(workers), observer=bars, allow_partial=allow_partial
         )
