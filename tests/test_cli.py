@@ -15,7 +15,6 @@ from qiskit_fedqml.report.naming import printable
 from qiskit_fedqml.terminal import output as terminal
 from tests.conftest import ROOT, TINY
 
-
 FOLDERS = ("exists already", "cannot be written", "not a result folder")
 
 

@@ -39,11 +39,17 @@ class ModelConfig(StrictModel):
         4096,
         4096,
     )
+    """Widths of the head's hidden layers; an empty list has none."""
     dropout: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.5
+    """Part of the hidden units that is dropped at random in training."""
     quantum: Literal["trainable", "frozen", "classical"] = "trainable"
+    """Whether the circuit's weights are trained, frozen, or a classical layer takes the circuit's place."""
     circuit: CircuitConfig = PaperAnsatz()
+    """The circuit: an ansatz and its size, or one of your own."""
     device: Literal["cpu", "cuda"] = "cpu"
+    """The torch device of the head."""
     initial: Annotated[str, Field(min_length=1)] | None = None
+    """Result folder of a finished run from whose model to begin; none draws the weights."""
 
     @model_validator(mode="after")
     def _can_be_held(self) -> "ModelConfig":
@@ -76,6 +82,7 @@ class EvaluationConfig(StrictModel):
     """Further backends on which the aggregate is tested after each round, with their own noise and shots."""
 
     backends: tuple[str, ...] = ()
+    """Further backends on which the aggregate is tested after each round."""
 
 
 _IDEAL = BackendsFile(backends={"ideal": AerEntry(type="aer")})
@@ -85,16 +92,27 @@ class Experiment(StrictModel):
     """A whole run. Every key changes the run, or where it is shown, or is refused."""
 
     seed: Integer = 0
+    """From which all draws derive: the same seed gives the same run, to the bit."""
     data: DataConfig
+    """The dataset, and how it is divided among the clients."""
     features: FeaturesConfig = FeaturesConfig()
+    """How images become features."""
     model: ModelConfig = ModelConfig()
+    """The trainable head, and the circuit that follows it."""
     federation: FederationConfig
+    """Who trains, how long, and by which optimiser."""
     aggregation: AggregationConfig = AggregationConfig()
+    """How the server makes one model of the clients'."""
     evaluation: EvaluationConfig = EvaluationConfig()
+    """On what the aggregate is tested besides the server's backend."""
     backends: BackendsFile = _IDEAL
+    """The machines and who has which: a backends file's content, or its path."""
     tracking: TrackingConfig = TrackingConfig()
+    """Where curves are shown while it runs."""
     checkpoints: CheckpointsConfig = CheckpointsConfig()
+    """How often the run's state is kept."""
     scheduling: SchedulingConfig | None = None
+    """A simulated clock for simulated machines."""
 
     @model_validator(mode="after")
     def _evaluation_backends_exist(self) -> "Experiment":

@@ -108,6 +108,17 @@ class Evaluation:
     described: dict[str, Any]
     usage: Usage
 
+    def summary(self) -> dict[str, Any]:
+        """Return loss, accuracy and what the backend did, as values of JSON."""
+        return {
+            "backend": self.backend,
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "examples": len(self.labels),
+            "machine": self.described,
+            **asdict(self.usage),
+        }
+
     def save(self, folder: Path, *, overwrite: bool = False) -> Path:
         """Write ``NAME.json`` (loss and accuracy) and ``NAME.csv`` (a line for each example); return the latter.
 
@@ -119,14 +130,6 @@ class Evaluation:
             ResultError: Another evaluation is there, or they cannot be written.
         """
         make_folder(folder)
-        summary = {
-            "backend": self.backend,
-            "loss": self.loss,
-            "accuracy": self.accuracy,
-            "examples": len(self.labels),
-            "machine": self.described,
-            **asdict(self.usage),
-        }
         table = folder / f"{self.backend}.csv"
         lines = io.StringIO()
         writer = csv.writer(lines, lineterminator="\n")
@@ -135,7 +138,7 @@ class Evaluation:
             predicted = self.classes[int(outputs.argmax())]
             writer.writerow([example, self.classes[label], predicted, *(f"{value:.9g}" for value in outputs)])
         described = folder / f"{self.backend}.json"
-        contents = {table: lines.getvalue().encode(), described: f"{json.dumps(summary, indent=2)}\n".encode()}
+        contents = {table: lines.getvalue().encode(), described: f"{json.dumps(self.summary(), indent=2)}\n".encode()}
         write_new(contents, overwrite=overwrite, instead=_INSTEAD)
         return table
 

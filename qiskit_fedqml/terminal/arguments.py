@@ -219,7 +219,7 @@ JsonOption = Annotated[
     typer.Option(
         "--json",
         metavar="FILE",
-        help="Write the whole plan, each client in each round; - prints it, and nothing else.",
+        help="Write the result as JSON, with all its figures; - prints that, and nothing else.",
         callback=usable,
     ),
 ]
