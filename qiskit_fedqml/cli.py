@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from qiskit_fedqml import __version__
-from qiskit_fedqml.terminal.commands.configuration import config
+from qiskit_fedqml.terminal.commands.configuration import config, init
 from qiskit_fedqml.terminal.commands.deployments import deploy
 from qiskit_fedqml.terminal.commands.devices import jobs, plan
 from qiskit_fedqml.terminal.commands.machines import backends
@@ -22,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=epilog_of("fedqml"),
 )
-for command in (run, resume, extend, deploy, plan, jobs, compare, report, evaluate, citation, backends, config):
+for command in (init, run, resume, extend, deploy, plan, jobs, compare, report, evaluate, citation, backends, config):
     app.command(cls=TalkingCommand, help=help_of(command), epilog=epilog_of(command.__name__))(command)
 
 
