@@ -129,10 +129,7 @@ def _experiment(section: dict[str, Any], dataset: Dataset, plan: Plan) -> str:
     is_on_device, num_qubits = plan.machines == "ibm", _num_qubits(dataset)
     sizes = f"{len(dataset.train):,} training examples and {len(dataset.test):,} for tests"
     lines: list[tuple[str, str]] = [
-        (
-            f"# {len(dataset.train):,} training examples and {len(dataset.test):,} for tests, of the classes {classes}.",
-            "",
-        ),
+        (f"# {sizes}, of the classes {listed(dataset.classes, 8)}.", ""),
         ("# `fedqml config --explain KEY` says what a key is; `fedqml config --defaults` lists all of them.", ""),
         ("seed: 1", "the same seed gives the same run, to the bit"),
         ("", ""),

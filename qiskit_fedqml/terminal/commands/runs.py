@@ -8,6 +8,7 @@ import typer
 from qiskit_fedqml.terminal.arguments import (
     BackendsOption,
     BudgetOption,
+    DryRunOption,
     ExperimentFile,
     JsonOption,
     OutOption,
@@ -38,15 +39,23 @@ def run(
     overwrite: OverwriteOption = False,
     allow_partial: PartialOption = False,
     json_: JsonOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Run an experiment: federated training, or the non-federated baseline (one client with all the data).
 
     The result folder gets the resolved configuration, a JSON line for each round, and the model. A run that was stopped
     is resumed by `fedqml resume DIR`. A run on devices whose plan passes a budget, or what the account has left, is
-    refused before anything is sent.
+    refused before anything is sent. With --dry-run the data are read, the model is built and some steps are timed, but
+    nothing is run, written or sent; it ends with exit code 1 if a budget does not suffice.
     """
     target = out or Path("results") / file.stem
     experiment = load(file, backends, set_, number_of_workers(workers))
+    if dry_run:
+        from qiskit_fedqml.terminal.dry_runs import show_dry_run
+
+        if not show_dry_run(experiment, file.stem, json_, overwrite=overwrite):
+            raise typer.Exit(1)
+        return
     check_target(json_, str(target), overwrite=overwrite)
     result = run_shown(experiment, file.stem, target, overwrite, allow_partial=allow_partial)
     if write_json(summary_of(result, target), json_):
