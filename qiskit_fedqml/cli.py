@@ -1,40 +1,50 @@
 """The command line."""
 
+from typing import Annotated
+
 import typer
 
+from qiskit_fedqml import __version__
+from qiskit_fedqml.terminal.commands.configuration import config, init
 from qiskit_fedqml.terminal.commands.deployments import deploy
 from qiskit_fedqml.terminal.commands.devices import jobs, plan
 from qiskit_fedqml.terminal.commands.machines import backends
 from qiskit_fedqml.terminal.commands.prediction import export, predict
 from qiskit_fedqml.terminal.commands.results import citation, compare, evaluate, report
 from qiskit_fedqml.terminal.commands.runs import extend, resume, run
+from qiskit_fedqml.terminal.help import epilog_of, help_of
 from qiskit_fedqml.terminal.program import run_program
+from qiskit_fedqml.terminal.verbosity import TalkingCommand, TalkingGroup
 
 app = typer.Typer(
+    cls=TalkingGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    help="Federated training of hybrid quantum-classical models over an array of NISQ machines.",
-    epilog="Start with: fedqml run experiments/digits.yaml --backends backends.yaml",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=epilog_of("fedqml"),
 )
 for command in (
-    run,
-    resume,
-    extend,
-    deploy,
-    plan,
-    jobs,
-    compare,
-    report,
-    evaluate,
-    predict,
-    export,
-    citation,
-    backends,
+    *(init, run, resume, extend, deploy, plan, jobs, compare, report, evaluate),
+    *(predict, export, citation, backends, config),
 ):
-    app.command()(command)
+    app.command(cls=TalkingCommand, help=help_of(command), epilog=epilog_of(command.__name__))(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fedqml {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _fedqml(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Federated training of hybrid quantum-classical models over an array of NISQ machines."""
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends with one sentence and exit code 2."""
+    """Run the command line; what goes wrong ends it with one sentence and an exit code of its kind."""
     run_program(app)

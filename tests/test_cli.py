@@ -15,6 +15,15 @@ from qiskit_fedqml.report.naming import printable
 from qiskit_fedqml.terminal import output as terminal
 from tests.conftest import ROOT, TINY
 
+FOLDERS = ("exists already", "cannot be written", "not a result folder")
+
+
+def code_of(message):
+    """Return the exit code that a mistake has: those of result folders and backends have their own."""
+    if any(words in message for words in ("no fake device", "There is no backend", "none/x.json")):
+        return 4
+    return 6 if any(words in message for words in FOLDERS) else 2
+
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
@@ -118,11 +127,11 @@ def test_run_resume_evaluate_and_compare(files, monkeypatch, capsys):
         (["backends", "--save-calibration", "FakeManilaV2", "none/x.json"], "none/x.json cannot be written"),
     ],
 )
-def test_mistakes_end_with_one_sentence_and_code_2(files, monkeypatch, capsys, arguments, message):
+def test_mistakes_end_with_one_sentence_and_a_code_of_their_kind(files, monkeypatch, capsys, arguments, message):
     (files / "taken").mkdir()
     (files / "taken/file").touch()
     code, _, err = fedqml(monkeypatch, capsys, *arguments)
-    assert code == 2
+    assert code == code_of(message)
     assert message in " ".join(err.split())
     assert len(err.strip().splitlines()) == 1
     assert "Traceback" not in err
@@ -173,7 +182,7 @@ def test_wrong_paths_and_numbers_end_with_one_sentence(files, monkeypatch, capsy
         shutil.copytree(run_once, files / name)
     (files / "closed" / "evaluations").touch()
     code, _, err = fedqml(monkeypatch, capsys, *arguments)
-    assert code == 2
+    assert code == code_of(message)
     assert message in err
     assert len(err.strip().splitlines()) == 1
     assert len(err) < 1000
@@ -246,7 +255,7 @@ def test_names_that_look_like_markup_run_and_are_evaluated(files, monkeypatch, c
 def test_a_result_folder_needs_a_name_of_text_and_a_file_does_not(files, monkeypatch, capsys):
     (files / "\udcff.yaml").write_text(yaml.safe_dump({**TINY, "federation": {**TINY["federation"], "rounds": 1}}))
     code, _, err = fedqml(monkeypatch, capsys, "run", "\udcff.yaml")
-    assert (code, err) == (2, "fedqml: results/\\udcff cannot be written: its name is not UTF-8 text.\n")
+    assert (code, err) == (6, "fedqml: results/\\udcff cannot be written: its name is not UTF-8 text.\n")
     assert not (files / "results").exists()
     assert fedqml(monkeypatch, capsys, "run", "\udcff.yaml", "--out", "new")[0] == 0
 
@@ -281,7 +290,7 @@ def test_backends_table_check_and_calibration(files, monkeypatch, capsys):
     code, _, err = fedqml(
         monkeypatch, capsys, "backends", "--backends", "saved.yaml", "--save-calibration", "ideal", "i.json"
     )
-    assert code == 2
+    assert code == 4
     assert "has no calibration" in err
 
 

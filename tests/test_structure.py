@@ -92,7 +92,7 @@ FLOORS = (
         "progress",
         "federation.runs",
     ),
-    *("flower", "terminal", "report", "study", "terminal.commands", "cli", "qiskit_fedqml"),
+    *("flower", "terminal", "report", "study", "terminal.commands", "cli", "__main__", "qiskit_fedqml"),
 )
 
 
@@ -105,13 +105,17 @@ def test_folders_import_downwards_only(name):
 
 def test_no_chain_of_imports_is_longer_than_14_modules():
     # Commands, and what Flower starts, only call the others.
-    below = [name for name in GRAPH if folder(name) not in ("cli", "terminal.commands") and not name.endswith("_app")]
+    below = [
+        name
+        for name in GRAPH
+        if folder(name) not in ("__main__", "cli", "terminal.commands") and not name.endswith("_app")
+    ]
     longest = max((longest_chain(name) for name in below), key=len)
     assert len(longest) <= 14, longest
 
 
 def test_root_holds_few_modules():
-    assert len(list(PACKAGE.glob("*.py"))) <= 6
+    assert len(list(PACKAGE.glob("*.py"))) <= 7
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,11 @@ class FedAvgMConfig(StrictModel):
     """FedAvgM (arXiv:1909.06335): momentum at the server; momentum 0 and learning rate 1 is FedAvg."""
 
     method: Literal["fedavgm"]
+    """FedAvgM: momentum at the server."""
     momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.9
+    """How much of the last step at the server goes on in the next."""
     learning_rate: Annotated[PositiveNumber, Field(le=1e6)] = 1.0
+    """The server's step towards the aggregate; 1 is all of it."""
 
     @model_validator(mode="after")
     def _is_not_fedavg(self) -> "FedAvgMConfig":
@@ -27,10 +30,15 @@ class FedAdamConfig(StrictModel):
     """FedAdam (arXiv:2003.00295): Adam at the server; a small ``tau`` adapts more."""
 
     method: Literal["fedadam"]
+    """FedAdam: Adam at the server."""
     learning_rate: Annotated[PositiveNumber, Field(le=1e6)] = 1e-2
+    """The server's learning rate."""
     beta_1: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.9
+    """Decay of the mean of steps."""
     beta_2: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.99
+    """Decay of the mean of squared steps."""
     tau: Annotated[PositiveNumber, Field(le=1e6)] = 1e-3
+    """Added to the root of the squares; a small one adapts more."""
 
 
 ServerOptimizer = Annotated[FedAvgMConfig | FedAdamConfig, Field(discriminator="method")]
@@ -50,6 +58,10 @@ class AggregationConfig(StrictModel):
     """
 
     rule: Rule = "fedavg"
+    """What makes one state of the clients' states: `fedavg`, or a class of your own."""
     success_exponent: Annotated[Number, Field(ge=0.0, le=20.0)] = 0.0
+    """The exponent γ of a machine's success probability in a client's weight; 0 weighs by examples alone."""
     angles: Literal["arithmetic", "circular"] = "arithmetic"
+    """How the circuit's weights are averaged: as numbers, or as directions."""
     server_optimizer: ServerOptimizer | None = None
+    """Steps from the global model towards the aggregate; without one, the aggregate is the next model."""

@@ -21,13 +21,16 @@ class Cycle(StrictModel):
     """Client i has the backend i modulo the length."""
 
     cycle: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Client i has the backend i modulo the length of this list."""
 
 
 class Random(StrictModel):
     """Each client has one of the backends, drawn with equal chances from ``seed`` and the client's id."""
 
     random: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Each client has one of these backends, drawn with equal chances."""
     seed: Integer = 0
+    """From which these draws derive."""
 
 
 class Assignment(StrictModel):
@@ -38,6 +41,7 @@ class Assignment(StrictModel):
     """
 
     server: str = "ideal"
+    """The backend on which the server tests the global model."""
     default: Annotated[
         Annotated[str, Tag(NAME)] | Annotated[Cycle, Tag(tag_of("cycle"))] | Annotated[Random, Tag(tag_of("random"))],
         one_of(
@@ -46,7 +50,9 @@ class Assignment(StrictModel):
             names=None,
         ),
     ] = "ideal"
+    """The backend of all clients that are not named: one name, `{cycle: [NAME, …]}` or `{random: [NAME, …]}`."""
     clients: dict[int | str, str] = Field(default_factory=dict)
+    """Backends by client: ids from 0, or inclusive ranges such as "1-49"."""
 
     @field_validator("clients")
     @classmethod

@@ -31,22 +31,29 @@ class GateRates(StrictModel):
     """A rate after one-qubit gates (SX and X; RZ is virtual) and one after CX, each from 0 to 1."""
 
     one_qubit: Probability = 0.0
+    """Rate after each SX and X gate."""
     two_qubit: Probability = 0.0
+    """Rate after each CX gate."""
 
 
 class ReadoutRates(StrictModel):
     """Probabilities to read 1 where the qubit was 0, and 0 where it was 1."""
 
     read_1_if_0: Probability = 0.0
+    """Probability to read 1 where the qubit was 0."""
     read_0_if_1: Probability = 0.0
+    """Probability to read 0 where the qubit was 1."""
 
 
 class StatedNoise(StrictModel):
     """Noise by stated rates, the same on every qubit; a single readout number is both errors."""
 
     depolarizing: GateRates = GateRates()
+    """Depolarizing error of gates."""
     amplitude_damping: GateRates = GateRates()
+    """Amplitude damping of gates."""
     readout: ReadoutRates = ReadoutRates()
+    """Errors of readout; one number is both of them."""
 
     @field_validator("readout", mode="before")
     @classmethod
@@ -59,6 +66,7 @@ class CalibrationFile(StrictModel):
     """Noise of a saved calibration; a relative path starts at the folder of the backends file."""
 
     calibration: str
+    """A file that `fedqml backends --save-calibration` wrote; a relative path starts at the backends file's folder."""
 
 
 def _kind_of_noise(value: Any) -> str | None:
@@ -90,15 +98,25 @@ class AerEntry(StrictModel):
     """
 
     type: Literal["aer"]
+    """A machine simulated on this computer."""
     noise: NoiseEntry | None = None
+    """A fake device's name, `{calibration: FILE}` or stated rates; none is an ideal machine."""
     noise_factor: Annotated[PositiveNumber, Field(le=1e6)] = 1.0
+    """Multiplies every error rate of the noise: 2 is a machine twice as noisy."""
     shots: Shots | None = None
+    """Shots of each circuit; none gives exact expectation values."""
     test_shots: Shots | None = None
+    """Shots of evaluations that train nothing; none takes `shots`."""
     optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
+    """The transpiler's effort."""
     transpiler_seed: NaturalNumber = 0
+    """The same seed finds the same layout."""
     simulator: Literal["auto", "sweep", "aer"] = "auto"
+    """`sweep`: values and derivatives in two sweeps; `aer`: every shifted circuit; `auto`: whichever applies."""
     mitigation: Mitigation | None = None
+    """What is done about the machine's errors; none gives values as they are."""
     blocks: Annotated[Blocks | None, BeforeValidator(blocks_of_clients)] = None
+    """Gives each client a block of the device's qubits of its own: off or auto."""
 
     @model_validator(mode="after")
     def _all_has_an_effect(self) -> "AerEntry":
@@ -133,8 +151,11 @@ class BackendsFile(StrictModel):
     """The whole of `backends.yaml`; ``budget_seconds`` of QPU time are the most that a run may take on all devices."""
 
     backends: Annotated[dict[Name, BackendEntry], Field(min_length=1, max_length=1000)]
+    """The machines, by their names."""
     assignment: Assignment = Assignment()
+    """Which client has which machine."""
     budget_seconds: Seconds | None = None
+    """The most QPU seconds that a run may take on all devices."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> "BackendsFile":

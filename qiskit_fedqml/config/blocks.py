@@ -16,9 +16,13 @@ class Blocks(StrictModel):
     """
 
     separation: Annotated[Integer, Field(ge=0, le=1)] = 1
+    """Idle qubits between two blocks."""
     least_success: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.85
+    """Blocks below so many times the best one's success probability are not used."""
     most: Annotated[PositiveInteger, Field(le=1_000_000)] | None = None
+    """The most blocks; none takes as many as fit."""
     spread: Literal["samples", "clients"] = "samples"
+    """What fills the blocks: the points of each evaluation, or a client each."""
 
 
 def blocks_or_off(value: Any) -> Any:

@@ -17,14 +17,18 @@ class BufferedOptions(StrictModel):
     """
 
     buffer: PositiveInteger
+    """How many updates make a server step."""
     staleness_exponent: Annotated[Number, Field(ge=0.0, le=20.0)] = 0.5
+    """An update from s server steps ago counts (1 + s) to the power of minus this."""
     max_staleness: Annotated[Integer, Field(ge=0, le=1_000_000)] | None = None
+    """Updates from more server steps ago are not aggregated; none takes all."""
 
 
 class Buffered(StrictModel):
     """Asynchronous federation: the server steps whenever so many updates have arrived."""
 
     buffered: BufferedOptions
+    """Asynchronous federation: the server steps whenever so many updates have arrived."""
 
     def check_sizes(self, at_work: int, clients: int, least: int) -> None:
         """Refuse a buffer that cannot fill up, one that waits for all clients, and one that is never enough.

@@ -16,4 +16,6 @@ class CheckpointsConfig(StrictModel):
     """
 
     keep: Annotated[PositiveInteger, Field(le=1_000)] = 2
+    """How many checkpoints there are at a time."""
     every: Annotated[PositiveInteger, Field(le=1_000_000)] = 1
+    """Server steps from one checkpoint to the next, which a killed run repeats at most."""

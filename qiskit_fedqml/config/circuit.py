@@ -22,32 +22,44 @@ class PaperAnsatz(StrictModel):
     """The circuit of Chen and Yoo, also where no ansatz is named; its outputs are as many as there are classes."""
 
     ansatz: Literal["paper"] = "paper"
+    """The circuit of Chen and Yoo."""
     num_qubits: Qubits = 4
+    """Its qubits, at least as many as there are classes."""
     num_layers: Layers = 2
+    """Its layers of entanglers and rotations."""
     entanglement: Literal["ring", "linear"] = "ring"
+    """Whether the last qubit is entangled with the first (`ring`) or not (`linear`)."""
 
 
 class ReuploadingAnsatz(StrictModel):
     """Data re-uploading: every layer encodes the inputs again."""
 
     ansatz: Literal["reuploading"]
+    """Data re-uploading: every layer encodes the inputs again."""
     num_qubits: Qubits = 4
+    """Its qubits, at least as many as there are classes."""
     num_layers: Layers = 2
+    """Its layers, each with the inputs."""
     entanglement: Literal["ring", "linear"] = "ring"
+    """Whether the last qubit is entangled with the first (`ring`) or not (`linear`)."""
 
 
 class QcnnAnsatz(StrictModel):
     """A quantum convolutional network; its layers follow from the numbers of qubits and classes."""
 
     ansatz: Literal["qcnn"]
+    """A quantum convolutional network."""
     num_qubits: Qubits = 4
+    """Its qubits, which layers halve until as many are left as there are classes."""
 
 
 class TreeAnsatz(StrictModel):
     """A tree tensor network; its levels follow from the numbers of qubits and classes."""
 
     ansatz: Literal["tree"]
+    """A tree tensor network."""
     num_qubits: Qubits = 4
+    """Its qubits, which levels halve until as many are left as there are classes."""
 
 
 Names = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...], Field(max_length=100_000)]
@@ -63,9 +75,13 @@ class QpyCircuit(StrictModel):
     """
 
     qpy: Annotated[str, Field(min_length=1)]
+    """A QPY file with one circuit without measurements."""
     inputs: Names
+    """Names of the parameters, or vectors, that take the head's outputs."""
     weights: Names
+    """Names of the parameters, or vectors, that are trained."""
     observables: Annotated[tuple[Observable, ...], Field(min_length=1, max_length=10_000)]
+    """One for each class: a Pauli label such as ZI, or a mapping from labels to coefficients."""
 
     @field_validator("inputs", "weights", mode="before")
     @classmethod

@@ -32,13 +32,16 @@ class Conditions(StrictModel):
     """What the least busy device must have; ``processor`` is a family such as ``"Heron"``."""
 
     min_qubits: Annotated[PositiveInteger, Field(le=1_000_000)] = 4
+    """Fewest qubits of the device."""
     processor: str | None = None
+    """A family such as Heron; none takes any."""
 
 
 class LeastBusy(StrictModel):
     """The device with the fewest waiting jobs, of at least ``min_qubits`` qubits; a run keeps the one that it found."""
 
     least_busy: Conditions
+    """The device with the fewest waiting jobs, under these conditions."""
 
 
 class Waiting(StrictModel):
@@ -51,9 +54,13 @@ class Waiting(StrictModel):
     """
 
     poll_seconds: Seconds = 5.0
+    """Between two questions about a job."""
     request_seconds: Seconds = 120.0
+    """The longest that one request to the service may take."""
     outage_seconds: Seconds = 900.0
+    """The longest that the service may give no usable answer."""
     queue_seconds: Seconds | None = None
+    """The longest that a job may wait for its turn; none waits for ever."""
 
 
 _OWN_OPTIONS = {
@@ -76,21 +83,37 @@ class DeviceEntry(StrictModel):
     """
 
     type: str
+    """What kind of machine it is."""
     shots: Shots = 1024
+    """Shots of each circuit."""
     test_shots: Shots | None = None
+    """Shots of evaluations that train nothing; none takes `shots`."""
     optimization_level: Annotated[Integer, Field(ge=0, le=3)] = 3
+    """The transpiler's effort."""
     initial_layout: Annotated[tuple[Qubit, ...], Field(max_length=1000)] | None = None
+    """The qubits to use; none lets layouts be tried."""
     layout_trials: Annotated[PositiveInteger, Field(le=1000)] = 4
+    """How many layouts are tried."""
     transpiler_seed: NaturalNumber = 0
+    """The same seed finds the same layouts."""
     gradient: Gradient = "parameter_shift"
+    """How derivatives are made: parameter_shift, `{random_shifts: …}` or `{spsa: …}`."""
     blocks: Annotated[Blocks | None, BeforeValidator(blocks_or_off)] = None
+    """Runs copies of the circuit side by side: off, auto or a mapping."""
     joint: bool | None = None
+    """Whether each step of all clients of a round is one job; none: if there are blocks."""
     task: Literal["train", "evaluate"] = "train"
+    """Whether its clients train, or only test the global model on their data."""
     max_execution_seconds: Annotated[PositiveInteger, Field(le=100_000_000)] | None = None
+    """The most QPU seconds of one job; longer evaluations are split."""
     budget_seconds: Seconds | None = None
+    """The most QPU seconds of this backend in a run."""
     price_per_minute: Price | None = None
+    """US$ a minute of QPU time, for `fedqml plan`."""
     on_cancellation: Literal["stop", "resubmit"] = "stop"
+    """What becomes of the run if somebody cancels a job."""
     waiting: Waiting = Waiting()
+    """How long to wait for what."""
 
     @model_validator(mode="after")
     def _layout_is_tried_or_given(self) -> "DeviceEntry":
@@ -122,19 +145,30 @@ class IBMEntry(DeviceEntry):
     """
 
     type: Literal["ibm"]
+    """An IBM Quantum device, or its rehearsal on this computer."""
     device: Annotated[
         Annotated[str, Tag(NAME)] | Annotated[LeastBusy, Tag(tag_of("least_busy"))],
         one_of("must be a device's name or {least_busy: {min_qubits: N}}", {"least_busy": LeastBusy}, names=None),
     ]
+    """A device's name, `{least_busy: …}`, or a fake device such as FakeFez."""
     account: str | None = None
+    """Name of a saved account; none takes the default one, or the environment's."""
     instance: str | None = None
+    """The instance's CRN or name."""
     channel: Literal["ibm_quantum_platform", "ibm_cloud"] | None = None
+    """The service's channel."""
     mode: Literal["job", "batch", "session"] = "batch"
+    """Whether the jobs of a round are sent alone, in a batch or in a session."""
     primitive: Literal["auto", "executor", "estimator"] = "auto"
+    """Which of qiskit-ibm-runtime's estimators runs the circuits."""
     rep_delay_seconds: Annotated[Number, Field(ge=0.0, le=1e8)] | None = None
+    """Pause between two executions; none takes the device's own."""
     resilience_level: Annotated[Integer, Field(ge=0, le=2)] = 0
+    """The primitive's own mitigation."""
     mitigation: Mitigation | None = None
+    """What is mitigated, in the package's words."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the primitive, passed on as they are."""
 
     @field_validator("options")
     @classmethod
@@ -199,14 +233,23 @@ class ProviderEntry(DeviceEntry):
     """
 
     type: Literal["backend"]
+    """Any other provider's BackendV2."""
     factory: PythonName
+    """What returns it, as package.module:name."""
     arguments: dict[str, Any] = Field(default_factory=dict)
+    """Passed to the factory by keyword; never secrets."""
     rep_delay_seconds: Annotated[Number, Field(ge=0.0, le=1e4)] = 0.0
+    """Pause between two executions."""
     budget_executions: Annotated[PositiveInteger, Field(le=10**15)] | None = None
+    """The most executions of this backend in a run."""
     price_per_shot: Price | None = None
+    """US$ for a shot, for `fedqml plan`."""
     price_per_task: Price | None = None
+    """US$ for a task, for `fedqml plan`."""
     circuits_per_task: Annotated[PositiveInteger, Field(le=10**9)] = 1
+    """The most circuits of a task."""
     on_lost_job: Literal["stop", "resubmit"] = "stop"
+    """What becomes of the run if nobody knows what became of a job."""
 
     @field_validator("arguments")
     @classmethod

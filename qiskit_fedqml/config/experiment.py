@@ -31,16 +31,27 @@ class Experiment(StrictModel):
     """A whole run. Every key changes the run, or where it is shown, or is refused."""
 
     seed: Integer = 0
+    """From which all draws derive: the same seed gives the same run, to the bit."""
     data: DataConfig
+    """The dataset, and how it is divided among the clients."""
     features: FeaturesConfig = FeaturesConfig()
+    """How images become features."""
     model: ModelConfig = ModelConfig()
+    """The trainable head, and the circuit that follows it."""
     federation: FederationConfig
+    """Who trains, how long, and by which optimiser."""
     aggregation: AggregationConfig = AggregationConfig()
+    """How the server makes one model of the clients'."""
     evaluation: EvaluationConfig = EvaluationConfig()
+    """On what the aggregate is tested besides the server's backend."""
     backends: BackendsFile = _IDEAL
+    """The machines and who has which: a backends file's content, or its path."""
     tracking: TrackingConfig = TrackingConfig()
+    """Where curves are shown while it runs."""
     checkpoints: CheckpointsConfig = CheckpointsConfig()
+    """How often the run's state is kept."""
     scheduling: SchedulingConfig | None = None
+    """A simulated clock for simulated machines."""
 
     @model_validator(mode="after")
     def _evaluation_backends_exist(self) -> "Experiment":

@@ -15,7 +15,9 @@ class PythonReference(StrictModel):
     """A class or function of an installed module, or of one in the current folder, and its arguments by keyword."""
 
     python: PythonName
+    """A class or function, as package.module:name."""
     arguments: dict[str, Any] = Field(default_factory=dict)
+    """Passed to it by keyword."""
 
 
 def name_or_python(*names: str) -> Discriminator:

@@ -42,27 +42,49 @@ class FederationConfig(StrictModel):
     """
 
     clients: Annotated[PositiveInteger, Field(le=10_000_000)]
+    """How many clients there are."""
     clients_per_round: Annotated[PositiveInteger, Field(le=10_000_000)]
+    """How many of them train in a round."""
     rounds: Annotated[PositiveInteger, Field(le=1_000_000)]
+    """How many rounds there are."""
     local_epochs: Annotated[PositiveInteger, Field(le=1_000_000)] = 1
+    """How often a client goes through its data in a round."""
     batch_size: Annotated[PositiveInteger, Field(le=100_000_000)] = 32
+    """Examples of a training step."""
     optimizer: Literal["sgd", "adam", "rmsprop"] = "adam"
+    """The clients' optimiser."""
     learning_rate: Annotated[PositiveNumber, Field(le=1e6)] = 1e-4
+    """The clients' learning rate."""
     learning_rate_decay: Annotated[Number, Field(gt=0.0, le=1.0)] = 1.0
+    """Multiplies the learning rate after each round."""
     momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
+    """Of the optimisers sgd and rmsprop."""
     weight_decay: Annotated[Number, Field(ge=0.0, le=1e6)] = 0.0
+    """The optimiser's weight decay."""
     proximal_mu: Annotated[Number, Field(ge=0.0, le=1e6)] = 0.0
+    """FedProx's μ: how strongly clients are held to the global model; 0 is not at all."""
     client_optimizer_state: Literal["reset", "keep"] = "reset"
+    """Whether a client's optimiser begins again each round, or continues from its last one."""
     on_client_failure: Literal["stop", "skip"] = "stop"
+    """Whether a client that fails stops the run, or is recorded and left out."""
     algorithm: Algorithm = "synchronous"
+    """Who gets which task and what becomes of the updates: synchronous, `{buffered: …}` or your own."""
     client_step: ClientStep = "minibatch"
+    """How a batch changes a client's model: minibatch or your own."""
     client_seconds: Annotated[PositiveNumber, Field(le=1e9)] | None = None
+    """The longest that a client of a simulator may train; none is for ever."""
     min_clients: Annotated[Integer, Field(ge=0, le=10_000_000)] = 0
+    """How many clients must return in a round."""
     on_too_few: Literal["stop", "repeat"] = "stop"
+    """Whether too few stop the run, or the round's clients are drawn again."""
     workers: Literal["auto"] | Annotated[PositiveInteger, Field(le=1024)] = 1
+    """Processes in which clients of simulators train; auto is one for each core."""
     lockstep: Literal["auto"] | Annotated[PositiveInteger, Field(le=10_000)] = 1
+    """The most clients of one simulator that train together, each step in one call."""
     stop: StopConfig | None = None
+    """When a run that no longer improves ends early; none is never."""
     keep_best: Metric | None = None
+    """Whether the final model is that of the best round, by loss or accuracy, and not of the last."""
 
     @model_validator(mode="before")
     @classmethod

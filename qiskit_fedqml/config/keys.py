@@ -30,7 +30,7 @@ def known_keys(model: type[BaseModel], location: Location) -> list[str]:
         step: list[tuple[str, type[BaseModel]]] = []
         for tag, candidate in models:
             if isinstance(part, str) and part in candidate.model_fields:
-                step += _models_in(candidate.model_fields[part].annotation)
+                step += models_in(candidate.model_fields[part].annotation)
             else:  # a key of a mapping, or the tag of a union, which chooses one of its models
                 step.append((tag, candidate))
         named = [(tag, m) for tag, m in step if part == tag or _has_literal(m, part)]
@@ -49,12 +49,12 @@ def _has_literal(model: type[BaseModel], value: Any) -> bool:
     return any(get_origin(a) is Literal and value in get_args(a) for a in annotations)
 
 
-def _models_in(annotation: Any, tag: str = "") -> list[tuple[str, type[BaseModel]]]:
+def models_in(annotation: Any, tag: str = "") -> list[tuple[str, type[BaseModel]]]:
     """Return the models in an annotation, each with its tag; empty where it has none."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [(tag, annotation)]
     if get_origin(annotation) is Annotated:
         annotation, *metadata = get_args(annotation)
         tag = next((str(one.tag) for one in metadata if isinstance(one, Tag)), tag)
-        return _models_in(annotation, tag)
-    return [m for argument in get_args(annotation) for m in _models_in(argument, tag)]
+        return models_in(annotation, tag)
+    return [m for argument in get_args(annotation) for m in models_in(argument, tag)]

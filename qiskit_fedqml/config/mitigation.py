@@ -17,7 +17,9 @@ class Zne(StrictModel):
     """
 
     factors: Annotated[tuple[Annotated[Integer, Field(ge=1, le=99)], ...], Field(min_length=2, max_length=10)] = (1, 3)
+    """How many times as much folded circuits err: odd numbers that rise."""
     extrapolator: Literal["linear", "exponential"] = "linear"
+    """The curve to no noise: a straight line, or an exponential decay."""
 
     @field_validator("factors")
     @classmethod
@@ -34,7 +36,9 @@ class Mitigation(StrictModel):
     """
 
     readout: bool = False
+    """Whether readout error is taken out of every evaluation."""
     zne: Zne | None = None
+    """Extrapolates tests to no noise."""
 
     @model_validator(mode="after")
     def _does_something(self) -> "Mitigation":

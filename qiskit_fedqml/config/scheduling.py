@@ -20,19 +20,23 @@ class LognormalOptions(StrictModel):
     """``median_seconds`` is exp μ; ``sigma`` is the standard deviation of the logarithm, 0 for equal times."""
 
     median_seconds: Seconds
+    """The median queue time."""
     sigma: Annotated[Number, Field(ge=0.0, le=10.0)]
+    """Standard deviation of its logarithm; 0 makes all equal."""
 
 
 class Lognormal(StrictModel):
     """Queue times that are drawn for each task from a log-normal distribution."""
 
     lognormal: LognormalOptions
+    """Queue times that are drawn for each task."""
 
 
 class Trace(StrictModel):
     """Recorded queue times: rows of a time on the run's clock and the queue time from then on, both in seconds."""
 
     trace: Annotated[tuple[tuple[_NaturalSeconds, _NaturalSeconds], ...], Field(min_length=1, max_length=MOST_ROWS)]
+    """Recorded queue times: rows of a time and the queue time from then on, or a CSV file's path."""
 
     @field_validator("trace")
     @classmethod
@@ -57,7 +61,9 @@ class BestOptions(StrictModel):
     """``success_exponent`` is γ; ``age_half_life_hours`` halves the score of a calibration of that age."""
 
     success_exponent: Annotated[Number, Field(ge=0.0, le=20.0)] = 1.0
+    """The exponent γ of the machine's success probability."""
     age_half_life_hours: Annotated[PositiveNumber, Field(le=1e6)] | None = None
+    """A calibration of this age counts half; none leaves age out."""
 
     @model_validator(mode="after")
     def _is_not_by_queue_alone(self) -> "BestOptions":
@@ -70,19 +76,23 @@ class Best(StrictModel):
     """A task goes to the machine with the largest P^γ · 2^(−age/half-life) / expected time."""
 
     best: BestOptions
+    """Tasks go to the machine with the best success probability for its time."""
 
 
 class ExploreOptions(StrictModel):
     """From server step ``refine_from`` on, only machines of at least ``least_success`` times the best P are used."""
 
     refine_from: PositiveInteger
+    """The server step from which only good machines are used."""
     least_success: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.95
+    """Good ones have at least so many times the best success probability."""
 
 
 class ExploreThenRefine(StrictModel):
     """Tasks go to whatever machine is expected to be fastest at first, and later to the good ones among them."""
 
     explore_then_refine: ExploreOptions
+    """Tasks go to fast machines first, and later to good ones."""
 
 
 Policy = Annotated[
@@ -115,7 +125,9 @@ class Replay(StrictModel):
     """
 
     start: Annotated[str, Field(max_length=100)]
+    """The date at which the run's clock is 0."""
     later: Annotated[dict[str, Annotated[tuple[str, ...], Field(min_length=1)]], Field(min_length=1)]
+    """By machine, the entries that take its place from the dates of their calibrations on."""
 
     @field_validator("start")
     @classmethod
@@ -145,11 +157,17 @@ class SchedulingConfig(StrictModel):
     """
 
     queue: Queue
+    """Queue times of the machines."""
     queues: dict[str, Queue] = Field(default_factory=dict)
+    """Those of single machines, by name."""
     job_seconds: _NaturalSeconds = 2.0
+    """What a batch takes on a machine."""
     execution_seconds: Annotated[Number, Field(ge=0.0, le=1e4)] = 3.5e-4
+    """What each execution takes."""
     policy: Policy = "assigned"
+    """Which machine serves a client."""
     replay: Replay | None = None
+    """Calibrations that change with time."""
 
     @model_validator(mode="after")
     def _rows_can_be_kept(self) -> "SchedulingConfig":

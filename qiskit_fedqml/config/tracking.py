@@ -33,7 +33,9 @@ class MlflowConfig(StrictModel):
     """
 
     uri: str | None = None
+    """MLflow's tracking URI; none takes MLflow's own."""
     experiment: Annotated[str, Field(min_length=1)] = "qiskit_fedqml"
+    """The MLflow experiment."""
 
     @model_validator(mode="after")
     def _uri_is_no_secret(self) -> "MlflowConfig":
@@ -54,4 +56,6 @@ class TrackingConfig(StrictModel):
     """
 
     tensorboard: bool = False
+    """Whether curves are written to tensorboard/ in the result folder."""
     mlflow: MlflowConfig | None = None
+    """Curves in MLflow; none writes none."""

@@ -39,6 +39,11 @@ def check_interrupted() -> None:
         raise KeyboardInterrupt
 
 
-def _mark_and_raise(number: int, frame: FrameType | None) -> None:
+def mark_interrupted() -> None:
+    """Leave the mark; for a signal's handler of another kind."""
     _interrupted.set()
+
+
+def _mark_and_raise(number: int, frame: FrameType | None) -> None:
+    mark_interrupted()
     signal.default_int_handler(number, frame)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.devices.device import DeviceBackend
@@ -29,6 +30,30 @@ def job_rows(submissions: Sequence[Submission]) -> list[dict[str, str]]:
             "Reported": "–" if s.reported_seconds is None else f"{s.reported_seconds:.1f} s",
             "Difference": _difference([s]),
             "Duplicates": ", ".join(f"{job_id} ({fate})" for job_id, fate in s.duplicates.items()) or "–",
+        }
+        for s in submissions
+    ]
+
+
+def job_values(submissions: Sequence[Submission]) -> list[dict[str, Any]]:
+    """Return each job as values of JSON."""
+    return [
+        {
+            "round": s.key.server_step,
+            "client": s.key.client,
+            "kind": s.key.kind,
+            "step": s.key.step,
+            "part": s.part or None,
+            "backend": s.backend,
+            "device": s.device,
+            "job_id": s.job_id,
+            "state": s.state,
+            "circuits": s.circuits,
+            "executions": s.executions,
+            "planned_seconds": s.planned_seconds,
+            "reported_seconds": s.reported_seconds,
+            "reason": s.reason,
+            "duplicates": dict(s.duplicates),
         }
         for s in submissions
     ]

@@ -3,13 +3,25 @@
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from qiskit_fedqml.backends.devices.request import JobWaiting
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
-from qiskit_fedqml.progress.lines import failure, figures_of, state_of
+from qiskit_fedqml.progress.lines import failure, figures_of, state_of, success
+from qiskit_fedqml.progress.size import RunSize
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.tables import duration
+
+_DAY_SECONDS = 86_400.0
+"""Over so long the speed is averaged: a round on devices may take hours."""
 
 
 class ProgressBars:
@@ -28,8 +40,11 @@ class ProgressBars:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("left", style="dim"),
+            TimeRemainingColumn(),
             TextColumn("{task.fields[info]}", markup=False),
             console=self._console,
+            speed_estimate_period=_DAY_SECONDS,
         )
         self._features: dict[str, TaskID] = {}
         self._rounds: TaskID | None = None
@@ -37,7 +52,7 @@ class ProgressBars:
         self._beginning: TaskID | None = None
 
     def __enter__(self) -> "ProgressBars":
-        self._beginning = self._bars.add_task(f"{self._title}: preparing", total=None, info="data, model and backends")
+        self._beginning = self._bars.add_task(f"{self._title}: preparing", total=None, info="")
         self._bars.start()
         return self
 
@@ -54,6 +69,20 @@ class ProgressBars:
             self._features[key] = self._bars.add_task(what, total=total, info="")
         self._bars.update(self._features[key], completed=done)
 
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Name the phase, in the preparation's bar or next to the client whose turn it is."""
+        if self._beginning is not None:
+            self._bars.update(self._beginning, completed=done, total=total or None, info=what)
+        elif self._clients is not None:
+            self._bars.update(self._clients, info=what)
+
+    def prepared(self, size: RunSize) -> None:
+        """Show above the bars how large the run is."""
+        self._console.print(f"{self._title}: {size}.", highlight=False, markup=False, soft_wrap=True)
+        if size.warning:
+            text = f"{self._title}: warning: {size.warning}."
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True, style="yellow")
+
     def round_started(self, round: int, num_rounds: int, num_clients: int) -> None:
         """Start the bar of the round's clients."""
         self._end_beginning()
@@ -67,9 +96,7 @@ class ProgressBars:
     def client_finished(self, client: ClientUpdate) -> None:
         """Move the bar of the clients."""
         if self._clients is not None:
-            loss = f"loss {client.train_loss:.3f}" if client.train_loss is not None else client.outcome
-            loss += f", accuracy {client.accuracy:.1%}" if client.accuracy is not None else ""
-            self._bars.update(self._clients, advance=1, info=f"client {client.client_id} on {client.backend}: {loss}")
+            self._bars.update(self._clients, advance=1, info=success(client))
         if client.status not in (Status.OK, Status.TESTED):
             self._console.print(failure(client), highlight=False, markup=False)
 

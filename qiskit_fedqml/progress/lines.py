@@ -1,13 +1,18 @@
 """Progress as lines of text, for files, pipes and logs."""
 
 import sys
+import time
 from types import TracebackType
 from typing import TextIO
 
 from qiskit_fedqml.backends.devices.request import JobWaiting
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
+from qiskit_fedqml.progress.size import RunSize
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.tables import duration
+
+_BETWEEN_SECONDS = 10.0
+"""Between two lines about the same phase."""
 
 
 class ProgressLines:
@@ -16,11 +21,14 @@ class ProgressLines:
     Args:
         title: What the run is called.
         stream: Where to print; the standard error by default.
+        has_phases: Whether each phase and each client has a line too.
     """
 
-    def __init__(self, title: str, stream: TextIO | None = None) -> None:
+    def __init__(self, title: str, stream: TextIO | None = None, *, has_phases: bool = False) -> None:
         self._title = title
         self._stream = stream
+        self._has_phases = has_phases
+        self._phase, self._phase_began, self._phase_shown = "", 0.0, 0.0
         self._shown: dict[str, str] = {}
 
     def __enter__(self) -> "ProgressLines":
@@ -32,15 +40,41 @@ class ProgressLines:
         pass
 
     def features_extracted(self, what: str, done: int, total: int) -> None:
-        """Print nothing."""
+        """Print how far that phase is, where phases are shown."""
+        self.preparing(what, done, total)
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Print a line where a phase begins, and at times how long it still takes."""
+        if not self._has_phases:
+            return
+        now = time.perf_counter()
+        if what != self._phase:
+            self._phase, self._phase_began, self._phase_shown = what, now, now
+            self._say(f"{self._title}: {what}")
+        elif total and now - self._phase_shown > _BETWEEN_SECONDS:
+            self._phase_shown = now
+            left = (now - self._phase_began) * (total / done - 1) if done else None
+            until = "" if left is None else f", {duration(left)} left"
+            self._say(f"{self._title}: {what}: {done:,} of {total:,}{until}")
+
+    def prepared(self, size: RunSize) -> None:
+        """Print how large the run is."""
+        for line in (str(size), size.warning and f"warning: {size.warning}"):
+            if line:
+                self._say(f"{self._title}: {line}.")
 
     def round_started(self, round: int, num_rounds: int, num_clients: int) -> None:
-        """Print nothing."""
+        """Print a line where phases are shown."""
+        if self._has_phases:
+            self._phase = ""
+            self._say(f"{self._title}: round {round} of {num_rounds}: {num_clients} clients")
 
     def client_finished(self, client: ClientUpdate) -> None:
-        """Print a line for a client that failed."""
+        """Print a line for a client that failed; where phases are shown, for each."""
         if client.status not in (Status.OK, Status.TESTED):
             self._say(failure(client))
+        elif self._has_phases:
+            self._say(f"{self._title}: {success(client)}, {duration(client.seconds)}")
 
     def job_waiting(self, job: JobWaiting) -> None:
         """Print a line where a job's state has changed."""
@@ -60,6 +94,13 @@ class ProgressLines:
 def failure(client: ClientUpdate) -> str:
     """Return what became of a client that failed."""
     return f"client {client.client_id} on {client.backend}: {client.outcome}"
+
+
+def success(client: ClientUpdate) -> str:
+    """Return what a client has come to."""
+    loss = f"loss {client.train_loss:.3f}" if client.train_loss is not None else client.outcome
+    loss += f", accuracy {client.accuracy:.1%}" if client.accuracy is not None else ""
+    return f"client {client.client_id} on {client.backend}: {loss}"
 
 
 def state_of(job: JobWaiting) -> str:

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from qiskit_fedqml.progress.bars import ProgressBars
 
 
-def open_progress(title: str) -> "ProgressBars | ProgressLines":
+def open_progress(title: str, *, has_phases: bool = False) -> "ProgressBars | ProgressLines":
     """Return bars on a terminal and in a notebook, and lines elsewhere.
 
     Args:
         title: What the run is called.
+        has_phases: Whether to show all that is done, as lines wherever it is.
     """
-    if not has_bars():
-        return ProgressLines(title)
+    if has_phases or not has_bars():
+        return ProgressLines(title, has_phases=has_phases)
     from qiskit_fedqml.progress.bars import ProgressBars
 
     return ProgressBars(title)

@@ -112,6 +112,19 @@ class Evaluation:
         """Examples of each class that are taken for each class, shape (classes, classes predicted)."""
         return confusion_matrix(self.labels, self.logits)
 
+    def summary(self) -> dict[str, Any]:
+        """Return loss, accuracy and what the backend did, as values of JSON."""
+        return {
+            "backend": self.backend,
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            **({"metrics": self.metrics} if self.metrics else {}),
+            "confusion": self.confusion.tolist(),
+            "examples": len(self.labels),
+            "machine": self.described,
+            **asdict(self.usage),
+        }
+
     def save(self, folder: Path, *, overwrite: bool = False) -> Path:
         """Write ``NAME.json`` (figures of all) and ``NAME.csv`` (a line for each example); return the latter.
 
@@ -123,16 +136,6 @@ class Evaluation:
             ResultError: Another evaluation is there, or they cannot be written.
         """
         make_folder(folder)
-        summary = {
-            "backend": self.backend,
-            "loss": self.loss,
-            "accuracy": self.accuracy,
-            **({"metrics": self.metrics} if self.metrics else {}),
-            "confusion": self.confusion.tolist(),
-            "examples": len(self.labels),
-            "machine": self.described,
-            **asdict(self.usage),
-        }
         table = folder / f"{self.backend}.csv"
         lines = io.StringIO()
         writer = csv.writer(lines, lineterminator="\n")
@@ -141,7 +144,7 @@ class Evaluation:
             predicted = self.classes[int(outputs.argmax())]
             writer.writerow([example, self.classes[label], predicted, *(f"{value:.9g}" for value in outputs)])
         described = folder / f"{self.backend}.json"
-        contents = {table: lines.getvalue().encode(), described: f"{json.dumps(summary, indent=2)}\n".encode()}
+        contents = {table: lines.getvalue().encode(), described: f"{json.dumps(self.summary(), indent=2)}\n".encode()}
         write_new(contents, overwrite=overwrite, instead=_INSTEAD)
         return table
 

@@ -165,6 +165,12 @@ OutOption = Annotated[
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a result folder that exists.")]
 ReplaceOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that hold something else.")]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Only say how large the run is, what memory and time it takes, and what devices would cost."
+    ),
+]
 BudgetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -219,7 +225,7 @@ JsonOption = Annotated[
     typer.Option(
         "--json",
         metavar="FILE",
-        help="Write the whole plan, each client in each round; - prints it, and nothing else.",
+        help="Write the result as JSON, with all its figures; - prints that, and nothing else.",
         callback=usable,
     ),
 ]

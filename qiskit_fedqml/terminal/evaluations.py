@@ -11,15 +11,20 @@ from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.results.evaluation import check_unlike, evaluate_model
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.results.unfinished import unfinished_jobs
+from qiskit_fedqml.terminal.json_files import write_json
+from qiskit_fedqml.terminal.stopping import exit_code
 
 
-def evaluate_folder(directory: Path, backend: str | None, backends: Path | None, *, overwrite: bool) -> None:
+def evaluate_folder(
+    directory: Path, backend: str | None, backends: Path | None, json_: Path | None, *, overwrite: bool
+) -> None:
     """Test the final model of a result folder, and print what it gave.
 
     Args:
         directory: The result folder.
         backend: The backend's name; None is the server's of the run.
         backends: The backends file; None is the run's, or `backends.yaml` here if only that has the backend.
+        json_: Where the figures are written as JSON, or None; ``-`` prints that, and nothing else.
         overwrite: Whether another evaluation under the backend's name may be replaced.
 
     Raises:
@@ -32,6 +37,9 @@ def evaluate_folder(directory: Path, backend: str | None, backends: Path | None,
     with stoppable(), unfinished_jobs(directory, registry, name):
         evaluation = evaluate_model(directory, registry[name] if backend else registry.server)
     table = evaluation.save(directory / "evaluations", overwrite=overwrite)
+    values = {"folder": str(directory), **evaluation.summary(), "outputs": str(table)}
+    if not write_json(values, json_):
+        return
     print(
         f"{evaluation.backend}: loss {evaluation.loss:.4f}, accuracy {evaluation.accuracy:.2%} "
         f"of {len(evaluation.labels)} examples. Outputs: {table}"
@@ -65,4 +73,4 @@ def stoppable() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         print("fedqml: stopped; the same command resumes it, and reads the jobs that were sent.", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code()) from None

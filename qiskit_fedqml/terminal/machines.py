@@ -1,28 +1,44 @@
 """The machines of a backends file, or of an experiment, in a terminal."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qiskit_fedqml.backends.array import overview
 from qiskit_fedqml.backends.array.registry import BackendRegistry, find_calibration
 from qiskit_fedqml.files import check_replaceable
+from qiskit_fedqml.terminal.json_files import write_json
 from qiskit_fedqml.terminal.output import print_table
 
 if TYPE_CHECKING:
     from qiskit_fedqml.config.experiment import Experiment
 
 
-def show_machines(path: Path, run: "Experiment | None") -> None:
-    """Print a row for each machine of a backends file, or of an experiment if there is one."""
+def show_machines(path: Path, run: "Experiment | None", json_: Path | None, *, overwrite: bool) -> None:
+    """Print a row for each machine of a backends file, or of an experiment if there is one.
+
+    Args:
+        path: The backends file.
+        run: The experiment, or None.
+        json_: Where the rows are written as JSON, or None; ``-`` prints that, and nothing else.
+        overwrite: Whether a file there that holds something else may be replaced.
+    """
     registry = machines_of(path, run)
-    print_table([{"Backend": name, **overview.summary(registry, name)} for name in registry])
+    rows = [{"Backend": name, **overview.summary(registry, name)} for name in registry]
+    if write_json([_keyed(row) for row in rows], json_, overwrite=overwrite):
+        print_table(rows)
 
 
-def check_machines(path: Path, run: "Experiment | None") -> bool:
+def check_machines(path: Path, run: "Experiment | None", json_: Path | None, *, overwrite: bool) -> bool:
     """Print whether each machine's noise acts as its rates say; return whether all do."""
     checks = overview.check(machines_of(path, run))
-    print_table([c.row() for c in checks])
+    if write_json([asdict(check) for check in checks], json_, overwrite=overwrite):
+        print_table([c.row() for c in checks])
     return all(c.passed for c in checks)
+
+
+def _keyed(row: dict[str, str]) -> dict[str, str]:
+    return {title.lower().replace(" ", "_"): text for title, text in row.items()}
 
 
 def save_machine(name: str, target: Path, path: Path, run: "Experiment | None", *, overwrite: bool) -> None:

@@ -10,12 +10,12 @@ from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.text_files import parse_json, read_text
 from qiskit_fedqml.config.yaml_files import dump_yaml
 from qiskit_fedqml.errors import ResultError
-from qiskit_fedqml.files import write_new
 from qiskit_fedqml.planning import sentences, tables
 from qiskit_fedqml.planning.changes import Key
 from qiskit_fedqml.planning.fitting import propose
 from qiskit_fedqml.planning.planner import Planner, plan_experiment
 from qiskit_fedqml.planning.proposals import Proposal, few_steps, nested
+from qiskit_fedqml.terminal.json_files import write_json
 from qiskit_fedqml.terminal.output import print_table
 
 
@@ -75,13 +75,8 @@ def show_proposals(
 
 def _writes(values: object, json_: Path | None, overwrite: bool) -> bool:
     """Write values as JSON where that is wanted; return whether there is still something to print."""
-    text = json.dumps(values, indent=1)
-    if json_ == Path("-"):
-        print(text)
-        return False
-    if json_ is not None:
-        write_new({json_: f"{text}\n".encode()}, overwrite=overwrite or _is_same(json_, text))
-    return True
+    is_same = json_ is not None and _is_same(json_, json.dumps(values))
+    return write_json(values, json_, overwrite=overwrite or is_same)
 
 
 def _is_same(path: Path, text: str) -> bool:

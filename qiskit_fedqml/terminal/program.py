@@ -1,4 +1,4 @@
-"""The process that a command runs in."""
+"""The process that a command runs in, and the codes with which it ends."""
 
 import gc
 import os
@@ -6,11 +6,35 @@ import sys
 from collections.abc import Callable
 from io import TextIOWrapper
 
-from qiskit_fedqml.errors import FedQMLError
+from qiskit_fedqml.errors import (
+    BackendError,
+    BudgetError,
+    CircuitError,
+    ConfigurationError,
+    DataError,
+    FedQMLError,
+    ResultError,
+)
+from qiskit_fedqml.terminal.stopping import exit_code, stoppable, was_stopped
+
+_CODES: dict[type[FedQMLError], int] = {
+    ConfigurationError: 2,
+    CircuitError: 2,
+    DataError: 3,
+    BackendError: 4,
+    BudgetError: 5,
+    ResultError: 6,
+}
+"""Exit codes; 1 is whatever is not here."""
+
+
+def code_of(error: FedQMLError) -> int:
+    """Return the exit code of a command that ends with an error."""
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1)
 
 
 def run_program(command: Callable[[], object]) -> None:
-    """Run a command in this process; a user's mistake ends it with one sentence and exit code 2.
+    """Run a command in this process; an error of the package ends it with one sentence and a code of its kind.
 
     Args:
         command: Reads the arguments, and does what they ask for.
@@ -25,12 +49,24 @@ def run_program(command: Callable[[], object]) -> None:
     # round then takes a hundred times as long; asleep they wait about as well. It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
+        with stoppable():
+            _run(command)
+    finally:
+        gc.freeze()
+
+
+def _run(command: Callable[[], object]) -> None:
+    try:
         command()
     except FedQMLError as error:
         print(f"fedqml: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(code_of(error))
     except UnicodeEncodeError as error:  # some versions of typer look for a path without catching it
         print(f"fedqml: {error.object!r} is no name that a file can have.", file=sys.stderr)
         sys.exit(2)
-    finally:
-        gc.freeze()
+    except KeyboardInterrupt:
+        sys.exit(exit_code())
+    except SystemExit:
+        if was_stopped():  # typer knows of Ctrl-C alone
+            sys.exit(exit_code())
+        raise

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from qiskit_fedqml.errors import AccountLimitError, BackendError, BudgetError, ResultError
+from qiskit_fedqml.terminal.program import code_of
+from qiskit_fedqml.terminal.stopping import exit_code
 
 if TYPE_CHECKING:
     from qiskit_fedqml.results.result import RunResult
@@ -31,13 +33,13 @@ def resumable(folder: Path, then: Callable[[bool], str] = lambda has_begun: "") 
     except KeyboardInterrupt:
         how = _how_to_resume(folder, before)
         _tell("stopped", how, then(bool(how)))
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code()) from None
     except (BackendError, BudgetError) as error:
         is_budget_of_run = isinstance(error, BudgetError) and not isinstance(error, AccountLimitError)
         how = _how_to_resume(folder, before, _BUDGET if is_budget_of_run else "")
         end = _how_to_end(folder) if how and isinstance(error, BudgetError) else ""
         _tell(str(error), how, end, then(bool(how)))
-        raise typer.Exit(2) from None
+        raise typer.Exit(code_of(error)) from None
 
 
 def rounds_if_finished(folder: Path) -> int | None:

@@ -239,7 +239,7 @@ def test_commands(experiment, tmp_path, monkeypatch, capsys):
     each = planned(experiment())
     (tmp_path / "e.yaml").write_text(yaml.safe_dump(experiment(2.5 * each).resolved()))
     code, _, err = fedqml(monkeypatch, capsys, "run", "e.yaml")
-    assert code == 2
+    assert code == 5
     assert err.count("\n") == 1, "nothing was begun, so that there is nothing to resume"
     assert "2 of them fit. Nothing was sent" in err
     code, out, err = fedqml(monkeypatch, capsys, "run", "e.yaml", "--allow-partial")
@@ -252,13 +252,13 @@ def test_commands(experiment, tmp_path, monkeypatch, capsys):
         "fedqml: `fedqml extend results/e --rounds 2` ends it with the 2 rounds that are done.",
     ]
     code, _, err = fedqml(monkeypatch, capsys, "resume", "results/e")
-    assert code == 2
+    assert code == 5
     assert "The 2 rounds left need" in err
     assert "`fedqml extend results/e --rounds 2` ends it with the 2 rounds that are done." in err
     assert fedqml(monkeypatch, capsys, "extend", "results/e", "--rounds", 2)[0] == 0
     assert RunResult.load(tmp_path / "results" / "e").is_complete
     code, _, err = fedqml(monkeypatch, capsys, "extend", "results/e", "--rounds", 3, "--allow-partial")
-    assert code == 2, "not even a part fits"
+    assert code == 5, "not even a part fits"
     code, out, _ = fedqml(monkeypatch, capsys, "plan", "e.yaml")
     assert code == 1
     assert "2 of 4 rounds fit; --fit SECONDS proposes settings that fit." in out

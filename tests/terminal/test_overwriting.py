@@ -60,7 +60,7 @@ def test_what_is_not_the_commands_own_stays(files, fedqml, arguments, taken):
     path.write_text("mine")
     before = sorted(files.rglob("*"))
     code, _, err = fedqml(*arguments)
-    assert (code, len(err.splitlines())) == (2, 1), err
+    assert (code, len(err.splitlines())) == (6, 1), err
     assert f"{taken} exists already; " in err
     assert err.endswith(", or replace it (--overwrite).\n")
     assert path.read_text() == "mine"
@@ -97,7 +97,7 @@ def test_a_plan_is_the_same_whatever_its_circuits_compress_to(files, fedqml):
     assert fedqml("plan", "device.yaml", "--json", "plan.json")[::2] == (0, "")
     plan["total"]["jobs"] += 1
     (files / "plan.json").write_text(json.dumps(plan))
-    assert fedqml("plan", "device.yaml", "--json", "plan.json")[0] == 2
+    assert fedqml("plan", "device.yaml", "--json", "plan.json")[0] == 6
 
 
 def test_reports_and_comparisons_grow_but_do_not_drop_a_run(files, fedqml):
@@ -106,7 +106,7 @@ def test_reports_and_comparisons_grow_but_do_not_drop_a_run(files, fedqml):
         assert fedqml(command, "one", "two")[::2] == (0, "")
         text = (files / page).read_text()
         code, _, err = fedqml(command, "one")
-        assert code == 2
+        assert code == 6
         assert page in err
         assert "--overwrite" in err
         assert (files / page).read_text() == text
@@ -118,7 +118,7 @@ def test_a_page_that_only_links_like_a_report_has_no_figures_removed(files, fedq
     (files / "report" / "figures").mkdir(parents=True)
     (files / "report" / "figures" / "mine.png").write_text("mine")
     (files / "report" / "report.html").write_text('<a href="figures/mine.png">PNG</a>')
-    assert fedqml("report", "one")[0] == 2
+    assert fedqml("report", "one")[0] == 6
     assert fedqml("report", "one", "--overwrite")[0] == 0
     assert (files / "report" / "figures" / "mine.png").read_text() == "mine"
 
@@ -131,7 +131,7 @@ def test_another_machine_of_the_same_name_replaces_no_evaluation(files, fedqml, 
     before = table.read_bytes()
     arguments = ("evaluate", "one", "--backend", "noisy", "--backends", "other.yaml")
     code, _, err = fedqml(*arguments)
-    assert code == 2
+    assert code == 6
     assert err == "fedqml: one/evaluations/noisy.csv exists already; rename it, or replace it (--overwrite).\n"
     assert table.read_bytes() == before
     assert fedqml(*arguments, "--overwrite")[0] == 0
@@ -142,7 +142,7 @@ def test_a_device_is_not_asked_where_its_answer_would_be_refused(files, fedqml):
     """Another answer of a device is another measurement, which has cost something."""
     assert fedqml("evaluate", "one", "--backend", "manila")[0] == 0
     before = (files / "one" / "evaluations" / "manila.json").read_bytes()
-    assert fedqml("evaluate", "one", "--backend", "manila")[0] == 2
+    assert fedqml("evaluate", "one", "--backend", "manila")[0] == 6
     assert (files / "one" / "evaluations" / "manila.json").read_bytes() == before
     assert not list((files / "one" / "evaluations").glob("*.journal"))
 

@@ -14,15 +14,15 @@ from qiskit_fedqml.terminal.resuming import resumable
 
 
 @pytest.mark.parametrize(
-    ("error", "option"),
+    ("error", "option", "code"),
     [
-        (BudgetError("A budget is spent."), " --budget [NAME=]SECONDS"),
-        (AccountLimitError("The account is spent."), ""),
-        (BackendError("The device is offline."), ""),
-        (JobError("The job failed."), ""),
+        (BudgetError("A budget is spent."), " --budget [NAME=]SECONDS", 5),
+        (AccountLimitError("The account is spent."), "", 5),
+        (BackendError("The device is offline."), "", 4),
+        (JobError("The job failed."), "", 4),
     ],
 )
-def test_another_budget_is_offered_where_a_budget_was_the_cause(tmp_path, capsys, error, option):
+def test_another_budget_is_offered_where_a_budget_was_the_cause(tmp_path, capsys, error, option, code):
     def fail():
         with resumable(tmp_path):
             (tmp_path / "run.json").write_text("{}")
@@ -32,7 +32,7 @@ def test_another_budget_is_offered_where_a_budget_was_the_cause(tmp_path, capsys
 
     with pytest.raises(typer.Exit) as ended:
         fail()
-    assert ended.value.exit_code == 2
+    assert ended.value.exit_code == code
     told = capsys.readouterr().err.splitlines()
     assert told == [
         f"fedqml: {error}",

@@ -1,6 +1,6 @@
 """Where clients train: one model in memory, and the circuit compiled for each backend that was used."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from qiskit_fedqml.backends.base import Backend
@@ -24,6 +24,7 @@ class Worker:
         config: The `federation` section.
         step: How a batch changes the model.
         seed: The run's seed.
+        preparing: Notified where a circuit is compiled for a backend: what, and how much of how much is done; or None.
     """
 
     blueprint: Blueprint
@@ -32,6 +33,7 @@ class Worker:
     config: FederationConfig
     step: ClientStep
     seed: int
+    preparing: Callable[[str, int, int], None] | None = None
     _model: HybridClassifier | None = field(default=None, init=False)
     _layers: dict[str, QuantumLayer] = field(default_factory=dict, init=False)
 
@@ -55,6 +57,8 @@ class Worker:
             BackendError: The backend cannot be opened, or the circuit does not fit it.
         """
         if backend not in self._layers:
+            if self.preparing is not None:
+                self.preparing(f"transpiling the circuit for {backend}", len(self._layers), 0)
             self._layers[backend] = self.blueprint.layer_on(self.backends[backend])
         return self._layers[backend]
 

@@ -44,7 +44,7 @@ from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.steps.opening import open_step
 from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.model.metrics import open_metrics
-from qiskit_fedqml.progress.observer import Observer
+from qiskit_fedqml.progress.observer import Observer, preparing_of
 from qiskit_fedqml.results.initial import InitialModel, load_initial
 from qiskit_fedqml.workers.memory import Memory
 from qiskit_fedqml.workers.messages import Setup
@@ -111,9 +111,11 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
     if experiment.model.device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("`model.device` is 'cuda', but torch finds no CUDA device here; use 'cpu'.")
     start = load_initial(Path(experiment.model.initial), experiment.model) if experiment.model.initial else None
-    step = open_step(experiment.federation)
+    step, preparing = open_step(experiment.federation), preparing_of(observer)
     registry, assignment, devices = _open_array(experiment, observer, journal)
+    preparing("loading data", 0, 0)
     data = prepare_data(experiment, observer.features_extracted if observer else None)
+    preparing("building the model", 0, 0)
     blueprint = blueprint_of(experiment, data)
     _check_machines(experiment, registry, assignment, blueprint)
     evaluator = make_evaluator(experiment, blueprint, registry, data)
@@ -121,7 +123,7 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
     config = _training_config(experiment)
 
     def make_worker(config: FederationConfig = config) -> Worker:
-        return Worker(blueprint, registry, data.clients, config, step, experiment.seed)
+        return Worker(blueprint, registry, data.clients, config, step, experiment.seed, preparing)
 
     simulators = _simulators(experiment, config, assignment, blueprint, data, make_worker)
     stop = registry.dispatcher.patience.stop
@@ -160,7 +162,9 @@ def _open_array(
         experiment.backends.budget_seconds,
         observer.job_waiting if observer else None,
     )
-    for name in devices:
+    preparing = preparing_of(observer)
+    for number, name in enumerate(devices):
+        preparing(f"opening {name}", number, len(devices))
         registry[name]
     registry.give_blocks(assignment)
     return registry, assignment, devices

@@ -7,22 +7,42 @@ from qiskit_fedqml.backends.array.used import used_machines
 from qiskit_fedqml.circuits.digest import circuit_digest
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.federation.executors.processes import num_workers
+from qiskit_fedqml.progress.size import RunSize
 from qiskit_fedqml.results.provenance import describe_run
 
 if TYPE_CHECKING:
     from qiskit_fedqml.federation.runs.assembly import Federation
 
 
+def size_of(federation: "Federation") -> RunSize:
+    """Return how large a run is."""
+    data, sizes = federation.data, federation.data.shards.sizes
+    return RunSize(
+        examples=len(data.shards.rows),
+        test_examples=len(data.test),
+        classes=data.classes,
+        clients=len(sizes),
+        smallest=int(sizes.min()),
+        largest=int(sizes.max()),
+        parameters=num_trained(federation),
+    )
+
+
+def num_trained(federation: "Federation") -> int:
+    """Return the number of trained parameters."""
+    return sum(tensor.numel() for tensor in federation.initial.model.values())
+
+
 def describe(federation: "Federation") -> dict[str, Any]:
     """Describe a run that begins: versions, sizes, digests of data and circuit, chips and their blocks."""
-    data, num_trained = federation.data, sum(tensor.numel() for tensor in federation.initial.model.values())
+    data, trained = federation.data, num_trained(federation)
     examples = {
         "train": len(data.shards.rows),
         "validation": len(data.validation),
         "test": len(data.test),
     }
     workers = num_workers(federation.experiment.federation)
-    described = describe_run(federation.experiment, data.classes, examples, data.num_features, num_trained, workers)
+    described = describe_run(federation.experiment, data.classes, examples, data.num_features, trained, workers)
     origin = {"initial": federation.origin} if federation.origin else {}
     chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
     remote = {"remote_clients": True} if federation.is_remote else {}

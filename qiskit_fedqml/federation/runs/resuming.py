@@ -19,7 +19,8 @@ from qiskit_fedqml.federation.runs.assembly import Federation, assemble
 from qiskit_fedqml.federation.runs.best_model import BestModel, named
 from qiskit_fedqml.federation.runs.loop import RunLoop
 from qiskit_fedqml.federation.server_state import ServerState
-from qiskit_fedqml.progress.observer import Observer
+from qiskit_fedqml.progress.compiling import compiling_shown
+from qiskit_fedqml.progress.observer import Observer, preparing_of
 from qiskit_fedqml.results.checkpoint import Checkpoint
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.provenance import changes_since, check_circuit, check_data
@@ -67,7 +68,7 @@ def resume_federation(
         BudgetError: As :func:`run_federation`.
         TrainingError: As :func:`run_federation`.
     """
-    with _at_work_on(Path(out)) as writer:
+    with _at_work_on(Path(out)) as writer, compiling_shown(observer):
         experiment, options = writer.folder.load_experiment(), []
         if budgets:
             experiment, options = experiment.with_budgets(budgets), ["--budget"]
@@ -104,7 +105,7 @@ def extend_federation(
         ResultError: More rounds are done already, or as :func:`resume_federation`.
         FedQMLError: As :func:`resume_federation`.
     """
-    with _at_work_on(Path(out)) as writer:
+    with _at_work_on(Path(out)) as writer, compiling_shown(observer):
         stored = RunResult.of(writer.folder)
         if rounds < len(stored.rounds):
             raise ResultError(f"{out}: {len(stored.rounds)} rounds are done, so it cannot have {rounds}.")
@@ -173,6 +174,7 @@ def _resume(
     if federation.devices:
         from qiskit_fedqml.planning.guard import budget_guard
 
+        preparing_of(federation.observer)("planning the jobs of all rounds", 0, 0)
         guard = budget_guard(federation, server, allow_partial=allow_partial)
     writer.take_up(len(records))
     if folder.is_finished:

@@ -10,10 +10,11 @@ from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.federation.interruption import interruptible
 from qiskit_fedqml.federation.runs.assembly import Federation, assemble
-from qiskit_fedqml.federation.runs.describing import describe
+from qiskit_fedqml.federation.runs.describing import describe, size_of
 from qiskit_fedqml.federation.runs.loop import RunLoop
 from qiskit_fedqml.federation.runs.own_parts import with_own_parts
-from qiskit_fedqml.progress.observer import Observer
+from qiskit_fedqml.progress.compiling import compiling_shown
+from qiskit_fedqml.progress.observer import Observer, prepared_of, preparing_of
 from qiskit_fedqml.progress.opening import shown_to
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
@@ -84,7 +85,7 @@ def run_federation(
     writer = None if out is None else RunWriter(RunFolder(Path(out)))
     title = "run" if writer is None else writer.path.name
     try:
-        with interruptible(), shown_to(observer, title, progress) as watching:
+        with interruptible(), shown_to(observer, title, progress) as watching, compiling_shown(watching):
             if writer is not None:
                 writer.claim(overwrite=overwrite)
             return run_assembled(assemble(experiment, watching, None), writer, allow_partial=allow_partial)
@@ -108,8 +109,10 @@ def run_assembled(federation: Federation, writer: RunWriter | None = None, *, al
     if federation.devices:
         from qiskit_fedqml.planning.guard import budget_guard
 
+        preparing_of(federation.observer)("planning the jobs of all rounds", 0, 0)
         guard = budget_guard(federation, federation.initial, allow_partial=allow_partial)
     run = describe(federation)
+    prepared_of(federation.observer)(lambda: size_of(federation))
     if writer:
         run = writer.create(federation.experiment, run, federation.initial.named() if federation.origin else None)
         if federation.devices:

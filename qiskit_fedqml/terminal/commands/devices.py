@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.terminal.arguments import (
     BackendsOption,
     ExperimentFile,
@@ -16,6 +17,7 @@ from qiskit_fedqml.terminal.arguments import (
     load,
     options_of,
 )
+from qiskit_fedqml.terminal.json_files import check_overwrite, write_json
 from qiskit_fedqml.terminal.output import print_table
 
 
@@ -35,6 +37,7 @@ def plan(
     """
     from qiskit_fedqml.terminal.plans import show_plan, show_proposals
 
+    check_overwrite(overwrite, json_)
     experiment = load(file, backends, set_)
     if fit is None:
         suffices = show_plan(experiment, queue_seconds, json_, overwrite=overwrite)
@@ -54,11 +57,16 @@ def jobs(
     update: Annotated[
         bool, typer.Option("--update", help="Ask the service for charges that were not known when the run ended.")
     ] = False,
+    json_: JsonOption = None,
+    overwrite: ReplaceOption = False,
 ) -> None:
     """Show the jobs that a run sent to devices, and what they cost: planned, and reported by the service."""
-    from qiskit_fedqml.planning.jobs import ask_for_charges, cancel_jobs, job_rows, job_sentence
+    from qiskit_fedqml.planning.jobs import ask_for_charges, cancel_jobs, job_rows, job_sentence, job_values
     from qiskit_fedqml.results.folder import RunFolder
 
+    check_overwrite(overwrite, json_)
+    if cancel and json_ is not None:
+        raise ConfigurationError("--cancel says what became of each job as it is cancelled, and has no --json.")
     folder = RunFolder(directory)
     if cancel:
         for line in cancel_jobs(folder):
@@ -67,6 +75,8 @@ def jobs(
     if update:
         ask_for_charges(folder)
     submissions = folder.submissions()
+    if not write_json({"folder": str(directory), "jobs": job_values(submissions)}, json_, overwrite=overwrite):
+        return
     if submissions:
         print_table(job_rows(submissions))
     print(job_sentence(submissions))

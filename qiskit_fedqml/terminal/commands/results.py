@@ -11,6 +11,7 @@ from qiskit_fedqml.terminal.arguments import (
     BackendsOption,
     ComparisonFolder,
     FilesOrFolders,
+    JsonOption,
     OverwriteOption,
     ReplaceOption,
     ReportFolder,
@@ -22,7 +23,9 @@ from qiskit_fedqml.terminal.arguments import (
     usable,
 )
 from qiskit_fedqml.terminal.commands.running import run_shown, show_runs
+from qiskit_fedqml.terminal.json_files import check_target, write_json
 from qiskit_fedqml.terminal.resuming import how_to_compare
+from qiskit_fedqml.terminal.summaries import summaries_of
 
 
 def compare(
@@ -31,6 +34,7 @@ def compare(
     out: ComparisonFolder = Path("results/comparison"),
     set_: SetOption = None,
     overwrite: OverwriteOption = False,
+    json_: JsonOption = None,
 ) -> None:
     """Run experiments and compare them, in a table and by their learning curves.
 
@@ -40,6 +44,7 @@ def compare(
     from qiskit_fedqml.report.comparison import open_comparison, write_comparison
     from qiskit_fedqml.results.result import RunResult
 
+    check_target(json_, str(out), overwrite=overwrite)
     found = open_comparison(files, out, lambda path: load(path, backends, set_), overwrite=overwrite)
     make_folder(out)
     options = [*options_of(backends, set_), "--out", str(out), *(["--overwrite"] if overwrite else [])]
@@ -47,9 +52,11 @@ def compare(
     for name, run in found.items():
         then = partial(how_to_compare, options, files, list(found), out, name)
         runs[name] = run if isinstance(run, RunResult) else run_shown(run, name, out / name, overwrite, then=then)
-    show_runs(runs)
     write_comparison(runs, out)
-    print(f"Table and curves: {out}")
+    folders = {name: run.folder or out / name for name, run in runs.items()}
+    if write_json(summaries_of(runs, out, folders), json_):
+        show_runs(runs)
+        print(f"Table and curves: {out}")
 
 
 def report(
@@ -81,11 +88,13 @@ def evaluate(
         ),
     ] = None,
     overwrite: ReplaceOption = False,
+    json_: JsonOption = None,
 ) -> None:
     """Test the trained model of a finished run on a backend, and save the outputs of every test example."""
     from qiskit_fedqml.terminal.evaluations import evaluate_folder
 
-    evaluate_folder(directory, backend, backends, overwrite=overwrite)
+    check_target(json_, str(directory), overwrite=overwrite)
+    evaluate_folder(directory, backend, backends, json_, overwrite=overwrite)
 
 
 def citation(

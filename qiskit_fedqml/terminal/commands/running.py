@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from qiskit_fedqml.terminal.output import print_table
 from qiskit_fedqml.terminal.resuming import resumable, tell_stopped
+from qiskit_fedqml.terminal.showing import progress_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,10 +37,11 @@ def run_shown(
         FedQMLError: As :func:`~qiskit_fedqml.run_federation`.
     """
     from qiskit_fedqml.federation.runs.run import run_federation
-    from qiskit_fedqml.progress.opening import open_progress
 
-    with resumable(out, then), open_progress(name) as bars:
-        result = run_federation(experiment, out, overwrite=overwrite, observer=bars, allow_partial=allow_partial)
+    with resumable(out, then), progress_of(name) as bars:
+        result = run_federation(
+            experiment, out, overwrite=overwrite, observer=bars, progress=False, allow_partial=allow_partial
+        )
     tell_stopped(result, out)
     return result
 

@@ -8,10 +8,13 @@ import typer
 from qiskit_fedqml.terminal.arguments import (
     BackendsOption,
     BudgetOption,
+    DryRunOption,
     ExperimentFile,
+    JsonOption,
     OutOption,
     OverwriteOption,
     PartialOption,
+    ReplaceOption,
     ResultFolder,
     SetOption,
     WorkersOption,
@@ -21,7 +24,10 @@ from qiskit_fedqml.terminal.arguments import (
     parse_budget,
 )
 from qiskit_fedqml.terminal.commands.running import run_shown, show_runs
+from qiskit_fedqml.terminal.json_files import check_overwrite, check_target, write_json
 from qiskit_fedqml.terminal.resuming import print_end, resumable, rounds_if_finished, tell_stopped
+from qiskit_fedqml.terminal.showing import progress_of
+from qiskit_fedqml.terminal.summaries import summary_of
 
 
 def run(
@@ -32,17 +38,29 @@ def run(
     workers: WorkersOption = None,
     overwrite: OverwriteOption = False,
     allow_partial: PartialOption = False,
+    json_: JsonOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Run an experiment: federated training, or the non-federated baseline (one client with all the data).
 
     The result folder gets the resolved configuration, a JSON line for each round, and the model. A run that was stopped
     is resumed by `fedqml resume DIR`. A run on devices whose plan passes a budget, or what the account has left, is
-    refused before anything is sent.
+    refused before anything is sent. With --dry-run the data are read, the model is built and some steps are timed, but
+    nothing is run, written or sent; it ends with exit code 1 if a budget does not suffice.
     """
     target = out or Path("results") / file.stem
     experiment = load(file, backends, set_, number_of_workers(workers))
-    show_runs({file.stem: run_shown(experiment, file.stem, target, overwrite, allow_partial=allow_partial)})
-    print(f"Result: {target}")
+    if dry_run:
+        from qiskit_fedqml.terminal.dry_runs import show_dry_run
+
+        if not show_dry_run(experiment, file.stem, json_, overwrite=overwrite):
+            raise typer.Exit(1)
+        return
+    check_target(json_, str(target), overwrite=overwrite)
+    result = run_shown(experiment, file.stem, target, overwrite, allow_partial=allow_partial)
+    if write_json(summary_of(result, target), json_):
+        show_runs({file.stem: result})
+        print(f"Result: {target}")
 
 
 def resume(
@@ -50,20 +68,24 @@ def resume(
     budgets: BudgetOption = None,
     workers: WorkersOption = None,
     allow_partial: PartialOption = False,
+    json_: JsonOption = None,
+    overwrite: ReplaceOption = False,
 ) -> None:
     """Resume a stopped run. An interrupted round is replayed from its start, so the end is the same to the bit."""
     from qiskit_fedqml.federation.runs.resuming import resume_federation
-    from qiskit_fedqml.progress.opening import open_progress
 
     changed = dict(parse_budget(text) for text in budgets or ())
+    check_overwrite(overwrite, json_)
+    check_target(json_, str(directory), overwrite=overwrite)
     before = rounds_if_finished(directory)
-    with resumable(directory), open_progress(name_of(directory)) as bars:
+    with resumable(directory), progress_of(name_of(directory)) as bars:
         result = resume_federation(
             directory, budgets=changed, workers=number_of_workers(workers), observer=bars, allow_partial=allow_partial
         )
     tell_stopped(result, directory)
-    show_runs({name_of(directory): result})
-    print_end(directory, len(result.rounds), before)
+    if write_json(summary_of(result, directory), json_):
+        show_runs({name_of(directory): result})
+        print_end(directory, len(result.rounds), before)
 
 
 def extend(
@@ -73,16 +95,20 @@ def extend(
     ],
     workers: WorkersOption = None,
     allow_partial: PartialOption = False,
+    json_: JsonOption = None,
+    overwrite: ReplaceOption = False,
 ) -> None:
     """Give a run another number of rounds and resume it; the end is that of a run that had so many from the start."""
     from qiskit_fedqml.federation.runs.resuming import extend_federation
-    from qiskit_fedqml.progress.opening import open_progress
 
+    check_overwrite(overwrite, json_)
+    check_target(json_, str(directory), overwrite=overwrite)
     before = rounds_if_finished(directory)
-    with resumable(directory), open_progress(name_of(directory)) as bars:
+    with resumable(directory), progress_of(name_of(directory)) as bars:
         result = extend_federation(
             directory, rounds, workers=number_of_workers(workers), observer=bars, allow_partial=allow_partial
         )
     tell_stopped(result, directory)
-    show_runs({name_of(directory): result})
-    print_end(directory, len(result.rounds), before)
+    if write_json(summary_of(result, directory), json_):
+        show_runs({name_of(directory): result})
+        print_end(directory, len(result.rounds), before)

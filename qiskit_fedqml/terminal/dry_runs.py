@@ -1,0 +1,69 @@
+"""What `fedqml run --dry-run` prints."""
+
+from pathlib import Path
+
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.errors import listed
+from qiskit_fedqml.federation.runs.dry_run import DryRun, as_values, try_run
+from qiskit_fedqml.planning import sentences, tables
+from qiskit_fedqml.planning.planner import plan_experiment
+from qiskit_fedqml.tables import duration, gibibytes
+from qiskit_fedqml.terminal.json_files import write_json
+from qiskit_fedqml.terminal.output import print_table
+from qiskit_fedqml.terminal.showing import progress_of
+
+
+def show_dry_run(experiment: Experiment, title: str, json_: Path | None, *, overwrite: bool) -> bool:
+    """Try a run and print how large it is, what it takes and what it costs; return whether all budgets suffice.
+
+    Args:
+        experiment: What is to run.
+        title: What it is called.
+        json_: Where that is written as JSON, or None; ``-`` prints it, and nothing else.
+        overwrite: Whether a file there that holds something else may be replaced.
+
+    Raises:
+        FedQMLError: As :func:`~qiskit_fedqml.run_federation`.
+    """
+    with progress_of(title) as watching:
+        found = try_run(experiment, watching)
+    plan = plan_experiment(experiment) if found.devices else None
+    values = {**as_values(found), "plan": None if plan is None else plan.as_json()}
+    if write_json(values, json_, overwrite=overwrite):
+        for row in _rows(found):
+            print(row)
+        if plan is not None:
+            for heading, rows in tables.tables(plan):
+                print(f"\n{heading}\n")
+                print_table(rows)
+            for sentence in sentences.sentences(plan, 0.0):
+                print(sentence)
+    return plan is None or not plan.lacking()
+
+
+def _rows(found: DryRun) -> list[str]:
+    size = found.size
+    shards = f"{size.smallest:,}" if size.smallest == size.largest else f"{size.smallest:,} to {size.largest:,}"
+    if found.step_seconds is None:
+        step = "not timed: all clients of the first round train on devices"
+    else:
+        step = f"{duration(found.step_seconds)} on {found.backend}; a test {duration(found.test_seconds)}"
+    run = (
+        "depends on queues"
+        if found.run_seconds is None
+        else f"about {duration(found.run_seconds)} of training and tests"
+    )
+    facts = {
+        "Data": f"{size.examples:,} training examples, {size.test_examples:,} for tests",
+        "Features": f"{found.num_features:,} of an example",
+        "Classes": listed(size.classes),
+        "Clients": f"{size.clients:,}, with {shards} training examples",
+        "Trained parameters": f"{size.parameters:,}",
+        "Memory": f"{gibibytes(found.peak_memory_bytes or 0)} so far, with the model and a training step",
+        "Training step": step,
+        "All rounds": run,
+        **({"Devices": listed(found.devices)} if found.devices else {}),
+        **({"Warning": size.warning} if size.warning else {}),
+    }
+    width = max(map(len, facts))
+    return [f"{name:<{width}}  {words}" for name, words in facts.items()]

@@ -1,0 +1,215 @@
+"""The files that `fedqml init` writes: an experiment of the user's data, and its machines, with comments."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.validation import validate
+from qiskit_fedqml.data.datasets import Dataset
+from qiskit_fedqml.data.entries import visible_entries
+from qiskit_fedqml.data.loading import load_dataset
+from qiskit_fedqml.data.location import find_data
+from qiskit_fedqml.errors import ConfigurationError, DataError, listed, shown
+from qiskit_fedqml.files import make_folder, write_new
+
+MACHINES = ("ideal", "noisy", "ibm")
+_TABLES = (".csv", ".parquet")
+_WEIGHTS = "weights/squeezenet1_1_imagenet.pth"
+"""Where the backbone's weights are looked for below $FEDQML_DATA before they are downloaded."""
+_EXAMPLES_PER_UNIT = 20
+"""Training examples for each unit of the head's hidden layer: each of them has a weight for each feature."""
+_WIDEST = 64
+_QUBITS = 4
+"""The paper's, which are enough for so many classes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the files are to say.
+
+    Args:
+        data: ``digits``, a folder of pictures, or an NPZ or table file.
+        clients: How many clients there are.
+        machines: One of ``MACHINES``.
+        label: The column of a table with the classes; None is its last one.
+    """
+
+    data: str
+    clients: int
+    machines: str
+    label: str | None = None
+
+
+def write_files(folder: Path, plan: Plan) -> tuple[Path, Path]:
+    """Write the experiment and the backends file; return where they are.
+
+    Args:
+        folder: Where; it is made if it is not there.
+        plan: What they are to say.
+
+    Raises:
+        ConfigurationError: There are no such machines, or more clients than training examples.
+        DataError: The data are missing or cannot be used.
+        ResultError: One of the files exists already, or cannot be written.
+    """
+    if plan.machines not in MACHINES:
+        raise ConfigurationError(f"--machines must be one of {listed(MACHINES)}, but got {shown(plan.machines)}.")
+    section = data_section(plan.data, plan.label)
+    dataset = load_dataset(_data_of(section), 0)
+    if plan.clients > len(dataset.train):
+        raise ConfigurationError(
+            f"--clients must be at most {len(dataset.train):,}, the training examples, but got {plan.clients:,}."
+        )
+    experiment, backends = folder / "experiment.yaml", folder / "backends.yaml"
+    contents = {
+        experiment: _experiment(section, dataset, plan).encode(),
+        backends: _backends(plan.machines, _num_qubits(dataset)).encode(),
+    }
+    make_folder(folder)
+    write_new(contents, overwrite=False, instead="choose another folder, or move it away")
+    return experiment, backends
+
+
+def data_section(data: str, label: str | None) -> dict[str, Any]:
+    """Return the section `data` of an experiment, without the partition.
+
+    Raises:
+        DataError: There is no such data set, folder or file.
+        ConfigurationError: A label column is named where there are no columns.
+    """
+    if label is not None and Path(data).suffix.lower() not in _TABLES:
+        raise ConfigurationError("--label names a column of a CSV or Parquet file, but --data is none.")
+    if data == "digits":
+        return {"dataset": "digits", "classes": [0, 1, 2, 3], "test_fraction": 0.2}
+    path = find_data(data).absolute()
+    if path.is_dir():
+        names = {entry.path.name.casefold() for entry in visible_entries(path) if entry.is_folder}
+        split = {} if {"train", "test"} <= names else {"test_fraction": 0.2}
+        return {"dataset": "image_folder", "path": str(path), **split}
+    if path.suffix.lower() == ".npz":
+        return {"dataset": "npz", "path": str(path)}
+    if path.suffix.lower() in _TABLES:
+        return {"dataset": "table", "path": str(path), "label": label or _last_column(path), "test_fraction": 0.2}
+    raise DataError(f"{shown(data)} must be digits, a folder of pictures, or an NPZ, CSV or Parquet file.")
+
+
+def _last_column(path: Path) -> str:
+    if path.suffix.lower() != ".csv":
+        raise ConfigurationError(f"--label must name the column of {shown(str(path))} that holds the classes.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            columns = next(csv.reader(file), [])
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise DataError(f"{shown(str(path))} cannot be read as a table: {error}.") from error
+    if not columns:
+        raise DataError(f"{shown(str(path))} has no columns.")
+    return columns[-1]
+
+
+def _data_of(section: Mapping[str, Any]) -> Any:
+    """Return the section as it is checked in an experiment."""
+    federation = {"clients": 1, "clients_per_round": 1, "rounds": 1}
+    return validate(Experiment, {"data": dict(section), "federation": federation}, "--data").data
+
+
+def _num_qubits(dataset: Dataset) -> int:
+    return max(_QUBITS, len(dataset.classes))
+
+
+def _experiment(section: dict[str, Any], dataset: Dataset, plan: Plan) -> str:
+    """Return the experiment file."""
+    has_images = not isinstance(dataset.train.inputs, np.ndarray)
+    hidden = _width(len(dataset.train)) if has_images else 16
+    is_on_device, num_qubits = plan.machines == "ibm", _num_qubits(dataset)
+    sizes = f"{len(dataset.train):,} training examples and {len(dataset.test):,} for tests"
+    lines: list[tuple[str, str]] = [
+        (f"# {sizes}, of the classes {listed(dataset.classes, 8)}.", ""),
+        ("# `fedqml config --explain KEY` says what a key is; `fedqml config --defaults` lists all of them.", ""),
+        ("seed: 1", "the same seed gives the same run, to the bit"),
+        ("", ""),
+        ("data:", ""),
+        *((f"  {key}: {json.dumps(value, ensure_ascii=False)}", "") for key, value in section.items()),
+        ("  partition:", "how the training data are divided among the clients"),
+        ("    scheme: dirichlet", "unequal shares of each class; iid: equal parts"),
+        ("    alpha: 1.0", "the smaller, the more unequal"),
+        *([] if section["dataset"] == "digits" else _features(has_images=has_images)),
+        ("", ""),
+        ("model:", ""),
+        (f"  hidden: {[hidden] if hidden else []}", "the head before the circuit: narrow where there are few examples"),
+        ("  dropout: 0.0", "part of the hidden units that is dropped at random in training"),
+        *([(f"  circuit: {{num_qubits: {num_qubits}}}", "one for each class")] if num_qubits > _QUBITS else []),
+        ("", ""),
+        ("federation:", ""),
+        (f"  clients: {plan.clients}", ""),
+        (f"  clients_per_round: {min(plan.clients, 2 if is_on_device else 5)}", "drawn again in each round"),
+        (f"  rounds: {3 if is_on_device else 20}", ""),
+        (f"  batch_size: {32 if is_on_device else 8}", ""),
+        (f"  learning_rate: {0.003 if has_images else 0.02}", "of the clients' optimiser, Adam"),
+        ("", ""),
+        ("backends: backends.yaml", "the machines and who has which"),
+    ]
+    return _commented(lines)
+
+
+def _commented(lines: Sequence[tuple[str, str]]) -> str:
+    """Return lines, each with its comment."""
+    return "".join(f"{f'{text:<32} # {comment}' if comment else text}\n" for text, comment in lines)
+
+
+def _width(examples: int) -> int:
+    """Return the width of the head's hidden layer for so many training examples; 0 is none."""
+    most = examples // _EXAMPLES_PER_UNIT
+    return min(_WIDEST, 1 << (most.bit_length() - 1)) if most >= 8 else 0
+
+
+def _features(*, has_images: bool) -> list[tuple[str, str]]:
+    """Return the section `features`."""
+    if not has_images:
+        scaling = ("  scaling: {method: client_sums, per_feature: true, center: true}", "")
+        return [("", ""), ("features:", "each has mean 0 and standard deviation 1"), scaling]
+    is_here = find_data(_WEIGHTS).is_file()
+    where = "in $FEDQML_DATA" if is_here else "downloaded, 5 MB; or a local state-dict file"
+    return [
+        ("", ""),
+        ("features:", "a frozen torchvision model, tapped at a layer; computed once, kept on disk"),
+        ("  backbone: squeezenet1_1", ""),
+        ("  layer: features", ""),
+        (f"  weights: {_WEIGHTS if is_here else 'torchvision'}", where),
+        ("  image_size: 224", ""),
+        ("  pooling: average", "512 features of an image; flatten would give 86,528"),
+        ("  scaling: {method: client_sums}", ""),
+    ]
+
+
+def _backends(machines: str, num_qubits: int) -> str:
+    """Return the backends file."""
+    fake = next((name for most, name in _FAKES if num_qubits <= most), "FakeTorino")
+    chosen = {"ideal": "ideal", "noisy": "noisy", "ibm": "device"}[machines]
+    device = "{type: ibm, device: {least_busy: {min_qubits: 20}}, shots: 512, budget_seconds: 300}"
+    off = "" if machines == "ibm" else "# "
+    lines = [
+        ("# The machines; `fedqml backends` shows them.", ""),
+        ("backends:", ""),
+        ("  ideal: {type: aer}", "exact, without noise"),
+        (f"  noisy: {{type: aer, noise: {fake}, shots: 1024}}", "simulated, with a device's noise"),
+        ("", ""),
+        ("  # A device's jobs on this computer, and a real device with the most QPU seconds that it may cost.", ""),
+        (f"  {off}rehearsed: {{type: ibm, device: FakeFez, shots: 512}}", ""),
+        (f"  {off}device: {device}", ""),
+        ("", ""),
+        ("assignment:", ""),
+        ("  server: ideal", "where the server tests the global model"),
+        (f"  default: {chosen}", "of all clients; or {cycle: [ideal, noisy]}"),
+        ('  # clients: {0: ideal, "1-4": noisy}', "single clients and ranges, in place of the default"),
+    ]
+    return _commented(lines)
+
+
+_FAKES = ((5, "FakeManilaV2"), (7, "FakeNairobiV2"), (16, "FakeGuadalupeV2"))
+"""Fake devices, by the qubits that they have."""
