@@ -35,7 +35,7 @@ from qiskit_fedqml.results.stored_records import StoredRecords
 logger = logging.getLogger(__name__)
 
 FILES = (
-    *("config.yaml", "run.json", "rounds.jsonl", SINGLE, "model.safetensors", MANIFEST, "circuit.qpy"),
+    *("config.yaml", "run.json", "rounds.jsonl", SINGLE, "model.safetensors", MANIFEST, "circuit.qpy", "data.npz"),
     *("journal.sqlite", "journal.sqlite-journal", "mlflow.json"),
 )
 """Files of a run."""
@@ -295,7 +295,7 @@ class RunFolder:
             raise ResultError(str(error)) from error
         if manifest is not None:
             for name in manifest.files:
-                if name.startswith("calibrations/") or name == "circuit.qpy":
+                if name.startswith("calibrations/") or name in ("circuit.qpy", "data.npz"):
                     manifest.check_file(self.path, name)
         return experiment.with_files(lambda _, name: str((self.path / name).absolute())), manifest
 

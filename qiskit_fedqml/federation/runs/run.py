@@ -23,6 +23,7 @@ def run_federation(
     experiment: Experiment,
     out: str | Path | None = None,
     *,
+    data: tuple[Any, Any] | Callable[..., tuple[Any, Any]] | None = None,
     circuit: CircuitSpec | Callable[..., CircuitSpec] | None = None,
     rule: Callable[..., Any] | None = None,
     client_step: Callable[..., Any] | None = None,
@@ -34,13 +35,16 @@ def run_federation(
 ) -> RunResult:
     """Run a federated training (one client that holds all the data is the non-federated baseline).
 
-    Parts of your own replace those that the experiment names. A circuit is written into the result folder; classes and
-    functions are written down by their names, so they must be at the top of a module. Their arguments are given by
-    :func:`functools.partial`.
+    Parts of your own replace those that the experiment names. Data and a circuit are written into the result folder;
+    classes and functions are written down by their names, so they must be at the top of a module. Their arguments are
+    given by :func:`functools.partial`.
 
     Args:
         experiment: What to run, from :func:`~qiskit_fedqml.load_experiment`.
         out: The result folder; None keeps the result in memory alone.
+        data: ``(clients, test)``, or a function that makes it: a list with a map-style dataset for each client, or one
+            dataset that the experiment's partition shares out; and a dataset of tests. An item is a pair (x, y): an
+            image or a vector of features, and an integer.
         circuit: A circuit with one observable for each class, or a function that makes it.
         rule: Makes an :class:`~qiskit_fedqml.federation.rules.aggregator.Aggregator`.
         client_step: Makes a :class:`~qiskit_fedqml.federation.steps.step.ClientStep`.
@@ -67,7 +71,7 @@ def run_federation(
             run whose model fits.
         TrainingError: The aggregate's loss is not finite.
     """
-    own = {"circuit": circuit, "rule": rule, "client_step": client_step, "algorithm": algorithm}
+    own = {"data": data, "circuit": circuit, "rule": rule, "client_step": client_step, "algorithm": algorithm}
     experiment = with_own_parts(experiment, own)
     check_tracking(experiment.tracking, has_folder=out is not None)
     writer = None if out is None else RunWriter(RunFolder(Path(out)))
