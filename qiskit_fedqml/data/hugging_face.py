@@ -176,8 +176,9 @@ def _inputs(library: Any, part: Any, config: HuggingFaceData) -> Inputs:
         values = np.array(part.select_columns([config.column]).with_format("numpy")[:][config.column])
     except ValueError:  # lists of several lengths
         values = np.empty(0, dtype=object)
-    if values.dtype == np.uint8 and (values.ndim == 3 or (values.ndim == 4 and values.shape[-1] in (1, 3))):
-        return ArrayImages(values)
+    is_image = values.ndim == 3 or (values.ndim == 4 and values.shape[-1] in (1, 3))
+    if is_image and values.size and values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 255:
+        return ArrayImages(values.astype(np.uint8))
     if values.dtype.kind not in "fiub" or values.ndim != 2 or not values.size:
         raise DataError(
             f"{shown(config.path)}: column {config.column!r} must hold images, or lists of numbers of one length, but "
