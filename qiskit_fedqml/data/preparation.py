@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from qiskit_fedqml.config.data import ConstantScaling
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.data.class_counts import count_classes
 from qiskit_fedqml.data.datasets import Dataset, Split
 from qiskit_fedqml.data.examples import Examples, Shard, SharedOut
 from qiskit_fedqml.data.features import Progress, extract_features
@@ -52,6 +53,11 @@ class FederatedData:
     def held_out(self) -> Shard:
         """The tuning set."""
         return Shard(self.train, self.validation)
+
+    @property
+    def class_counts(self) -> NDArray[np.int64]:
+        """How many examples of each class each client holds, shape (clients, classes)."""
+        return count_classes(self.train.labels, self.shards, len(self.classes))
 
     @property
     def num_features(self) -> int:
@@ -98,6 +104,25 @@ def share_out(experiment: Experiment, dataset: Dataset) -> tuple[Shards, NDArray
         dataset.train.labels[kept], owners, experiment.federation.clients, experiment.data, experiment.seed
     )
     return replace(parts, rows=kept[parts.rows]), validation
+
+
+def class_counts(experiment: Experiment) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the classes of an experiment's data, and how many examples of each its clients hold.
+
+    No features are computed, and nothing is trained.
+
+    Args:
+        experiment: The experiment.
+
+    Returns:
+        The names of the classes, and the counts, shape (clients, classes).
+
+    Raises:
+        DataError: As :func:`prepare_data`.
+    """
+    dataset = load_dataset(experiment.data, experiment.seed)
+    shards, _ = share_out(experiment, dataset)
+    return dataset.classes, count_classes(dataset.train.labels, shards, len(dataset.classes))
 
 
 def prepare_test_data(

@@ -443,8 +443,8 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
         ({"data.clases": [0, 1]}, "unknown key 'data.clases'; did you mean 'classes'"),
         (
             {"data.dataset": "digit"},
-            "key 'data.dataset': must be 'digits', 'npz', 'cifar10', 'image_folder', 'table', 'huggingface' or 'given', "
-            "but got 'digit'",
+            "key 'data.dataset': must be 'digits', 'npz', 'cifar10', 'image_folder', 'table', 'huggingface' or 'given'"
+            ", but got 'digit'",
         ),
         ({"data.path": "x"}, "unknown key 'data.path'; known are classes"),
         ({"data.partition": "iid"}, "key 'data.partition': must be a mapping of keys to values, but got 'iid'"),

@@ -99,7 +99,7 @@ def fresh_evaluation(folder):
             "`data.partition` has no effect where the data of each client are given",
         ),
         ({}, own_data()[0], DataError, r"`data` must be \(clients, test\)"),
-        ({}, lambda: own_data(), ConfigurationError, "`data` must be a class or a function at the top of a module"),
+        ({}, lambda: None, ConfigurationError, "`data` must be a class or a function at the top of a module"),
         (OWN_DATA, None, DataError, "`data` names no examples; give them from Python"),
     ],
 )
