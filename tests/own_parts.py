@@ -1,7 +1,8 @@
-"""Parts of a user's own: a circuit, a rule, a client step and an algorithm, as configurations name them."""
+"""Parts of a user's own: data, a circuit, a rule, a client step and an algorithm, as configurations name them."""
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from qiskit.circuit import ParameterVector, QuantumCircuit
 
@@ -22,6 +23,28 @@ def own_circuit(turned=False):
         circuit.rx(w[2 + qubit], qubit)
     circuit.cx(1, 0)
     return CircuitSpec(circuit, tuple(x), tuple(w), ("IZ", "ZI"))
+
+
+class Blobs:
+    """A map-style dataset of two classes, each a cloud of points."""
+
+    classes = ("red", "blue")
+
+    def __init__(self, count, seed):
+        self.labels = np.arange(count) % 2
+        self.points = np.random.default_rng(seed).normal(size=(count, 3)) + self.labels[:, None]
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        return torch.tensor(self.points[index]), int(self.labels[index])
+
+
+def own_data(is_divided=True, seed=0):
+    """Four clients, or one dataset of all, and a dataset of tests."""
+    clients = [Blobs(12 + client, seed + client) for client in range(4)] if is_divided else Blobs(54, seed)
+    return clients, Blobs(20, seed + 9)
 
 
 class Median:

@@ -145,6 +145,8 @@ IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("connection", "errors",
         ("yaml", {"qiskit_fedqml.config.yaml_files"}),
         ("pickle", set()),
         ("flwr", {f"qiskit_fedqml.flower.{name}" for name in FLOWER}),
+        ("pyarrow", {"qiskit_fedqml.data.table_files"}),
+        ("datasets", {"qiskit_fedqml.data.hugging_face"}),
         ("tensorboard", set()),  # optional: opened by name, when a run asks for them
         ("mlflow", set()),
     ],

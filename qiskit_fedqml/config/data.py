@@ -1,70 +1,21 @@
 """The `data` and `features` sections of an experiment file."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from qiskit_fedqml.config.strict import NaturalNumber, Number, PositiveInteger, PositiveNumber, StrictModel
+from qiskit_fedqml.config.alternatives import tag_of
+from qiskit_fedqml.config.extension import PYTHON
+from qiskit_fedqml.config.own_data import Fraction, GivenData, HuggingFaceData, PythonData, TableData
+from qiskit_fedqml.config.partition import SharedOutData
+from qiskit_fedqml.config.strict import NaturalNumber, Number, PositiveInteger, StrictModel
 from qiskit_fedqml.errors import listed
 
-Fraction = Annotated[Number, Field(gt=0.0, lt=1.0)]
 Classes = Annotated[tuple[NaturalNumber, ...], Field(min_length=2)]
 
 
-class Iid(StrictModel):
-    """Shuffled and dealt out in equal parts."""
-
-    scheme: Literal["iid"]
-    """Shuffled and dealt out in equal parts."""
-
-
-class Dirichlet(StrictModel):
-    """Label skew: each class shared out by proportions from a Dirichlet distribution of concentration ``alpha``."""
-
-    scheme: Literal["dirichlet"]
-    """Label skew: each class shared out by proportions from a Dirichlet distribution."""
-    alpha: Annotated[PositiveNumber, Field(le=1e6)]
-    """Its concentration; the smaller, the more unequal."""
-
-
-class LabelShards(StrictModel):
-    """Label skew: sorted by label, cut into shards, ``shards_per_client`` dealt to each client."""
-
-    scheme: Literal["label_shards"]
-    """Label skew: sorted by label and cut into shards."""
-    shards_per_client: Annotated[PositiveInteger, Field(le=10_000_000)]
-    """How many shards each client is dealt."""
-
-
-class QuantitySkew(StrictModel):
-    """Sizes of the shards from a Dirichlet distribution of concentration ``alpha``."""
-
-    scheme: Literal["quantity_skew"]
-    """Sizes of the shards from a Dirichlet distribution."""
-    alpha: Annotated[PositiveNumber, Field(le=1e6)]
-    """Its concentration; the smaller, the more unequal."""
-
-
-Partition = Annotated[Iid | Dirichlet | LabelShards | QuantitySkew, Field(discriminator="scheme")]
-
-
-class _Data(StrictModel):
-    """What every dataset has: the partition over clients, and a tuning set cut out of the training data (or none)."""
-
-    partition: Partition = Iid(scheme="iid")
-    """How the training data are divided among the clients."""
-    validation_fraction: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
-    """Part of the training data that no client gets, on which the server tests each round's model."""
-
-    @model_validator(mode="after")
-    def _classes_differ(self) -> "_Data":
-        classes = getattr(self, "classes", None) or ()
-        if len(set(classes)) != len(classes):
-            raise ValueError(f"classes must differ, but are {listed(classes)}")
-        return self
-
-
-class DigitsData(_Data):
+class DigitsData(SharedOutData):
     """scikit-learn's digits, ready features."""
 
     dataset: Literal["digits"]
@@ -75,7 +26,7 @@ class DigitsData(_Data):
     """Part of each class that becomes test data."""
 
 
-class NpzData(_Data):
+class NpzData(SharedOutData):
     """An NPZ file of ``x_train``, ``y_train``, ``x_test``, ``y_test``; ``classes`` None takes all labels."""
 
     dataset: Literal["npz"]
@@ -86,7 +37,7 @@ class NpzData(_Data):
     """Which labels; none takes all."""
 
 
-class Cifar10Data(_Data):
+class Cifar10Data(SharedOutData):
     """CIFAR-10 in the folder ``path``; classes 0 and 1 are planes and cars."""
 
     dataset: Literal["cifar10"]
@@ -99,7 +50,7 @@ class Cifar10Data(_Data):
     """Whether it may be downloaded if it is not there."""
 
 
-class ImageFolderData(_Data):
+class ImageFolderData(SharedOutData):
     """A tree of image files, one folder a class, with or without ``train`` and ``test`` above them."""
 
     dataset: Literal["image_folder"]
@@ -110,7 +61,18 @@ class ImageFolderData(_Data):
     """Part of each class that becomes test data; none where there are folders train and test."""
 
 
-DataConfig = Annotated[DigitsData | NpzData | Cifar10Data | ImageFolderData, Field(discriminator="dataset")]
+def _kind(section: Any) -> str:
+    is_python = isinstance(section, PythonData) or (isinstance(section, Mapping) and "python" in section)
+    return PYTHON if is_python else tag_of("dataset")
+
+
+Named = Annotated[
+    DigitsData | NpzData | Cifar10Data | ImageFolderData | TableData | HuggingFaceData | GivenData,
+    Field(discriminator="dataset"),
+]
+DataConfig = Annotated[
+    Annotated[Named, Tag(tag_of("dataset"))] | Annotated[PythonData, Tag(PYTHON)], Discriminator(_kind)
+]
 
 
 class ConstantScaling(StrictModel):

@@ -30,7 +30,9 @@ class EvaluationConfig(StrictModel):
     """
 
     backends: tuple[str, ...] = ()
+    """Further backends on which the aggregate is tested after each round."""
     metrics: Annotated[tuple[Metric, ...], Field(max_length=100)] = ()
+    """What is recorded of each test besides loss and accuracy: accuracy, auc, f1, or your own."""
 
     @model_validator(mode="after")
     def _metrics_differ(self) -> "EvaluationConfig":

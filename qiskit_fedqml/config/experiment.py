@@ -16,6 +16,7 @@ from qiskit_fedqml.config.evaluation import EvaluationConfig
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.model import ModelConfig
+from qiskit_fedqml.config.own_data import GivenData
 from qiskit_fedqml.config.scheduling import SchedulingConfig
 from qiskit_fedqml.config.simulated_time import check_real_time, check_scheduling
 from qiskit_fedqml.config.sources import Key, Sources
@@ -162,7 +163,7 @@ class Experiment(StrictModel):
 
         Args:
             change: Gives the new path for a file's name in a result folder (``calibrations/NAME.json`` of a backend,
-                ``circuit.qpy``) and its path.
+                ``circuit.qpy``, ``data.npz``) and its path.
         """
         entries = {
             name: entry.model_copy(
@@ -178,6 +179,8 @@ class Experiment(StrictModel):
         if isinstance(circuit := self.model.circuit, QpyCircuit):
             moved = circuit.model_copy(update={"qpy": change("circuit.qpy", circuit.qpy)})
             changed["model"] = self.model.model_copy(update={"circuit": moved})
+        if isinstance(data := self.data, GivenData) and data.path is not None:
+            changed["data"] = data.model_copy(update={"path": change("data.npz", data.path)})
         return self.model_copy(update=changed)
 
     def without_initial(self) -> "Experiment":

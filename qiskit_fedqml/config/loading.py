@@ -21,13 +21,16 @@ _KEYS_OF_BACKENDS = set(BackendsFile.model_fields)
 
 
 def load_experiment(
-    path: str | Path, overrides: Mapping[str, Any] | None = None, options: Mapping[str, str] | None = None
+    path: str | Path | Mapping[str, Any],
+    overrides: Mapping[str, Any] | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> Experiment:
     """Read an experiment file.
 
     Args:
-        path: The YAML file. Its key ``backends`` holds a backends file's content, or its path from the folder of the
-            experiment file; a relative ``model.initial``, ``model.circuit.qpy`` and the paths of traces start at that
+        path: The YAML file, or its content as a mapping, whose paths start at the current folder. Its key ``backends``
+            holds a backends file's content, or its path from the folder of the experiment file; a relative
+            ``model.initial``, ``model.circuit.qpy``, ``data.path`` of given data and the paths of traces start at that
             folder too.
         overrides: Values to put in place of the file's, by dotted key, such as ``{"federation.rounds": 3}``. Paths
             that are given here start at the current folder.
@@ -36,15 +39,16 @@ def load_experiment(
     Raises:
         ConfigurationError: A file cannot be read, or a key or value is wrong.
     """
-    path = Path(path)
-    data = read_yaml(path)
-    _check_is_experiment(data, path)
+    if isinstance(path, Mapping):
+        source, folder, data = "the experiment", Path(), dict(path)
+    else:
+        source, folder, data = str(path), Path(path).parent, read_yaml(Path(path))
+    _check_is_experiment(data, source)
     data = deepcopy(data)
     overrides = deepcopy(dict(overrides or {}))  # a key may be put into the value of another one
     names = {key: (options or {}).get(key, f"override {shortened(key)!r}") for key in overrides}
     files: dict[Key, str] = {}
     given: dict[Key, str] = {}
-    folder = path.parent
     _place_files(data, folder)
     files |= place_traces(data, folder)
     if "backends" in overrides:
@@ -60,7 +64,7 @@ def load_experiment(
     _place_files(data, Path())
     files |= place_traces(data, Path())
     # With absolute paths the experiment does not depend on where its file is.
-    experiment = validate(Experiment, data, Sources(str(path), files, given))
+    experiment = validate(Experiment, data, Sources(source, files, given))
     return experiment.with_files(
         lambda name, file: str((folder / file).absolute()) if name.startswith("calibrations/") else file
     )
@@ -79,20 +83,21 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def _place_files(data: dict[str, Any], folder: Path) -> None:
-    """Let a relative ``model.initial`` and ``model.circuit.qpy`` start at a folder."""
-    model = data.get("model")
+    """Let a relative ``model.initial``, ``model.circuit.qpy`` and path of given data start at a folder."""
+    model, examples = data.get("model"), data.get("data")
     circuit = model.get("circuit") if isinstance(model, dict) else None
-    for section, key in ((model, "initial"), (circuit, "qpy")):
+    given = examples if isinstance(examples, dict) and examples.get("dataset") == "given" else None
+    for section, key in ((model, "initial"), (circuit, "qpy"), (given, "path")):
         if isinstance(section, dict) and isinstance(section.get(key), str) and section[key]:
             section[key] = str((folder / section[key]).absolute())
 
 
-def _check_is_experiment(data: Any, path: Path) -> None:
-    check_mapping(data, str(path))
+def _check_is_experiment(data: Any, source: str) -> None:
+    check_mapping(data, source)
     inner = data.get("backends")
     if isinstance(inner, dict) and "backends" not in inner and data.keys() <= _KEYS_OF_BACKENDS:
         raise ConfigurationError(
-            f"{path} is no experiment file, but a backends file; `--backends {path}` gives it to an experiment."
+            f"{source} is no experiment file, but a backends file; `--backends {source}` gives it to an experiment."
         )
 
 

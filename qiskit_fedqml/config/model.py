@@ -37,16 +37,24 @@ class ModelConfig(StrictModel):
     """
 
     head: HeadConfig = "mlp"
+    """The classical part: mlp has the layers of `hidden`, none has no layer; or your own."""
     hidden: Annotated[tuple[Annotated[PositiveInteger, Field(le=1_000_000_000)], ...], Field(max_length=1000)] = (
         4096,
         4096,
     )
+    """Widths of the head's hidden layers; an empty list has none."""
     dropout: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.5
+    """Part of the hidden units that is dropped at random in training."""
     quantum: Literal["trainable", "frozen", "classical", "none"] = "trainable"
+    """Whether the circuit's weights are trained or frozen, a classical layer takes its place, or nothing does."""
     circuit: CircuitConfig = PaperAnsatz()
+    """The circuit: an ansatz and its size, or one of your own."""
     loss: LossConfig = "cross_entropy"
+    """What training makes small: cross_entropy, or your own."""
     device: Literal["cpu", "cuda"] = "cpu"
+    """The torch device of the head."""
     initial: Annotated[str, Field(min_length=1)] | None = None
+    """Result folder of a finished run from whose model to begin; none draws the weights."""
 
     @property
     def has_circuit(self) -> bool:

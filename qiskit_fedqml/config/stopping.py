@@ -17,5 +17,8 @@ class StopConfig(StrictModel):
     """
 
     patience: Annotated[PositiveInteger, Field(le=1_000_000)]
+    """Rounds in a row without a better one, after which the run ends."""
     min_delta: Annotated[Number, Field(ge=0.0, le=1e6)] = 0.0
+    """By how much a round must be better than the best before it."""
     metric: Metric = "loss"
+    """By what rounds are compared."""

@@ -1,7 +1,7 @@
 """What a dataset is: images or ready features with labels, in training and test data that are disjoint."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ class Dataset:
         classes: Names of the classes; a label is an index into them.
         train: The training data, which is shared out to the clients.
         test: The test data, which stays at the server.
+        owners: The client of each training example, shape (examples,); None where they are to be shared out.
 
     Raises:
         DataError: A class has no training or no test examples.
@@ -45,6 +46,7 @@ class Dataset:
     classes: tuple[str, ...]
     train: Split
     test: Split
+    owners: NDArray[np.int64] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for part, split in (("training", self.train), ("test", self.test)):

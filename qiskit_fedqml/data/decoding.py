@@ -82,11 +82,40 @@ def decode(path: Path, size: int) -> Decoded:
         raise DataError(f"{shown(path)} cannot be read as an image: {_explained(error)}.") from error
 
 
+def decode_encoded(content: bytes, what: str, size: int) -> NDArray[np.uint8]:
+    """Read an encoded image in memory, as :func:`decode` reads a file.
+
+    Args:
+        content: As a file has it.
+        what: What errors call it.
+        size: Height and width of the result.
+
+    Raises:
+        DataError: It is not an image, is damaged, or its pixels have no defined range.
+    """
+    try:
+        return _decoded(BytesIO(content), size).pixels
+    except Exception as error:  # as of files
+        raise DataError(f"{what} cannot be read as an image: {_explained(error)}.") from error
+
+
 def resized(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """Return an RGB image's pixels, uint8 of shape (size, size, 3), resized with antialiasing if needed."""
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.uint8)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Return an image as RGB, turned upright, by the rules of :func:`decode`.
+
+    Raises:
+        Exception: It is damaged, or its pixels have no defined range; Pillow's decoders raise many types.
+    """
+    image.load()
+    turn = _turn(image)  # asked after loading: Pillow turns TIFF files by itself
+    rgb = _rgb(image)
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 @cache
@@ -99,10 +128,7 @@ def _formats() -> tuple[str, ...]:
 
 def _decoded(source: Path | BytesIO, size: int) -> Decoded:
     with Image.open(source, formats=_formats()) as image:
-        image.load()
-        turn = _turn(image)  # asked after loading: Pillow turns TIFF files by itself
-        rgb = _rgb(image)
-        return Decoded(resized(rgb if turn is None else rgb.transpose(turn), size), _has_more_frames(image))
+        return Decoded(resized(upright_rgb(image), size), _has_more_frames(image))
 
 
 def _explained(error: Exception) -> str:

@@ -7,19 +7,21 @@ from qiskit_fedqml.config.data import (
     Cifar10Data,
     DataConfig,
     DigitsData,
-    Dirichlet,
     ImageFolderData,
-    LabelShards,
     NpzData,
-    Partition,
-    QuantitySkew,
 )
+from qiskit_fedqml.config.own_data import GivenData, HuggingFaceData, PythonData, TableData
+from qiskit_fedqml.config.partition import Dirichlet, LabelShards, Partition, QuantitySkew
 from qiskit_fedqml.data import partition
 from qiskit_fedqml.data.cifar10 import cifar10
 from qiskit_fedqml.data.datasets import Dataset
 from qiskit_fedqml.data.digits import digits
+from qiskit_fedqml.data.given import given
+from qiskit_fedqml.data.hugging_face import hugging_face
 from qiskit_fedqml.data.image_folder import image_folder
+from qiskit_fedqml.data.made import made
 from qiskit_fedqml.data.npz import npz
+from qiskit_fedqml.data.table import table
 from qiskit_fedqml.errors import DataError
 from qiskit_fedqml.seeds import derive_seed, numpy_generator
 
@@ -33,17 +35,27 @@ def load_dataset(config: DataConfig, seed: int) -> Dataset:
 
     Raises:
         DataError: The data is missing or malformed.
+        ConfigurationError: A function of the user's own cannot be found, or does not take its arguments.
     """
     rng = numpy_generator(derive_seed(seed, "test split"))
     match config:
         case DigitsData():
-            return digits(config.classes, config.test_fraction, rng)
+            dataset = digits(config.classes, config.test_fraction, rng)
         case NpzData():
-            return npz(config.path, config.classes)
+            dataset = npz(config.path, config.classes)
         case Cifar10Data():
-            return cifar10(config.path, config.classes, config.download)
+            dataset = cifar10(config.path, config.classes, config.download)
         case ImageFolderData():
-            return image_folder(config.path, config.test_fraction, rng)
+            dataset = image_folder(config.path, config.test_fraction, rng)
+        case GivenData():
+            dataset = given(config.path)
+        case TableData():
+            dataset = table(config, rng)
+        case HuggingFaceData():
+            dataset = hugging_face(config, rng)
+        case PythonData():
+            dataset = made(config)
+    return dataset
 
 
 def cut_validation(num_examples: int, fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -64,14 +76,17 @@ def cut_validation(num_examples: int, fraction: float, seed: int) -> tuple[NDArr
     return np.sort(order[num_validation:]), np.sort(order[:num_validation])
 
 
-def partition_examples(labels: NDArray[np.int64], num_clients: int, config: Partition, seed: int) -> partition.Shards:
+def partition_examples(
+    labels: NDArray[np.int64], num_clients: int, config: Partition | None, seed: int, draw: int = 0
+) -> partition.Shards:
     """Share examples out to clients.
 
     Args:
         labels: Class indices of the examples.
         num_clients: Number of clients.
-        config: The scheme.
+        config: The scheme; None is ``iid``.
         seed: The run's seed.
+        draw: Another number gives another partition.
 
     Returns:
         For each client the sorted positions of its examples in ``labels``; disjoint, complete, none empty.
@@ -79,7 +94,7 @@ def partition_examples(labels: NDArray[np.int64], num_clients: int, config: Part
     Raises:
         DataError: There are fewer examples than clients need.
     """
-    rng = numpy_generator(derive_seed(seed, "partition"))
+    rng = numpy_generator(derive_seed(seed, "partition", draw))
     match config:
         case Dirichlet():
             return partition.dirichlet(labels, num_clients, config.alpha, rng)

@@ -35,8 +35,8 @@ def npz(path: str, classes: tuple[int, ...] | None) -> Dataset:
     present = {}
     for part in ("train", "test"):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        _check_inputs(file, f"x_{part}", x)
-        present[part] = _labels(file, f"y_{part}", y, len(x))
+        check_inputs(file, f"x_{part}", x)
+        present[part] = labels_in(file, f"y_{part}", y, len(x))
     wanted = classes if classes is not None else present["train"]
     unknown = sorted(set(present["test"]) - set(present["train"])) if classes is None else []
     if unknown:
@@ -74,8 +74,8 @@ def own_examples(path: str, num_classes: int) -> Split:
     """
     file = find_data(path)
     arrays = read_npz(file, ("x", "y"))
-    _check_inputs(file, "x", arrays["x"])
-    labels = _labels(file, "y", arrays["y"], len(arrays["x"]))
+    check_inputs(file, "x", arrays["x"])
+    labels = labels_in(file, "y", arrays["y"], len(arrays["x"]))
     if not 0 <= labels[0] <= labels[-1] < num_classes:
         raise DataError(f"{shown(file)}: y must be from 0 to {num_classes - 1}, but has {listed(labels)}.")
     return _split(file, "x", arrays["x"], arrays["y"], tuple(range(num_classes)))
@@ -91,11 +91,16 @@ def new_inputs(path: Path) -> Images | NDArray[np.float32]:
         DataError: The file or the array is missing or malformed, or holds no example.
     """
     x = read_npz(path, ("x",))["x"]
-    _check_inputs(path, "x", x)
+    check_inputs(path, "x", x)
     return _inputs(path, "x", x)
 
 
-def _check_inputs(file: Path, name: str, x: np.ndarray) -> None:
+def check_inputs(file: Path, name: str, x: np.ndarray) -> None:
+    """Check that an array is images or features.
+
+    Raises:
+        DataError: It is neither.
+    """
     images = x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] in (1, 3)))
     features = np.issubdtype(x.dtype, np.floating) and x.ndim == 2
     if 0 in x.shape or not (images or features):
@@ -105,8 +110,12 @@ def _check_inputs(file: Path, name: str, x: np.ndarray) -> None:
         )
 
 
-def _labels(file: Path, name: str, y: np.ndarray, count: int) -> tuple[int, ...]:
-    """Check that labels are so many integers, and return those that occur."""
+def labels_in(file: Path, name: str, y: np.ndarray, count: int) -> tuple[int, ...]:
+    """Check that labels are so many integers, and return those that occur, in rising order.
+
+    Raises:
+        DataError: They are not.
+    """
     if y.shape != (count,) or y.dtype.kind not in "iu":  # to NumPy, time differences are integers too
         raise DataError(
             f"{shown(file)}: {name} must be {count} integers, but has shape {shown(y.shape, 60)} and dtype "

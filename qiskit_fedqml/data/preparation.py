@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from qiskit_fedqml.config.data import ConstantScaling
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.data.class_counts import count_classes
 from qiskit_fedqml.data.datasets import Dataset, Split
 from qiskit_fedqml.data.examples import Examples, Shard, SharedOut
 from qiskit_fedqml.data.features import Progress, extract_features
-from qiskit_fedqml.data.loading import cut_validation, load_dataset, partition_examples
+from qiskit_fedqml.data.loading import cut_validation, load_dataset
 from qiskit_fedqml.data.partition import Shards
 from qiskit_fedqml.data.scaling import FeatureSums, feature_sums, mean_and_deviation
+from qiskit_fedqml.data.sharing import shards_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class FederatedData:
         test: The server's test data.
         mean: Subtracted from features, shape (features,) or (1,).
         deviation: Divides features, shape (features,) or (1,).
-        digests: Of the images or features and labels, ``"train"`` and ``"test"``.
+        digests: Of the images or features and labels, ``"train"`` and ``"test"``; where the dataset itself says what
+            each client has, of that too, ``"clients"``.
     """
 
     classes: tuple[str, ...]
@@ -50,6 +53,11 @@ class FederatedData:
     def held_out(self) -> Shard:
         """The tuning set."""
         return Shard(self.train, self.validation)
+
+    @property
+    def class_counts(self) -> NDArray[np.int64]:
+        """How many examples of each class each client holds, shape (clients, classes)."""
+        return count_classes(self.train.labels, self.shards, len(self.classes))
 
     @property
     def num_features(self) -> int:
@@ -79,7 +87,7 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Fe
         test=prepare_test_data(experiment, dataset, progress),
         mean=mean,
         deviation=deviation,
-        digests={"train": digest_of(dataset.train), "test": digest_of(dataset.test)},
+        digests=digests_of(dataset),
     )
 
 
@@ -87,13 +95,34 @@ def share_out(experiment: Experiment, dataset: Dataset) -> tuple[Shards, NDArray
     """Return each client's rows of the training data, sorted, and the rows that are kept for tuning.
 
     Raises:
-        DataError: There are too few examples for so many clients.
+        DataError: There are too few examples for so many clients, or for ``data.min_examples``; or the dataset says
+            what each client has, and that does not fit.
     """
     kept, validation = cut_validation(len(dataset.train), experiment.data.validation_fraction, experiment.seed)
-    parts = partition_examples(
-        dataset.train.labels[kept], experiment.federation.clients, experiment.data.partition, experiment.seed
+    owners = None if dataset.owners is None else dataset.owners[kept]
+    parts = shards_of(
+        dataset.train.labels[kept], owners, experiment.federation.clients, experiment.data, experiment.seed
     )
     return replace(parts, rows=kept[parts.rows]), validation
+
+
+def class_counts(experiment: Experiment) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the classes of an experiment's data, and how many examples of each its clients hold.
+
+    No features are computed, and nothing is trained.
+
+    Args:
+        experiment: The experiment.
+
+    Returns:
+        The names of the classes, and the counts, shape (clients, classes).
+
+    Raises:
+        DataError: As :func:`prepare_data`.
+    """
+    dataset = load_dataset(experiment.data, experiment.seed)
+    shards, _ = share_out(experiment, dataset)
+    return dataset.classes, count_classes(dataset.train.labels, shards, len(dataset.classes))
 
 
 def prepare_test_data(
@@ -108,6 +137,14 @@ def prepare_test_data(
     """
     dataset = dataset or load_dataset(experiment.data, experiment.seed)
     return Examples(extract_features(dataset.test, experiment.features, progress), dataset.test.labels)
+
+
+def digests_of(dataset: Dataset) -> dict[str, str]:
+    """Return the digests of a dataset's parts, as :attr:`FederatedData.digests` has them."""
+    digests = {"train": digest_of(dataset.train), "test": digest_of(dataset.test)}
+    if dataset.owners is not None:
+        digests["clients"] = sha256(np.ascontiguousarray(dataset.owners, dtype=np.int64).data).hexdigest()
+    return digests
 
 
 def digest_of(split: Split) -> str:

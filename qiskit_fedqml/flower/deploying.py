@@ -16,8 +16,8 @@ import numpy as np
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.array.used import server_backends
 from qiskit_fedqml.config.backends import AerEntry, CalibrationFile
-from qiskit_fedqml.config.data import DigitsData
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.own_data import HuggingFaceData
 from qiskit_fedqml.config.remote import check_remote
 from qiskit_fedqml.config.text_files import reading
 from qiskit_fedqml.config.yaml_files import dump_yaml
@@ -234,8 +234,10 @@ def _put(path: Path, content: bytes, *, secret: bool = False) -> None:
 def _for_server(experiment: Experiment) -> dict[str, Any]:
     """Return the server's experiment: paths that it can find from wherever it is started."""
     values = experiment.resolved()
-    if not isinstance(experiment.data, DigitsData):
-        values["data"]["path"] = str(find_data(experiment.data.path).absolute())
+    for key in ("path", "test_path"):
+        if path := values["data"].get(key):
+            is_on_hub = isinstance(experiment.data, HuggingFaceData) and not Path(path).exists()
+            values["data"][key] = path if is_on_hub else str(find_data(path).absolute())
     weights = experiment.features.weights
     if weights is not None and weights != "torchvision":
         values["features"]["weights"] = str(find_data(weights).absolute())

@@ -98,7 +98,7 @@ def _schedules_by(policy: type) -> Callable[[Experiment], bool]:
 
 
 def _partition(scheme: str) -> Callable[[Experiment], bool]:
-    return lambda experiment: _is_federated(experiment) and experiment.data.partition.scheme == scheme
+    return lambda experiment: _is_federated(experiment) and getattr(experiment.data.partition, "scheme", "") == scheme
 
 
 def _training_entries(experiment: Experiment) -> list[BackendEntry]:

@@ -107,7 +107,8 @@ def _circuit(experiment: Experiment) -> str:
 
 def _data(run: RunResult) -> str:
     data, classes = run.experiment.data, run.run["classes"]
-    name = Path(path).name if (path := getattr(data, "path", None)) and data.dataset != "cifar10" else data.dataset
+    path = None if data.dataset in ("cifar10", "given") else getattr(data, "path", None)
+    name = Path(path).name if path else "data given from Python" if data.dataset == "given" else data.dataset
     return f"{name} ({len(classes)} classes)"
 
 

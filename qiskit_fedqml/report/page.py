@@ -26,6 +26,7 @@ from qiskit_fedqml.report.blocks import (
     used_blocks,
 )
 from qiskit_fedqml.report.calibrations import calibrations, merged
+from qiskit_fedqml.report.class_histogram import class_panels
 from qiskit_fedqml.report.clients import client_panels, client_rows
 from qiskit_fedqml.report.cost import cost_rows, device_rows
 from qiskit_fedqml.report.curves import curve_panels, round_rows
@@ -48,13 +49,14 @@ _NUMBER = re.compile(r"(US\$ )?[+-]?\d[\d,.]*( ?[%µA-Za-z].*)?")
 class _Panels:
     curves: list[Panel]
     timelines: list[Panel]
+    classes: list[Panel]
     clients: list[Panel]
     stale: list[Panel]
     maps: list[Panel]
     blocks: list[Panel]
 
     def all(self) -> list[Panel]:
-        return [*self.curves, *self.maps, *self.blocks, *self.timelines, *self.clients, *self.stale]
+        return [*self.curves, *self.maps, *self.blocks, *self.timelines, *self.classes, *self.clients, *self.stale]
 
 
 def write_report(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> Path:
@@ -107,9 +109,10 @@ def machine_colours(runs: Mapping[str, RunResult]) -> dict[str, str]:
 def _panels(runs: Mapping[str, RunResult], blocks: Sequence[UsedBlocks]) -> _Panels:
     of_machines = machine_colours(runs)
     spread = [spread_panel(blocks, of_machines)] if blocks else []
-    found = _Panels(curve_panels(runs), [], [], [], map_panels(blocks, len(runs)), spread)
+    found = _Panels(curve_panels(runs), [], [], [], [], map_panels(blocks, len(runs)), spread)
     for (name, run), slug in zip(runs.items(), file_names(list(runs)), strict=True):
         found.timelines.extend(timeline_panels(run, name, of_machines, slug))
+        found.classes.extend(class_panels(run, name, slug))
         found.clients.extend(client_panels(run, name, of_machines, slug))
         found.stale.extend([staleness_panel(run, name, of_machines, slug)] if is_stale(run) else [])
         found.blocks.extend(client_block_panels(run, name, of_machines, slug))

@@ -39,7 +39,8 @@ logger = logging.getLogger(__name__)
 CONFUSION = "confusion.json"
 """The confusion matrix of the final model: examples of each class, by the class for which they are taken."""
 FILES = (
-    *("config.yaml", "run.json", "rounds.jsonl", SINGLE, "model.safetensors", CONFUSION, MANIFEST, "circuit.qpy"),
+    *("config.yaml", "run.json", "rounds.jsonl", SINGLE, "model.safetensors", CONFUSION, MANIFEST),
+    *("circuit.qpy", "data.npz"),
     *("journal.sqlite", "journal.sqlite-journal", "mlflow.json"),
 )
 """Files of a run."""
@@ -312,7 +313,7 @@ class RunFolder:
             raise ResultError(str(error)) from error
         if manifest is not None:
             for name in manifest.files:
-                if name.startswith("calibrations/") or name == "circuit.qpy":
+                if name.startswith("calibrations/") or name in ("circuit.qpy", "data.npz"):
                     manifest.check_file(self.path, name)
         return experiment.with_files(lambda _, name: str((self.path / name).absolute())), manifest
 

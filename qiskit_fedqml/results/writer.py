@@ -118,11 +118,13 @@ class RunWriter:
             ResultError: The folder cannot be written.
             ConfigurationError: The configuration is too large to be read again.
         """
-        kept: dict[str, bytes] = {}  # read before anything is removed: they may lie in this very folder
+        kept: dict[str, bytes | Path] = {}
+        inside = self.path.resolve()
 
         def keep(name: str, path: str) -> str:
-            with reading(Path(path), ResultError) as file:
-                kept[name] = file.read()
+            with reading(Path(path), ResultError) as file:  # read before anything is removed, if it lies in this folder
+                is_inside = inside in Path(path).resolve().parents
+                kept[name] = file.read() if is_inside else Path(path).absolute()
             return name
 
         relative = experiment.with_files(keep)
@@ -138,7 +140,10 @@ class RunWriter:
                 shutil.rmtree(self.path / name, ignore_errors=True)
             for name, content in kept.items():
                 (self.path / name).parent.mkdir(exist_ok=True)
-                (self.path / name).write_bytes(content)
+                if isinstance(content, Path):
+                    shutil.copyfile(content, self.path / name)
+                else:
+                    (self.path / name).write_bytes(content)
             (self.path / "rounds.jsonl").touch()
             write_text(self.path / "run.json", json.dumps(described, indent=2) + "\n")
             files = {name: digest_of_file(self.path / name) for name in (*kept, "run.json")}

@@ -110,8 +110,8 @@ def _of_data(experiment: Experiment, run: Mapping[str, Any], reported: Reported)
             found.append(f"{here:,} {what}ing images; the paper has {paper:,}.")
     if len(run.get("classes", (0, 1))) != 2:
         found.append(f"{len(run['classes'])} classes; the paper has two.")
-    if experiment.data.partition.scheme != "iid":
-        found.append(f"Images shared out by {experiment.data.partition.model_dump_json()}; the paper's are iid.")
+    if (partition := experiment.data.partition) is not None and partition.scheme != "iid":
+        found.append(f"Images shared out by {partition.model_dump_json()}; the paper's are iid.")
     return found
 
 

@@ -18,9 +18,10 @@ from qiskit_fedqml.config import backends as entries
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.loading import parse_override
 from qiskit_fedqml.config.validation import validate
+from qiskit_fedqml.data.given import write_given
 from qiskit_fedqml.errors import ConfigurationError, FedQMLError
 from tests.conftest import ROOT, TINY
-from tests.own_parts import own_circuit
+from tests.own_parts import own_circuit, own_data
 
 
 def put(data, key, value):
@@ -71,6 +72,13 @@ IMAGES = {
 }
 FOLDER = {"data": {"dataset": "image_folder", "path": "pictures", "test_fraction": 0.5}, "features": IMAGES["features"]}
 CIFAR = {"data": {"dataset": "cifar10", "path": "cifar"}, "features": IMAGES["features"]}
+GIVEN = {"data": {"dataset": "given", "path": "given.npz"}}
+MADE = {"data": {"python": "tests.own_parts:own_data"}}
+TABLE = {"data": {"dataset": "table", "path": "table.csv", "label": "y", "test_fraction": 0.3, "missing": "drop"}}
+TWO_TABLES = {
+    "data": {"dataset": "table", "path": "table.csv", "label": "y", "test_path": "more.csv", "missing": "drop"}
+}
+SAVED = {"data": {"dataset": "huggingface", "path": "saved", "column": "x", "test": "test"}}
 SUMS = {"features.scaling": {"method": "client_sums"}}
 IDEAL = "backends.backends.ideal"
 NOISE = f"{IDEAL}.noise"
@@ -133,6 +141,20 @@ PERTURBED = {
     "data.partition.scheme": (SKEW, "quantity_skew"),
     "data.partition.alpha": (SKEW, 0.2),
     "data.partition.shards_per_client": ({"data.partition": {"scheme": "label_shards", "shards_per_client": 1}}, 2),
+    "data.min_examples": (SKEW | {"data.min_examples": 20, "data.redraw": 99}, 50),
+    "data.redraw": (SKEW | {"data.min_examples": 60, "data.redraw": 1}, 99),
+    "data.partition": (GIVEN, {"scheme": "quantity_skew", "alpha": 1.0}),
+    "data.python": (MADE, "tests.own_parts:Median"),
+    "data.arguments": (MADE, {"seed": 1}),
+    "data.label": (TABLE, "ward"),
+    "data.features": (TABLE, ["age"]),
+    "data.categories": (TABLE, ["ward"]),
+    "data.test_path": (TWO_TABLES, "table.csv"),
+    "data.missing": (TABLE, "mean"),
+    "data.subset": (SAVED, "small"),
+    "data.train": (SAVED, "other"),
+    "data.test": (SAVED, "other"),
+    "data.column": (SAVED, "z"),
     "features.backbone": (IMAGES, "vgg11"),
     "features.layer": (IMAGES, "features.0"),
     "features.weights": (IMAGES, "other.pth"),
@@ -344,6 +366,7 @@ def here(tmp_path_factory):
     for name, turned in (("own", False), ("turned", True)):
         write_circuit(own_circuit(turned=turned), folder / f"{name}.qpy")
     run_federation(validate(Experiment, TINY, "tiny"), folder / "before")
+    given_to(folder)
     try:
         import torchvision
     except (ImportError, RuntimeError):
@@ -352,6 +375,23 @@ def here(tmp_path_factory):
     for name in ("weights", "other"):
         torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), folder / f"{name}.pth")
     return folder
+
+
+def given_to(folder):
+    """Write data of a user's own: given ones, tables, and, where the library is installed, a saved dataset."""
+    path, _ = write_given(own_data(is_divided=False), folder)
+    path.rename(folder / "given.npz")
+    rng = np.random.default_rng(1)
+    for name, rows in (("table", 60), ("more", 30)):
+        lines = [f"{rng.normal()},{rng.normal() if k % 9 else ''},{'AB'[k // 2 % 2]},{k % 2}" for k in range(rows)]
+        (folder / f"{name}.csv").write_text("\n".join(["age,bmi,ward,y", *lines]))
+    if find_spec("datasets"):
+        import datasets
+
+        columns = {name: rng.normal(size=(30, 3)).tolist() for name in "xz"} | {"label": [0, 1] * 15}
+        parts = {name: datasets.Dataset.from_dict(columns) for name in ("train", "test")}
+        parts["other"] = parts["train"].select(range(10))
+        datasets.DatasetDict(parts).save_to_disk(folder / "saved")
 
 
 OUTCOMES = {}
@@ -365,6 +405,9 @@ def test_every_key_changes_the_run_or_is_refused(key, here, monkeypatch, cache):
         pytest.skip("EstimatorV2 has no choice of primitive, and mitigates on the server alone")
     if base.get("features") is IMAGES["features"]:
         pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
+    for kind, library in (("table", "pyarrow"), ("huggingface", "datasets")):
+        if base.get("data", {}).get("dataset") == kind:
+            pytest.importorskip(library)
     monkeypatch.chdir(here)
     monkeypatch.setenv("FEDQML_DATA", str(here))
     if key.endswith("transpiler_seed"):
@@ -415,7 +458,8 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
         ({"data.clases": [0, 1]}, "unknown key 'data.clases'; did you mean 'classes'"),
         (
             {"data.dataset": "digit"},
-            "key 'data.dataset': must be 'digits', 'npz', 'cifar10' or 'image_folder', but got 'digit'",
+            "key 'data.dataset': must be 'digits', 'npz', 'cifar10', 'image_folder', 'table', 'huggingface' or 'given'"
+            ", but got 'digit'",
         ),
         ({"data.path": "x"}, "unknown key 'data.path'; known are classes"),
         ({"data.partition": "iid"}, "key 'data.partition': must be a mapping of keys to values, but got 'iid'"),
@@ -423,6 +467,18 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
         ({"seed": "abc"}, "key 'seed': must be a whole number, but got 'abc'"),
         ({"data.classes": [1]}, "at least 2"),
         ({"data.classes": [1, 1]}, "classes must differ"),
+        ({"data.redraw": 3}, "redraw has no effect with min_examples: 1"),
+        ({"data.redraw": 3, "data.min_examples": 9}, "redraw has no effect with partition: {scheme: iid}"),
+        ({**MADE, "data.redraw": 3, "data.min_examples": 9}, "redraw has no effect with partition: {scheme: iid}"),
+        ({**MADE, "data.path": "x"}, "unknown key 'data.path'"),
+        ({"data": {"python": "own_data"}}, "'data.python': must match pattern"),
+        ({**TABLE, "data.test_path": "x"}, "one of test_path and test_fraction must say what the test data are"),
+        ({**TABLE, "data.test_fraction": None}, "one of test_path and test_fraction must say"),
+        ({**TABLE, "data.features": ["y"]}, "a column is the label, a feature or a category, and once.*: y"),
+        ({**TABLE, "data.features": []}, "features must name a column where there are no categories"),
+        ({**SAVED, "data.test_fraction": 0.2}, "one of test and test_fraction must say"),
+        ({**SAVED, "data.test": "train"}, "train and test must be two splits, but are both train"),
+        ({**SAVED, "data.label": "x"}, "column and label must differ, but are both x"),
         ({"data.partition": {"scheme": "dirichlet"}}, "'data.partition.alpha' is missing"),
         ({"data.partition": {"scheme": "dirichlet", "alpha": 0}}, "'data.partition.alpha'.*greater than 0, but got 0"),
         ({"federation.rounds": 0}, "'federation.rounds'.*but got 0"),

@@ -5,12 +5,14 @@ from functools import partial
 import pytest
 
 from qiskit_fedqml import RunResult, load_model, resume_federation, run_federation
+from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.parts import reference_to
-from qiskit_fedqml.errors import ConfigurationError, ResultError
+from qiskit_fedqml.errors import ConfigurationError, DataError, ResultError
+from qiskit_fedqml.results.evaluation import evaluate_model
 from tests.conftest import ROOT
 from tests.federation.test_federation import same
-from tests.own_parts import Clipped, InTurn, Median, own_circuit
+from tests.own_parts import Clipped, InTurn, Median, own_circuit, own_data
 from tests.stopping import Interrupt, StopAfter
 
 PARTS = {
@@ -40,6 +42,71 @@ def test_own_parts_are_resumed_and_evaluated_in_a_fresh_process(tiny, tmp_path):
     assert load_model(tmp_path / "run").network.num_weights == 4
     fresh(tmp_path, "from qiskit_fedqml.cli import app; app(['evaluate', 'run'])")
     assert (tmp_path / "run" / "evaluations" / "ideal.csv").exists()
+
+
+OWN_DATA = {"data": {"dataset": "given"}}
+
+
+@pytest.mark.parametrize("data", [own_data(), own_data(is_divided=False), partial(own_data, seed=0)])
+def test_own_data_are_resumed_and_evaluated_in_a_fresh_process(data, tiny, tmp_path):
+    whole = run_federation(tiny(**OWN_DATA), data=data)
+    with pytest.raises(Interrupt):
+        run_federation(tiny(**OWN_DATA), tmp_path / "run", data=data, observer=StopAfter(1, 0))
+    fresh(tmp_path, "from qiskit_fedqml import resume_federation as r; r('run')")
+    stored = RunResult.load(tmp_path / "run")
+    same(stored, whole)
+    assert stored.run["classes"] == ["red", "blue"]
+    assert (tmp_path / "run" / "data.npz").exists() == isinstance(data, tuple)
+    fresh(tmp_path, "from qiskit_fedqml.cli import app; app(['evaluate', 'run'])")
+    assert (tmp_path / "run" / "evaluations" / "ideal.csv").exists()
+
+
+def test_a_folder_with_own_data_is_moved_and_run_again_from_its_own_file(tiny, tmp_path):
+    first = run_federation(tiny(**OWN_DATA), tmp_path / "run", data=own_data())
+    (tmp_path / "run").rename(tmp_path / "moved")
+    stored = RunResult.load(tmp_path / "moved")
+    assert stored.experiment.data.path == str(tmp_path / "moved" / "data.npz")
+    same(run_federation(stored.experiment, tmp_path / "moved", overwrite=True), first)
+
+
+def test_other_data_than_those_of_the_run_are_refused(tiny, tmp_path, monkeypatch):
+    run_federation(tiny(**OWN_DATA), tmp_path / "run", data=own_data)
+    monkeypatch.setattr("tests.own_parts.own_data", partial(own_data, seed=1))
+    with pytest.raises(ResultError, match="the train data are not those with which the run began"):
+        resume_extended(tmp_path / "run")
+    with pytest.raises(ResultError, match="the test data are not those"):
+        fresh_evaluation(tmp_path / "run")
+    file = run_federation(tiny(**OWN_DATA), tmp_path / "other", data=own_data()).folder / "data.npz"
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    with pytest.raises(ResultError, match="data.npz is damaged"):
+        resume_federation(tmp_path / "other")
+
+
+def fresh_evaluation(folder):
+    result = RunResult.load(folder)
+    return evaluate_model(folder, BackendRegistry(result.experiment.backends, folder).server)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "data", "kind", "message"),
+    [
+        ({"federation__clients": 5}, own_data(), DataError, "`data` has 4 clients, but `federation.clients` is 5"),
+        ({"federation__clients": 5}, own_data, DataError, "`data` has 4 clients, but `federation.clients` is 5"),
+        (
+            {"data": {"dataset": "given", "partition": {"scheme": "dirichlet", "alpha": 1.0}}},
+            own_data(),
+            DataError,
+            "`data.partition` has no effect where the data of each client are given",
+        ),
+        ({}, own_data()[0], DataError, r"`data` must be \(clients, test\)"),
+        ({}, lambda: None, ConfigurationError, "`data` must be a class or a function at the top of a module"),
+        (OWN_DATA, None, DataError, "`data` names no examples; give them from Python"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(tiny, tmp_path, experiment, data, kind, message):
+    with pytest.raises(kind, match=message):
+        run_federation(tiny(**experiment), tmp_path / "run", data=data)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_function_makes_the_same_circuit_as_the_file(tiny):

@@ -81,7 +81,7 @@ def test_names_from_outside_stay_text(page):
 
 def test_figures_follow_the_colours_of_the_page(page):
     figures = re.findall(r"<svg.*?</svg>", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(figures) == 4 + 2 + 4  # curves, timelines, clients
+    assert len(figures) == 4 + 2 + 2 + 4  # curves, timelines, classes, clients
     assert all("currentColor" in figure and "var(--series-" in figure for figure in figures)
     assert not any("DejaVu" in figure or "#000" in figure for figure in figures)
 
@@ -93,7 +93,7 @@ def test_same_results_give_same_bytes(page, folders, tmp_path, monkeypatch, caps
     assert not caught.value.code
     assert capsys.readouterr().out == f"Report: {tmp_path / 'new' / 'report.html'}\n"
     files = [path.relative_to(page.parent) for path in page.parent.rglob("*.*")]
-    assert len(files) == 1 + 2 * 10
+    assert len(files) == 1 + 2 * 12
     assert all((tmp_path / "new" / name).read_bytes() == (page.parent / name).read_bytes() for name in files)
 
 

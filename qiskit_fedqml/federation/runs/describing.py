@@ -6,6 +6,7 @@ from qiskit_fedqml.backends.array.chips import chips_in_blocks
 from qiskit_fedqml.backends.array.used import used_machines
 from qiskit_fedqml.circuits.digest import circuit_digest
 from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.data.class_counts import summary
 from qiskit_fedqml.federation.executors.processes import num_workers
 from qiskit_fedqml.progress.size import RunSize
 from qiskit_fedqml.results.provenance import describe_run
@@ -34,7 +35,7 @@ def num_trained(federation: "Federation") -> int:
 
 
 def describe(federation: "Federation") -> dict[str, Any]:
-    """Describe a run that begins: versions, sizes, digests of data and circuit, chips and their blocks."""
+    """Describe a run that begins: versions, sizes, classes by client, digests, chips and their blocks."""
     data, trained = federation.data, num_trained(federation)
     examples = {
         "train": len(data.shards.rows),
@@ -45,6 +46,7 @@ def describe(federation: "Federation") -> dict[str, Any]:
     described = describe_run(federation.experiment, data.classes, examples, data.num_features, trained, workers)
     origin = {"initial": federation.origin} if federation.origin else {}
     chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
+    counts = {} if federation.is_remote else {"class_counts": summary(data.class_counts)}
     remote = {"remote_clients": True} if federation.is_remote else {}
     is_made = isinstance(federation.experiment.model.circuit, PythonReference)
     circuit = {"circuit": circuit_digest(federation.evaluator.blueprint.circuit)} if is_made else {}
@@ -55,4 +57,5 @@ def describe(federation: "Federation") -> dict[str, Any]:
         **origin,
         **({"chips": chips} if chips else {}),
         **remote,
+        **counts,
     }

@@ -11,10 +11,12 @@ from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.parts import reference_to
 from qiskit_fedqml.config.sources import Key
+from qiskit_fedqml.data.given import divided, given_section
 from qiskit_fedqml.errors import ConfigurationError
 
 _KEYS = {
     "head": ("model", "head"),
+    "data": ("data",),
     "circuit": ("model", "circuit"),
     "loss": ("model", "loss"),
     "metrics": ("evaluation", "metrics"),
@@ -35,14 +37,23 @@ def with_own_parts(experiment: Experiment, parts: Mapping[str, Any]) -> Experime
 
     Raises:
         ConfigurationError: A part is not what its argument takes, or does not fit the experiment.
+        DataError: Examples are wrong, or not for as many clients as the experiment has.
     """
     given = {name: part for name, part in parts.items() if part is not None}
     changes: dict[Key, tuple[str, Any]] = {
-        _KEYS[name]: (f"Argument `{name}`", _named(name, part)) for name, part in given.items()
+        _KEYS[name]: (f"Argument `{name}`", _data(experiment, part) if name == "data" else _named(name, part))
+        for name, part in given.items()
     }
     if "head" in given:  # whose place it takes
         changes |= {("model", key): ("Argument `head`", value) for key, value in (("hidden", []), ("dropout", 0.0))}
     return experiment.changed(changes) if changes else experiment
+
+
+def _data(experiment: Experiment, part: object) -> dict[str, Any]:
+    if callable(part) and not isinstance(part, tuple):
+        reference = reference_to(part, "data").model_dump(mode="json")
+        return {**reference, **divided(experiment.data, is_divided=None)}
+    return given_section(part, experiment.data, experiment.federation.clients, Path(_files().name))
 
 
 def _named(name: str, part: object) -> Any:

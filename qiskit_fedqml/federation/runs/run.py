@@ -26,6 +26,7 @@ def run_federation(
     experiment: Experiment,
     out: str | Path | None = None,
     *,
+    data: tuple[Any, Any] | Callable[..., tuple[Any, Any]] | None = None,
     head: Callable[..., nn.Module] | None = None,
     circuit: CircuitSpec | Callable[..., CircuitSpec] | None = None,
     loss: Callable[..., Any] | None = None,
@@ -40,13 +41,16 @@ def run_federation(
 ) -> RunResult:
     """Run a federated training (one client that holds all the data is the non-federated baseline).
 
-    Parts of your own replace those that the experiment names. A circuit is written into the result folder; classes and
-    functions are written down by their names, so they must be at the top of a module. Their arguments are given by
-    :func:`functools.partial`.
+    Parts of your own replace those that the experiment names. Data and a circuit are written into the result folder;
+    classes and functions are written down by their names, so they must be at the top of a module. Their arguments are
+    given by :func:`functools.partial`.
 
     Args:
         experiment: What to run, from :func:`~qiskit_fedqml.load_experiment`.
         out: The result folder; None keeps the result in memory alone.
+        data: ``(clients, test)``, or a function that makes it: a list with a map-style dataset for each client, or one
+            dataset that the experiment's partition shares out; and a dataset of tests. An item is a pair (x, y): an
+            image or a vector of features, and an integer.
         head: Makes a torch module of the numbers of features and of outputs.
         circuit: A circuit with one observable for each class, or a function that makes it.
         loss: Gives the mean loss of a batch's logits and labels, or a class of such objects.
@@ -77,7 +81,7 @@ def run_federation(
         TrainingError: The aggregate's loss is not finite.
     """
     own = {
-        **{"head": head, "circuit": circuit, "loss": loss, "metrics": metrics},
+        **{"data": data, "head": head, "circuit": circuit, "loss": loss, "metrics": metrics},
         **{"rule": rule, "client_step": client_step, "algorithm": algorithm},
     }
     experiment = with_own_parts(experiment, own)
