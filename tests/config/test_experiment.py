@@ -114,6 +114,7 @@ REPLAYED = BUFFERED | {
         "replay": {"start": "2024-05-27T18:00:00Z", "later": {"first": ["second"]}},
     },
 }
+OWN_MACHINE = {"backends.backends": {"ideal": {"type": "python", "python": "tests.own_machines:noise_model"}}}
 OWN_QPY = {"model.circuit": {"qpy": "own.qpy", "inputs": "x", "weights": "w", "observables": ["IZ", "ZI"]}}
 OWN_PYTHON = {"model.circuit": {"python": "tests.own_parts:own_circuit"}}
 # For each key: what the run has, and the value that must make a difference.
@@ -288,6 +289,7 @@ PERTURBED = {
     f"{IDEAL}.task": (REHEARSAL, "evaluate"),
     f"{IDEAL}.max_execution_seconds": (REHEARSAL, 2),
     f"{IDEAL}.budget_seconds": (REHEARSAL, 1.5),
+    f"{IDEAL}.python": (OWN_MACHINE, "tests.own_machines:product_state_simulator"),
     f"{IDEAL}.factory": (PROVIDER, "tests.backends.providers.shop:nothing"),
     f"{IDEAL}.arguments": (PROVIDER, {"num_qubits": 2, "seed": 2}),
     f"{IDEAL}.budget_executions": (PROVIDER, 10),
@@ -312,6 +314,8 @@ OF_ONE_QUEUE = {f"scheduling.queues.{key}" for key in ("lognormal.median_seconds
 OF_A_PLACE = {"federation.workers"}
 # What changes what is kept of a run while it runs, and never its result: held by tests/results/.
 OF_A_FOLDER = {"checkpoints.keep", "checkpoints.every"}
+# What a run writes down of an object that it was given: held by tests/federation/test_own_machines.py.
+OF_A_RUN = {f"{IDEAL}.class_", f"{IDEAL}.described"}
 
 
 @pytest.fixture(scope="module")
@@ -362,6 +366,9 @@ def test_every_key_changes_the_run_or_is_refused(key, here, monkeypatch, cache):
     assert outcome({**base, key: value}) != OUTCOMES[asked]
 
 
+ENTRIES = {entries.AerEntry, entries.IBMEntry, entries.ProviderEntry, entries.PythonEntry, entries.ObjectEntry}
+
+
 def leaves(model: type[BaseModel], prefix: str = "") -> set[str]:
     """Return the dotted names of all values that a model takes, whatever its unions choose."""
     found = set()
@@ -371,7 +378,7 @@ def leaves(model: type[BaseModel], prefix: str = "") -> set[str]:
         if not inner or name in {"default"}:
             found.add(key)
         for sub in inner:
-            step = "ideal." if sub in {entries.AerEntry, entries.IBMEntry, entries.ProviderEntry} else ""
+            step = "ideal." if sub in ENTRIES else ""
             found |= leaves(sub, f"{key}.{step}")
     return found
 
@@ -384,7 +391,7 @@ def models_in(annotation):
 
 
 def test_no_key_is_left_out():
-    of_no_result = OF_A_SERVICE | OF_A_TRACKER | OF_A_PLACE | OF_A_FOLDER | OF_ONE_QUEUE
+    of_no_result = OF_A_RUN | OF_A_SERVICE | OF_A_TRACKER | OF_A_PLACE | OF_A_FOLDER | OF_ONE_QUEUE
     assert leaves(Experiment) - set(PERTURBED) - of_no_result == set()
 
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from qiskit_fedqml.backends.array.chips import chips_in_blocks
-from qiskit_fedqml.backends.array.used import used_machines
+from qiskit_fedqml.backends.array.used import own_machines, used_machines
 from qiskit_fedqml.circuits.digest import circuit_digest
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.federation.executors.processes import num_workers
@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 
 
 def describe(federation: "Federation") -> dict[str, Any]:
-    """Describe a run that begins: versions, sizes, digests of data and circuit, chips and their blocks."""
+    """Describe a run that begins: versions, sizes, digests of data and circuit, chips, machines of the user's own."""
     data, num_trained = federation.data, sum(tensor.numel() for tensor in federation.initial.model.values())
     examples = {
         "train": len(data.shards.rows),
         "validation": len(data.validation),
         "test": len(data.test),
     }
-    workers = num_workers(federation.experiment.federation)
+    workers = num_workers(federation.experiment)
     described = describe_run(federation.experiment, data.classes, examples, data.num_features, num_trained, workers)
     origin = {"initial": federation.origin} if federation.origin else {}
     chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
+    machines = {} if federation.is_remote else own_machines(federation.experiment, federation.registry)
     remote = {"remote_clients": True} if federation.is_remote else {}
     is_made = isinstance(federation.experiment.model.circuit, PythonReference)
     circuit = {"circuit": circuit_digest(federation.evaluator.blueprint.spec)} if is_made else {}
@@ -34,5 +35,6 @@ def describe(federation: "Federation") -> dict[str, Any]:
         **circuit,
         **origin,
         **({"chips": chips} if chips else {}),
+        **({"machines": machines} if machines else {}),
         **remote,
     }
