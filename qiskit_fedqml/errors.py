@@ -6,7 +6,8 @@
     ├── ConfigurationError   an experiment file, a backends file, or an option of theirs
     ├── CircuitError         a circuit that cannot be a quantum layer
     ├── BackendError         a backend that cannot be opened, or failed while it worked
-    │   └── JobError         a job on a device that failed, was cancelled, or cannot be reached
+    │   ├── JobError         a job on a device that failed, was cancelled, or cannot be reached
+    │   └── NoBackendError   an object that cannot be a backend; a TypeError too
     ├── BudgetError          a job that would pass a budget of QPU seconds
     │   └── AccountLimitError    … what the account has left, which no budget of the run can change
     ├── DataError            a dataset, a partition or a feature extractor
@@ -46,6 +47,10 @@ class BackendError(FedQMLError, RuntimeError):
 
 class JobError(BackendError):
     """A job on a device failed, was cancelled, or cannot be reached; backend, key and job id are in the text."""
+
+
+class NoBackendError(BackendError, TypeError):
+    """An object that was given as a backend cannot be one."""
 
 
 class BudgetError(FedQMLError, RuntimeError):

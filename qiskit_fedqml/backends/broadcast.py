@@ -1,6 +1,7 @@
 """Any ``EstimatorV2`` as a backend: values and every shifted value as one broadcast PUB in one job."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -68,22 +69,43 @@ def expectations_of(evs: Any) -> NDArray[np.float64]:
     return np.moveaxis(np.asarray(evs, dtype=float), 0, -1)
 
 
+@contextmanager
+def foreign_errors(whose: str) -> Iterator[None]:
+    """Map what anyone's code raises inside, which may be anything.
+
+    Args:
+        whose: The code, as the beginning of a sentence.
+
+    Raises:
+        BackendError: It failed.
+    """
+    try:
+        yield
+    except FedQMLError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0][:300]
+        raise BackendError(f"{whose} failed with {type(error).__name__}: {reason}") from error
+
+
 class EstimatorBackend:
     """A backend made of any ``EstimatorV2``, for circuits that need no transpiling (or were transpiled already).
 
     Args:
         estimator: Runs the PUBs; it keeps its own seed, so the seeds passed here are not used.
         precision: Target precision of every evaluation, values and derivatives alike; None leaves it to the estimator.
+        name: The backend's name; None takes the estimator's class.
     """
 
     simulator = "estimator"
 
-    def __init__(self, estimator: BaseEstimatorV2, precision: float | None = None) -> None:
+    def __init__(self, estimator: BaseEstimatorV2, precision: float | None = None, name: str | None = None) -> None:
         self._estimator = estimator
         self._precision = precision
+        self._name = name
 
     def __getstate__(self) -> dict[str, Any]:
-        if _holds_connection(self._estimator):
+        if holds_connection(self._estimator):
             raise BackendError(
                 f"Estimator {self.name} holds a connection to a service and cannot be pickled; open it again in the "
                 "other process."
@@ -92,14 +114,13 @@ class EstimatorBackend:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "EstimatorBackend":
         estimator = self._estimator
-        return EstimatorBackend(
-            estimator if _holds_connection(estimator) else deepcopy(estimator, memo), self._precision
-        )
+        copied = estimator if holds_connection(estimator) else deepcopy(estimator, memo)
+        return EstimatorBackend(copied, self._precision, self._name)
 
     @property
     def name(self) -> str:
-        """The estimator's class."""
-        return type(self._estimator).__name__
+        """The name that it was given, or the estimator's class."""
+        return self._name or type(self._estimator).__name__
 
     @property
     def shots(self) -> int | None:
@@ -107,8 +128,8 @@ class EstimatorBackend:
         return int(np.ceil(1 / self._precision**2)) if self._precision else None
 
     def describe(self) -> dict[str, Any]:
-        """Return name and precision."""
-        return {"name": self.name, "precision": self._precision}
+        """Return the estimator's class, and the precision."""
+        return {"name": type(self._estimator).__name__, "precision": self._precision}
 
     def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """Return the circuit as it is."""
@@ -135,7 +156,7 @@ class EstimatorBackend:
         Raises:
             BackendError: The estimator failed.
         """
-        try:
+        with foreign_errors(f"Estimator {self.name}"):
             return evaluate_broadcast(
                 program,
                 angles,
@@ -145,18 +166,15 @@ class EstimatorBackend:
                 shots=self.shots,
                 simulator=self.simulator,
             )
-        except FedQMLError:
-            raise
-        except Exception as error:  # anyone's estimator, which may raise anything
-            reason = str(error).strip().partition("\n")[0][:300]
-            raise BackendError(f"Estimator {self.name} failed with {type(error).__name__}: {reason}") from error
 
 
-_CONNECTIONS = frozenset({"requests", "urllib3", "httpx", "http", "aiohttp", "grpc", "websocket", "socket", "ssl"})
+_CONNECTIONS = frozenset(
+    {"requests", "urllib3", "httpx", "http", "aiohttp", "grpc", "websocket", "socket", "ssl", "boto3", "botocore"}
+)
 """Libraries whose objects are connections to other computers, or know how to log in there."""
 
 
-def _holds_connection(holder: object, most: int = 10_000) -> bool:
+def holds_connection(holder: object, most: int = 10_000) -> bool:
     """Tell whether an object's attributes lead to a connection, within so many objects."""
     seen: set[int] = set()
     waiting = [holder]
@@ -166,7 +184,7 @@ def _holds_connection(holder: object, most: int = 10_000) -> bool:
             continue
         seen.add(id(value))
         if not isinstance(value, type) and any(
-            base.__module__.partition(".")[0] in _CONNECTIONS for base in type(value).__mro__
+            str(base.__module__).partition(".")[0] in _CONNECTIONS for base in type(value).__mro__
         ):
             return True
         if isinstance(value, Mapping):

@@ -10,6 +10,7 @@ from qiskit_fedqml.config.assignment import Assignment
 from qiskit_fedqml.config.blocks import Blocks, blocks_of_clients
 from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry, ProviderEntry
 from qiskit_fedqml.config.mitigation import Mitigation
+from qiskit_fedqml.config.own_machines import ObjectEntry, PythonEntry
 from qiskit_fedqml.config.strict import (
     Integer,
     NaturalNumber,
@@ -144,7 +145,7 @@ class AerEntry(StrictModel):
         return self
 
 
-BackendEntry = Annotated[AerEntry | IBMEntry | ProviderEntry, Field(discriminator="type")]
+BackendEntry = Annotated[AerEntry | IBMEntry | ProviderEntry | PythonEntry | ObjectEntry, Field(discriminator="type")]
 
 
 class BackendsFile(StrictModel):

@@ -1,14 +1,12 @@
 """The entries of devices in `backends.yaml`: IBM Quantum's, rehearsals of them, and other providers'."""
 
-import re
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Tag, field_validator, model_validator
 
 from qiskit_fedqml.config.alternatives import NAME, one_of, tag_of
 from qiskit_fedqml.config.blocks import Blocks, blocks_or_off
-from qiskit_fedqml.config.extension import PythonName
+from qiskit_fedqml.config.extension import PublicArguments, PythonName
 from qiskit_fedqml.config.gradient import Gradient
 from qiskit_fedqml.config.mitigation import Mitigation
 from qiskit_fedqml.config.strict import (
@@ -21,7 +19,6 @@ from qiskit_fedqml.config.strict import (
     Shots,
     StrictModel,
 )
-from qiskit_fedqml.errors import shown
 
 Qubit = Annotated[int, Field(strict=True, ge=0, lt=1_000_000)]
 Price = Annotated[PositiveNumber, Field(le=1e9)]
@@ -220,10 +217,6 @@ class IBMEntry(DeviceEntry):
         return isinstance(self.device, str) and self.device.startswith("Fake")
 
 
-_SECRET = re.compile(r"token|secret|password|credential|api_?key", re.IGNORECASE)
-"""Names of arguments that may carry a secret."""
-
-
 class ProviderEntry(DeviceEntry):
     """Any other provider's ``BackendV2``, which ``factory`` (``"package.module:name"``) returns.
 
@@ -236,7 +229,7 @@ class ProviderEntry(DeviceEntry):
     """Any other provider's BackendV2."""
     factory: PythonName
     """What returns it, as package.module:name."""
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: PublicArguments = Field(default_factory=dict)
     """Passed to the factory by keyword; never secrets."""
     rep_delay_seconds: Annotated[Number, Field(ge=0.0, le=1e4)] = 0.0
     """Pause between two executions."""
@@ -251,30 +244,13 @@ class ProviderEntry(DeviceEntry):
     on_lost_job: Literal["stop", "resubmit"] = "stop"
     """What becomes of the run if nobody knows what became of a job."""
 
-    @field_validator("arguments")
-    @classmethod
-    def _arguments_hold_no_secret(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for key in _keys_in(value):
-            if _SECRET.search(key):
-                raise ValueError(
-                    f"must not hold {shown(key)}, since they are written into result folders; let the factory read "
-                    "secrets from the environment or from the provider's saved account"
-                )
-        return value
+    @property
+    def made_of(self) -> str:
+        """The function that opens it."""
+        return self.factory
 
     @model_validator(mode="after")
     def _tasks_have_a_price(self) -> "ProviderEntry":
         if self.price_per_task is None and self.circuits_per_task != 1:
             raise ValueError("circuits_per_task has no effect without a price_per_task")
         return self
-
-
-def _keys_in(value: Any) -> Iterator[str]:
-    """Yield all keys of nested mappings and lists."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield str(key)
-            yield from _keys_in(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _keys_in(inner)

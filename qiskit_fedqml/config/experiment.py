@@ -17,6 +17,7 @@ from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.config.own_data import GivenData
+from qiskit_fedqml.config.own_machines import ObjectEntry
 from qiskit_fedqml.config.scheduling import SchedulingConfig
 from qiskit_fedqml.config.simulated_time import check_real_time, check_scheduling
 from qiskit_fedqml.config.sources import Key, Sources
@@ -130,6 +131,15 @@ class Experiment(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _objects_stay_in_this_process(self) -> "Experiment":
+        if self.federation.workers not in (1, "auto") and (objects := self.clients_objects):
+            raise ValueError(
+                f"federation.workers must be 1 with {listed(objects)}, an object of Python that other processes do not "
+                "have; a function that makes it can be named (type: python)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _can_be_scheduled(self) -> "Experiment":
         if self.scheduling is not None:
             is_own = isinstance(self.federation.algorithm, PythonReference)
@@ -152,6 +162,12 @@ class Experiment(StrictModel):
                         "simulator trains after another"
                     )
         return self
+
+    @property
+    def clients_objects(self) -> list[str]:
+        """The backends that clients may have and that are objects, which no other process has."""
+        machines = sorted(self.backends.assignment.machines)
+        return [name for name in machines if isinstance(self.backends.backends[name], ObjectEntry)]
 
     def resolved(self) -> dict[str, Any]:
         """Return the whole configuration, defaults included, as YAML's values."""

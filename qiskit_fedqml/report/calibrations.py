@@ -13,6 +13,7 @@ from qiskit_fedqml.backends.program import Program
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.config.backends import AerEntry
+from qiskit_fedqml.config.own_machines import OwnEntry
 from qiskit_fedqml.errors import FedQMLError
 from qiskit_fedqml.model.building import circuit_for
 from qiskit_fedqml.results.result import RunResult
@@ -91,7 +92,8 @@ def calibrations(name: str, run: RunResult) -> dict[str, Calibration]:
     if run.experiment.model.has_circuit:
         registry = BackendRegistry(run.experiment.backends, Path())
         for machine in registry:
-            if machine not in found and not registry.is_queued(machine):
+            is_own = isinstance(registry.file.backends[machine], OwnEntry)
+            if machine not in found and not is_own and not registry.is_queued(machine):
                 try:
                     simulated = _simulated(name, run, registry, machine)
                 except FedQMLError as error:  # the report shows what there is

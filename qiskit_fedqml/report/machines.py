@@ -8,6 +8,7 @@ from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.config.backends import AerEntry, BackendEntry, CalibrationFile, StatedNoise
 from qiskit_fedqml.config.devices import IBMEntry, ProviderEntry
+from qiskit_fedqml.config.own_machines import OwnEntry
 from qiskit_fedqml.errors import FedQMLError
 from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.report.calibrations import Calibration, compiled
@@ -70,6 +71,8 @@ def machine_rows(name: str, run: RunResult, calibrations: Mapping[str, Calibrati
 
 def _shots(entry: BackendEntry) -> str:
     tests = f" (tests: {entry.test_shots:,})" if entry.test_shots is not None else ""
+    if entry.shots is None and isinstance(entry, OwnEntry):
+        return "its own"
     return "exact" if entry.shots is None else f"{entry.shots:,}{tests}"
 
 
@@ -105,8 +108,8 @@ def _made_of(entry: BackendEntry, calibration: Calibration | None) -> str:
         device = calibration.device if calibration else entry.device
         found = device if isinstance(device, str) else "least busy device"
         return f"{'rehearsal of' if entry.is_rehearsal else 'IBM Quantum,'} {found}"
-    if isinstance(entry, ProviderEntry):
-        return entry.factory
+    if isinstance(entry, ProviderEntry | OwnEntry):
+        return entry.made_of
     if entry.noise is None:
         return "simulated, no noise"
     times = "" if entry.noise_factor == 1.0 else f", error rates × {entry.noise_factor:g}"
@@ -128,6 +131,8 @@ def _success(
     recorded = [client.success_probability for client in done if client.success_probability is not None]
     if recorded:
         return f"{recorded[-1]:.1%}"
+    if isinstance(registry.file.backends[machine], OwnEntry):
+        return "–"
     if registry.is_queued(machine):
         estimate = calibration.figures.get("success_probability") if calibration else None
         return "–" if estimate is None else f"{estimate:.1%}"

@@ -12,8 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qiskit_fedqml.backends.array.given import given_again
+from qiskit_fedqml.backends.array.own import Given, backend_of
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.base import Backend
+from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.text_files import parse_json, read_text
@@ -33,13 +36,14 @@ from qiskit_fedqml.seeds import derive_seed
 _INSTEAD = "rename it"
 
 
-def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClassifier:
+def load_model(folder: str | Path, backend: object | None = None, *, backends: Given | None = None) -> HybridClassifier:
     """Build the trained model of a finished run.
 
     Args:
         folder: The result folder.
-        backend: Evaluates its circuit; the server's backend of the run by default. A model without a quantum layer
-            has no use for it.
+        backend: Evaluates its circuit, whatever :func:`~qiskit_fedqml.run_federation` takes as a backend but a
+            function; the server's backend of the run by default. A model without a quantum layer has no use for it.
+        backends: The objects that were given to the run as backends, again, where the server's is one of them.
 
     Returns:
         The model in evaluation mode on the CPU; it takes features of shape (batch, features), scales them itself, and
@@ -59,7 +63,9 @@ def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClas
         check_circuit(result.run, blueprint.spec, Path(folder))
         layer: QuantumLayer | None = None
         if blueprint.has_circuit:
-            layer = blueprint.layer_on(backend or BackendRegistry(result.experiment.backends, Path()).server)
+            objects = given_again(result.experiment, backends)
+            registry = BackendRegistry(result.experiment.backends, Path(), objects=objects)
+            layer = blueprint.layer_on(registry.server if backend is None else _as_backend(backend))
         model = blueprint.build(layer)
         model.load_state_dict(state)
     except (KeyError, RuntimeError) as error:
@@ -67,6 +73,11 @@ def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClas
             raise
         raise ResultError(f"{folder}: model.safetensors does not fit config.yaml: {error}") from error
     return model.eval()
+
+
+def _as_backend(thing: object) -> Backend:
+    """Return an object of the user's own as a backend, named by its class; a device of a registry is one already."""
+    return thing if isinstance(thing, DeviceBackend) else backend_of(type(thing).__name__, thing)
 
 
 def circuit_of(result: RunResult, folder: Path) -> CircuitSpec:
@@ -149,12 +160,13 @@ class Evaluation:
         return table
 
 
-def evaluate_model(folder: str | Path, backend: Backend, seed: int | None = None) -> Evaluation:
+def evaluate_model(folder: str | Path, backend: object, seed: int | None = None) -> Evaluation:
     """Test a finished run's model on a backend, with the run's test data.
 
     Args:
         folder: The result folder.
-        backend: Evaluates the circuit; a model without one can only be tested on the run's server backend.
+        backend: Evaluates the circuit, as :func:`load_model` takes it; a model without one can only be tested on the
+            run's server backend.
         seed: Seed of the shots; by default it derives from the run's seed.
 
     Raises:
@@ -162,7 +174,7 @@ def evaluate_model(folder: str | Path, backend: Backend, seed: int | None = None
         DataError: The test data are not to be had.
         BackendError: The backend failed.
     """
-    result = RunResult.load(folder)
+    backend, result = _as_backend(backend), RunResult.load(folder)
     server = result.experiment.backends.assignment.server
     if not result.experiment.model.has_circuit and backend.name != server:
         raise ResultError(f"{folder}: this model runs no circuit, so it cannot be tested on {backend.name!r}.")

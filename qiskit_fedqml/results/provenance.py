@@ -13,7 +13,7 @@ import torch
 from qiskit_fedqml.circuits.digest import circuit_digest
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.errors import ResultError, shown
 
 _PACKAGES = (
     "qiskit-fedqml",
@@ -87,6 +87,27 @@ def check_circuit(run: Mapping[str, Any], spec: CircuitSpec | None, folder: Path
         raise ResultError(
             f"{folder}: `model.circuit` makes another circuit than when the run began; put back the code of that time."
         )
+
+
+def check_machines(run: Mapping[str, Any], machines: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+    """Check that machines of the user's own say the same of themselves as when a run began.
+
+    Args:
+        run: The run's description.
+        machines: What each says of itself now.
+        folder: The result folder, for the error.
+
+    Raises:
+        ResultError: One says something else.
+    """
+    for name, now in machines.items():
+        before = run.get("machines", {}).get(name, now)
+        if changed := [key for key in {**before, **now} if before.get(key) != now.get(key)]:
+            key = changed[0]
+            raise ResultError(
+                f"{folder}: the backend {name!r} is another machine than when the run began: its {key} was "
+                f"{shown(before.get(key))}, and is {shown(now.get(key))}."
+            )
 
 
 def changes_since(run: Mapping[str, Any], workers: int) -> list[str]:

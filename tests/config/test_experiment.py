@@ -123,6 +123,7 @@ REPLAYED = BUFFERED | {
         "replay": {"start": "2024-05-27T18:00:00Z", "later": {"first": ["second"]}},
     },
 }
+OWN_MACHINE = {"backends.backends": {"ideal": {"type": "python", "python": "tests.own_machines:noise_model"}}}
 OWN_QPY = {"model.circuit": {"qpy": "own.qpy", "inputs": "x", "weights": "w", "observables": ["IZ", "ZI"]}}
 OWN_HEAD = {"model": {"head": {"python": "tests.own_parts:own_head"}, "circuit": {"num_qubits": 2, "num_layers": 1}}}
 OWN_LOSS = {"model.loss": {"python": "tests.own_parts:focal"}}
@@ -323,6 +324,7 @@ PERTURBED = {
     f"{IDEAL}.task": (REHEARSAL, "evaluate"),
     f"{IDEAL}.max_execution_seconds": (REHEARSAL, 2),
     f"{IDEAL}.budget_seconds": (REHEARSAL, 1.5),
+    f"{IDEAL}.python": (OWN_MACHINE, "tests.own_machines:product_state_simulator"),
     f"{IDEAL}.factory": (PROVIDER, "tests.backends.providers.shop:nothing"),
     f"{IDEAL}.arguments": (PROVIDER, {"num_qubits": 2, "seed": 2}),
     f"{IDEAL}.budget_executions": (PROVIDER, 10),
@@ -349,6 +351,8 @@ OF_A_METRIC = {f"evaluation.metrics.{key}" for key in ("python", "arguments")}
 OF_A_PLACE = {"federation.workers"}
 # What changes what is kept of a run while it runs, and never its result: held by tests/results/.
 OF_A_FOLDER = {"checkpoints.keep", "checkpoints.every"}
+# What a run writes down of an object that it was given: held by tests/federation/test_own_machines.py.
+OF_A_RUN = {f"{IDEAL}.class_", f"{IDEAL}.described"}
 
 
 @pytest.fixture(scope="module")
@@ -420,6 +424,9 @@ def test_every_key_changes_the_run_or_is_refused(key, here, monkeypatch, cache):
     assert outcome({**base, key: value}) != OUTCOMES[asked]
 
 
+ENTRIES = {entries.AerEntry, entries.IBMEntry, entries.ProviderEntry, entries.PythonEntry, entries.ObjectEntry}
+
+
 def leaves(model: type[BaseModel], prefix: str = "") -> set[str]:
     """Return the dotted names of all values that a model takes, whatever its unions choose."""
     found = set()
@@ -429,7 +436,7 @@ def leaves(model: type[BaseModel], prefix: str = "") -> set[str]:
         if not inner or name in {"default"}:
             found.add(key)
         for sub in inner:
-            step = "ideal." if sub in {entries.AerEntry, entries.IBMEntry, entries.ProviderEntry} else ""
+            step = "ideal." if sub in ENTRIES else ""
             found |= leaves(sub, f"{key}.{step}")
     return found
 
@@ -442,7 +449,7 @@ def models_in(annotation):
 
 
 def test_no_key_is_left_out():
-    of_no_result = OF_A_SERVICE | OF_A_TRACKER | OF_A_PLACE | OF_A_FOLDER | OF_ONE_QUEUE | OF_A_METRIC
+    of_no_result = OF_A_RUN | OF_A_SERVICE | OF_A_TRACKER | OF_A_PLACE | OF_A_FOLDER | OF_ONE_QUEUE | OF_A_METRIC
     assert leaves(Experiment) - set(PERTURBED) - of_no_result == set()
 
 

@@ -14,6 +14,7 @@ from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.backends import AerEntry, StatedNoise
 from qiskit_fedqml.config.devices import ProviderEntry
+from qiskit_fedqml.config.own_machines import OwnEntry
 from qiskit_fedqml.errors import BackendError
 
 
@@ -30,6 +31,8 @@ def chip_of(registry: BackendRegistry, name: str) -> Chip | None:
         couplings = backend.machine.qiskit_backend.target.build_coupling_map()
         pairs = () if couplings is None else pairs_of(couplings.get_edges())
         return Chip(backend.machine.qiskit_backend.num_qubits, pairs) if pairs else None
+    if isinstance(entry, OwnEntry):
+        return None
     if isinstance(entry, AerEntry) and (entry.noise is None or isinstance(entry.noise, StatedNoise)):
         return None
     return _of_calibration(find_calibration(name, registry))

@@ -1,5 +1,7 @@
 """The array at a glance: each machine in words, with what its calibration leaves out, and whether its noise acts."""
 
+import logging
+
 from qiskit_fedqml.backends.array.check import BackendCheck, check_backend
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.backends.base import Backend, compile_program
@@ -8,7 +10,10 @@ from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.paper import paper_circuit
 from qiskit_fedqml.config.backends import AerEntry, BackendEntry
 from qiskit_fedqml.config.devices import IBMEntry, ProviderEntry
+from qiskit_fedqml.config.own_machines import ObjectEntry, OwnEntry, PythonEntry
 from qiskit_fedqml.errors import BackendError
+
+logger = logging.getLogger(__name__)
 
 
 def summary(registry: BackendRegistry, name: str) -> dict[str, str]:
@@ -35,7 +40,15 @@ def summary(registry: BackendRegistry, name: str) -> dict[str, str]:
             "Simulator": "none",
             "How or why": "`fedqml plan` says what a run costs",
         }
+    if isinstance(entry, ObjectEntry):
+        how = "given from Python, by `backends={NAME: object}`"
+        return _own_row(
+            entry, entry.described.get("num_qubits"), "" if entry.shots is None else str(entry.shots), "", how
+        )
     backend = registry[name]
+    if isinstance(entry, PythonEntry) and not isinstance(backend, AerBackend):
+        facts, shots = backend.describe(), "its own" if backend.shots is None else str(backend.shots)
+        return _own_row(entry, facts.get("num_qubits"), shots, backend.simulator, str(facts.get("name", "")))
     facts = backend.describe()
     date = f" ({facts['calibration_date'][:10]})" if facts["calibration_date"] else ""
     simulator, reason = _simulation_of_paper_circuit(backend)
@@ -44,7 +57,7 @@ def summary(registry: BackendRegistry, name: str) -> dict[str, str]:
         "Type": entry.type,
         "Noise": f"{facts['noise']}{date}" if facts["noise"] else "none",
         "Qubits": str(facts["num_qubits"] or "any"),
-        "Shots": _shots(entry),
+        "Shots": str(backend.shots or "exact") if isinstance(entry, PythonEntry) else _shots(entry),
         "Simulator": simulator,
         "How or why": f"{reason}{_mitigated(entry)}{gaps}",
     }
@@ -52,12 +65,28 @@ def summary(registry: BackendRegistry, name: str) -> dict[str, str]:
 
 def check(registry: BackendRegistry) -> list[BackendCheck]:
     """Prove on a small circuit that each simulated backend differs from ideal as its rates say."""
-    simulated = [name for name, entry in registry.file.backends.items() if isinstance(entry, AerEntry)]
-    return [check_backend(backend) for name in simulated if isinstance(backend := registry[name], AerBackend)]
+    checks = []
+    for name, entry in registry.file.backends.items():
+        if isinstance(entry, AerEntry | PythonEntry) and isinstance(backend := registry[name], AerBackend):
+            checks.append(check_backend(backend))
+        elif isinstance(entry, OwnEntry):
+            logger.warning("Backend %r is not checked: only noise that this package simulates can be.", name)
+    return checks
 
 
-def _mitigated(entry: AerEntry | IBMEntry) -> str:
-    return f"; {entry.mitigation}" if entry.mitigation else ""
+def _own_row(entry: OwnEntry, num_qubits: int | None, shots: str, simulator: str, how: str) -> dict[str, str]:
+    return {
+        "Type": entry.type,
+        "Noise": entry.made_of,
+        "Qubits": "" if num_qubits is None else str(num_qubits),
+        "Shots": shots,
+        "Simulator": simulator,
+        "How or why": how,
+    }
+
+
+def _mitigated(entry: BackendEntry) -> str:
+    return f"; {entry.mitigation}" if isinstance(entry, AerEntry | IBMEntry) and entry.mitigation else ""
 
 
 def _shots(entry: BackendEntry) -> str:

@@ -7,6 +7,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+from qiskit_fedqml.backends.array.own import Given, backend_of, made_by, unwrapped
 from qiskit_fedqml.backends.base import Backend, PackingBackend
 from qiskit_fedqml.backends.calibration import Calibration, fake_calibration, load_calibration
 from qiskit_fedqml.backends.devices.device import DeviceBackend
@@ -18,10 +19,12 @@ from qiskit_fedqml.config.assignment import Cycle, clients_of
 from qiskit_fedqml.config.backends import AerEntry, BackendsFile, CalibrationFile, StatedNoise
 from qiskit_fedqml.config.backends_file import read_backends
 from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry, ProviderEntry
+from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.config.own_machines import ObjectEntry, OwnEntry, PythonEntry
 from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.config.text_files import reading
 from qiskit_fedqml.config.validation import validate
-from qiskit_fedqml.errors import BackendError, ConfigurationError, shown
+from qiskit_fedqml.errors import BackendError, ConfigurationError, NoBackendError, shown
 from qiskit_fedqml.seeds import derive_seed
 from qiskit_fedqml.simulation.noise import Noise
 
@@ -33,38 +36,59 @@ class BackendRegistry(Mapping[str, Backend]):
         file: The checked content of a backends file.
         folder: Where relative paths in it start.
         dispatcher: Sends the jobs of devices; by default one that forgets them with the process.
+        objects: What the entries of type ``object`` stand for, by name: whatever can be made into a backend.
     """
 
-    def __init__(self, file: BackendsFile, folder: Path, dispatcher: Dispatcher | None = None) -> None:
+    def __init__(
+        self,
+        file: BackendsFile,
+        folder: Path,
+        dispatcher: Dispatcher | None = None,
+        objects: Given | None = None,
+    ) -> None:
         self.file = file
         self.folder = folder
         self.dispatcher = dispatcher or Dispatcher(budget_seconds=file.budget_seconds)
         self._opened: dict[str, Backend] = {}
+        self._objects = dict(objects or {})
         self._assigned: dict[int, tuple[str, ...]] = {}
 
     @classmethod
-    def from_yaml(cls, path: str | Path) -> "BackendRegistry":
+    def from_yaml(cls, path: str | Path, backends: Given | None = None) -> "BackendRegistry":
         """Read a backends file.
+
+        Args:
+            path: The file.
+            backends: As :meth:`from_mapping`.
 
         Raises:
             ConfigurationError: The file cannot be read, or says something unknown or inconsistent.
         """
         path = Path(path)
-        return cls.from_mapping(read_backends(path), source=str(path), folder=path.parent)
+        return cls.from_mapping(read_backends(path), source=str(path), folder=path.parent, backends=backends)
 
     @classmethod
-    def from_mapping(cls, data: Any, source: str = "backends", folder: Path | None = None) -> "BackendRegistry":
+    def from_mapping(
+        cls, data: Any, source: str = "backends", folder: Path | None = None, backends: Given | None = None
+    ) -> "BackendRegistry":
         """Take the content of a backends file.
 
         Args:
             data: The content, as YAML gives it.
             source: What errors call it.
             folder: Where relative paths in it start; the current folder by default.
+            backends: Objects for its entries of type ``object``, as :func:`~qiskit_fedqml.run_federation` takes them.
 
         Raises:
-            ConfigurationError: It says something unknown or inconsistent.
+            ConfigurationError: It says something unknown or inconsistent, or has no such entry.
         """
-        return cls(validate(BackendsFile, data, source), folder or Path())
+        file = validate(BackendsFile, data, source)
+        places = [name for name, entry in file.backends.items() if isinstance(entry, ObjectEntry)]
+        for name in backends or {}:
+            if name not in places:
+                near = nearest(name, places)
+                raise ConfigurationError(f"Argument `backends`: no entry of type object is {shown(name)}{near}")
+        return cls(file, folder or Path(), objects=backends)
 
     def __getitem__(self, name: str) -> Backend:
         """Return a backend, which is opened at its first use.
@@ -130,7 +154,8 @@ class BackendRegistry(Mapping[str, Backend]):
             BackendError: A machine cannot be opened.
         """
         for name in sorted({*assignment}):
-            if self.file.backends[name].blocks is None or (simulated_only and self.is_queued(name)):
+            entry = self.file.backends[name]
+            if (entry.blocks is None and not isinstance(entry, OwnEntry)) or (simulated_only and self.is_queued(name)):
                 continue
             if isinstance(backend := self[name], PackingBackend):
                 backend.give_blocks_to([client for client, of in enumerate(assignment) if of == name])
@@ -170,11 +195,24 @@ class BackendRegistry(Mapping[str, Backend]):
     def _open(self, name: str) -> Backend:
         entry = self.file.backends[name]
         try:
+            if isinstance(entry, PythonEntry):
+                reference = PythonReference(python=entry.python, arguments=entry.arguments)
+                return backend_of(name, made_by(reference, name), entry.shots)
+            if isinstance(entry, ObjectEntry) and name in self._objects:
+                return backend_of(name, unwrapped(name, self._objects[name]), entry.shots)
+            if isinstance(entry, ObjectEntry):
+                what = f" of {entry.class_}" if entry.class_ else ""
+                raise BackendError(
+                    f"it is an object{what} that no file can hold; give it from Python, as `backends={{{name!r}: …}}` "
+                    "to run_federation, resume_federation, extend_federation or load_model, or use another backend."
+                )
             if not isinstance(entry, AerEntry):
                 return DeviceBackend(name, entry, self._machine(name, entry), self.dispatcher)
             noise = self._noise(entry)
         except BackendError as error:
-            raise BackendError(f"Backend {name!r}: {error}") from error
+            text = str(error)
+            kind = NoBackendError if isinstance(error, NoBackendError) else BackendError
+            raise kind(text if text.startswith(f"Backend {name!r}") else f"Backend {name!r}: {text}") from error
         level, seed = entry.optimization_level, entry.transpiler_seed
         options = (level, seed, entry.simulator, entry.mitigation, entry.blocks, entry.test_shots)
         return AerBackend(name, noise, entry.shots, *options)

@@ -1,11 +1,13 @@
 """Which machines of an array an experiment uses."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from qiskit_fedqml.backends.array.own import described
 from qiskit_fedqml.config.assignment import Assignment
 from qiskit_fedqml.config.backends import BackendsFile
 from qiskit_fedqml.config.devices import DeviceEntry
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.own_machines import ObjectEntry, OwnEntry
 from qiskit_fedqml.errors import ConfigurationError, listed
 
 if TYPE_CHECKING:
@@ -32,6 +34,19 @@ def used_machines(experiment: Experiment, registry: "BackendRegistry") -> tuple[
     return tuple(sorted({*assignment, *experiment.evaluation.backends, experiment.backends.assignment.server}))
 
 
+def own_machines(experiment: Experiment, registry: "BackendRegistry") -> dict[str, dict[str, Any]]:
+    """Return what the machines of the user's own that are used say of themselves, as plain values.
+
+    Raises:
+        BackendError: One cannot be opened.
+    """
+    if experiment.model.quantum == "classical":
+        return {}
+    entries = experiment.backends.backends
+    own = [name for name in used_machines(experiment, registry) if isinstance(entries[name], OwnEntry)]
+    return {name: described(registry[name]) for name in own}
+
+
 def server_backends(experiment: Experiment) -> BackendsFile:
     """Return the entries on which the server itself tests; those of the clients are elsewhere.
 
@@ -44,5 +59,10 @@ def server_backends(experiment: Experiment) -> BackendsFile:
         raise ConfigurationError(
             f"A server whose clients are elsewhere tests on simulators only, but {listed(devices)} must wait in a "
             "queue. `fedqml evaluate --backend` tests the finished model on a device."
+        )
+    if objects := [name for name, entry in entries.items() if isinstance(entry, ObjectEntry)]:
+        raise ConfigurationError(
+            f"{listed(objects)} would be an object that is given from Python, but a server whose clients are elsewhere "
+            "is given none; name a function that makes it (`type: python`)."
         )
     return BackendsFile(backends=entries, assignment=Assignment(server=server, default=server))

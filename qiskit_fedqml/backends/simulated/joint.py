@@ -1,20 +1,23 @@
 """What several clients ask of one simulated machine, computed together."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qiskit_fedqml.backends.program import Asked, Evaluation, Program
-from qiskit_fedqml.backends.simulated.choice import Simulation
 from qiskit_fedqml.simulation.exact import ExactProgram
 from qiskit_fedqml.simulation.sampled import SampledProgram
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.backends.simulated.choice import Simulation
 
 
 def evaluate_together(
     programs: Sequence[Program],
     asked: Sequence[Asked],
     shots: int | None,
-    simulation: Callable[[Program], Simulation],
+    simulation: Callable[[Program], "Simulation"],
     alone: Callable[..., Evaluation],
     *,
     jacobian: bool,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.data.examples import ClientData
 from qiskit_fedqml.federation.executors.groups import groups
@@ -22,8 +23,11 @@ _GRACE_SECONDS = 10.0
 """So much longer than a client's time limit may its process take, which also compiles; it looks at the limit itself."""
 
 
-def num_workers(config: FederationConfig) -> int:
+def num_workers(experiment: Experiment) -> int:
     """Return the number of processes in which clients of simulators train; 1 is the run's own."""
+    config = experiment.federation
+    if experiment.clients_objects:
+        return 1
     workers = usable_cores() if config.workers == "auto" else config.workers
     return min(workers, config.clients_per_round)
 

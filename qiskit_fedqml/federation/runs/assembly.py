@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.devices import ProviderEntry
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.own_machines import OwnEntry
 from qiskit_fedqml.data.preparation import FederatedData, prepare_data
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting
@@ -90,13 +91,19 @@ class Federation:
         return is_taken_over or isinstance(executor, ProcessExecutor)
 
 
-def assemble(experiment: Experiment, observer: Observer | None, journal: Path | None) -> Federation:
+def assemble(
+    experiment: Experiment,
+    observer: Observer | None,
+    journal: Path | None,
+    objects: Mapping[str, Backend] | None = None,
+) -> Federation:
     """Put together all that a run works on; devices are opened, so that a mistake there shows before anything runs.
 
     Args:
         experiment: The configuration.
         observer: Notified of what happens, or None.
         journal: The file of the jobs that a run sent before, or None.
+        objects: The backends that are objects, by name.
 
     Raises:
         ConfigurationError: The assignment names a client that doesn't exist, there are more classes than qubits,
@@ -112,7 +119,7 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
         raise ConfigurationError("`model.device` is 'cuda', but torch finds no CUDA device here; use 'cpu'.")
     start = load_initial(Path(experiment.model.initial), experiment.model) if experiment.model.initial else None
     step, preparing = open_step(experiment.federation), preparing_of(observer)
-    registry, assignment, devices = _open_array(experiment, observer, journal)
+    registry, assignment, devices = _open_array(experiment, observer, journal, objects)
     preparing("loading data", 0, 0)
     data = prepare_data(experiment, observer.features_extracted if observer else None)
     preparing("building the model", 0, 0)
@@ -152,10 +159,10 @@ def assemble(experiment: Experiment, observer: Observer | None, journal: Path | 
 
 
 def _open_array(
-    experiment: Experiment, observer: Observer | None, journal: Path | None
+    experiment: Experiment, observer: Observer | None, journal: Path | None, objects: Mapping[str, Backend] | None
 ) -> tuple[BackendRegistry, tuple[str, ...], tuple[str, ...]]:
     """Return the backends, the name of each client's, and the names of the devices, which are open then."""
-    registry = BackendRegistry(experiment.backends, Path())
+    registry = BackendRegistry(experiment.backends, Path(), objects=objects)
     assignment, devices = used_backends(experiment, registry)
     registry.dispatcher = Dispatcher(
         Journal(journal if devices else None),
@@ -202,7 +209,7 @@ def _check_machines(
             check_fits(registry[name], blueprint.circuit.circuit, blueprint.circuit.observables)
     if experiment.aggregation.success_exponent:
         for name in sorted({*assignment}):
-            if isinstance(experiment.backends.backends[name], ProviderEntry):
+            if isinstance(experiment.backends.backends[name], ProviderEntry | OwnEntry):
                 _check_success_is_known(registry[name], blueprint.circuit)
 
 
@@ -221,7 +228,7 @@ def _simulators(
     make_worker: Callable[[], Worker],
 ) -> Executor:
     """Return what runs the clients of simulators: this process, or several of their own."""
-    if (workers := num_workers(config)) == 1:
+    if (workers := num_workers(experiment)) == 1:
         return SerialExecutor(make_worker())
 
     def make_setup(common: Memory) -> Setup:
@@ -266,7 +273,7 @@ def _check_success_is_known(backend: Backend, spec: CircuitSpec) -> None:
     program = compile_program(backend, angles.circuit, angles.params, spec.observables)
     if backend.success_probability(program) is None:
         raise ConfigurationError(
-            f"`aggregation.success_exponent` cannot weigh clients on backend {backend.name!r}, whose target does not "
+            f"`aggregation.success_exponent` cannot weigh clients on backend {backend.name!r}, which does not "
             "state an error of each gate and readout that the circuit uses."
         )
 

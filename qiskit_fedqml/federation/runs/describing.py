@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from qiskit_fedqml.backends.array.chips import chips_in_blocks
-from qiskit_fedqml.backends.array.used import used_machines
+from qiskit_fedqml.backends.array.used import own_machines, used_machines
 from qiskit_fedqml.circuits.digest import circuit_digest
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.data.class_counts import summary
@@ -35,18 +35,19 @@ def num_trained(federation: "Federation") -> int:
 
 
 def describe(federation: "Federation") -> dict[str, Any]:
-    """Describe a run that begins: versions, sizes, classes by client, digests, chips and their blocks."""
+    """Describe a run that begins: versions, sizes, classes by client, digests, chips, machines of the user's own."""
     data, trained = federation.data, num_trained(federation)
     examples = {
         "train": len(data.shards.rows),
         "validation": len(data.validation),
         "test": len(data.test),
     }
-    workers = num_workers(federation.experiment.federation)
+    workers = num_workers(federation.experiment)
     described = describe_run(federation.experiment, data.classes, examples, data.num_features, trained, workers)
     origin = {"initial": federation.origin} if federation.origin else {}
     chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
     counts = {} if federation.is_remote else {"class_counts": summary(data.class_counts)}
+    machines = {} if federation.is_remote else own_machines(federation.experiment, federation.registry)
     remote = {"remote_clients": True} if federation.is_remote else {}
     is_made = isinstance(federation.experiment.model.circuit, PythonReference)
     circuit = {"circuit": circuit_digest(federation.evaluator.blueprint.circuit)} if is_made else {}
@@ -56,6 +57,7 @@ def describe(federation: "Federation") -> dict[str, Any]:
         **circuit,
         **origin,
         **({"chips": chips} if chips else {}),
+        **({"machines": machines} if machines else {}),
         **remote,
         **counts,
     }

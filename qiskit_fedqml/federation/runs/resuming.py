@@ -4,11 +4,15 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qiskit_fedqml.backends.array.given import given_again
+from qiskit_fedqml.backends.array.own import Given
 from qiskit_fedqml.backends.array.registry import BackendRegistry
-from qiskit_fedqml.backends.array.used import used_backends
+from qiskit_fedqml.backends.array.used import own_machines, used_backends
+from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.config.backends import AerEntry
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.experiment import Experiment
@@ -23,7 +27,7 @@ from qiskit_fedqml.progress.compiling import compiling_shown
 from qiskit_fedqml.progress.observer import Observer, preparing_of
 from qiskit_fedqml.results.checkpoint import Checkpoint
 from qiskit_fedqml.results.folder import RunFolder
-from qiskit_fedqml.results.provenance import changes_since, check_circuit, check_data
+from qiskit_fedqml.results.provenance import changes_since, check_circuit, check_data, check_machines
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.results.writer import RunWriter
 from qiskit_fedqml.tracking.tracking import Tracking, check_tracking, open_trackers
@@ -42,6 +46,7 @@ def resume_federation(
     *,
     budgets: Mapping[str | None, float] | None = None,
     workers: int | str | None = None,
+    backends: Given | None = None,
     observer: Observer | None = None,
     allow_partial: bool = False,
     assembled: Assemble | None = None,
@@ -55,6 +60,7 @@ def resume_federation(
         out: The result folder.
         budgets: Other budgets of QPU seconds, by backend; None is the whole run. The change is recorded.
         workers: Another number of processes in which the clients of simulators train, or ``"auto"``; recorded too.
+        backends: The objects that were given to :func:`run_federation` as backends, again; functions need not be.
         observer: Notified of what happens.
         allow_partial: As :func:`run_federation`, of the rounds that are missing.
         assembled: Puts a run together whose clients are elsewhere; None for one whose clients are here.
@@ -75,7 +81,8 @@ def resume_federation(
         if workers is not None:
             experiment, options = experiment.with_workers(workers), [*options, "--workers"]
         change = (experiment, " ".join(("resume", *options))) if options else None
-        return _resume(writer, observer, change, assembled, allow_partial=allow_partial)
+        objects = given_again(experiment, backends)
+        return _resume(writer, observer, change, assembled, objects, allow_partial=allow_partial)
 
 
 def extend_federation(
@@ -83,6 +90,7 @@ def extend_federation(
     rounds: int,
     *,
     workers: int | str | None = None,
+    backends: Given | None = None,
     observer: Observer | None = None,
     allow_partial: bool = False,
     assembled: Assemble | None = None,
@@ -96,6 +104,7 @@ def extend_federation(
         out: The result folder.
         rounds: The number of rounds in all; at least those that are done.
         workers: As :func:`resume_federation`.
+        backends: As :func:`resume_federation`.
         observer: Notified of what happens.
         allow_partial: As :func:`run_federation`, of the rounds that are missing.
         assembled: Puts a run together whose clients are elsewhere; None for one whose clients are here.
@@ -113,7 +122,8 @@ def extend_federation(
         experiment, command = stored.experiment.with_rounds(rounds, ended_early=ended_early), "extend --rounds"
         if workers is not None:
             experiment, command = experiment.with_workers(workers), f"{command} --workers"
-        return _resume(writer, observer, (experiment, command), assembled, allow_partial=allow_partial)
+        objects = given_again(experiment, backends)
+        return _resume(writer, observer, (experiment, command), assembled, objects, allow_partial=allow_partial)
 
 
 @contextmanager
@@ -135,6 +145,7 @@ def _resume(
     observer: Observer | None,
     change: tuple[Experiment, str] | None,
     assembled: Assemble | None,
+    objects: Mapping[str, Backend],
     *,
     allow_partial: bool,
 ) -> RunResult:
@@ -152,16 +163,19 @@ def _resume(
     if stored.rounds and assembled is None:
         _check_journal(folder, experiment)
     check_tracking(experiment.tracking, has_folder=True)
-    if changes := changes_since(stored.run, num_workers(experiment.federation)):
+    if changes := changes_since(stored.run, num_workers(experiment)):
         logger.warning(
             "%s is resumed in another environment, so its bits may differ: %s", folder.path, "; ".join(changes)
         )
     if stored.experiment.model.initial and not folder.is_finished and not folder.has_checkpoint:
         raise ResultError(f"{folder.path}: its checkpoints are gone, and with them the model to resume from.")
-    federation = (assembled or assemble)(experiment.without_initial(), observer, folder.journal)
+    put_together = assembled or partial(assemble, objects=objects)
+    federation = put_together(experiment.without_initial(), observer, folder.journal)
     federation.experiment = experiment
     check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
     check_circuit(stored.run, federation.evaluator.blueprint.spec, folder.path)
+    if assembled is None:
+        check_machines(stored.run, own_machines(experiment, federation.registry), folder.path)
     checkpoint, records = folder.load_checkpoint()
     if checkpoint is None and folder.is_finished and _keeps_state(stored):
         raise ResultError(

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from qiskit_fedqml.backends.array.given import with_own_backends
+from qiskit_fedqml.backends.array.own import Given
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.federation.interruption import interruptible
@@ -34,6 +36,7 @@ def run_federation(
     rule: Callable[..., Any] | None = None,
     client_step: Callable[..., Any] | None = None,
     algorithm: Callable[..., Any] | None = None,
+    backends: Given | None = None,
     overwrite: bool = False,
     observer: Observer | None = None,
     progress: bool | None = None,
@@ -58,6 +61,10 @@ def run_federation(
         rule: Makes an :class:`~qiskit_fedqml.federation.rules.aggregator.Aggregator`.
         client_step: Makes a :class:`~qiskit_fedqml.federation.steps.step.ClientStep`.
         algorithm: Makes an :class:`~qiskit_fedqml.federation.algorithms.algorithm.Algorithm` of a ``Setting``.
+        backends: Machines of your own, by the names of backends that the experiment uses: a ``BackendV2`` or an
+            ``EstimatorV2`` of Qiskit, a noise model of Aer, an object with this package's
+            :class:`~qiskit_fedqml.backends.base.Backend` protocol, or a function that makes one of these. An object is
+            given again when the run is resumed; a function is written down by its name.
         overwrite: Whether a result folder that exists may be replaced.
         observer: Notified of what happens.
         progress: Whether to show progress, as bars on a terminal or in a notebook, as lines elsewhere; None shows bars
@@ -74,6 +81,7 @@ def run_federation(
             there is no such device, a part of the user's own cannot be found, or a tracker's extra is not installed.
         DataError: Data, weights or features are missing or do not fit.
         BackendError: A backend cannot be opened, or failed.
+        NoBackendError: Something in ``backends`` cannot be a backend; a BackendError and a TypeError.
         BudgetError: The plan passes a budget of QPU seconds, or what an account has left, and nothing was sent; or in
             the course of the run the next round, or the next job, does, and the run can be resumed.
         ResultError: The folder exists already, is in use, or cannot be written; or ``model.initial`` names no finished
@@ -84,7 +92,7 @@ def run_federation(
         **{"data": data, "head": head, "circuit": circuit, "loss": loss, "metrics": metrics},
         **{"rule": rule, "client_step": client_step, "algorithm": algorithm},
     }
-    experiment = with_own_parts(experiment, own)
+    experiment, objects = with_own_backends(with_own_parts(experiment, own), backends)
     check_tracking(experiment.tracking, has_folder=out is not None)
     writer = None if out is None else RunWriter(RunFolder(Path(out)))
     title = "run" if writer is None else writer.path.name
@@ -92,7 +100,7 @@ def run_federation(
         with interruptible(), shown_to(observer, title, progress) as watching, compiling_shown(watching):
             if writer is not None:
                 writer.claim(overwrite=overwrite)
-            return run_assembled(assemble(experiment, watching, None), writer, allow_partial=allow_partial)
+            return run_assembled(assemble(experiment, watching, None, objects), writer, allow_partial=allow_partial)
     finally:
         if writer is not None:
             writer.release()

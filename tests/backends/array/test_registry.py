@@ -193,7 +193,7 @@ def test_assignment():
         ({"backends": {"a": {"type": "aer", "nose": 1}}}, "unknown key 'backends.a.nose'; did you mean 'noise'"),
         (
             {"backends": {"a": {"type": "ser"}}},
-            "key 'backends.a.type': must be 'aer', 'ibm' or 'backend', but got 'ser'",
+            "key 'backends.a.type': must be 'aer', 'ibm', 'backend', 'python' or 'object', but got 'ser'",
         ),
         ({"backends": {"a": {}}}, "key 'backends.a.type' is missing"),
         ({"backends": {"ideal": {"type": "aer", "shots": 0}}}, "key 'backends.ideal.shots'.*greater than 0, but got 0"),
