@@ -21,7 +21,11 @@ _KEYS_OF_BACKENDS = set(BackendsFile.model_fields)
 
 
 def load_experiment(
-    path: str | Path, overrides: Mapping[str, Any] | None = None, options: Mapping[str, str] | None = None
+    path: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    options: Mapping[str, str] | None = None,
+    *,
+    folder: Path = Path(),
 ) -> Experiment:
     """Read an experiment file.
 
@@ -30,13 +34,14 @@ def load_experiment(
             experiment file; a relative ``model.initial``, ``model.circuit.qpy`` and the paths of traces start at that
             folder too.
         overrides: Values to put in place of the file's, by dotted key, such as ``{"federation.rounds": 3}``. Paths
-            that are given here start at the current folder.
+            that are given here start at ``folder``.
         options: What errors call overrides, by their keys, such as ``{"federation.workers": "--workers"}``.
+        folder: Where the paths of overrides start; the current folder.
 
     Raises:
         ConfigurationError: A file cannot be read, or a key or value is wrong.
     """
-    path = Path(path)
+    path, folder_of_overrides = Path(path), folder
     data = read_yaml(path)
     _check_is_experiment(data, path)
     data = deepcopy(data)
@@ -48,7 +53,7 @@ def load_experiment(
     _place_files(data, folder)
     files |= place_traces(data, folder)
     if "backends" in overrides:
-        name, data["backends"], folder = names["backends"], overrides.pop("backends"), Path()
+        name, data["backends"], folder = names["backends"], overrides.pop("backends"), folder_of_overrides
         given["backends",] = name
     if isinstance(data.get("backends"), (str, Path)):
         backends_path = folder / data["backends"]
@@ -57,8 +62,8 @@ def load_experiment(
     for key, value in overrides.items():
         parts = _put(data, key, value, names[key])
         files, given = _without(files, parts), _without(given, parts) | {parts: names[key]}
-    _place_files(data, Path())
-    files |= place_traces(data, Path())
+    _place_files(data, folder_of_overrides)
+    files |= place_traces(data, folder_of_overrides)
     # With absolute paths the experiment does not depend on where its file is.
     experiment = validate(Experiment, data, Sources(str(path), files, given))
     return experiment.with_files(
