@@ -7,6 +7,7 @@ from qiskit_fedqml.terminal.commands.devices import jobs, plan
 from qiskit_fedqml.terminal.commands.machines import backends
 from qiskit_fedqml.terminal.commands.results import citation, compare, evaluate, report
 from qiskit_fedqml.terminal.commands.runs import extend, resume, run
+from qiskit_fedqml.terminal.commands.studies import study
 from qiskit_fedqml.terminal.program import run_program
 
 app = typer.Typer(
@@ -16,7 +17,7 @@ app = typer.Typer(
     help="Federated training of hybrid quantum-classical models over an array of NISQ machines.",
     epilog="Start with: fedqml run experiments/digits.yaml --backends backends.yaml",
 )
-for command in (run, resume, extend, deploy, plan, jobs, compare, report, evaluate, citation, backends):
+for command in (run, study, resume, extend, deploy, plan, jobs, compare, report, evaluate, citation, backends):
     app.command()(command)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.terminal.arguments import (
     BackendsOption,
     BudgetOption,
@@ -13,6 +14,7 @@ from qiskit_fedqml.terminal.arguments import (
     OverwriteOption,
     PartialOption,
     ResultFolder,
+    SeedsOption,
     SetOption,
     WorkersOption,
     load,
@@ -21,6 +23,7 @@ from qiskit_fedqml.terminal.arguments import (
     parse_budget,
 )
 from qiskit_fedqml.terminal.commands.running import run_shown, show_runs
+from qiskit_fedqml.terminal.commands.studies import run_with_seeds
 from qiskit_fedqml.terminal.resuming import print_end, resumable, rounds_if_finished, tell_stopped
 
 
@@ -32,14 +35,21 @@ def run(
     workers: WorkersOption = None,
     overwrite: OverwriteOption = False,
     allow_partial: PartialOption = False,
+    seeds: SeedsOption = None,
 ) -> None:
     """Run an experiment: federated training, or the non-federated baseline (one client with all the data).
 
     The result folder gets the resolved configuration, a JSON line for each round, and the model. A run that was stopped
-    is resumed by `fedqml resume DIR`. A run on devices whose plan passes a budget, or what the account has left, is
-    refused before anything is sent.
+    is resumed by `fedqml resume DIR`. With --seeds there is a run for each seed, in a folder of its own. A run on
+    devices whose plan passes a budget, or what the account has left, is refused before anything is sent.
     """
     target = out or Path("results") / file.stem
+    if seeds is not None:
+        if allow_partial:
+            raise ConfigurationError("--allow-partial is for a run by itself, not for --seeds.")
+        experiment = load(file, backends, set_)
+        run_with_seeds(experiment, file.stem, seeds, target, workers=workers, overwrite=overwrite)
+        return
     experiment = load(file, backends, set_, number_of_workers(workers))
     show_runs({file.stem: run_shown(experiment, file.stem, target, overwrite, allow_partial=allow_partial)})
     print(f"Result: {target}")
