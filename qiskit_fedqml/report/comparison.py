@@ -1,4 +1,4 @@
-"""Runs compared in a folder: a table and their learning curves."""
+"""Runs compared in a folder, and studies: tables and learning curves."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +15,8 @@ from qiskit_fedqml.report.naming import names_to_compare
 from qiskit_fedqml.report.table import table_rows
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
+from qiskit_fedqml.study.study import Study
+from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.tables import markdown_table
 
 
@@ -91,3 +93,25 @@ def comparison_text(runs: Runs) -> str:
     differences = difference_rows(runs)
     further = f"\n{markdown_table(differences)}{paragraph(difference_note(runs))}" if differences else ""
     return markdown_table(table_rows(runs)) + further
+
+
+def write_study_files(study: Study, out: Path, title: str) -> None:
+    """Write ``results.md``, ``table.csv``, ``differences.csv``, ``curves.png`` and ``.svg``, and what is of each run.
+
+    These are ``runs.jsonl``, ``rounds.csv`` and ``configurations.json``. Files of the study's last time are replaced.
+
+    Args:
+        study: The runs.
+        out: The study's folder.
+        title: What the study is called.
+
+    Raises:
+        ResultError: A file cannot be written.
+    """
+    runs = {scheme: tuple(study.of(scheme).values()) for scheme in study.schemes}
+    write_study(study, out)
+    write_csv(table_rows(runs), out / "table.csv")
+    if differences := difference_rows(runs):
+        write_csv(differences, out / "differences.csv")
+    save_figure(learning_curves(runs, title), out / "curves")
+    write_text(out / "results.md", f"# {title}\n\n{comparison_text(runs)}")

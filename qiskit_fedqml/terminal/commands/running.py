@@ -52,6 +52,5 @@ def show_runs(runs: "Runs") -> None:
 
     print_table(table_rows(runs))
     if differences := difference_rows(runs):
-        print()
         print_table(differences)
-        print(paragraph(difference_note(runs)))
+        print(paragraph(difference_note(runs)).lstrip())

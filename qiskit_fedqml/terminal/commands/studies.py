@@ -42,7 +42,7 @@ def study(
     """
     from qiskit_fedqml.config.loading import parse_override
     from qiskit_fedqml.config.study import load_study
-    from qiskit_fedqml.report.study_files import write_study_files
+    from qiskit_fedqml.report.comparison import write_study_files
     from qiskit_fedqml.study.trials import run_study
 
     plan = load_study(file, dict(parse_override(text) for text in set_ or ()))
