@@ -12,6 +12,7 @@ one that was begun is resumed.
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -22,9 +23,9 @@ from parts.progress import show_trial
 from qiskit_fedqml import load_experiment
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.drawing import save_figure
-from qiskit_fedqml.study.figures import interval_rows
+from qiskit_fedqml.report.study_figures import interval_rows
 from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome
-from qiskit_fedqml.study.statistics import Interval, differ_by_holm
+from qiskit_fedqml.study.statistics import Interval, differ_by_holm, over_seeds, spread_of
 from qiskit_fedqml.study.study import Study, Trial
 from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.study.trials import run_trials
@@ -74,7 +75,7 @@ def main() -> None:
     write_csv([row for rows in tables.values() for row in rows], out / "table.csv")
     save_figure(difference_figure(study, path.stem.replace("_", " ").capitalize()), out / "differences")
     text = "\n".join(f"## {situation}\n\n{markdown_table(rows)}" for situation, rows in tables.items())
-    text += _ABOUT.format(seeds=arguments.seeds)
+    text += f"\n{fill(_ABOUT.format(over=over_seeds(arguments.seeds)), 120)}\n"
     write_text(out / "results.md", text)
     print(text)
 
@@ -90,9 +91,9 @@ def trials_of(path: Path, overrides: Mapping[str, Any], seeds: int) -> list[Tria
     ]
 
 
-_ABOUT = """
-Accuracies and losses are means of the last rounds (ten, or a quarter of a short run) over {seeds} seeds with 95%
-intervals (Student's t), tested exactly on an ideal machine. Differences are to FedAvg's of the same seed. "Helps" and
+_ABOUT = """\
+Accuracies and losses are means of the last rounds (ten, or a quarter of a short run) {over},
+tested exactly on an ideal machine. Differences are to FedAvg's of the same seed. "Helps" and
 "hurts" stand where a difference is not 0 by Holm's method over all differences of a situation, in accuracy and in loss
 together, at 5%. Server optimisers have the rates that stand there; others may do better.
 """
@@ -124,6 +125,8 @@ def table(study: Study, situation: str) -> list[dict[str, str]]:
 
 
 def _verdict(outcome: Outcome, of: Interval, differs: bool) -> str:
+    if of.half_width is None:
+        return "too few seeds"
     if not differs:
         return "no significant difference"
     return "helps" if (of.mean > 0) == outcome.larger_is_better else "hurts"
@@ -138,7 +141,7 @@ def difference_figure(study: Study, title: str) -> Figure:
             label = outcome.heading_less("FedAvg's") + f": {better} is better"
             interval_rows(axis, differences(study, situation, outcome), label, scale=outcome.scale)
         seeds = len(study.of(f"{situation}: {FEDAVG}"))
-        part.suptitle(f"{title}: {situation}; {seeds} seeds, 95% intervals", fontsize=11)
+        part.suptitle(f"{title}: {situation}; {spread_of(seeds)}", fontsize=11)
     return figure
 
 

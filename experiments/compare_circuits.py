@@ -13,6 +13,7 @@ On two cores this takes minutes. With `--num-qubits 8 --classes 1 3 8 9` circuit
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -24,10 +25,10 @@ from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.model.building import circuit_for
 from qiskit_fedqml.report.drawing import save_figure
+from qiskit_fedqml.report.study_figures import interval_rows
 from qiskit_fedqml.results.evaluation import evaluate_model
-from qiskit_fedqml.study.figures import interval_rows
 from qiskit_fedqml.study.outcomes import ACCURACY
-from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval
+from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval, over_seeds
 from qiskit_fedqml.study.study import Study, Trial
 from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.study.trials import run_trials
@@ -160,13 +161,14 @@ def main() -> None:
     write_study(study, out)
     write_csv(rows, out / "table.csv")
     save_figure(figure_of(study, title), out / "circuits")
-    text = f"## {title}\n\n{markdown_table(rows)}{_ABOUT.format(seeds=arguments.seeds, machine=machine.name)}"
+    about = fill(_ABOUT.format(over=over_seeds(arguments.seeds), machine=machine.name), 120)
+    text = f"## {title}\n\n{markdown_table(rows)}\n{about}\n"
     write_text(out / "results.md", text)
     print(text)
 
 
-_ABOUT = """
-Means of the last rounds (ten, or a quarter of a short run) over {seeds} seeds with 95% intervals, tested exactly on an
+_ABOUT = """\
+Means of the last rounds (ten, or a quarter of a short run) {over}, tested exactly on an
 ideal machine; the gap is that of pairs with the same seed. Depth, two-qubit gates and success probability are those on
 {machine}, where the models of the noisy array are tested too, in the last column.
 """

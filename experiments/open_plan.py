@@ -24,7 +24,7 @@ from qiskit_fedqml.planning.sentences import OPEN_PLAN_SECONDS
 from qiskit_fedqml.results.evaluation import evaluate_model
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
-from qiskit_fedqml.study.statistics import in_decimals, mean_interval, paired_difference
+from qiskit_fedqml.study.statistics import in_decimals, mean_interval, over_seeds, paired_difference
 from qiskit_fedqml.study.study import Study, Trial
 from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.study.trials import run_trials
@@ -124,7 +124,7 @@ def write_results(study: Study, runs: Path, out: Path) -> None:
     rows = [row(recipe, of, outcomes[SIMULATED]) for recipe, of in outcomes.items()]
     write_csv(rows, out / "table.csv")
     device = study.runs[next(iter(study.runs))].experiment.resolved()["backends"]["backends"][DEVICE]["device"]
-    about = _ABOUT.format(seeds=len(outcomes[SIMULATED]), device=device)
+    about = _ABOUT.format(over=over_seeds(len(outcomes[SIMULATED])), device=device)
     text = f"{markdown_table(rows)}\n{fill(about, 120)}\n"
     write_text(out / "results.md", text)
     print(text)
@@ -151,8 +151,8 @@ def _mean(values: Iterable[float]) -> float:
 
 
 _ABOUT = """\
-Digits 0 to 3, rehearsed on {device}. Accuracies are of the final model, means over {seeds} seeds with 95% intervals
-(Student's t): without noise on an ideal simulator, and on the device, whose test is one job and counts in jobs and
+Digits 0 to 3, rehearsed on {device}. Accuracies are of the final model, means {over}:
+without noise on an ideal simulator, and on the device, whose test is one job and counts in jobs and
 seconds. Seconds are those of the plan; a month of the Open Plan has 600.
 """
 

@@ -23,7 +23,7 @@ from parts.progress import show_trial
 from qiskit_fedqml import load_experiment
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.drawing import save_figure
-from qiskit_fedqml.study.figures import accuracy_by_examples, learning_panels
+from qiskit_fedqml.report.study_figures import accuracy_by_examples, learning_panels
 from qiskit_fedqml.study.paper import reported_for
 from qiskit_fedqml.study.probe import LinearProbe
 from qiskit_fedqml.study.reproduction import CONTROLS, SCHEMES, Reproduction

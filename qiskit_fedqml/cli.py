@@ -12,6 +12,7 @@ from qiskit_fedqml.terminal.commands.machines import backends
 from qiskit_fedqml.terminal.commands.prediction import export, predict
 from qiskit_fedqml.terminal.commands.results import citation, compare, evaluate, report
 from qiskit_fedqml.terminal.commands.runs import extend, resume, run
+from qiskit_fedqml.terminal.commands.studies import study
 from qiskit_fedqml.terminal.help import epilog_of, help_of
 from qiskit_fedqml.terminal.program import run_program
 from qiskit_fedqml.terminal.verbosity import TalkingCommand, TalkingGroup
@@ -24,7 +25,7 @@ app = typer.Typer(
     epilog=epilog_of("fedqml"),
 )
 for command in (
-    *(init, run, resume, extend, deploy, plan, jobs, compare, report, evaluate),
+    *(init, run, study, resume, extend, deploy, plan, jobs, compare, report, evaluate),
     *(predict, export, citation, backends, config),
 ):
     app.command(cls=TalkingCommand, help=help_of(command), epilog=epilog_of(command.__name__))(command)

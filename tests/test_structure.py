@@ -92,7 +92,7 @@ FLOORS = (
         "progress",
         "federation.runs",
     ),
-    *("flower", "terminal", "report", "study", "terminal.commands", "cli", "__main__", "qiskit_fedqml"),
+    *("flower", "terminal", "study", "report", "terminal.commands", "cli", "__main__", "qiskit_fedqml"),
 )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from parts.asynchronous_design import DRIFT, HOURS_BETWEEN, MEDIAN_MINUTES, SIGMA, SYNCHRONOUS, WAYS
 from qiskit_fedqml import RunResult
 from qiskit_fedqml.report.drawing import COLOURS
-from qiskit_fedqml.study.statistics import Interval, in_decimals, mean_interval
+from qiskit_fedqml.study.statistics import Interval, in_decimals, mean_interval, over_seeds
 from qiskit_fedqml.study.study import Study
 
 _SECONDS_PER_HOUR = 3600.0
@@ -77,11 +77,11 @@ def speed_ups(found: Mapping[str, Mapping[int, Course]]) -> dict[str, list[float
 
 
 def ratio_text(ratios: list[float]) -> str:
-    """Return the geometric mean of ratios with its 95% interval, or how many runs did not get there."""
+    """Return the geometric mean of ratios with its interval or range, or how many runs did not get there."""
     if missed := sum(not ratio for ratio in ratios):
         return f"not reached in {missed} of {len(ratios)}"
     interval = mean_interval(map(log, ratios))
-    ends = "" if interval.half_width is None else f" ({exp(interval.low):.1f} to {exp(interval.high):.1f})"
+    ends = "" if not interval.has_ends else f" ({exp(interval.low):.1f} to {exp(interval.high):.1f})"
     return f"{exp(interval.mean):.1f}{ends}"
 
 
@@ -117,7 +117,7 @@ def about(study: Study, *, is_repeated: bool) -> str:
     """Return in words what the table's figures are."""
     seeds = len(study.of(SYNCHRONOUS.name))
     text = _ABOUT.format(
-        **{"seeds": seeds, "window": window_of(study), "median": MEDIAN_MINUTES, "sigma": SIGMA},
+        **{"over": over_seeds(seeds), "window": window_of(study), "median": MEDIAN_MINUTES, "sigma": SIGMA},
         **{"hours": HOURS_BETWEEN, "drift": DRIFT, "bits": "the same bits" if is_repeated else "OTHER BITS"},
     )
     return f"{fill(text, 120)}\n"
@@ -129,7 +129,7 @@ and a new calibration of each every {hours} hours, whose error rates differ from
 deviation {drift} in the logarithm. All ways take as many client updates. Losses are the global model's on the testing
 data, tested exactly on an ideal machine, as means over the steps that took the last {window} updates. The synchronous
 loss is the one with which the synchronous run of the seed ends, with 8 clients a round. Times as fast: geometric means
-over {seeds} seeds, with 95% intervals of the logarithm (Student's t). The first seed's run of K = 2 was repeated and
+{over}, of the logarithm. The first seed's run of K = 2 was repeated and
 gave {bits}.
 """
 
@@ -149,7 +149,8 @@ def loss_figure(study: Study) -> Figure:
         axis.grid(alpha=0.3, linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
     seeds = len(study.of(SYNCHRONOUS.name))
-    spread = "one seed" if seeds == 1 else f"{seeds} seeds, lowest to highest (left) and 95% intervals (right)"
+    right_of = "" if seeds < 3 else " (left) and 95% intervals (right)"
+    spread = "one seed" if seeds == 1 else f"range of {seeds} seeds{right_of}"
     figure.suptitle(f"Digits 0 to 3 on eight machines with queues; {spread}", fontsize=11)
     return figure
 
@@ -181,7 +182,7 @@ def _draw_ratios(axis: Axes, ratios: Mapping[str, list[float]]) -> None:
 
 
 def _errors(interval: Interval) -> list[list[float]] | None:
-    if interval.half_width is None:
+    if not interval.has_ends:
         return None
     middle = exp(interval.mean)
     return [[middle - exp(interval.low)], [exp(interval.high) - middle]]

@@ -8,7 +8,7 @@ from parts.noise_design import NOISELESS, SKEWED, UNIFORM, mitigated
 from parts.noise_results import executions
 from qiskit_fedqml.report.drawing import COLOURS
 from qiskit_fedqml.results.records import RoundRecord
-from qiskit_fedqml.study.statistics import mean_interval
+from qiskit_fedqml.study.statistics import mean_interval, spread_of
 from qiskit_fedqml.study.study import Study
 
 
@@ -26,8 +26,7 @@ def curve_figure(study: Study, title: str) -> Figure:
         loss.set(ylabel="Testing loss")
         part.legend(*accuracy.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
         part.suptitle(array, fontsize=11)
-    spread = "" if seeds == 1 else f"; means of {seeds} seeds with 95% intervals"
-    figure.suptitle(f"{title}: training with noise, and with mitigated readout{spread}")
+    figure.suptitle(f"{title}: training with noise, and with mitigated readout; {spread_of(seeds)}")
     return figure
 
 
@@ -40,7 +39,7 @@ def _curve(axis: Axes, study: Study, scheme: str, value: str, scale: float, colo
 
     found = [mean_interval(value_of(run.rounds[n - 1]) for run in runs) for n in rounds]
     axis.plot(rounds, [interval.mean for interval in found], color=colour, linewidth=1.5, label=label)
-    if all(interval.half_width is not None for interval in found):
+    if all(interval.has_ends for interval in found):
         low, high = np.array([(interval.low, interval.high) for interval in found]).T
         axis.fill_between(rounds, low, high, color=colour, alpha=0.15, linewidth=0)
     axis.set(xlabel="Round")

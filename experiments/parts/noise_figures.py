@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from parts.noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, with_factor, with_shots
 from parts.noise_results import gap, success_range
 from qiskit_fedqml.report.drawing import COLOURS
-from qiskit_fedqml.study.figures import interval_rows, intervals_by
+from qiskit_fedqml.report.study_figures import interval_rows, intervals_by
 from qiskit_fedqml.study.gradients import GradientQuality
 from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome
+from qiskit_fedqml.study.statistics import spread_of
 from qiskit_fedqml.study.study import Study
 
 
@@ -24,7 +25,7 @@ def gap_figure(study: Study, design: Design, title: str) -> Figure:
         for axis, outcome in zip(part.subplots(1, len(OUTCOMES), sharey=part is machines), OUTCOMES, strict=True):
             draw(axis, study, design, outcome)
     seeds = len(study.of(NOISELESS))
-    what = f"by machine (success probability); {SHOTS:,} shots, {seeds} seeds, 95% intervals"
+    what = f"by machine (success probability); {SHOTS:,} shots; {spread_of(seeds)}"
     machines.suptitle(f"{title}: what noise costs, {what}")
     shots.legend(*shots.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     shots.suptitle("Uniform array, by shots of each circuit", fontsize=11)
@@ -43,7 +44,7 @@ def _gap_by_shots(axis: Axes, study: Study, design: Design, outcome: Outcome) ->
     exact = gap(study, with_shots(None), outcome)
     label = "exact: gate and readout errors only"
     axis.axhline(outcome.scale * exact.mean, color=COLOURS[1], linestyle=":", label=label)
-    if exact.half_width is not None:
+    if exact.has_ends:
         axis.axhspan(outcome.scale * exact.low, outcome.scale * exact.high, color=COLOURS[1], alpha=0.12, linewidth=0)
     axis.set(xlabel="Shots of each circuit")
     _finish_gaps(axis, outcome, design.finite_shots, [f"{shots:,}" for shots in design.finite_shots])

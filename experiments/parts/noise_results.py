@@ -11,7 +11,7 @@ from parts.noise_design import NOISELESS, SHOTS, SKEWED, UNIFORM, Design, Machin
 from qiskit_fedqml import RunResult
 from qiskit_fedqml.results.records import ClientRecord
 from qiskit_fedqml.study.outcomes import OUTCOMES, Outcome
-from qiskit_fedqml.study.statistics import Interval
+from qiskit_fedqml.study.statistics import Interval, over_seeds
 from qiskit_fedqml.study.study import Study
 from qiskit_fedqml.tables import duration
 
@@ -110,9 +110,10 @@ def client_rows(study: Study) -> list[dict[str, Any]]:
 
 def about(design: Design, seeds: int) -> str:
     """Return in words what the table's figures are."""
+    compared = len(OUTCOMES) * (len(design.schemes()) - 1)
     text = _ABOUT.format(
-        seeds=seeds,
-        compared=len(OUTCOMES) * (len(design.schemes()) - 1),
+        over=over_seeds(seeds),
+        chance="" if seeds < 3 else _CHANCE.format(compared=compared),
         shots=SHOTS,
         uniform=_in_words(design.devices.values()),
         skewed=_in_words(design.skewed.values()),
@@ -121,14 +122,17 @@ def about(design: Design, seeds: int) -> str:
 
 
 _ABOUT = """\
-Accuracies and losses are means of the last rounds (ten, or a quarter of a short run) over {seeds} seeds with 95%
-intervals (Student's t), the aggregate tested exactly on an ideal machine. Differences are of the noisy run and the
-noiseless run of the same seed: same data, shards, clients drawn and initial weights. Where noise did
-nothing, one in twenty of the {compared} intervals would leave out 0. Clients have the machines of an
-array in turn, with {shots:,} shots unless another number is said. Uniform array: {uniform}. Skewed array: {skewed}.
-Executions are circuits times shots of a run; an exact circuit counts as one. Mitigated readout takes no more of them on
-a simulator, which knows its confusion matrices; a device calibrates with some 1,024 executions a job.
+Accuracies and losses are means of the last rounds (ten, or a quarter of a short run) {over},
+the aggregate tested exactly on an ideal machine. Differences are of the noisy run and the
+noiseless run of the same seed: same data, shards, clients drawn and initial weights. {chance}Clients
+have the machines of an array in turn, with {shots:,} shots unless another number is said. Uniform array: {uniform}.
+Skewed array: {skewed}. Executions are circuits times shots of a run; an exact circuit counts as one.
+Mitigated readout takes no more of them on a simulator, which knows its confusion matrices; a device
+calibrates with some 1,024 executions a job.
 """
+
+
+_CHANCE = "Where noise did nothing, one in twenty of the {compared} intervals would leave out 0. "
 
 
 def _in_words(machines: Iterable[Machine]) -> str:

@@ -10,8 +10,9 @@ from matplotlib.ticker import NullFormatter
 from parts.qpu_design import NOISELESS, PACKED, PACKED_SPSA, SMALL_BATCHES, UNPACKED, UNPACKED_SPSA, Design, Way
 from parts.qpu_results import QpuTime
 from qiskit_fedqml.report.drawing import COLOURS
+from qiskit_fedqml.report.study_figures import error_bars
 from qiskit_fedqml.study.outcomes import LOSS, OUTCOMES, Outcome
-from qiskit_fedqml.study.statistics import mean_interval
+from qiskit_fedqml.study.statistics import mean_interval, spread_of
 from qiskit_fedqml.study.study import Study
 
 _OPEN_PLAN_SECONDS = 600.0
@@ -31,9 +32,9 @@ def qpu_figure(study: Study, times: Mapping[str, QpuTime], design: Design) -> Fi
         _course(axis, study, times, families)
     courses.suptitle("In the course of training", fontsize=11)
     runs = list(study.of(NOISELESS).values())
-    config, spread = runs[0].experiment.federation, f"means of {len(runs)} seeds with 95% intervals"
+    config = runs[0].experiment.federation
     what = f"Digits 0 to 3 on {design.device}, {config.rounds} rounds of {config.clients_per_round} clients"
-    figure.suptitle(f"{what}; {'one seed' if len(runs) == 1 else spread}")
+    figure.suptitle(f"{what}; {spread_of(len(runs))}")
     return figure
 
 
@@ -46,10 +47,8 @@ def _ends(axis: Axes, study: Study, times: Mapping[str, QpuTime], design: Design
         found = [outcome.mean(study, way.name) for way in ways]
         x = [times[way.name].seconds for way in ways]
         y = [outcome.scale * interval.mean for interval in found]
-        known = all(interval.half_width is not None for interval in found)
-        widths = [outcome.scale * (interval.half_width or 0.0) for interval in found] if known else None
         style = {"color": COLOURS[number % len(COLOURS)], "marker": _MARKERS.get(family, "^"), "markersize": 5}
-        axis.errorbar(x, y, yerr=widths, label=family, linewidth=1.2, capsize=2, **style)
+        axis.errorbar(x, y, yerr=error_bars(found, outcome.scale), label=family, linewidth=1.2, capsize=2, **style)
         if outcome is LOSS and family in _MARKERS:  # elsewhere the numbers would lie on each other
             for way, *at in zip(ways, x, y, strict=True):
                 axis.annotate(str(way.shots), at, xytext=(4, 4), textcoords="offset points", fontsize=7)

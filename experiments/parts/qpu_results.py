@@ -6,6 +6,7 @@ from textwrap import fill
 
 from parts.qpu_design import NOISELESS, Design
 from qiskit_fedqml.study.outcomes import OUTCOMES
+from qiskit_fedqml.study.statistics import over_seeds
 from qiskit_fedqml.study.study import Study
 
 
@@ -50,12 +51,12 @@ def table(study: Study, times: Mapping[str, QpuTime]) -> list[dict[str, str]]:
 def about(study: Study, design: Design) -> str:
     """Return in words what the table's figures are."""
     seeds = len(study.of(NOISELESS))
-    return f"{fill(_ABOUT.format(seeds=seeds, device=design.device), 120)}\n"
+    return f"{fill(_ABOUT.format(over=over_seeds(seeds), device=design.device), 120)}\n"
 
 
 _ABOUT = """\
-Rehearsed on {device}. Accuracies and losses are means of the last rounds (ten, or a quarter of a short run) over
-{seeds} seeds with 95% intervals (Student's t), the aggregate tested exactly on an ideal machine. Differences are to the
+Rehearsed on {device}. Accuracies and losses are means of the last rounds (ten, or a quarter of a short run)
+{over}, the aggregate tested exactly on an ideal machine. Differences are to the
 noiseless run of the same seed: same data, shards, clients drawn and initial weights. Packed: as many copies of the
 circuit as fit on the device, and one job for each step of all clients of a round, with batches of whole shards and four
 local epochs; with batches of 8 there are as many steps in one epoch. One copy: the circuit on the best

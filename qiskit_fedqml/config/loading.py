@@ -24,6 +24,8 @@ def load_experiment(
     path: str | Path | Mapping[str, Any],
     overrides: Mapping[str, Any] | None = None,
     options: Mapping[str, str] | None = None,
+    *,
+    folder: Path = Path(),
 ) -> Experiment:
     """Read an experiment file.
 
@@ -33,12 +35,14 @@ def load_experiment(
             ``model.initial``, ``model.circuit.qpy``, ``data.path`` of given data and the paths of traces start at that
             folder too.
         overrides: Values to put in place of the file's, by dotted key, such as ``{"federation.rounds": 3}``. Paths
-            that are given here start at the current folder.
+            that are given here start at ``folder``.
         options: What errors call overrides, by their keys, such as ``{"federation.workers": "--workers"}``.
+        folder: Where the paths of overrides start; the current folder.
 
     Raises:
         ConfigurationError: A file cannot be read, or a key or value is wrong.
     """
+    folder_of_overrides = folder
     if isinstance(path, Mapping):
         source, folder, data = "the experiment", Path(), dict(path)
     else:
@@ -52,7 +56,7 @@ def load_experiment(
     _place_files(data, folder)
     files |= place_traces(data, folder)
     if "backends" in overrides:
-        name, data["backends"], folder = names["backends"], overrides.pop("backends"), Path()
+        name, data["backends"], folder = names["backends"], overrides.pop("backends"), folder_of_overrides
         given["backends",] = name
     if isinstance(data.get("backends"), (str, Path)):
         backends_path = folder / data["backends"]
@@ -61,8 +65,8 @@ def load_experiment(
     for key, value in overrides.items():
         parts = _put(data, key, value, names[key])
         files, given = _without(files, parts), _without(given, parts) | {parts: names[key]}
-    _place_files(data, Path())
-    files |= place_traces(data, Path())
+    _place_files(data, folder_of_overrides)
+    files |= place_traces(data, folder_of_overrides)
     # With absolute paths the experiment does not depend on where its file is.
     experiment = validate(Experiment, data, Sources(source, files, given))
     return experiment.with_files(

@@ -1,18 +1,22 @@
-"""Runs compared in a folder: a table and their learning curves."""
+"""Runs compared in a folder, and studies: tables and learning curves."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError, listed
 from qiskit_fedqml.files import write_text
 from qiskit_fedqml.report.curves import learning_curves
+from qiskit_fedqml.report.differences import difference_note, difference_rows, paragraph
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.report.earlier import check_comparison
+from qiskit_fedqml.report.groups import Runs, groups_of
 from qiskit_fedqml.report.naming import names_to_compare
 from qiskit_fedqml.report.table import table_rows
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
+from qiskit_fedqml.study.study import Study
+from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.tables import markdown_table
 
 
@@ -52,19 +56,62 @@ def open_comparison(
             )
         else:
             RunFolder(out / name).check_free(overwrite=overwrite)
-    check_comparison(out, names, overwrite=overwrite)
+    check_comparison(out, [*names, *_groups(found, out)], overwrite=overwrite)
     return {name: found[name] for name in names}
 
 
-def write_comparison(runs: Mapping[str, RunResult], out: Path) -> None:
+def _groups(found: Mapping[str, Experiment | RunResult], out: Path) -> Iterable[str]:
+    """Return what the runs will be shown as."""
+    return groups_of(
+        {
+            name: (of.folder or out / name, of.experiment) if isinstance(of, RunResult) else (out / name, of)
+            for name, of in found.items()
+        }
+    )
+
+
+def write_comparison(runs: Runs, out: Path) -> None:
     """Write ``table.md``, ``curves.png`` and ``curves.svg``.
 
     Args:
-        runs: Finished runs, by the names that they are shown under.
+        runs: Finished runs, or several seeds of each, by the names that they are shown under.
         out: A folder that is there.
 
     Raises:
         ResultError: A file cannot be written.
     """
-    write_text(out / "table.md", markdown_table(table_rows(runs)))
+    write_text(out / "table.md", comparison_text(runs))
     save_figure(learning_curves(runs, listed(runs, 6)), out / "curves")
+
+
+def comparison_text(runs: Runs) -> str:
+    """Return the table of runs and, where schemes share seeds, that of their differences, as Markdown.
+
+    Args:
+        runs: As :func:`write_comparison`.
+    """
+    differences = difference_rows(runs)
+    further = f"\n{markdown_table(differences)}{paragraph(difference_note(runs))}" if differences else ""
+    return markdown_table(table_rows(runs)) + further
+
+
+def write_study_files(study: Study, out: Path, title: str) -> None:
+    """Write ``results.md``, ``table.csv``, ``differences.csv``, ``curves.png`` and ``.svg``, and what is of each run.
+
+    These are ``runs.jsonl``, ``rounds.csv`` and ``configurations.json``. Files of the study's last time are replaced.
+
+    Args:
+        study: The runs.
+        out: The study's folder.
+        title: What the study is called.
+
+    Raises:
+        ResultError: A file cannot be written.
+    """
+    runs = {scheme: tuple(study.of(scheme).values()) for scheme in study.schemes}
+    write_study(study, out)
+    write_csv(table_rows(runs), out / "table.csv")
+    if differences := difference_rows(runs):
+        write_csv(differences, out / "differences.csv")
+    save_figure(learning_curves(runs, title), out / "curves")
+    write_text(out / "results.md", f"# {title}\n\n{comparison_text(runs)}")

@@ -1,4 +1,4 @@
-"""Learning curves: all in one figure, or each in a panel of its own."""
+"""Learning curves: all in one figure, or each in a panel of its own. Seeds are one line with a band."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,15 +9,21 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from qiskit_fedqml.report.bands import Band, label_ends
+from qiskit_fedqml.report.cells import loss_cell, mean_of, percent_cell
 from qiskit_fedqml.report.clock import clock_column, has_clock
 from qiskit_fedqml.report.drawing import AS_WRITTEN, Mark, Panel, add_legend, colours, dashes, new_figure
+from qiskit_fedqml.report.groups import Runs, all_runs, seeds_of
 from qiskit_fedqml.report.naming import step_word, steps_word
 from qiskit_fedqml.report.progress import Progress, times_of
 from qiskit_fedqml.report.staleness import is_stale, staleness_column
-from qiskit_fedqml.report.table import has_validation, validation_columns
+from qiskit_fedqml.report.table import has_validation, mean_clock, validation_columns
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration
+
+_MOST_LABELS = 6
+"""Of more lines the ends are not labelled: the labels would be far from them."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class _Curve:
     value: Callable[[RoundRecord], float | None]
     unit: str = ""
     by: Progress = Progress.STEPS
+    most: float = float("inf")
 
     def y(self, run: RunResult) -> list[float]:
         return [float("nan") if (value := self.value(record)) is None else value for record in run.rounds]
@@ -36,6 +43,14 @@ class _Curve:
     @property
     def y_label(self) -> str:
         return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def band(self, of: Sequence[RunResult], scale: float) -> Band:
+        x = [[value / scale for value in self.by.of(run)] for run in of]
+        return Band.of(x, [self.y(run) for run in of], (0.0, self.most))
+
+    def text(self, value: float) -> str:
+        """Return a value as it is written at a line's end."""
+        return f"{value:.1f}{self.unit}" if self.unit == "%" else f"{value:.3f}"
 
 
 def _percent(record: RoundRecord) -> float:
@@ -45,8 +60,8 @@ def _percent(record: RoundRecord) -> float:
 _CURVES = (
     _Curve("training_loss", "Training loss", lambda record: record.train_loss),
     _Curve("testing_loss", "Testing loss", lambda record: record.test_loss),
-    _Curve("testing_accuracy", "Testing accuracy", _percent, "%"),
-    _Curve("testing_accuracy_by_examples", "Testing accuracy", _percent, "%", Progress.EXAMPLES),
+    _Curve("testing_accuracy", "Testing accuracy", _percent, "%", most=100.0),
+    _Curve("testing_accuracy_by_examples", "Testing accuracy", _percent, "%", Progress.EXAMPLES, 100.0),
 )
 
 
@@ -58,75 +73,103 @@ def _curves(runs: Mapping[str, RunResult]) -> list[_Curve]:
         for ending in [f"_by_{by.replace(' ', '_')}"]
         for curve in (
             _Curve(f"testing_loss{ending}", "Testing loss", lambda record: record.test_loss, by=by),
-            _Curve(f"testing_accuracy{ending}", "Testing accuracy", _percent, "%", by),
+            _Curve(f"testing_accuracy{ending}", "Testing accuracy", _percent, "%", by, 100.0),
         )
     ]
     return [*_CURVES, *by_time]
 
 
-def learning_curves(runs: Mapping[str, RunResult], title: str) -> Figure:
+def learning_curves(runs: Runs, title: str) -> Figure:
     """Draw training loss, testing loss and testing accuracy by rounds, and accuracy by examples processed.
 
     Where time is simulated, or where the server did not wait for all clients, testing loss and accuracy are drawn
-    against time too.
+    against time too. Of several seeds the mean is drawn, with a band: the 95% interval in each round by itself, or the
+    range of two seeds.
 
     Args:
-        runs: Runs with at least one round, by the name of their scheme.
+        runs: Runs with at least one round, or several seeds of each, by the name of their scheme.
         title: The figure's title.
     """
-    curves = _curves(runs)
+    groups = seeds_of(runs)
+    curves = _curves(all_runs(runs))
     num_rows = ceil(len(curves) / 2)
     figure = Figure(figsize=(11, 3.5 * num_rows), layout="constrained")
     axes = figure.subplots(num_rows, 2)
     for axis, curve in zip(axes.flat, curves, strict=True):
-        _draw(axis, curve, runs)
+        _draw(axis, curve, groups)
         axis.set_ylabel(curve.y_label)
         axis.grid(alpha=0.3, linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
+        if len(groups) <= _MOST_LABELS:
+            ends = [(line.get_xdata()[-1], line.get_ydata()[-1], line.get_color()) for line in axis.lines]
+            label_ends(axis, [(x, y, curve.text(y), colour) for x, y, colour in ends])
     with mpl.rc_context(AS_WRITTEN):
-        add_legend(figure, axes[0, 0].lines, list(runs), loc="outside lower center", ncols=min(len(runs), 4))
+        look: Any = {"loc": "outside lower center", "ncols": min(len(groups), 4), "title": spread_words(groups) or None}
+        add_legend(figure, axes[0, 0].lines, list(groups), **look)
         figure.suptitle(title)
     return figure
 
 
-def curve_panels(runs: Mapping[str, RunResult]) -> list[Panel]:
+def curve_panels(runs: Runs) -> list[Panel]:
     """Draw the same curves as panels, and one of the accuracy on each further backend that all runs were tested on.
 
     Args:
-        runs: Runs with at least one round, by name.
+        runs: Runs with at least one round, or several seeds of each, by name.
     """
-    further = [set(run.experiment.evaluation.backends) for run in runs.values()]
+    groups, every = seeds_of(runs), all_runs(runs)
+    further = [set(run.experiment.evaluation.backends) for run in every.values()]
     on_backends = [_tested_on(name) for name in sorted(set.intersection(*further))]
+    names, spread = list(groups), spread_words(groups)
     panels = []
-    for curve in (*_curves(runs), *on_backends):
+    for curve in (*_curves(every), *on_backends):
         figure, axis = new_figure()
-        marks = _draw(axis, curve, runs)
-        title = f"{curve.title} by {curve.by.words(runs)}" + (f", in {curve.unit}" if curve.unit else "")
-        names = list(runs)
-        panels.append(Panel(curve.name, title, figure, colours(names), marks, dashes(names), curve.by.note(runs)))
+        marks = _draw(axis, curve, groups)
+        title = f"{curve.title} by {curve.by.words(every)}" + (f", in {curve.unit}" if curve.unit else "")
+        note = " ".join(
+            filter(None, [curve.by.note({name: of[0] for name, of in groups.items()}), spread and f"{spread}."])
+        )
+        panels.append(Panel(curve.name, title, figure, colours(names), marks, dashes(names), note))
     return panels
 
 
-def round_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
-    """Return the curves as a table, a row for each round of each run."""
-    any_validation, any_clock = has_validation(runs), any(map(has_clock, runs.values()))
-    any_stale, step = any(map(is_stale, runs.values())), steps_word(runs).capitalize()
+def spread_words(groups: Mapping[str, Sequence[RunResult]]) -> str:
+    """Return in words what lines and bands are of runs by their seeds; nothing where no line has a band."""
+    counts = sorted({len(of) for of in groups.values()} - {1})
+    if not counts:
+        return ""
+    bands = [
+        words
+        for words, is_there in (("range of 2 seeds", counts[0] == 2), ("95% intervals", counts[-1] > 2))
+        if is_there
+    ]
+    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"Lines: means of {seeds} seeds; bands: {' or '.join(bands)}"
+
+
+def round_rows(runs: Runs) -> list[dict[str, str]]:
+    """Return the curves as a table, a row for each round of each run; of several seeds a row for all of them."""
+    groups, every = seeds_of(runs), all_runs(runs)
+    any_validation, any_clock = has_validation(every), any(map(has_clock, every.values()))
+    any_stale, step = any(map(is_stale, every.values())), steps_word(every).capitalize()
     return [
         {
             "Run": name,
-            step: str(record.round),
-            "Training loss": "–" if record.train_loss is None else f"{record.train_loss:.4f}",
-            "Testing loss": f"{record.test_loss:.4f}",
-            "Testing accuracy": f"{record.test_accuracy:.2%}",
-            **validation_columns(record, any_validation=any_validation),
-            **{f"on {other}": f"{tested['test_accuracy']:.2%}" for other, tested in record.evaluations.items()},
-            "Examples": f"{record.examples:,}",
-            **(clock_column(record.clock_seconds) if any_clock else {}),
-            **(staleness_column(record.staleness_of(c) for c in record.clients) if any_stale else {}),
-            "Time": duration(record.seconds),
+            step: str(records[0].round),
+            "Training loss": loss_cell([record.train_loss for record in records]),
+            "Testing loss": loss_cell([record.test_loss for record in records]),
+            "Testing accuracy": percent_cell([record.test_accuracy for record in records]),
+            **validation_columns(records, any_validation=any_validation),
+            **{
+                f"on {other}": percent_cell([record.evaluations[other]["test_accuracy"] for record in records])
+                for other in records[0].evaluations
+            },
+            "Examples": f"{mean_of([record.examples for record in records]):,.0f}",
+            **(clock_column(mean_clock(records)) if any_clock else {}),
+            **(staleness_column(r.staleness_of(c) for r in records for c in r.clients) if any_stale else {}),
+            "Time": duration(mean_of([record.seconds for record in records])),
         }
-        for name, run in runs.items()
-        for record in run.rounds
+        for name, of in groups.items()
+        for records in zip(*(run.rounds for run in of), strict=False)
     ]
 
 
@@ -136,28 +179,33 @@ def _tested_on(backend: str) -> _Curve:
         f"Testing accuracy on {backend}",
         lambda record: 100 * record.evaluations[backend]["test_accuracy"],
         "%",
+        most=100.0,
     )
 
 
-def _draw(axis: Axes, curve: _Curve, runs: Mapping[str, RunResult]) -> list[Mark]:
-    marks, patterns, scale = [], dashes(list(runs)), curve.by.label(axis, runs)
-    for (name, colour), run in zip(colours(list(runs)).items(), runs.values(), strict=True):
-        if not (progress := curve.by.of(run)):
+def _draw(axis: Axes, curve: _Curve, groups: Mapping[str, Sequence[RunResult]]) -> list[Mark]:
+    names = list(groups)
+    marks, patterns = [], dashes(names)
+    scale = curve.by.label(axis, {f"{name} {n}": run for name, of in groups.items() for n, run in enumerate(of)})
+    for (name, colour), of in zip(colours(names).items(), groups.values(), strict=True):
+        if not all(curve.by.of(run) for run in of):
             continue
-        x, y = [value / scale for value in progress], curve.y(run)
-        marker = "o" if len(x) < 15 else None
+        band = curve.band(of, scale)
+        marker = "o" if len(band.x) < 15 else None
         look: Any = {"color": colour, "linestyle": patterns[name], "linewidth": 1.6}
         drawstyle: Any = "steps-post" if curve.by.is_time else "default"  # a model stays until the next server step
-        axis.plot(x, y, label=name, marker=marker, markersize=3, drawstyle=drawstyle, **look)
-        texts = _texts(run, progress, y, name, curve)
+        band.draw(axis, name, marker=marker, markersize=3, drawstyle=drawstyle, **look)
+        texts = _texts(of[0], band, scale, name, curve)
         # NaN, where nothing came back, differs from itself
-        marks += [Mark(*mark) for mark in zip(x, y, texts, strict=True) if mark[1] == mark[1]]
+        marks += [Mark(*mark) for mark in zip(band.x, band.mean, texts, strict=True) if mark[1] == mark[1]]
     return marks
 
 
-def _texts(run: RunResult, progress: Sequence[float], y: Sequence[float], name: str, curve: _Curve) -> Iterator[str]:
+def _texts(run: RunResult, band: Band, scale: float, name: str, curve: _Curve) -> Iterator[str]:
     """Give each point in words."""
     unit, word = f" {curve.unit}" if curve.unit else "", step_word(run)
-    for record, at, value in zip(run.rounds, progress, y, strict=True):
-        when = f" after {duration(at)}" if curve.by.is_time else ""
-        yield f"{name}, {word} {record.round}{when}: {value:.4g}{unit}"
+    points = zip(run.rounds, band.x, band.mean, band.low, band.high, strict=False)
+    for record, at, value, low, high in points:
+        when = f" after {duration(at * scale)}" if curve.by.is_time else ""
+        spread = f" ({low:.4g} to {high:.4g}, {band.count} seeds)" if band.count > 1 else ""
+        yield f"{name}, {word} {record.round}{when}: {value:.4g}{unit}{spread}"

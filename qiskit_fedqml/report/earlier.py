@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 from html import unescape
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -80,7 +81,8 @@ def _is_comparison(table: Path, runs: set[str]) -> bool:
     header, *rows = _text_of(table).splitlines() or [""]
     if not header.startswith("| Scheme ") or not rows:
         return False
-    first_cells = (re.split(r"(?<!\\)\|", row)[1] for row in rows[1:] if row.startswith("|"))
+    of_runs = takewhile(lambda row: row.startswith("|"), rows[1:])  # below them may be a table of differences
+    first_cells = (re.split(r"(?<!\\)\|", row)[1] for row in of_runs)
     return {cell.strip().replace(r"\|", "|") for cell in first_cells} <= runs
 
 

@@ -30,8 +30,10 @@ from qiskit_fedqml.report.class_histogram import class_panels
 from qiskit_fedqml.report.clients import client_panels, client_rows
 from qiskit_fedqml.report.cost import cost_rows, device_rows
 from qiskit_fedqml.report.curves import curve_panels, round_rows
+from qiskit_fedqml.report.differences import difference_note, difference_rows
 from qiskit_fedqml.report.drawing import DASHES, Panel, colours, panel_files, style
 from qiskit_fedqml.report.earlier import check_report, figures_of
+from qiskit_fedqml.report.groups import grouped, seed_folders
 from qiskit_fedqml.report.inline import inline_svg, placed_marks, series_colour
 from qiskit_fedqml.report.machines import machine_rows, rate_tables
 from qiskit_fedqml.report.naming import file_names, machine_name, run_names, steps_word
@@ -42,7 +44,7 @@ from qiskit_fedqml.report.timeline import timeline_panels
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
 
-_NUMBER = re.compile(r"(US\$ )?[+-]?\d[\d,.]*( ?[%µA-Za-z].*)?")
+_NUMBER = re.compile(r"(US\$ )?[+-]?\d[\d,.]*( ?[%µ±(A-Za-z].*)?")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def write_report(folders: Sequence[Path], out: Path, *, overwrite: bool = False)
     Of an earlier report there, the page is replaced and the figures that it links to are removed; other files stay.
 
     Args:
-        folders: Result folders of runs, finished or not.
+        folders: Result folders of runs, finished or not, and folders that hold those of seeds.
         out: The folder to write to; an earlier report of these runs in it is replaced.
         overwrite: Whether other files in the way, and a report of other runs, are replaced too.
 
@@ -77,6 +79,7 @@ def write_report(folders: Sequence[Path], out: Path, *, overwrite: bool = False)
         ResultError: One is no result folder or has no finished round; something else is in the report's place, and
             ``overwrite`` is False; or the report cannot be written.
     """
+    folders = [path for folder in folders for path in seed_folders(folder)]
     runs = {name: RunResult.load(folder) for name, folder in zip(run_names(folders), folders, strict=True)}
     for name, run in runs.items():
         if not run.rounds:
@@ -109,7 +112,7 @@ def machine_colours(runs: Mapping[str, RunResult]) -> dict[str, str]:
 def _panels(runs: Mapping[str, RunResult], blocks: Sequence[UsedBlocks]) -> _Panels:
     of_machines = machine_colours(runs)
     spread = [spread_panel(blocks, of_machines)] if blocks else []
-    found = _Panels(curve_panels(runs), [], [], [], [], map_panels(blocks, len(runs)), spread)
+    found = _Panels(curve_panels(grouped(runs)), [], [], [], [], map_panels(blocks, len(runs)), spread)
     for (name, run), slug in zip(runs.items(), file_names(list(runs)), strict=True):
         found.timelines.extend(timeline_panels(run, name, of_machines, slug))
         found.classes.extend(class_panels(run, name, slug))
@@ -122,7 +125,7 @@ def _panels(runs: Mapping[str, RunResult], blocks: Sequence[UsedBlocks]) -> _Pan
 def _page(runs: Mapping[str, RunResult], panels: _Panels, blocks: Sequence[Mapping[str, str]]) -> str:
     known = {name: calibrations(name, run) for name, run in runs.items()}
     journals = {name: RunFolder(run.folder).submissions() for name, run in runs.items() if run.folder}
-    script = _file("page.js")
+    groups, script = grouped(runs), _file("page.js")
     return (
         _environment()
         .from_string(_file("page.html.jinja"))
@@ -132,8 +135,11 @@ def _page(runs: Mapping[str, RunResult], panels: _Panels, blocks: Sequence[Mappi
             script_hash=b64encode(sha256(script.encode()).digest()).decode(),
             runs=runs,
             overview=overview,
-            table_of_runs=[_accuracy_first(row) for row in table_rows(runs)],
-            rounds=round_rows(runs),
+            groups=groups,
+            table_of_runs=[_accuracy_first(row) for row in table_rows(groups)],
+            differences=difference_rows(groups),
+            difference_note=difference_note(groups),
+            rounds=round_rows(groups),
             panels=panels,
             machines=[row for name, run in runs.items() for row in machine_rows(name, run, known[name])],
             calibrations=merged(known),

@@ -1,8 +1,10 @@
 """The paper's table of runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from qiskit_fedqml.report.cells import NOTHING, loss_cell, mean_of, percent_cell
 from qiskit_fedqml.report.clock import clock_column, has_clock
+from qiskit_fedqml.report.groups import Runs, seeds_of
 from qiskit_fedqml.report.naming import machine_name
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
@@ -11,80 +13,111 @@ from qiskit_fedqml.tables import duration, gibibytes
 _LONG = 20
 """Fewest rounds of a run of which a mean of the last ten is given; of fewer it would include the start."""
 
+Seeds = Sequence[RunResult]
+"""A run, or runs that differ in the seed."""
 
-def table_rows(runs: Mapping[str, RunResult]) -> list[dict[str, str]]:
+
+def table_rows(runs: Runs) -> list[dict[str, str]]:
     """Return the paper's table (Tables II and III): losses and accuracy of each scheme after its last round.
 
     Args:
-        runs: Runs with at least one round, by the name of their scheme.
+        runs: Runs with at least one round, or several seeds of each, by the name of their scheme.
 
     Returns:
         A row for each scheme and, where a run was tested on further backends, for each of these: losses and accuracy of
         the last round, and the best accuracy; where a run has 20 rounds, the mean accuracy of the last ten too (single
         rounds swing); where runs had a tuning set, loss and accuracy there; where time is simulated, how much of it the
-        run took; where devices were used, the QPU time that was charged, or else planned.
+        run took; where devices were used, the QPU time that was charged, or else planned. Of several seeds, figures are
+        means with 95% intervals, or with the range of two; times are means, and memory is the most of any.
     """
+    schemes = seeds_of(runs)
+    every = [run for of in schemes.values() for run in of]
+    any_validation, any_clock = has_validation(runs), any(map(has_clock, every))
+    any_long = any(len(run.rounds) >= _LONG for run in every)
+    any_device = any(record.planned_seconds for run in every for record in run.rounds)
+    any_seeds = len(every) > len(schemes)
     rows = []
-    any_validation = has_validation(runs)
-    any_long = any(len(run.rounds) >= _LONG for run in runs.values())
-    any_clock = any(map(has_clock, runs.values()))
-    any_device = any(record.planned_seconds for run in runs.values() for record in run.rounds)
-    for name, run in runs.items():
-        last, peaks = run.rounds[-1], [record.peak_memory_bytes or 0 for record in run.rounds]
-        exact = [record.test_accuracy for record in run.rounds]
+    for name, of in schemes.items():
+        last = [run.rounds[-1] for run in of]
         rows.append(
             {
                 "Scheme": name,
-                "Tested on": machine_name(run, run.experiment.backends.assignment.server),
-                "Training loss": "–" if last.train_loss is None else f"{last.train_loss:.4f}",
-                **_test_columns(last.test_loss, exact, any_long=any_long),
+                **({"Seeds": str(len(of))} if any_seeds else {}),
+                "Tested on": machine_name(of[0], of[0].experiment.backends.assignment.server),
+                "Training loss": loss_cell([record.train_loss for record in last]),
+                **_test_columns(
+                    [record.test_loss for record in last],
+                    [[record.test_accuracy for record in run.rounds] for run in of],
+                    any_long=any_long,
+                ),
                 **validation_columns(last, any_validation=any_validation),
-                **(clock_column(last.clock_seconds) if any_clock else {}),
-                "Time": duration(sum(record.seconds for record in run.rounds)),
-                "Memory": gibibytes(max(peaks)),
-                **({"QPU time": _qpu_time(run)} if any_device else {}),
+                **(clock_column(mean_clock(last)) if any_clock else {}),
+                "Time": duration(mean_of([sum(record.seconds for record in run.rounds) for run in of])),
+                "Memory": gibibytes(max(record.peak_memory_bytes or 0 for run in of for record in run.rounds)),
+                **({"QPU time": _qpu_time(of)} if any_device else {}),
             }
         )
-        for backend, figures in last.evaluations.items():
-            further = [record.evaluations[backend]["test_accuracy"] for record in run.rounds]
-            columns = _test_columns(figures["test_loss"], further, any_long=any_long)
-            blank = dict.fromkeys(rows[-1], "")
-            rows.append(blank | {"Scheme": name, "Tested on": backend, **columns})
+        rows += [dict.fromkeys(rows[-1], "") | further for further in _further_rows(name, of, any_long=any_long)]
     return rows
 
 
-def has_validation(runs: Mapping[str, RunResult]) -> bool:
+def _further_rows(name: str, of: Seeds, *, any_long: bool) -> list[dict[str, str]]:
+    """Return a row for each further backend on which a scheme was tested."""
+    return [
+        {
+            "Scheme": name,
+            "Tested on": backend,
+            **_test_columns(
+                [run.rounds[-1].evaluations[backend]["test_loss"] for run in of],
+                [[record.evaluations[backend]["test_accuracy"] for record in run.rounds] for run in of],
+                any_long=any_long,
+            ),
+        }
+        for backend in of[0].rounds[-1].evaluations
+    ]
+
+
+def has_validation(runs: Runs) -> bool:
     """Return whether a run was tested on a tuning set."""
-    return any(record.validation_loss is not None for run in runs.values() for record in run.rounds)
+    every = [run for of in seeds_of(runs).values() for run in of]
+    return any(record.validation_loss is not None for run in every for record in run.rounds)
 
 
-def validation_columns(record: RoundRecord, *, any_validation: bool) -> dict[str, str]:
-    """Return loss and accuracy on the tuning set; nothing where no run has one."""
+def validation_columns(records: Sequence[RoundRecord], *, any_validation: bool) -> dict[str, str]:
+    """Return loss and accuracy on the tuning set, of a round of each seed; nothing where no run has one."""
     if not any_validation:
         return {}
-    loss, accuracy = record.validation_loss, record.validation_accuracy
     return {
-        "Validation loss": "–" if loss is None else f"{loss:.4f}",
-        "Validation accuracy": "–" if accuracy is None else f"{accuracy:.2%}",
+        "Validation loss": loss_cell([record.validation_loss for record in records]),
+        "Validation accuracy": percent_cell([record.validation_accuracy for record in records]),
     }
 
 
-def _qpu_time(run: RunResult) -> str:
-    """Return the QPU time that was charged, or else planned; "–" without a device."""
-    planned = sum(record.planned_seconds for record in run.rounds)
-    charged = [record.qpu_seconds for record in run.rounds if record.planned_seconds]
+def mean_clock(records: Sequence[RoundRecord]) -> float | None:
+    """Return the mean simulated time of rounds; None where it is not simulated."""
+    known = [record.clock_seconds for record in records if record.clock_seconds is not None]
+    return mean_of(known) if known else None
+
+
+def _qpu_time(of: Seeds) -> str:
+    """Return the QPU time that was charged, or else planned, of a run; "–" without a device."""
+    planned = sum(record.planned_seconds for run in of for record in run.rounds)
+    charged = [record.qpu_seconds for run in of for record in run.rounds if record.planned_seconds]
     known = [seconds for seconds in charged if seconds is not None]
     if not planned:
-        return "–"
-    return duration(sum(known)) if len(known) == len(charged) else f"{duration(planned)} planned"
+        return NOTHING
+    return duration(sum(known) / len(of)) if len(known) == len(charged) else f"{duration(planned / len(of))} planned"
 
 
-def _test_columns(loss: float, accuracies: Sequence[float], *, any_long: bool) -> dict[str, str]:
-    last_ten = accuracies[-10:]
-    mean = f"{sum(last_ten) / len(last_ten):.2%}" if len(accuracies) >= _LONG else "–"
+def _test_columns(losses: Sequence[float], accuracies: Sequence[Sequence[float]], *, any_long: bool) -> dict[str, str]:
+    is_long = all(len(of_run) >= _LONG for of_run in accuracies)
     return {
-        "Testing loss": f"{loss:.4f}",
-        "Testing accuracy": f"{accuracies[-1]:.2%}",
-        **({"Mean of last ten": mean} if any_long else {}),
-        "Best": f"{max(accuracies):.2%}",
+        "Testing loss": loss_cell(losses),
+        "Testing accuracy": percent_cell([of_run[-1] for of_run in accuracies]),
+        **(
+            {"Mean of last ten": percent_cell([mean_of(of_run[-10:]) for of_run in accuracies]) if is_long else NOTHING}
+            if any_long
+            else {}
+        ),
+        "Best": percent_cell([max(of_run) for of_run in accuracies]),
     }

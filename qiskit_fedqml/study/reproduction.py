@@ -11,7 +11,7 @@ from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.study.outcomes import ACCURACY, final_accuracy
 from qiskit_fedqml.study.paper import Reported, choices, departures
 from qiskit_fedqml.study.probe import LinearProbe
-from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval
+from qiskit_fedqml.study.statistics import Interval, in_points, mean_interval, over_seeds
 from qiskit_fedqml.study.study import Study
 from qiskit_fedqml.tables import duration
 
@@ -108,7 +108,7 @@ class Reproduction:
         first = next(iter(self.study.of(self.study.schemes[0]).values()))
         parts = [
             table(self.rows()),
-            _about(first, self.reported),
+            _about(first, self.reported, len(self.study.of(self.study.schemes[0]))),
             "## Federated less non-federated\n\n" + self._gaps(),
             "## Does the quantum layer contribute?\n\n" + self.contribution(),
             "## Examples used\n\n" + self._examples(),
@@ -149,7 +149,8 @@ class Reproduction:
         controls = [scheme for scheme in CONTROLS if scheme in self.study.schemes]
         gaps = [self._difference(_FIRST, control) for control in controls]
         if not gaps or any(gap.half_width is None for gap in gaps):
-            return "One seed cannot show a difference."
+            few = "One seed" if len(self.study.of(_FIRST)) == 1 else "Two seeds"
+            return f"{few} cannot show a difference."
         if all(gap.excludes(0.0) and gap.mean > 0 for gap in gaps):
             return "Yes: with the trained circuit the accuracy is higher than with each control in its place."
         return "Not seen here: at least one control in its place does as well, within the interval, or better."
@@ -168,18 +169,19 @@ class Reproduction:
 
 
 _ABOUT = """
-Accuracies are those after the last round, means over the seeds with 95% intervals (Student's t) of the spread between
-seeds. The paper ({table}) gives one run of each scheme. Gaps and contributions below are between means of the last
+Accuracies are those after the last round, {over}.
+The paper ({table}) gives one run of each scheme. Gaps and contributions below are between means of the last
 rounds (ten, or a quarter of a short run), in pairs of one seed.
 Times are medians over the seeds. A test set of {num_test:,} images is itself a sample: another one of its size would
 move an accuracy near 95% by about ±{sampling:.1f} points (95%), for all rows alike.
 """
 
 
-def _about(run: RunResult, reported: Reported) -> str:
+def _about(run: RunResult, reported: Reported, seeds: int) -> str:
     num_test = int(run.run.get("examples", {}).get("test", reported.num_test))
     sampling = 196 * np.sqrt(0.95 * 0.05 / num_test)
-    return _ABOUT.format(table=reported.table, num_test=num_test, sampling=sampling)
+    over = over_seeds(seeds) if seeds == 1 else f"means {over_seeds(seeds)}"
+    return _ABOUT.format(over=over, table=reported.table, num_test=num_test, sampling=sampling)
 
 
 def _examples_a_round(runs: Mapping[int, RunResult]) -> int:
@@ -188,7 +190,8 @@ def _examples_a_round(runs: Mapping[int, RunResult]) -> int:
 
 def _verdict(gap: Interval) -> str:
     if gap.half_width is None:
-        return " (one seed: no interval, so no conclusion)."
+        few = "one seed: no interval" if gap.count == 1 else f"range of {gap.count} seeds: no interval"
+        return f" ({few}, so no conclusion)."
     if not gap.excludes(0.0):
         return f": no significant difference; one of more than {100 * max(-gap.low, gap.high):.2f} points is excluded."
     return ": higher." if gap.mean > 0 else ": lower."

@@ -1,19 +1,27 @@
-"""Means with intervals: of a few seeds, and of differences between pairs of runs."""
+"""Means with intervals: of a few seeds, and of differences between pairs of runs.
+
+An interval by Student's t needs three values or more. Of two it would be more than twelve times as wide as they lie
+apart, so their range is shown.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import t as student_t
+
+_FEWEST = 3
+"""So few values at least have an interval."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its confidence interval.
+    """A mean with its confidence interval, or with the range of fewer than three values.
 
     Args:
         mean: The mean.
-        half_width: Half of the interval's width; None where one value alone shows no spread.
+        half_width: Half of the interval's width; None of fewer than three values.
         count: Number of values.
         least: The least of them; None where they are not known.
         greatest: The greatest of them; None where they are not known.
@@ -27,13 +35,22 @@ class Interval:
 
     @property
     def low(self) -> float:
-        """The lower end; the mean where there is no interval."""
-        return self.mean - (self.half_width or 0.0)
+        """The lower end of the interval, or of the range; the mean of one value."""
+        if self.half_width is not None:
+            return self.mean - self.half_width
+        return self.mean if self.least is None else self.least
 
     @property
     def high(self) -> float:
-        """The upper end; the mean where there is no interval."""
-        return self.mean + (self.half_width or 0.0)
+        """The upper end of the interval, or of the range; the mean of one value."""
+        if self.half_width is not None:
+            return self.mean + self.half_width
+        return self.mean if self.greatest is None else self.greatest
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether it has an interval or a range, because there are two values or more."""
+        return self.half_width is not None or (self.count > 1 and self.least is not None)
 
     def excludes(self, value: float) -> bool:
         """Whether a value lies outside the interval; False where there is none."""
@@ -45,7 +62,7 @@ class Interval:
 
 
 def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
-    """Return a mean and its interval by Student's t distribution.
+    """Return a mean and its interval by Student's t distribution; of fewer than three values, the mean and the range.
 
     Args:
         values: At least one value, such as a figure of each seed.
@@ -53,10 +70,25 @@ def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval
     """
     array = np.array(list(values), dtype=float)
     mean, ends = float(array.mean()), (float(array.min()), float(array.max()))
-    if len(array) < 2:
+    if len(array) < _FEWEST:
         return Interval(mean, None, len(array), *ends)
     quantile = student_t.ppf((1 + confidence) / 2, len(array) - 1)
     return Interval(mean, float(quantile * array.std(ddof=1) / np.sqrt(len(array))), len(array), *ends)
+
+
+def bands(values: NDArray[np.float64], confidence: float = 0.95) -> tuple[NDArray[np.float64], ...]:
+    """Return means, and lower and upper ends of their intervals, or of the ranges of fewer than three values.
+
+    Args:
+        values: Of shape (values, points), such as a curve of each seed.
+        confidence: From 0 to 1.
+    """
+    mean = values.mean(axis=0)
+    if len(values) < _FEWEST:
+        return mean, values.min(axis=0), values.max(axis=0)
+    quantile = student_t.ppf((1 + confidence) / 2, len(values) - 1)
+    width = quantile * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    return mean, mean - width, mean + width
 
 
 def paired_difference(
@@ -107,15 +139,28 @@ def in_points(interval: Interval, *, signed: bool = False) -> str:
 def in_decimals(interval: Interval, decimals: int, *, scale: float = 1.0, signed: bool = False) -> str:
     """Return an interval with so many decimals, such as ``"+0.012 ± 0.030"``.
 
-    Of two values, whose interval is more than twelve times as wide as they lie apart, both are given instead:
-    ``"68.40 (54.16 and 82.64)"``.
+    Two values have no interval; their range is given: ``"68.40 (54.16 to 82.64)"``.
     """
 
     def text(value: float) -> str:
         return f"{scale * value:{'+' if signed else ''}.{decimals}f}"
 
-    if interval.half_width is None:
-        return text(interval.mean)
-    if interval.count == 2 and interval.least is not None and interval.greatest is not None:
-        return f"{text(interval.mean)} ({text(interval.least)} and {text(interval.greatest)})"
-    return f"{text(interval.mean)} ± {scale * interval.half_width:.{decimals}f}"
+    if interval.half_width is not None:
+        return f"{text(interval.mean)} ± {scale * interval.half_width:.{decimals}f}"
+    if interval.has_ends:
+        return f"{text(interval.mean)} ({text(interval.low)} to {text(interval.high)})"
+    return text(interval.mean)
+
+
+def over_seeds(count: int) -> str:
+    """Return what a text says of means and what is written next to them: of so many seeds, with which intervals."""
+    if count < _FEWEST:
+        return "of one seed" if count == 1 else f"with the range of {count} seeds in brackets"
+    return f"over {count} seeds with 95% intervals (Student's t)"
+
+
+def spread_of(count: int) -> str:
+    """Return what a figure's title says of what is drawn: of so many seeds, with which intervals."""
+    if count < _FEWEST:
+        return "one seed" if count == 1 else f"mean and range of {count} seeds"
+    return f"means of {count} seeds with 95% intervals"

@@ -15,7 +15,7 @@ class Trial:
     """One run of a study.
 
     Args:
-        scheme: What its results are called.
+        scheme: What its results are called; "" where a study has one scheme alone.
         experiment: What to run; its seed distinguishes trials of one scheme.
     """
 
@@ -26,6 +26,11 @@ class Trial:
     def seed(self) -> int:
         """The experiment's seed. Trials of two schemes with the same seed are a pair."""
         return self.experiment.seed
+
+    @property
+    def name(self) -> str:
+        """What it is called: its scheme and its seed."""
+        return f"{self.scheme}, seed {self.seed}" if self.scheme else f"seed {self.seed}"
 
     def folder(self, out: Path) -> Path:
         """Return the trial's result folder."""

@@ -157,6 +157,24 @@ WorkersOption = Annotated[
         help="Processes in which the clients of simulators train; auto: one for each core.",
     ),
 ]
+SeedsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--seeds",
+        metavar="1-5|1,3,…",
+        help="A run for each seed, in seed1, seed2, … of the result folder; --workers is how many run at a time. The "
+        "same command runs what is missing.",
+    ),
+]
+TrialsOption = Annotated[
+    str | None, typer.Option("--workers", metavar="N|auto", help="How many runs at a time; auto: one for each core.")
+]
+StudyFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="The study's folder; by default results/ and the file's name.", callback=usable
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(

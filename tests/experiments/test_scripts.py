@@ -179,7 +179,9 @@ def noise_study(printed, out):
     with (folder / "table.csv").open() as table:
         taken = {line["Scheme"]: float(line["Executions (millions)"]) for line in csv.DictReader(table)}
     assert taken["Skewed array, readout mitigated"] == taken["Skewed array"] > taken["Noiseless"]
-    assert re.search(r"\d \(\S+ and \S+\)", text), "two seeds are shown as they are"
+    assert re.search(r"\d \(\S+ to \S+\)", text), "two seeds are shown by their range"
+    assert "±" not in text
+    assert "range of 2 seeds" in text
 
 
 def noisy_vs_noiseless(printed, out):

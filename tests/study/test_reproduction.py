@@ -94,7 +94,8 @@ def test_table_has_the_papers_rows_its_figures_and_the_controls(study):
 
 
 def with_accuracy(study, accuracies):
-    """Return a study whose runs have these accuracies, by scheme and seed."""
+    """Return a study of three seeds whose runs have these accuracies, by scheme and seed."""
+    third = {(scheme, 3): run for (scheme, seed), run in study.runs.items() if seed == 2}
     runs = {
         (scheme, seed): dataclasses.replace(
             run,
@@ -102,33 +103,35 @@ def with_accuracy(study, accuracies):
                 dataclasses.replace(r, test_accuracy=accuracies.get(scheme, {}).get(seed, 0.9)) for r in run.rounds
             ),
         )
-        for (scheme, seed), run in study.runs.items()
+        for (scheme, seed), run in {**study.runs, **third}.items()
     }
     return Study(runs)
 
 
 def test_text_says_plainly_whether_the_circuit_contributes(study):
     first, (frozen, classical) = "Federated, E = 1", CONTROLS
-    better = with_accuracy(
-        study, {first: {1: 0.95, 2: 0.951}, frozen: {1: 0.90, 2: 0.901}, classical: {1: 1.0, 2: 0.9}}
-    )
+    trained = {1: 0.95, 2: 0.951, 3: 0.952}
+    frozen_too = {seed: value - 0.05 for seed, value in trained.items()}
+    better = with_accuracy(study, {first: trained, frozen: frozen_too, classical: {1: 1.0, 2: 0.9, 3: 0.952}})
     text = Reproduction(better, REPORTED["planes_vs_cars"], PROBE).text(markdown_table)
-    assert "Trained circuit less quantum layer frozen: +5.00 (+5.00 and +5.00) points: higher." in text
-    assert re.search(
-        r"Trained circuit less classical layer: \+0.05 \(-5.00 and \+5.10\) points: no significant difference", text
-    )
+    assert "Trained circuit less quantum layer frozen: +5.00 ± 0.00 points: higher." in text
+    assert re.search(r"Trained circuit less classical layer: \+0.03 ± 12\.\d\d points: no significant difference", text)
     assert "Departs from the paper" in text
     assert re.search(r"Federated, E = 2: \d+ examples a round \(paper: 1,000\)", text)
     assert re.search(r"Non-federated: \d+ examples an epoch \(paper: 10,000\)", text)
     assert "Ready features take the place of the pretrained VGG16." in text
-    one_seed = Study({key: run for key, run in better.runs.items() if key[1] == 1})
+    one_seed, two_seeds = (Study({key: run for key, run in better.runs.items() if key[1] <= n}) for n in (1, 2))
     assert "Not seen here" in text
-    better = with_accuracy(study, {first: {1: 0.95, 2: 0.951}})
+    better = with_accuracy(study, {first: trained})
     assert "Yes: " in Reproduction(better, REPORTED["planes_vs_cars"], PROBE).contribution()
     assert (
         "One seed cannot show a difference" in Reproduction(one_seed, REPORTED["planes_vs_cars"], PROBE).contribution()
     )
     assert "one seed: no interval" in Reproduction(one_seed, REPORTED["planes_vs_cars"], PROBE).contribution()
+    text = Reproduction(two_seeds, REPORTED["planes_vs_cars"], PROBE).text(markdown_table)
+    assert "+5.00 (+5.00 to +5.00) points (range of 2 seeds: no interval, so no conclusion)" in text
+    assert "Two seeds cannot show a difference." in text
+    assert "±" not in text.partition("A test set of")[0], "no interval by Student's t of two seeds"
 
 
 def test_what_was_not_run_is_said(study):

@@ -8,8 +8,10 @@ from qiskit_fedqml.study.statistics import (
     in_decimals,
     in_points,
     mean_interval,
+    over_seeds,
     p_value,
     paired_difference,
+    spread_of,
 )
 
 
@@ -39,15 +41,30 @@ def test_one_seed_shows_no_interval_and_excludes_nothing():
     assert in_points(mean_interval([0.5, 0.5, 0.5]) - 0.25, signed=True) == "+25.00 ± 0.00"
 
 
-def test_two_seeds_are_told_and_not_an_interval_that_says_nothing():
+def test_two_seeds_show_their_range_and_not_an_interval_that_says_nothing():
     two = mean_interval([0.5416, 0.8264])
-    assert two.half_width == pytest.approx(12.7062 * (0.8264 - 0.5416) / 2, rel=1e-5)
-    assert in_points(two) == "68.40 (54.16 and 82.64)"
-    assert in_points(two - 0.6, signed=True) == "+8.40 (-5.84 and +22.64)"
-    assert (
-        in_points(paired_difference({1: 0.5, 2: 0.75}, {1: 0.25, 2: 0.25}), signed=True) == "+37.50 (+25.00 and +50.00)"
-    )
-    assert in_decimals(Interval(0.5, 0.25, 2), 2) == "0.50 ± 0.25"
+    assert two.half_width is None, "Student's t would be 68.40 ± 180.89"
+    assert (two.low, two.high, two.has_ends) == (0.5416, 0.8264, True)
+    assert not two.excludes(0.0)
+    assert p_value(two) == 1.0
+    assert in_points(two) == "68.40 (54.16 to 82.64)"
+    assert in_points(two - 0.6, signed=True) == "+8.40 (-5.84 to +22.64)"
+    paired = paired_difference({1: 0.5, 2: 0.75}, {1: 0.25, 2: 0.25})
+    assert in_points(paired, signed=True) == "+37.50 (+25.00 to +50.00)"
+    assert differ_by_holm([paired, mean_interval([1.0, 1.1, 1.2])]) == [False, True]
+
+
+def test_what_is_shown_of_so_many_seeds_is_said():
+    assert [over_seeds(count) for count in (1, 2, 3)] == [
+        "of one seed",
+        "with the range of 2 seeds in brackets",
+        "over 3 seeds with 95% intervals (Student's t)",
+    ]
+    assert [spread_of(count) for count in (1, 2, 3)] == [
+        "one seed",
+        "mean and range of 2 seeds",
+        "means of 3 seeds with 95% intervals",
+    ]
 
 
 def test_holms_method_is_statsmodels():

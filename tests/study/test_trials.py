@@ -6,7 +6,9 @@ import pytest
 
 from qiskit_fedqml import run_federation
 from qiskit_fedqml.backends.calibration import fake_calibration
+from qiskit_fedqml.backends.devices.database import connected
 from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError
+from qiskit_fedqml.results.lock import LOCK
 from qiskit_fedqml.study.outcomes import settled_accuracy
 from qiskit_fedqml.study.study import Trial
 from qiskit_fedqml.study.summary import write_study
@@ -47,6 +49,9 @@ def test_trial_that_was_stopped_while_it_made_its_folder_is_begun_anew(tiny, tmp
     trial = trials(tiny, seeds=(1,))[0]
     trial.folder(tmp_path).mkdir(parents=True)
     (trial.folder(tmp_path) / "run.json").write_text("{}")
+    with pytest.raises(ResultError, match="Trained, seed 1: .*seed1 exists already and is not a result folder"):
+        run_trials([trial], tmp_path)
+    connected(trial.folder(tmp_path) / LOCK, lock_seconds=0).close()
     assert run_trials([trial], tmp_path).of("Trained")[1].is_complete
 
 

@@ -129,7 +129,7 @@ def _run_seconds(federation: Federation, step_seconds: float | None, test_second
         return None
     config, sizes = federation.experiment.federation, federation.data.shards.sizes
     steps = float(np.ceil(sizes / config.batch_size).mean()) * config.local_epochs
-    at_once = min(num_workers(experiment), config.clients_per_round) if config.workers != "auto" else 1
+    at_once = min(num_workers(federation.experiment), config.clients_per_round) if config.workers != "auto" else 1
     tests = 1 + len(federation.experiment.evaluation.backends)
     training = ceil(config.clients_per_round / at_once) * steps * step_seconds
     return config.rounds * (training + tests * test_seconds)

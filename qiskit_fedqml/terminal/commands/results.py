@@ -38,13 +38,17 @@ def compare(
 ) -> None:
     """Run experiments and compare them, in a table and by their learning curves.
 
-    A folder of a finished run is taken as it is; --backends and --set are for the experiment files.
+    A folder of a finished run is taken as it is; --backends and --set are for the experiment files. Runs that differ in
+    the seed alone are shown as one: means with 95% intervals, and differences in pairs of a seed. A folder that holds
+    seed1, seed2, … stands for these.
     """
     from qiskit_fedqml.files import make_folder
     from qiskit_fedqml.report.comparison import open_comparison, write_comparison
+    from qiskit_fedqml.report.groups import grouped, seed_folders
     from qiskit_fedqml.results.result import RunResult
 
     check_target(json_, str(out), overwrite=overwrite)
+    files = [path for file in files for path in seed_folders(file)]
     found = open_comparison(files, out, lambda path: load(path, backends, set_), overwrite=overwrite)
     make_folder(out)
     options = [*options_of(backends, set_), "--out", str(out), *(["--overwrite"] if overwrite else [])]
@@ -52,10 +56,11 @@ def compare(
     for name, run in found.items():
         then = partial(how_to_compare, options, files, list(found), out, name)
         runs[name] = run if isinstance(run, RunResult) else run_shown(run, name, out / name, overwrite, then=then)
-    write_comparison(runs, out)
+    groups = grouped(runs)
+    write_comparison(groups, out)
     folders = {name: run.folder or out / name for name, run in runs.items()}
     if write_json(summaries_of(runs, out, folders), json_):
-        show_runs(runs)
+        show_runs(groups)
         print(f"Table and curves: {out}")
 
 
@@ -66,7 +71,8 @@ def report(
 ) -> None:
     """Write a page that compares runs: tables, curves, machines, timeline, cost, clients, configuration.
 
-    The page needs no network and no other file. Its figures are also written as PNG and SVG.
+    The page needs no network and no other file. Its figures are also written as PNG and SVG. Runs that differ in the
+    seed alone are one line in tables and curves; a folder that holds seed1, seed2, … stands for these.
     """
     from qiskit_fedqml.report.page import write_report
 

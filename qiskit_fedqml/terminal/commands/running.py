@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qiskit_fedqml.config.experiment import Experiment
+    from qiskit_fedqml.report.groups import Runs
     from qiskit_fedqml.results.result import RunResult
 
 
@@ -46,8 +47,12 @@ def run_shown(
     return result
 
 
-def show_runs(runs: "dict[str, RunResult]") -> None:
-    """Print a table of runs, by their names."""
+def show_runs(runs: "Runs") -> None:
+    """Print a table of runs, or of several seeds of each, by their names; and how they differ in pairs of a seed."""
+    from qiskit_fedqml.report.differences import difference_note, difference_rows, paragraph
     from qiskit_fedqml.report.table import table_rows
 
     print_table(table_rows(runs))
+    if differences := difference_rows(runs):
+        print_table(differences)
+        print(paragraph(difference_note(runs)).lstrip())

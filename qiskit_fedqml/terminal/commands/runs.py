@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.terminal.arguments import (
     BackendsOption,
     BudgetOption,
@@ -16,6 +17,7 @@ from qiskit_fedqml.terminal.arguments import (
     PartialOption,
     ReplaceOption,
     ResultFolder,
+    SeedsOption,
     SetOption,
     WorkersOption,
     load,
@@ -24,6 +26,7 @@ from qiskit_fedqml.terminal.arguments import (
     parse_budget,
 )
 from qiskit_fedqml.terminal.commands.running import run_shown, show_runs
+from qiskit_fedqml.terminal.commands.studies import run_with_seeds
 from qiskit_fedqml.terminal.json_files import check_overwrite, check_target, write_json
 from qiskit_fedqml.terminal.resuming import print_end, resumable, rounds_if_finished, tell_stopped
 from qiskit_fedqml.terminal.showing import progress_of
@@ -38,17 +41,26 @@ def run(
     workers: WorkersOption = None,
     overwrite: OverwriteOption = False,
     allow_partial: PartialOption = False,
+    seeds: SeedsOption = None,
     json_: JsonOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Run an experiment: federated training, or the non-federated baseline (one client with all the data).
 
     The result folder gets the resolved configuration, a JSON line for each round, and the model. A run that was stopped
-    is resumed by `fedqml resume DIR`. A run on devices whose plan passes a budget, or what the account has left, is
-    refused before anything is sent. With --dry-run the data are read, the model is built and some steps are timed, but
-    nothing is run, written or sent; it ends with exit code 1 if a budget does not suffice.
+    is resumed by `fedqml resume DIR`. With --seeds there is a run for each seed, in a folder of its own. A run on
+    devices whose plan passes a budget, or what the account has left, is refused before anything is sent. With --dry-run
+    the data are read, the model is built and some steps are timed, but nothing is run, written or sent; it ends with
+    exit code 1 if a budget does not suffice.
     """
     target = out or Path("results") / file.stem
+    if seeds is not None:
+        for option, is_given in (("--allow-partial", allow_partial), ("--json", json_), ("--dry-run", dry_run)):
+            if is_given:
+                raise ConfigurationError(f"{option} is for a run by itself, not for --seeds.")
+        experiment = load(file, backends, set_)
+        run_with_seeds(experiment, file.stem, seeds, target, workers=workers, overwrite=overwrite)
+        return
     experiment = load(file, backends, set_, number_of_workers(workers))
     if dry_run:
         from qiskit_fedqml.terminal.dry_runs import show_dry_run

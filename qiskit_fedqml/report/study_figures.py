@@ -1,6 +1,7 @@
 """Figures of studies: learning curves with the spread over seeds, and means with their intervals."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -95,14 +96,8 @@ def interval_rows(
     if reference is not None:
         axis.axvline(reference, color="0.4", linewidth=1, linestyle="--")
     for place, interval in enumerate(rows.values()):
-        axis.errorbar(
-            scale * interval.mean,
-            -place,
-            xerr=None if interval.half_width is None else scale * interval.half_width,
-            fmt="o",
-            color=_ACCURACY,
-            capsize=3,
-        )
+        look: Any = {"fmt": "o", "color": _ACCURACY, "capsize": 3}
+        axis.errorbar(scale * interval.mean, -place, xerr=error_bars([interval], scale), **look)
     axis.set(xlabel=label, yticks=[-place for place in range(len(rows))], yticklabels=list(rows))
     axis.grid(alpha=0.3, linewidth=0.6, axis="x")
     axis.spines[["top", "right"]].set_visible(False)
@@ -113,9 +108,18 @@ def intervals_by(
 ) -> None:
     """Draw means with intervals against a number, such as shots."""
     means = [scale * interval.mean for interval in intervals]
-    known = all(interval.half_width is not None for interval in intervals)
-    widths = [scale * (interval.half_width or 0.0) for interval in intervals] if known else None
-    axis.errorbar(x, means, yerr=widths, fmt="o-", color=colour, capsize=3, linewidth=1.4, markersize=4, label=name)
+    look: Any = {"fmt": "o-", "color": colour, "capsize": 3, "linewidth": 1.4, "markersize": 4}
+    axis.errorbar(x, means, yerr=error_bars(intervals, scale), label=name, **look)
+
+
+def error_bars(intervals: Sequence[Interval], scale: float = 1.0) -> NDArray[np.float64] | None:
+    """Return how far intervals, or ranges of two values, reach down and up from their means, of shape (2, intervals).
+
+    None where one of them has neither.
+    """
+    if not all(interval.has_ends for interval in intervals):
+        return None
+    return scale * np.array([(of.mean - of.low, of.high - of.mean) for of in intervals]).T
 
 
 def _band(
