@@ -17,7 +17,7 @@ from qiskit_fedqml.flower.records import packed, state_in, values_in
 from qiskit_fedqml.flower.server_app import serve
 from qiskit_fedqml.flower.server_config import ServerConfig
 from qiskit_fedqml.results.result import RunResult
-from tests.conftest import make_tiny
+from tests.conftest import TINY, make_tiny
 from tests.flower.grid import FakeGrid, FakeNode, Info
 
 BACKENDS = {
@@ -73,11 +73,20 @@ CHANGES = [
     {},
     {"federation__client_optimizer_state": "keep", "features": {"scaling": {"method": "client_sums"}}},
     {"aggregation": {"server_optimizer": {"method": "fedadam"}, "angles": "circular", "success_exponent": 1.0}},
+    {
+        "model": {
+            "head": {"python": "tests.own_parts:own_head"},
+            "loss": {"python": "tests.own_parts:focal"},
+            "circuit": TINY["model"]["circuit"],
+        },
+        "evaluation": {"metrics": ["auc", {"python": "tests.own_parts:share_of_first"}]},
+    },
 ]
 MORE_CHANGES = [
     {"features": {"scaling": {"method": "client_sums", "per_feature": True, "center": True}}},
     {"federation__optimizer": "sgd", "federation__proximal_mu": 0.1, "federation__local_epochs": 2},
     {"model__quantum": "classical", "model__circuit": {}, "backends": {"backends": {"ideal": {"type": "aer"}}}},
+    {"model": {"quantum": "none", "hidden": [4]}, "backends": {"backends": {"ideal": {"type": "aer"}}}},
     {"data__validation_fraction": 0.2, "data__partition": {"scheme": "dirichlet", "alpha": 0.5}},
     {"federation__workers": 2, "evaluation": {"backends": ["noisy"]}},
 ]
