@@ -189,6 +189,47 @@ def test_another_machine_is_refused_when_a_run_is_resumed(own_array, tmp_path, m
         resume_federation(tmp_path / "function")
 
 
+def test_a_servers_function_that_makes_another_machine_is_noticed(tiny, tmp_path, monkeypatch):
+    experiment = tiny(backends={**ARRAY, "assignment": {"server": "mine"}}, federation__rounds=1)
+    run_federation(experiment, tmp_path / "run", backends={"mine": own.noise_model})
+    load_model(tmp_path / "run")
+    monkeypatch.setattr(own, "noise_model", partial(own.noise_model, rate=0.2))
+    with pytest.raises(ResultError, match="'mine' is another machine than when the run began"):
+        load_model(tmp_path / "run")
+
+
+class Faulty(own.Own):
+    """Says nothing that could be read."""
+
+    def describe(self):
+        raise RuntimeError("out of words")
+
+
+class Fractional(own.Own):
+    """Has half a shot."""
+
+    shots = 0.5
+
+
+class Mine(FakeManilaV2):
+    """No fake device that is known by its name."""
+
+
+def test_what_an_object_says_is_checked(own_array):
+    with pytest.raises(BackendError, match="'own' describes itself, and failed with RuntimeError: out of words"):
+        run_federation(own_array(), backends={"mine": Faulty()})
+    with pytest.raises(ConfigurationError, match=r"argument `backends\['mine'\]`: key 'shots'"):
+        run_federation(own_array(), backends={"mine": Fractional()})
+    result = run_federation(own_array(federation__rounds=1), backends={"mine": Mine()})
+    assert result.experiment.backends.backends["mine"].type == "object"
+
+
+def test_time_is_not_simulated_for_machines_of_ones_own(tiny):
+    queue = {"queue": {"lognormal": {"median_seconds": 60, "sigma": 1.0}}}
+    with pytest.raises(ValueError, match="scheduling simulates the time of simulated machines, but mine has its own"):
+        tiny(backends=ARRAY, scheduling=queue, federation__algorithm={"buffered": {"buffer": 1}})
+
+
 def test_an_object_may_be_the_servers(tiny, tmp_path):
     experiment = tiny(backends={**ARRAY, "assignment": {"server": "mine"}})
     model = own.noise_model()
@@ -196,6 +237,8 @@ def test_an_object_may_be_the_servers(tiny, tmp_path):
     with pytest.raises(BackendError, match=r"no file can hold; give it from Python, as `backends=\{'mine': …\}`"):
         load_model(tmp_path / "run")
     again = load_model(tmp_path / "run", backends={"mine": own.noise_model()})
+    with pytest.raises(ResultError, match="noise_digest"):
+        load_model(tmp_path / "run", backends={"mine": own.noise_model(0.2)})
     evaluated = evaluate_model(tmp_path / "run", model)
     assert evaluated.backend == "NoiseModel"
     assert evaluated.loss == pytest.approx(result.rounds[-1].test_loss, abs=1e-6)

@@ -152,7 +152,8 @@ def made_by(reference: PythonReference, name: str) -> Any:
 
 def described(backend: Backend) -> dict[str, Any]:
     """Return what a backend says of itself, as JSON's values; with a digest of noise that is simulated here."""
-    facts = dict(backend.describe())
+    with foreign_errors(f"Backend {backend.name!r} describes itself, and"):
+        facts = dict(backend.describe())
     if isinstance(backend, EstimatorBackend):
         facts["seed"] = "its own"
     if isinstance(backend, AerBackend) and backend.noise is not None:
