@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from qiskit.primitives import BackendEstimatorV2
+from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_aer import AerSimulator
 
@@ -30,10 +31,11 @@ def program_on(backend):
     return compile_program(backend, angles.circuit, angles.params, SPEC.observables)
 
 
-def test_values_are_those_of_the_machine_and_the_seed():
-    backend = LocalBackend("mine", AerSimulator(), 2000)
+@pytest.mark.parametrize("simulator", [AerSimulator, BasicSimulator])
+def test_values_are_those_of_the_machine_and_the_seed(simulator):
+    backend = LocalBackend("mine", simulator(), 2000)
     one = asked(backend)
-    assert np.array_equal(one, asked(LocalBackend("mine", AerSimulator(), 2000)))
+    assert np.array_equal(one, asked(LocalBackend("mine", simulator(), 2000)))
     assert not np.array_equal(one, asked(backend, seed=2**40))
     assert np.abs(one - asked(AerBackend("ideal"))).max() < 0.15  # 6 standard errors
 
