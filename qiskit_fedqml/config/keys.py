@@ -14,7 +14,11 @@ Location = tuple[int | str, ...]
 def key_in_file(data: Any, location: Location, *, names_a_key: bool) -> Key:
     """Return the key of a location, without the names that pydantic gives to a union's members."""
     parts = []
+    tagged: Any = None
     for position, part in enumerate(location):
+        if isinstance(data, Mapping) and data is not tagged and data.get("type") == part and part in data:
+            tagged = data  # the tag of an entry that has a key of this name too: {type: python, python: …}
+            continue
         inside = isinstance(data, Mapping) and part in data
         is_index = isinstance(data, (list, tuple)) and isinstance(part, int) and part < len(data)
         if inside or is_index or (names_a_key and position == len(location) - 1):
@@ -29,7 +33,7 @@ def known_keys(model: type[BaseModel], location: Location) -> list[str]:
     for part in location:
         step: list[tuple[str, type[BaseModel]]] = []
         for tag, candidate in models:
-            if isinstance(part, str) and part in candidate.model_fields:
+            if isinstance(part, str) and part in candidate.model_fields and not _has_literal(candidate, part):
                 step += models_in(candidate.model_fields[part].annotation)
             else:  # a key of a mapping, or the tag of a union, which chooses one of its models
                 step.append((tag, candidate))

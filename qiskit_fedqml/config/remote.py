@@ -3,7 +3,7 @@
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.circuit import QpyCircuit
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.errors import ConfigurationError, listed
 
 
 def check_remote(experiment: Experiment) -> None:
@@ -19,6 +19,11 @@ def check_remote(experiment: Experiment) -> None:
         raise ConfigurationError(
             "`model.circuit.qpy` is a file of this computer, which clients elsewhere do not have; name a function that "
             "makes the circuit and is installed at every node (`model.circuit.python`)."
+        )
+    if objects := experiment.clients_objects:
+        raise ConfigurationError(
+            f"{listed(objects)} would be an object of Python, which clients elsewhere are not given; name a function "
+            "that makes it at the node (`type: python`)."
         )
     for key, asked in (
         ("scheduling", experiment.scheduling is not None),

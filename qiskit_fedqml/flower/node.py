@@ -13,6 +13,7 @@ from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.config.backends import AerEntry, BackendEntry, CalibrationFile
 from qiskit_fedqml.config.data import ClientSumsScaling, FeaturesConfig
 from qiskit_fedqml.config.devices import IBMEntry
+from qiskit_fedqml.config.own_machines import ObjectEntry
 from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.config.text_files import read_text
 from qiskit_fedqml.data.examples import Examples
@@ -105,6 +106,11 @@ class Node:
         if config.backend not in known:
             near = nearest(config.backend, known)
             raise ConfigurationError(f"--node-config: {config.backends} has no backend {shown(config.backend)}{near}")
+        if isinstance(self.entry, ObjectEntry):
+            raise ConfigurationError(
+                f"--node-config: {shown(config.backend)} would be an object of Python, which a node is not given; name "
+                "a function that makes it (type: python)."
+            )
 
     def has_changed(self) -> bool:
         """Return whether the node's data or its backends file are no longer those that were read."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from qiskit_fedqml.backends.array.given import given_again
 from qiskit_fedqml.backends.array.own import Given, backend_of
 from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.backends.array.used import own_server
 from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.backends.job import JobKey, Usage
@@ -29,7 +30,7 @@ from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
 from qiskit_fedqml.model.metrics import confusion_matrix, measured, open_metrics
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
-from qiskit_fedqml.results.provenance import check_circuit, check_data
+from qiskit_fedqml.results.provenance import check_circuit, check_data, check_machines
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.seeds import derive_seed
 
@@ -65,6 +66,8 @@ def load_model(folder: str | Path, backend: object | None = None, *, backends: G
         if blueprint.has_circuit:
             objects = given_again(result.experiment, backends)
             registry = BackendRegistry(result.experiment.backends, Path(), objects=objects)
+            if backend is None:
+                check_machines(result.run, own_server(registry), Path(folder))
             layer = blueprint.layer_on(registry.server if backend is None else _as_backend(backend))
         model = blueprint.build(layer)
         model.load_state_dict(state)

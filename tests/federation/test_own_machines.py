@@ -6,15 +6,19 @@ from functools import partial
 import pytest
 import yaml
 from qiskit.primitives import StatevectorEstimator, StatevectorSampler
+from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 
 from qiskit_fedqml import BackendRegistry, RunResult, load_model, resume_federation, run_federation
 from qiskit_fedqml.backends.simulated.aer import AerBackend
+from qiskit_fedqml.cli import app
 from qiskit_fedqml.errors import BackendError, ConfigurationError, FedQMLError, NoBackendError, ResultError
 from qiskit_fedqml.federation.runs.resuming import extend_federation
+from qiskit_fedqml.planning.planner import plan_experiment
 from qiskit_fedqml.results.evaluation import evaluate_model
 from qiskit_fedqml.simulation.noise import noise_from_model
 from tests import own_machines as own
+from tests.backends.providers.shop import Shop
 from tests.conftest import ROOT
 from tests.federation.test_federation import same
 from tests.stopping import Interrupt, StopAfter
@@ -109,7 +113,8 @@ def test_an_object_stays_in_this_process(own_array):
 @pytest.mark.parametrize("make", [own.noise_model, own.Own, own.estimator])
 def test_clients_of_one_object_train_in_lockstep(own_array, make):
     alone, together = (
-        run_federation(own_array(federation__lockstep=number), backends={"mine": make()}) for number in (1, 2)
+        run_federation(own_array(federation__lockstep=number, federation__rounds=1), backends={"mine": make()})
+        for number in (1, 2)
     )
     assert together.rounds[-1].test_loss == pytest.approx(alone.rounds[-1].test_loss, abs=1e-5)
 
@@ -118,21 +123,19 @@ def test_a_run_with_an_object_is_resumed_with_it(own_array, tmp_path):
     whole = run_federation(own_array(), backends={"mine": own.noise_model()})
     with pytest.raises(Interrupt):
         run_federation(own_array(), tmp_path / "run", backends={"mine": own.noise_model()}, observer=StopAfter(1, 0))
-    refused = fresh(tmp_path, "from qiskit_fedqml.cli import main; sys.argv = ['fedqml', 'resume', 'run']; main()")
-    assert refused.returncode
-    assert "backends={'mine': …}" in refused.stderr
-    script = "from tests.own_machines import noise_model; from qiskit_fedqml import resume_federation as r; "
-    done = fresh(tmp_path, f"{script} r('run', backends={{'mine': noise_model()}})")
+    with pytest.raises(BackendError, match=r"give it from Python, as `backends=\{'mine': …\}` to run_"):
+        resume_federation(tmp_path / "run")
+    done = fresh(
+        tmp_path,
+        "from tests.own_machines import noise_model; from qiskit_fedqml import resume_federation; "
+        "resume_federation('run', backends={'mine': noise_model()}); from qiskit_fedqml.cli import app; "
+        "app(['evaluate', 'run'], standalone_mode=False)",
+    )
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "evaluations" / "ideal.csv").exists()
     same(RunResult.load(tmp_path / "run"), whole)
     extended = extend_federation(tmp_path / "run", 3, backends={"mine": own.noise_model})
     assert len(extended.rounds) == 3
-    commands = "import sys; from qiskit_fedqml.cli import app; app(['evaluate', 'run'], standalone_mode=False); "
-    report = "app(['report', 'run', '--out', 'page'], standalone_mode=False)"
-    shown = fresh(tmp_path, commands + report)
-    assert shown.returncode == 0, shown.stderr
-    assert (tmp_path / "run" / "evaluations" / "ideal.csv").exists()
-    assert "object of qiskit_aer.noise.noise_model.NoiseModel" in next((tmp_path / "page").glob("*.html")).read_text()
 
 
 def test_a_run_of_a_function_is_resumed_by_its_name(own_array, tmp_path):
@@ -142,6 +145,31 @@ def test_a_run_of_a_function_is_resumed_by_its_name(own_array, tmp_path):
     done = fresh(tmp_path, "from qiskit_fedqml import resume_federation as r; r('run')")
     assert done.returncode == 0, done.stderr
     same(RunResult.load(tmp_path / "run"), whole)
+
+
+def test_a_report_needs_no_machine_and_no_code(own_array, tmp_path, monkeypatch):
+    run_federation(own_array(), tmp_path / "python", backends={"mine": own.noise_model})
+    run_federation(own_array(), tmp_path / "object", backends={"mine": own.noisy_simulator()})
+    monkeypatch.delattr(own, "noise_model")
+    monkeypatch.chdir(tmp_path)
+    app(["report", "python", "object", "--out", "page"], standalone_mode=False)
+    app(["compare", "python", "object"], standalone_mode=False)
+    page = next((tmp_path / "page").glob("*.html")).read_text()
+    assert "tests.own_machines:noise_model" in page
+    assert "object of qiskit_aer.backends.aer_simulator.AerSimulator" in page
+
+
+def test_a_plan_needs_no_machine_of_ones_own(tiny):
+    entries = {
+        "ideal": {"type": "aer"},
+        "mine": {"type": "object"},
+        "device": {"type": "ibm", "device": "FakeManilaV2"},
+    }
+    file = {"backends": entries, "assignment": {"default": {"cycle": ["mine", "device"]}}}
+    plan = plan_experiment(tiny(backends=file))
+    assert plan.total().jobs > 0
+    with pytest.raises(ConfigurationError, match="There is nothing to plan"):
+        plan_experiment(tiny(backends=ARRAY))
 
 
 def test_another_machine_is_refused_when_a_run_is_resumed(own_array, tmp_path, monkeypatch):
@@ -161,6 +189,47 @@ def test_another_machine_is_refused_when_a_run_is_resumed(own_array, tmp_path, m
         resume_federation(tmp_path / "function")
 
 
+def test_a_servers_function_that_makes_another_machine_is_noticed(tiny, tmp_path, monkeypatch):
+    experiment = tiny(backends={**ARRAY, "assignment": {"server": "mine"}}, federation__rounds=1)
+    run_federation(experiment, tmp_path / "run", backends={"mine": own.noise_model})
+    load_model(tmp_path / "run")
+    monkeypatch.setattr(own, "noise_model", partial(own.noise_model, rate=0.2))
+    with pytest.raises(ResultError, match="'mine' is another machine than when the run began"):
+        load_model(tmp_path / "run")
+
+
+class Faulty(own.Own):
+    """Says nothing that could be read."""
+
+    def describe(self):
+        raise RuntimeError("out of words")
+
+
+class Fractional(own.Own):
+    """Has half a shot."""
+
+    shots = 0.5
+
+
+class Mine(FakeManilaV2):
+    """No fake device that is known by its name."""
+
+
+def test_what_an_object_says_is_checked(own_array):
+    with pytest.raises(BackendError, match="'own' describes itself, and failed with RuntimeError: out of words"):
+        run_federation(own_array(), backends={"mine": Faulty()})
+    with pytest.raises(ConfigurationError, match=r"argument `backends\['mine'\]`: key 'shots'"):
+        run_federation(own_array(), backends={"mine": Fractional()})
+    result = run_federation(own_array(federation__rounds=1), backends={"mine": Mine()})
+    assert result.experiment.backends.backends["mine"].type == "object"
+
+
+def test_time_is_not_simulated_for_machines_of_ones_own(tiny):
+    queue = {"queue": {"lognormal": {"median_seconds": 60, "sigma": 1.0}}}
+    with pytest.raises(ValueError, match="scheduling simulates the time of simulated machines, but mine has its own"):
+        tiny(backends=ARRAY, scheduling=queue, federation__algorithm={"buffered": {"buffer": 1}})
+
+
 def test_an_object_may_be_the_servers(tiny, tmp_path):
     experiment = tiny(backends={**ARRAY, "assignment": {"server": "mine"}})
     model = own.noise_model()
@@ -168,6 +237,8 @@ def test_an_object_may_be_the_servers(tiny, tmp_path):
     with pytest.raises(BackendError, match=r"no file can hold; give it from Python, as `backends=\{'mine': …\}`"):
         load_model(tmp_path / "run")
     again = load_model(tmp_path / "run", backends={"mine": own.noise_model()})
+    with pytest.raises(ResultError, match="noise_digest"):
+        load_model(tmp_path / "run", backends={"mine": own.noise_model(0.2)})
     evaluated = evaluate_model(tmp_path / "run", model)
     assert evaluated.backend == "NoiseModel"
     assert evaluated.loss == pytest.approx(result.rounds[-1].test_loss, abs=1e-6)
@@ -252,3 +323,36 @@ def test_commands_show_own_machines(tmp_path, monkeypatch, capsys, caplog):
     assert check_machines(path, None)
     assert re.search("model .* yes", capsys.readouterr().out)
     assert "'basic' is not checked" in caplog.text
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """The folder of a provider whose jobs are files."""
+    (tmp_path / "shop").mkdir()
+    return str(tmp_path / "shop")
+
+
+def test_a_machine_with_a_queue_is_no_object(own_array, tiny, shop, tmp_path):
+    for thing in (Shop(shop), (GenericBackendV2(3, seed=1), own.estimator())):
+        with pytest.raises(BackendError, match="may have a queue.*give the function that opens it, or name that"):
+            run_federation(own_array(), tmp_path / "run", backends={"mine": thing})
+    entry = array(type="python", python="tests.backends.providers.shop:Shop", arguments={"folder": shop})
+    with pytest.raises(BackendError, match="'mine': an object of type Shop may have a queue"):
+        run_federation(tiny(backends=entry), tmp_path / "run")
+
+
+def test_a_function_that_opens_a_machine_with_a_queue_is_a_device(tiny, shop, tmp_path):
+    small = {"federation__clients": 8, "federation__clients_per_round": 1, "federation__rounds": 1}
+    entry = {"type": "backend", "factory": "some:thing", "shots": 20, "waiting": {"poll_seconds": 0.01}}
+    result = run_federation(
+        tiny(backends=array(**entry), **small), tmp_path / "run", backends={"mine": partial(Shop, folder=shop)}
+    )
+    stored = result.experiment.backends.backends["mine"]
+    assert (stored.type, stored.factory, stored.shots) == ("backend", "tests.backends.providers.shop:Shop", 20)
+    assert len(list((tmp_path / "shop").glob("order-*.json"))) == len(result.rounds[0].clients[0].jobs) > 0
+    assert (tmp_path / "run" / "journal.sqlite").exists()
+
+
+def test_backends_are_refused_where_no_circuit_runs(tiny):
+    with pytest.raises(ConfigurationError, match="`backends` has no effect with model.quantum: classical"):
+        run_federation(tiny(model__quantum="classical"), backends={"ideal": own.Own()})

@@ -20,6 +20,8 @@ from tests.documents import read_page
 
 DEVICE = {"type": "ibm", "device": "FakeManilaV2", "budget_seconds": 60.0}
 ARRAY = {"backends": {"ideal": {"type": "aer"}, "device": DEVICE}, "assignment": {"clients": {1: "device"}}}
+OBJECT = {"backends": {"ideal": {"type": "aer"}, "mine": {"type": "object"}}, "assignment": {"clients": {1: "mine"}}}
+SERVERS_OBJECT = {**OBJECT, "assignment": {"server": "mine"}}
 
 
 @pytest.fixture
@@ -157,12 +159,14 @@ def test_addresses_that_are_none(text):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"backends": OBJECT}, "mine would be an object of Python, which clients elsewhere are not given"),
+        ({"backends": SERVERS_OBJECT}, "mine would be an object that is given from Python, but a server"),
         ({"federation__lockstep": "auto"}, "`federation.lockstep` has no effect on clients elsewhere"),
     ],
 )
 def test_how_computers_here_are_used_is_refused(changes, message, tmp_path):
     with pytest.raises(ConfigurationError, match=message):
-        deploy(make_tiny(backends=ARRAY, **changes), tmp_path / "d", Address("localhost", 8000))
+        deploy(make_tiny(**{"backends": ARRAY, **changes}), tmp_path / "d", Address("localhost", 8000))
     assert not (tmp_path / "d").exists()
 
 

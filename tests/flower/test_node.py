@@ -49,6 +49,14 @@ def test_the_account_stays_at_the_node(make):
     assert introduction.entry.device == "ibm_fez"
 
 
+def test_a_machine_of_the_nodes_own_is_made_by_its_function(make):
+    entry = {"type": "python", "python": "tests.own_machines:noise_model", "shots": 10}
+    introduction, _ = make(entry=entry).introduce(QUESTION)
+    assert introduction.entry.python == "tests.own_machines:noise_model"
+    with pytest.raises(ConfigurationError, match=r"'own' would be an object of Python.*\(type: python\)"):
+        make(entry={"type": "object"})
+
+
 def test_images_need_a_backbone(make):
     with pytest.raises(DataError, match="The data are images"):
         make(x=np.zeros((3, 4, 4), np.uint8)).introduce(QUESTION)

@@ -114,12 +114,12 @@ def machine_of(name: str, thing: object, entry: BackendEntry | None = None) -> M
     shots = entry.shots if isinstance(entry, OwnEntry) else None
     if is_maker(thing):
         return Machine(_entry_by_name(name, thing, entry, shots))
-    if is_fake_device(thing):
+    if is_fake_device(thing) and class_of(thing).startswith("qiskit_ibm_runtime."):  # and no class made of one
         backend = backend_of(name, thing, shots)
         return Machine(AerEntry(type="aer", noise=type(thing).__name__, shots=backend.shots))
     backend = backend_of(name, thing, shots)
-    fields = {"class": class_of(thing), "described": described(backend), "shots": backend.shots}
-    return Machine(ObjectEntry.model_validate({"type": "object", **fields}), backend)
+    values = {"type": "object", "class": class_of(thing), "described": described(backend), "shots": backend.shots}
+    return Machine(validate(ObjectEntry, values, f"argument `backends[{name!r}]`"), backend)
 
 
 def _entry_by_name(name: str, maker: Any, entry: BackendEntry | None, shots: int | None) -> BackendEntry:

@@ -15,7 +15,7 @@ from qiskit_fedqml.backends.providers.errors import said
 from qiskit_fedqml.backends.providers.halves import precision_of
 from qiskit_fedqml.backends.providers.local import LocalBackend
 from qiskit_fedqml.backends.simulated.aer import AerBackend
-from qiskit_fedqml.backends.simulated.models import noise_digest, simulated_machine
+from qiskit_fedqml.backends.simulated.models import is_ibms_device, noise_digest, simulated_machine
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.parts import find_part, reference_to
 from qiskit_fedqml.errors import BackendError, NoBackendError, shown
@@ -45,7 +45,7 @@ def backend_of(name: str, thing: object, shots: int | None = None) -> Backend:
         raise BackendError(
             f"Backend {name!r}: {_class_of(thing)} may have a queue, whose jobs must be found again when a run is "
             "resumed: give the function that opens it, or name that in an entry "
-            "`{type: backend, factory: 'module:function'}`."
+            "`{type: backend, factory: 'module:function'}`; IBM's devices are entries of type ibm."
         )
     if isinstance(thing, BackendV2 | NoiseModel):
         if (simulated := simulated_machine(thing, shots)) is not None:
@@ -100,8 +100,11 @@ def has_queue(thing: object) -> bool:
         return is_backend(thing)
     if isinstance(thing, type) or not isinstance(thing, (*_KINDS, QueuedBackend)):
         return False
-    finds_jobs = isinstance(thing, BackendV2) and any(hasattr(thing, name) for name in _FINDERS)
-    return isinstance(thing, QueuedBackend) or finds_jobs or holds_connection(thing)
+    if isinstance(thing, BaseEstimatorV2) and has_queue(_machine_of(thing)):
+        return True
+    if isinstance(thing, BackendV2) and (is_ibms_device(thing) or any(hasattr(thing, name) for name in _FINDERS)):
+        return True
+    return isinstance(thing, QueuedBackend) or holds_connection(thing)
 
 
 def no_backend(name: str, thing: object, maker: str = "") -> NoBackendError:
@@ -149,7 +152,8 @@ def made_by(reference: PythonReference, name: str) -> Any:
 
 def described(backend: Backend) -> dict[str, Any]:
     """Return what a backend says of itself, as JSON's values; with a digest of noise that is simulated here."""
-    facts = dict(backend.describe())
+    with foreign_errors(f"Backend {backend.name!r} describes itself, and"):
+        facts = dict(backend.describe())
     if isinstance(backend, EstimatorBackend):
         facts["seed"] = "its own"
     if isinstance(backend, AerBackend) and backend.noise is not None:

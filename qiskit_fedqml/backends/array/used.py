@@ -47,6 +47,16 @@ def own_machines(experiment: Experiment, registry: "BackendRegistry") -> dict[st
     return {name: described(registry[name]) for name in own}
 
 
+def own_server(registry: "BackendRegistry") -> dict[str, dict[str, Any]]:
+    """Return what the server's machine says of itself, by its name; nothing where it is none of the user's own.
+
+    Raises:
+        BackendError: It cannot be opened.
+    """
+    name = registry.file.assignment.server
+    return {name: described(registry[name])} if isinstance(registry.file.backends[name], OwnEntry) else {}
+
+
 def server_backends(experiment: Experiment) -> BackendsFile:
     """Return the entries on which the server itself tests; those of the clients are elsewhere.
 

@@ -73,6 +73,12 @@ def is_fake_device(thing: object) -> bool:
     return any(base.__module__.startswith("qiskit_ibm_runtime.fake_provider.") for base in type(thing).__mro__)
 
 
+def is_ibms_device(thing: object) -> bool:
+    """Return whether an object is a device of IBM Quantum, and no fake one."""
+    is_of_runtime = any(base.__module__.startswith("qiskit_ibm_runtime.") for base in type(thing).__mro__)
+    return is_of_runtime and not is_fake_device(thing)
+
+
 def noise_digest(noise: Noise) -> str:
     """Return a digest of a machine's gate errors and readout errors, short enough to be read.
 

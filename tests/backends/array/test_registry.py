@@ -196,6 +196,17 @@ def test_assignment():
             "key 'backends.a.type': must be 'aer', 'ibm', 'backend', 'python' or 'object', but got 'ser'",
         ),
         ({"backends": {"a": {}}}, "key 'backends.a.type' is missing"),
+        ({"backends": {"a": {"type": "python"}}}, "key 'backends.a.python' is missing"),
+        ({"backends": {"a": {"type": "python", "python": "x"}}}, "key 'backends.a.python': must match pattern"),
+        (
+            {"backends": {"a": {"type": "python", "python": "a:b", "arguments": {"of": {"api_key": "s"}}}}},
+            "key 'backends.a.arguments': must not hold 'api_key'",
+        ),
+        (
+            {"backends": {"a": {"type": "python", "python": "a:b", "blocks": "auto"}}},
+            "unknown key 'backends.a.blocks'; known are arguments, python, shots, type",
+        ),
+        ({"backends": {"a": {"type": "object", "class_": "x"}}}, "'backends.a.class_'; did you mean 'class'"),
         ({"backends": {"ideal": {"type": "aer", "shots": 0}}}, "key 'backends.ideal.shots'.*greater than 0, but got 0"),
         ({"backends": {"ideal": {"type": "aer", "noise": 3}}}, "'backends.ideal.noise': must be a fake device's name"),
         ({"backends": {"ideal": {"type": "aer", "noise": {"readout": 1.5}}}}, "less than or equal to 1, but got 1.5"),
