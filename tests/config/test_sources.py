@@ -74,7 +74,10 @@ def test_files(arguments, message):
         (["federation.rounds=0"], "--set federation.rounds must be greater than 0, but got 0."),
         (["federation.round=3"], "--set federation.round: unknown key 'federation.round'; did you mean 'rounds'?"),
         (["data={}"], "--set data: key 'data.dataset' is missing."),
-        (["data.dataset=mnist"], "--set data.dataset must be 'digits', 'npz', 'cifar10' or 'image_folder', but got '"),
+        (
+            ["data.dataset=mnist"],
+            "--set data.dataset must be 'digits', 'npz', 'cifar10', 'image_folder', 'table', 'huggingface' or 'given', but got '",
+        ),
         (["data.classes=[0, null]"], "--set data.classes: key 'data.classes.1': must be a whole number, but got null."),
         (["seed=1", "seed.x=1"], "--set seed.x: 'seed' is a value and has no keys."),
         (["data.classes=[0, 1]", "data=5"], "--set data must be a mapping of keys to values, but got 5."),
