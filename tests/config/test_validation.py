@@ -124,7 +124,8 @@ def test_several_mistakes_are_several_sentences():
     assert errors_of("data", {"dataset": "digits", "paht": 1, "classes": None, "test_fraction": 2}) == (
         "e.yaml: key 'data.classes': must be a list, but got null. "
         "e.yaml: key 'data.test_fraction': must be less than 1, but got 2. "
-        "e.yaml: unknown key 'data.paht'; known are classes, dataset, min_examples, partition, redraw, test_fraction, validation_fraction."
+        "e.yaml: unknown key 'data.paht'; known are classes, dataset, min_examples, partition, redraw, test_fraction, "
+        "validation_fraction."
     )
 
 
