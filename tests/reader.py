@@ -158,7 +158,7 @@ def _merged(base, change):
     """Return nested mappings with others put into them; another dataset or backends file replaces the old one whole."""
     both = dict(base)
     for key, value in change.items():
-        is_other = isinstance(value, dict) and bool({"dataset", "backends"} & value.keys())
+        is_other = isinstance(value, dict) and bool({"dataset", "python", "backends"} & value.keys())
         is_nested = isinstance(value, dict) and isinstance(base.get(key), dict) and not is_other
         both[key] = _merged(base[key], value) if is_nested else value
     return both

@@ -17,6 +17,9 @@ from qiskit_fedqml.errors import ConfigurationError, shortened, shown
 _MOST_PARTS = 20
 """Of a dotted key; the deepest key of an experiment has seven, options of a primitive a few more."""
 
+_MAPPING = "the experiment"
+"""What errors call an experiment that is given as a mapping."""
+
 _KEYS_OF_BACKENDS = set(BackendsFile.model_fields)
 
 
@@ -44,7 +47,7 @@ def load_experiment(
     """
     folder_of_overrides = folder
     if isinstance(path, Mapping):
-        source, folder, data = "the experiment", Path(), dict(path)
+        source, folder, data = _MAPPING, Path(), dict(path)
     else:
         source, folder, data = str(path), Path(path).parent, read_yaml(Path(path))
     _check_is_experiment(data, source)
@@ -100,6 +103,10 @@ def _check_is_experiment(data: Any, source: str) -> None:
     check_mapping(data, source)
     inner = data.get("backends")
     if isinstance(inner, dict) and "backends" not in inner and data.keys() <= _KEYS_OF_BACKENDS:
+        if source == _MAPPING:
+            raise ConfigurationError(
+                "The mapping is no experiment, but the content of a backends file; it goes into `backends`."
+            )
         raise ConfigurationError(
             f"{source} is no experiment file, but a backends file; `--backends {source}` gives it to an experiment."
         )

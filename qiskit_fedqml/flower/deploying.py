@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -24,7 +25,7 @@ from qiskit_fedqml.config.yaml_files import dump_yaml
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.location import find_data
 from qiskit_fedqml.data.preparation import prepare_data
-from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError, shown
+from qiskit_fedqml.errors import BackendError, ConfigurationError, DataError, ResultError, shown
 from qiskit_fedqml.files import make_folder, write_bytes, writing
 from qiskit_fedqml.flower.gate import nginx_configuration
 from qiskit_fedqml.flower.keys import make_node_keys, make_server_keys
@@ -236,8 +237,9 @@ def _for_server(experiment: Experiment) -> dict[str, Any]:
     values = experiment.resolved()
     for key in ("path", "test_path"):
         if path := values["data"].get(key):
-            is_on_hub = isinstance(experiment.data, HuggingFaceData) and not Path(path).exists()
-            values["data"][key] = path if is_on_hub else str(find_data(path).absolute())
+            may_be_on_hub = isinstance(experiment.data, HuggingFaceData)
+            with suppress(DataError) if may_be_on_hub else nullcontext():
+                values["data"][key] = str(find_data(path).absolute())
     weights = experiment.features.weights
     if weights is not None and weights != "torchvision":
         values["features"]["weights"] = str(find_data(weights).absolute())

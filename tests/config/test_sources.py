@@ -1,5 +1,6 @@
 """An error names the file, or the option, that the wrong value comes from, and its key there."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,10 @@ def test_files(arguments, message):
         (["federation.rounds=0"], "--set federation.rounds must be greater than 0, but got 0."),
         (["federation.round=3"], "--set federation.round: unknown key 'federation.round'; did you mean 'rounds'?"),
         (["data={}"], "--set data: key 'data.dataset' is missing."),
-        (["data.dataset=mnist"], "--set data.dataset must be 'digits', 'npz', 'cifar10' or 'image_folder', but got '"),
+        (
+            ["data.dataset=mnist"],
+            "--set data.dataset must be 'digits', 'npz', ",
+        ),
         (["data.classes=[0, null]"], "--set data.classes: key 'data.classes.1': must be a whole number, but got null."),
         (["seed=1", "seed.x=1"], "--set seed.x: 'seed' is a value and has no keys."),
         (["data.classes=[0, 1]", "data=5"], "--set data must be a mapping of keys to values, but got 5."),
@@ -90,6 +94,31 @@ def test_a_value_of_an_option_in_a_file_of_backends():
     assert error_of("array.yaml", "good.yaml", setting) == (
         "--set backends.backends.ideal.shots must be greater than 0, but got 0."
     )
+
+
+def test_a_mapping_in_place_of_a_file(tmp_path):
+    before = deepcopy(WITH_ARRAY)
+    experiment = load_experiment(WITH_ARRAY, {"federation.rounds": 7})
+    assert experiment == load_experiment("array.yaml", {"federation.rounds": 7})
+    assert before == WITH_ARRAY
+    named = load_experiment({**TINY, "backends": "good.yaml", "data": {"dataset": "given", "path": "mine.npz"}})
+    assert list(named.backends.backends) == ["ideal"]
+    assert named.data.path == str(tmp_path / "mine.npz")
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({**TINY, "seed": "x"}, "the experiment: key 'seed': must be a whole number, but got 'x'."),
+        ({**TINY, "backends": "b2.yaml"}, "b2.yaml: key 'backends.manila.shots': must be greater than 0, but got -5."),
+        ({}, "the experiment: key 'data' is missing."),
+        (ARRAY, "The mapping is no experiment, but the content of a backends file; it goes into `backends`."),
+    ],
+)
+def test_a_wrong_mapping(mapping, message):
+    with pytest.raises(ConfigurationError) as error:
+        load_experiment(mapping)
+    assert str(error.value).startswith(message)
 
 
 def test_values_that_do_not_fit_together_name_all_their_sources():

@@ -10,6 +10,7 @@ from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.errors import ConfigurationError
 from tests.conftest import TINY
 
+DATASETS = "'digits', 'npz', 'cifar10', 'image_folder', 'table', 'huggingface' or 'given'"
 ALGORITHM = "must be synchronous, {buffered: {buffer: K}} or {python: 'module:name', arguments: {…}}"
 WORDS = {
     "federation.algorithm": ALGORITHM,
@@ -108,8 +109,8 @@ def test_an_unknown_key_is_found_among_those_of_its_alternative(key, value, mess
         ),
         ("data.classes", [0, [None, False]], "must be a whole number, but got [null, false]."),
         ("model.initial", "", "must have at least 1 character, but got ''."),
-        ("data.dataset", "mnist", "must be 'digits', 'npz', 'cifar10' or 'image_folder', but got 'mnist'."),
-        ("data.dataset", None, "must be 'digits', 'npz', 'cifar10' or 'image_folder', but got null."),
+        ("data.dataset", "mnist", f"must be {DATASETS}, but got 'mnist'."),
+        ("data.dataset", None, f"must be {DATASETS}, but got null."),
         ("scheduling.queue", {"trace": [[0, 1], [0, 2]]}, "times must increase, but 0 comes after 0."),
     ],
 )
@@ -123,7 +124,8 @@ def test_several_mistakes_are_several_sentences():
     assert errors_of("data", {"dataset": "digits", "paht": 1, "classes": None, "test_fraction": 2}) == (
         "e.yaml: key 'data.classes': must be a list, but got null. "
         "e.yaml: key 'data.test_fraction': must be less than 1, but got 2. "
-        "e.yaml: unknown key 'data.paht'; known are classes, dataset, partition, test_fraction, validation_fraction."
+        "e.yaml: unknown key 'data.paht'; known are classes, dataset, min_examples, partition, redraw, test_fraction, "
+        "validation_fraction."
     )
 
 
