@@ -37,8 +37,8 @@ def run_facts(run: RunResult) -> str:
     ended = ", where it ended early" if run.ended_early else ""
     kept = f", the model of {step_word(run)} {run.final.round} kept" if config.keep_best else ""
     return (
-        f"{len(run.rounds)} of {config.rounds} {step_word(run)}s{ended}{kept}; {how_many}{where}{_buffer(config)}; {epochs} in "
-        f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}."
+        f"{len(run.rounds)} of {config.rounds} {step_word(run)}s{ended}{kept}; {how_many}{where}{_buffer(config)}; "
+        f"{epochs} in batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}."
     )
 
 
