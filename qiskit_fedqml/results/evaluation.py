@@ -25,7 +25,7 @@ from qiskit_fedqml.model.building import Blueprint, circuit_for
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
-from qiskit_fedqml.results.provenance import check_circuit, check_data
+from qiskit_fedqml.results.provenance import check_circuit, check_data, check_weights
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.seeds import derive_seed
 
@@ -160,6 +160,7 @@ def evaluate_model(folder: str | Path, backend: Backend, seed: int | None = None
     model = load_model(folder, backend)
     dataset = load_dataset(result.experiment.data, result.experiment.seed)
     check_data(result.run, dataset.classes, {"test": digest_of(dataset.test)}, Path(folder))
+    check_weights(result.run, result.experiment, Path(folder))
     examples = prepare_test_data(result.experiment, dataset)
     if isinstance(model.quantum, QuantumLayer):
         default = derive_seed(result.experiment.seed, f"shots of the evaluation on {backend.name}")

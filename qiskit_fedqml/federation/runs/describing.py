@@ -6,6 +6,7 @@ from qiskit_fedqml.backends.array.chips import chips_in_blocks
 from qiskit_fedqml.backends.array.used import used_machines
 from qiskit_fedqml.circuits.digest import circuit_digest
 from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.data.features import weights_digest
 from qiskit_fedqml.federation.executors.processes import num_workers
 from qiskit_fedqml.results.provenance import describe_run
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def describe(federation: "Federation") -> dict[str, Any]:
-    """Describe a run that begins: versions, sizes, digests of data and circuit, chips and their blocks."""
+    """Describe a run that begins: versions, sizes, digests of data, weights and circuit, chips and their blocks."""
     data, num_trained = federation.data, sum(tensor.numel() for tensor in federation.initial.model.values())
     examples = {
         "train": len(data.shards.rows),
@@ -28,9 +29,11 @@ def describe(federation: "Federation") -> dict[str, Any]:
     remote = {"remote_clients": True} if federation.is_remote else {}
     is_made = isinstance(federation.experiment.model.circuit, PythonReference)
     circuit = {"circuit": circuit_digest(federation.evaluator.blueprint.spec)} if is_made else {}
+    weights = weights_digest(federation.experiment.features)
     return {
         **described,
         "data": dict(data.digests),
+        **({"weights": weights} if weights else {}),
         **circuit,
         **origin,
         **({"chips": chips} if chips else {}),
