@@ -81,6 +81,17 @@ def open_backbone(config: FeaturesConfig) -> Backbone:
     return backbone
 
 
+def weights_digest(config: FeaturesConfig) -> str | None:
+    """Return the SHA-256 of the file of a backbone's weights; None where no file is named.
+
+    Raises:
+        DataError: It is not there, or cannot be read.
+    """
+    if config.weights is None or (file := _weights_file(config)) is None:
+        return None
+    return _digest(file)
+
+
 def batch_of(config: FeaturesConfig) -> int:
     """Return how many images go through the backbone together."""
     return max(1, _BATCH_PIXELS // (config.image_size or 1) ** 2)

@@ -30,7 +30,7 @@ from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
 from qiskit_fedqml.model.metrics import confusion_matrix, measured, open_metrics
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
-from qiskit_fedqml.results.provenance import check_circuit, check_data, check_machines
+from qiskit_fedqml.results.provenance import check_circuit, check_data, check_machines, check_weights
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.seeds import derive_seed
 
@@ -184,6 +184,7 @@ def evaluate_model(folder: str | Path, backend: object, seed: int | None = None)
     model = load_model(folder, backend)
     dataset = load_dataset(result.experiment.data, result.experiment.seed)
     check_data(result.run, dataset.classes, {"test": digest_of(dataset.test)}, Path(folder))
+    check_weights(result.run, result.experiment, Path(folder))
     examples = prepare_test_data(result.experiment, dataset)
     if isinstance(model.quantum, QuantumLayer):
         default = derive_seed(result.experiment.seed, f"shots of the evaluation on {backend.name}")

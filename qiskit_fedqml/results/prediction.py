@@ -14,12 +14,12 @@ from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.config.data import FeaturesConfig
 from qiskit_fedqml.data.examples import Examples
-from qiskit_fedqml.data.location import find_data
 from qiskit_fedqml.data.unlabelled import NewExamples, Progress, check_width, new_features, new_images
 from qiskit_fedqml.errors import DataError, ResultError
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.prediction import TEST_BATCH, predict
 from qiskit_fedqml.results.evaluation import load_model
+from qiskit_fedqml.results.provenance import check_weights
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.seeds import derive_seed
 
@@ -191,7 +191,7 @@ def load_classifier(folder: str | Path, backend: Backend | None = None) -> Class
 
     Raises:
         ResultError: The folder is no finished result, its model runs no circuit for another backend to run, or the
-            weights of its backbone are no longer there.
+            weights of its backbone are others now, or no longer there.
         BackendError: The run's server backend cannot be opened.
     """
     result = RunResult.load(folder)
@@ -200,11 +200,7 @@ def load_classifier(folder: str | Path, backend: Backend | None = None) -> Class
     model = load_model(folder, chosen)
     if model.network is None and chosen.name != assignment.server:
         raise ResultError(f"{folder}: this model runs no circuit, so it cannot be used on {chosen.name!r}.")
-    if features.weights not in (None, "torchvision"):
-        try:
-            find_data(str(features.weights))
-        except DataError as error:
-            raise ResultError(f"{folder}: the weights of its backbone are no longer there. {error}") from error
+    check_weights(result.run, result.experiment, Path(folder))
     seed = derive_seed(result.experiment.seed, f"shots of the prediction on {chosen.name}")
     return Classifier(model, result.run["classes"], features, int(result.run["num_features"]), chosen, seed)
 

@@ -13,7 +13,8 @@ import torch
 from qiskit_fedqml.circuits.digest import circuit_digest
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.errors import ResultError, shown
+from qiskit_fedqml.data.features import weights_digest
+from qiskit_fedqml.errors import DataError, ResultError, shown
 
 _PACKAGES = (
     "qiskit-fedqml",
@@ -108,6 +109,25 @@ def check_machines(run: Mapping[str, Any], machines: Mapping[str, Mapping[str, A
                 f"{folder}: the backend {name!r} is another machine than when the run began: its {key} was "
                 f"{shown(before.get(key))}, and is {shown(now.get(key))}."
             )
+
+
+def check_weights(run: Mapping[str, Any], experiment: Experiment, folder: Path) -> None:
+    """Check that the weights of a run's backbone are those with which it began.
+
+    Args:
+        run: The run's description; older ones do not have the weights' digest.
+        experiment: Its configuration.
+        folder: The result folder, for the error.
+
+    Raises:
+        ResultError: They are others, or are not there.
+    """
+    try:
+        now = weights_digest(experiment.features)
+    except DataError as error:
+        raise ResultError(f"{folder}: the weights of its backbone are no longer there. {error}") from error
+    if run.get("weights", now) != now:
+        raise ResultError(f"{folder}: `features.weights` are not those with which the run began.")
 
 
 def changes_since(run: Mapping[str, Any], workers: int) -> list[str]:

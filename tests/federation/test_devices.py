@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
@@ -199,6 +200,34 @@ def test_evaluation_of_a_finished_run_on_a_device(server, experiment, tmp_path, 
     told = json.loads((tmp_path / "run" / "evaluations" / "nairobi.json").read_text())
     assert told["machine"]["device"] == "ibm_nairobi"
     assert [receipt["job_id"] for receipt in told["receipts"]] == [server.jobs[-1].id]
+
+
+@pytest.mark.slow
+def test_new_examples_are_classified_on_a_device(server, experiment, tmp_path, monkeypatch, capsys):
+    """As an evaluation, a prediction that was stopped takes up its job; another file is another question."""
+    waiting = {"waiting": {"poll_seconds": 0.1, "queue_seconds": 0.3}}
+    run_federation(experiment(entries={"nairobi": waiting}, changes={"federation.rounds": 1}), tmp_path / "run")
+    for name in ("new", "other"):
+        np.savez(tmp_path / f"{name}.npz", x=np.full((2, 3), float(len(name))))
+    num_jobs = len(server.jobs)
+
+    def predict(name):
+        words = ["predict", tmp_path / "run", tmp_path / f"{name}.npz", "--backend", "nairobi", "--json", "-"]
+        monkeypatch.setattr("sys.argv", ["fedqml", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code, capsys.readouterr()
+
+    server.devices["ibm_nairobi"].hold()
+    assert "still waits in the queue" in predict("new")[1].err
+    server.devices["ibm_nairobi"].release()
+    code, told = predict("new")
+    assert not code
+    assert [receipt["job_id"] for receipt in json.loads(told.out)["receipts"]] == [server.jobs[-1].id]
+    assert len(server.jobs) == num_jobs + 1
+    assert not predict("other")[0]
+    assert len(server.jobs) == num_jobs + 2
+    assert not list((tmp_path / "run" / "evaluations").glob("*.journal"))
 
 
 @pytest.mark.slow

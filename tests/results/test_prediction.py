@@ -12,12 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from qiskit_fedqml import load_classifier, run_federation
+from qiskit_fedqml import load_classifier, resume_federation, run_federation
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.cli import main
 from qiskit_fedqml.errors import DataError, ResultError
 from qiskit_fedqml.results.evaluation import evaluate_model
 from tests.conftest import make_tiny
+from tests.stopping import Interrupt, StopAfter
 
 
 def fedqml(monkeypatch, capsys, *words):
@@ -72,6 +73,8 @@ def pictures(tmp_path_factory):
         patch.setenv("FEDQML_CACHE", str(folder / "cache"))
         data = {"dataset": "image_folder", "path": str(folder / "data")}
         run = run_federation(make_tiny(data=data, features=features), folder / "run")
+        with pytest.raises(Interrupt):
+            run_federation(run.experiment, folder / "unfinished", observer=StopAfter(1, -1))
         evaluation = evaluate_model(folder / "run", BackendRegistry(run.experiment.backends, Path()).server)
     return folder, evaluation
 
@@ -134,8 +137,12 @@ def test_weights_that_are_gone_are_one_clear_error(pictures, tmp_path):
     try:
         with pytest.raises(ResultError, match=r"the weights of its backbone are no longer there\. There is no '.*pth'"):
             load_classifier(folder / "run")
+        (folder / "weights.pth").write_bytes((folder / "moved.pth").read_bytes() + b" ")
+        for use in (load_classifier, resume_federation):
+            with pytest.raises(ResultError, match=r"`features\.weights` are not those with which the run began\."):
+                use(folder / "unfinished" if use is resume_federation else folder / "run")
     finally:
-        (folder / "moved.pth").rename(folder / "weights.pth")
+        (folder / "moved.pth").replace(folder / "weights.pth")
 
 
 def test_features_get_the_outputs_of_the_evaluation(features, tmp_path, monkeypatch, capsys):

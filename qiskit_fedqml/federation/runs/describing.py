@@ -7,6 +7,7 @@ from qiskit_fedqml.backends.array.used import own_machines, used_machines
 from qiskit_fedqml.circuits.digest import circuit_digest
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.data.class_counts import summary
+from qiskit_fedqml.data.features import weights_digest
 from qiskit_fedqml.federation.executors.processes import num_workers
 from qiskit_fedqml.progress.size import RunSize
 from qiskit_fedqml.results.provenance import describe_run
@@ -51,9 +52,11 @@ def describe(federation: "Federation") -> dict[str, Any]:
     remote = {"remote_clients": True} if federation.is_remote else {}
     is_made = isinstance(federation.experiment.model.circuit, PythonReference)
     circuit = {"circuit": circuit_digest(federation.evaluator.blueprint.circuit)} if is_made else {}
+    weights = weights_digest(federation.experiment.features)
     return {
         **described,
         "data": dict(data.digests),
+        **({"weights": weights} if weights else {}),
         **circuit,
         **origin,
         **({"chips": chips} if chips else {}),

@@ -27,7 +27,7 @@ from qiskit_fedqml.progress.compiling import compiling_shown
 from qiskit_fedqml.progress.observer import Observer, preparing_of
 from qiskit_fedqml.results.checkpoint import Checkpoint
 from qiskit_fedqml.results.folder import RunFolder
-from qiskit_fedqml.results.provenance import changes_since, check_circuit, check_data, check_machines
+from qiskit_fedqml.results.provenance import changes_since, check_circuit, check_data, check_machines, check_weights
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.results.writer import RunWriter
 from qiskit_fedqml.tracking.tracking import Tracking, check_tracking, open_trackers
@@ -160,6 +160,7 @@ def _resume(
     if stored.run.get("remote_clients") and assembled is None:
         raise ResultError(f"{folder.path} is a run whose clients are nodes of Flower; `flwr run` resumes it.")
     folder.proven_manifest()
+    check_weights(stored.run, experiment, folder.path)
     if stored.rounds and assembled is None:
         _check_journal(folder, experiment)
     check_tracking(experiment.tracking, has_folder=True)
