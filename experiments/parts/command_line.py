@@ -38,14 +38,15 @@ class ScriptParser(argparse.ArgumentParser):
         )
         self.add_argument("--smallest", action="store_true", help=f"a run of seconds, as if by {_as_options(smallest)}")
 
-    def add_study_arguments(self, *, seeds: int) -> None:
+    def add_study_arguments(self, *, seeds: int, processes: int = 1) -> None:
         """Add ``--seeds``, ``--processes`` and ``--set``, which studies have.
 
         Args:
             seeds: The usual number of seeds.
+            processes: The usual number of runs at a time.
         """
         self.add_argument("--seeds", type=positive, default=seeds, help="how many seeds (default: %(default)s)")
-        self.add_argument("--processes", type=positive, default=1, help="runs at a time (default: %(default)s)")
+        self.add_argument("--processes", type=positive, default=processes, help="runs at a time (default: %(default)s)")
         self.add_settings()
 
     def add_settings(self) -> None:

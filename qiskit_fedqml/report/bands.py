@@ -65,7 +65,7 @@ class Band:
         axis.plot(self.x, self.mean, label=name, **look)
         if self.count > 1:
             step = {"steps-post": "post"}.get(look.get("drawstyle", ""))
-            shade: Any = {"color": look["color"], "alpha": 0.16, "linewidth": 0, "step": step}
+            shade: Any = {"color": look["color"], "alpha": 0.13, "linewidth": 0, "step": step}
             axis.fill_between(self.x, self.low, self.high, **shade)
 
 

@@ -13,8 +13,13 @@ from qiskit_fedqml.workers.memory import Memory, Rooms
 from qiskit_fedqml.workers.messages import Answer, Memories, Setup
 
 _PROGRAM = "qiskit_fedqml.workers.program"
-_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 25)}
-"""Lets glibc keep the memory of a client's tensors for the next client's; to get it again takes a fifth of the time."""
+_ENVIRONMENT = {
+    # glibc keeps the memory of a client's tensors for the next client's; to get it again takes a fifth of the time
+    **{"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 25)},
+    # torch's threads sleep while they wait, as those of a command do: other workers need the cores
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+"""What a worker's process is started with, unless the user's environment says something else."""
 _END_SECONDS = 5.0
 """How long a worker gets to end by itself."""
 
@@ -39,7 +44,7 @@ class WorkerProcess:
         with there:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", _PROGRAM, *map(str, (there.fileno(), *files))],
-                env={**_MEMORY, **os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env={**_ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 pass_fds=[there.fileno(), *files],
                 start_new_session=True,  # so that Ctrl-C reaches this process alone, which stops the others
             )
