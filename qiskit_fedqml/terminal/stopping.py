@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from qiskit_fedqml.federation.interruption import mark_interrupted
+from qiskit_fedqml.federation.interruption import forget_interruptions, mark_interrupted
 
 _received: list[int] = []
 """The signals that came while a command ran."""
@@ -21,6 +21,7 @@ def stoppable() -> Iterator[None]:
     After one has come, handlers stay as they are: nothing may cut the end of the process short.
     """
     _received.clear()
+    forget_interruptions()
     try:
         ours = {
             number: before
