@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, which end a command in the same way: in order, with an exit code that says which it was."""
 
+import atexit
 import os
 import signal
 import sys
@@ -50,9 +51,16 @@ def was_stopped() -> bool:
     return bool(_received)
 
 
+def _ignore() -> None:
+    """Let no signal change the exit code in the interpreter's last steps, in which handlers are taken away."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     _received.append(number)
     if len(_received) == 1:
+        atexit.register(_ignore)
         mark_interrupted()
         raise KeyboardInterrupt
     if len(_received) > 2:
