@@ -44,6 +44,11 @@ def mark_interrupted() -> None:
     _interrupted.set()
 
 
+def forget_interruptions() -> None:
+    """Take the mark away."""
+    _interrupted.clear()
+
+
 def _mark_and_raise(number: int, frame: FrameType | None) -> None:
     mark_interrupted()
     signal.default_int_handler(number, frame)

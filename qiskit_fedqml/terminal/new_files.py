@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from qiskit_fedqml.data.datasets import Dataset
 from qiskit_fedqml.data.entries import visible_entries
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.location import find_data
-from qiskit_fedqml.errors import ConfigurationError, DataError, listed, shown
+from qiskit_fedqml.errors import ConfigurationError, DataError, ResultError, listed, shown
 from qiskit_fedqml.files import make_folder, write_new
 
 MACHINES = ("ideal", "noisy", "ibm")
@@ -71,8 +72,11 @@ def write_files(folder: Path, plan: Plan) -> tuple[Path, Path]:
         experiment: _experiment(section, dataset, plan).encode(),
         backends: _backends(plan.machines, _num_qubits(dataset)).encode(),
     }
+    for path, content in contents.items():
+        if os.path.lexists(path) and not (path.is_file() and path.read_bytes() == content):
+            raise ResultError(f"{path} exists already; choose another folder, or move it away.")
     make_folder(folder)
-    write_new(contents, overwrite=False, instead="choose another folder, or move it away")
+    write_new(contents, overwrite=False)
     return experiment, backends
 
 
@@ -173,7 +177,7 @@ def _features(*, has_images: bool) -> list[tuple[str, str]]:
     if not has_images:
         scaling = ("  scaling: {method: client_sums, per_feature: true, center: true}", "")
         return [("", ""), ("features:", "each has mean 0 and standard deviation 1"), scaling]
-    is_here = find_data(_WEIGHTS).is_file()
+    is_here = _has_weights()
     where = "in $FEDQML_DATA" if is_here else "downloaded, 5 MB; or a local state-dict file"
     return [
         ("", ""),
@@ -185,6 +189,13 @@ def _features(*, has_images: bool) -> list[tuple[str, str]]:
         ("  pooling: average", "512 features of an image; flatten would give 86,528"),
         ("  scaling: {method: client_sums}", ""),
     ]
+
+
+def _has_weights() -> bool:
+    try:
+        return find_data(_WEIGHTS).is_file()
+    except DataError:
+        return False
 
 
 def _backends(machines: str, num_qubits: int) -> str:

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, which end a command in the same way: in order, with an exit code that says which it was."""
 
+import atexit
 import os
 import signal
 import sys
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from qiskit_fedqml.federation.interruption import mark_interrupted
+from qiskit_fedqml.federation.interruption import forget_interruptions, mark_interrupted
 
 _received: list[int] = []
 """The signals that came while a command ran."""
@@ -21,6 +22,7 @@ def stoppable() -> Iterator[None]:
     After one has come, handlers stay as they are: nothing may cut the end of the process short.
     """
     _received.clear()
+    forget_interruptions()
     try:
         ours = {
             number: before
@@ -49,9 +51,16 @@ def was_stopped() -> bool:
     return bool(_received)
 
 
+def _ignore() -> None:
+    """Let no signal change the exit code in the interpreter's last steps, in which handlers are taken away."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     _received.append(number)
     if len(_received) == 1:
+        atexit.register(_ignore)
         mark_interrupted()
         raise KeyboardInterrupt
     if len(_received) > 2:
