@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Autodoc and notebooks read this checkout, also where another version is installed.
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin make notebooks slow on busy computers
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 from site_pages import text_of, write_studies  # noqa: E402
@@ -29,6 +30,8 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"qiskit_fedqml {version}"
 html_theme_options = {"source_directory": "docs/"}
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
 

@@ -16,6 +16,7 @@ from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.scheduling import SchedulingConfig
+from qiskit_fedqml.config.showing import experiment_as_html, experiment_in_words
 from qiskit_fedqml.config.simulated_time import check_real_time, check_scheduling
 from qiskit_fedqml.config.sources import Key, Sources
 from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, StrictModel, nearest
@@ -95,6 +96,14 @@ class Experiment(StrictModel):
     tracking: TrackingConfig = TrackingConfig()
     checkpoints: CheckpointsConfig = CheckpointsConfig()
     scheduling: SchedulingConfig | None = None
+
+    def __repr__(self) -> str:
+        return experiment_in_words(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return experiment_as_html(self)
 
     @model_validator(mode="after")
     def _evaluation_backends_exist(self) -> "Experiment":
