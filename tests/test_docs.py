@@ -115,7 +115,7 @@ def test_every_page_is_linked_from_the_first_one_or_from_the_architecture():
 
 def test_every_public_name_is_in_the_reference():
     reference = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "api").glob("*.md"))
-    assert set(qiskit_fedqml.__all__) - set(re.findall(r":: qiskit_fedqml\.(\w+)\b(?!\.)", reference)) == set()
+    assert set(qiskit_fedqml.__all__) - set(re.findall(r"\bqiskit_fedqml\.(\w+)\b(?!\.)", reference)) == set()
 
 
 def test_first_page_is_short():

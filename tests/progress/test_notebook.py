@@ -17,9 +17,12 @@ def cells(tmp_path_factory):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
     sources = [CODE, "quiet = run_federation(experiment, progress=False)", "experiment", "result", "result.plot()"]
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # for the kernel, which is a process of its own
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     resources = {"metadata": {"path": str(tmp_path_factory.mktemp("notebook"))}}
     nbclient.NotebookClient(notebook, timeout=120, resources=resources).execute()
+    monkeypatch.undo()
     return [cell.outputs for cell in notebook.cells]
 
 
