@@ -18,10 +18,16 @@ if TYPE_CHECKING:
     from qiskit_fedqml.config.loading import load_experiment
     from qiskit_fedqml.config.mitigation import Mitigation
     from qiskit_fedqml.errors import FedQMLError
-    from qiskit_fedqml.federation.runs.resuming import resume_federation
+    from qiskit_fedqml.federation.runs.resuming import extend_federation, resume_federation
     from qiskit_fedqml.federation.runs.run import run_federation
     from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer
     from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
+    from qiskit_fedqml.progress.bars import ProgressBars
+    from qiskit_fedqml.progress.lines import ProgressLines
+    from qiskit_fedqml.progress.observer import Observer
+    from qiskit_fedqml.report.comparing import Comparison, compare
+    from qiskit_fedqml.report.curves import learning_curves
+    from qiskit_fedqml.report.page import write_report
     from qiskit_fedqml.results.evaluation import load_model
     from qiskit_fedqml.results.prediction import Classifier, load_classifier
     from qiskit_fedqml.results.result import RunResult
@@ -36,13 +42,20 @@ _MODULE_OF = {
     "BroadcastEstimatorQNN": "model.qnn",
     "CircuitSpec": "circuits.spec",
     "Classifier": "results.prediction",
+    "Comparison": "report.comparing",
     "Experiment": "config.experiment",
     "FedQMLError": "errors",
     "Mitigation": "config.mitigation",
+    "Observer": "progress.observer",
+    "ProgressBars": "progress.bars",
+    "ProgressLines": "progress.lines",
     "QuantumLayer": "model.layer",
     "RunResult": "results.result",
     "SweepEstimator": "simulation.estimator",
     "load_classifier": "results.prediction",
+    "compare": "report.comparing",
+    "extend_federation": "federation.runs.resuming",
+    "learning_curves": "report.curves",
     "load_experiment": "config.loading",
     "load_model": "results.evaluation",
     "noise_from_model": "simulation.noise",
@@ -53,6 +66,7 @@ _MODULE_OF = {
     "reuploading_circuit": "circuits.reuploading",
     "run_federation": "federation.runs.run",
     "tree_circuit": "circuits.tree",
+    "write_report": "report.page",
 }
 
 __all__ = [
@@ -61,12 +75,19 @@ __all__ = [
     "BroadcastEstimatorQNN",
     "CircuitSpec",
     "Classifier",
+    "Comparison",
     "Experiment",
     "FedQMLError",
     "Mitigation",
+    "Observer",
+    "ProgressBars",
+    "ProgressLines",
     "QuantumLayer",
     "RunResult",
     "SweepEstimator",
+    "compare",
+    "extend_federation",
+    "learning_curves",
     "load_classifier",
     "load_experiment",
     "load_model",
@@ -78,6 +99,7 @@ __all__ = [
     "reuploading_circuit",
     "run_federation",
     "tree_circuit",
+    "write_report",
 ]
 
 

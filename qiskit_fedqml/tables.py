@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 
@@ -16,6 +17,29 @@ def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
 
     rule = "|" + "|".join("-" * (widths[column] + 2) for column in columns) + "|"
     return "\n".join([line({column: column for column in columns}), rule, *map(line, rows)]) + "\n"
+
+
+def html_table(rows: Sequence[Mapping[str, str]], caption: str = "", most: int = 20) -> str:
+    """Write rows as an HTML table, as a notebook shows it; all text is escaped.
+
+    Args:
+        rows: The rows, all with the columns of the first one.
+        caption: What is written above it.
+        most: The number of rows after which the others are only counted.
+    """
+    columns = list(rows[0]) if rows else []
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f'<{tag} style="text-align: left">{escape(cell)}</{tag}>' for cell in cells) + "</tr>"
+
+    body = "".join(line([row[column] for column in columns], "td") for row in rows[:most])
+    if len(rows) > most:
+        body += f'<tr><td colspan="{len(columns)}">… and {len(rows) - most:,} more</td></tr>'
+    head = f"<thead>{line(columns, 'th')}</thead>" if any(columns) else ""
+    return (
+        f'<div style="overflow-x: auto"><div><b>{escape(caption)}</b></div>'
+        f"<table>{head}<tbody>{body}</tbody></table></div>"
+    )
 
 
 def duration(seconds: float) -> str:

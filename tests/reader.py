@@ -145,11 +145,11 @@ class Reader:
 
 KINDS = {
     **{"python": Reader._python, "setup": Reader._python, "yaml": Reader._yaml, "sh": Reader._shell},
-    **dict.fromkeys(("table", "mermaid", "text", "bibtex"), Reader._nothing),
+    **dict.fromkeys(("table", "mermaid", "text", "bibtex", "{toctree}"), Reader._nothing),
 }
 PROGRAMS = {
     **{"fedqml": Reader._fedqml, "python": Reader._script, "pip": Reader._pip, "pytest": Reader._pytest},
-    **dict.fromkeys((".", "cd", "export", "ruff", "mypy", "tensorboard", ".ci/run"), Reader._nothing),
+    **dict.fromkeys((".", "cd", "export", "ruff", "mypy", "sphinx-build", "tensorboard", ".ci/run"), Reader._nothing),
     **dict.fromkeys(("flower-superlink", "flower-supernode", "flwr", "nginx"), Reader._nothing),
 }
 

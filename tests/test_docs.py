@@ -11,6 +11,7 @@ import sys
 import pytest
 import yaml
 
+import qiskit_fedqml
 from qiskit_fedqml import __version__
 from tests.conftest import ROOT
 from tests.documents import Block, hints_in, page_names, read_page, resolve, table_rows
@@ -110,6 +111,11 @@ def test_every_page_is_linked_from_the_first_one_or_from_the_architecture():
         for _, target in read_page(name).links
     }
     assert {ROOT / name for name in PAGES} - linked == {ROOT / "README.md"}
+
+
+def test_every_public_name_is_in_the_reference():
+    reference = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "api").glob("*.md"))
+    assert set(qiskit_fedqml.__all__) - set(re.findall(r"\bqiskit_fedqml\.(\w+)\b(?!\.)", reference)) == set()
 
 
 def test_first_page_is_short():

@@ -9,12 +9,13 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.observables import as_observables, checked_observables
+from qiskit_fedqml.circuits.showing import circuit_as_html, sizes_in_words
 from qiskit_fedqml.circuits.unrolling import unrolled
 from qiskit_fedqml.config.circuit import Wanted
 from qiskit_fedqml.errors import CircuitError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CircuitSpec:
     """A parameterised circuit with the roles of its parameters, and what is measured on it.
 
@@ -46,6 +47,13 @@ class CircuitSpec:
         self._check_parameters()
         checked_observables(self.observables, self.circuit.num_qubits)
         GateAngles(self.circuit, [*self.input_params, *self.weight_params])
+
+    def __repr__(self) -> str:
+        sizes = sizes_in_words(self.circuit.num_qubits, self.num_inputs, self.num_weights, self.num_outputs)
+        return f"<CircuitSpec: {sizes}>"
+
+    def _repr_html_(self) -> str:
+        return circuit_as_html(self.circuit, repr(self).strip("<>"))
 
     def _check_parameters(self) -> None:
         roles = [*self.input_params, *self.weight_params]

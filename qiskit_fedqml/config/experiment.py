@@ -19,6 +19,7 @@ from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.config.own_data import GivenData
 from qiskit_fedqml.config.own_machines import ObjectEntry
 from qiskit_fedqml.config.scheduling import SchedulingConfig
+from qiskit_fedqml.config.showing import experiment_as_html, experiment_in_words
 from qiskit_fedqml.config.simulated_time import check_real_time, check_scheduling
 from qiskit_fedqml.config.sources import Key, Sources
 from qiskit_fedqml.config.strict import Integer, StrictModel, nearest
@@ -54,6 +55,14 @@ class Experiment(StrictModel):
     """How often the run's state is kept."""
     scheduling: SchedulingConfig | None = None
     """A simulated clock for simulated machines."""
+
+    def __repr__(self) -> str:
+        return experiment_in_words(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return experiment_as_html(self)
 
     @model_validator(mode="after")
     def _evaluation_backends_exist(self) -> "Experiment":

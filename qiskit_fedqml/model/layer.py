@@ -10,6 +10,7 @@ from qiskit_machine_learning.exceptions import QiskitMachineLearningError
 
 from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.circuits.arrays import Array
+from qiskit_fedqml.circuits.showing import circuit_as_html
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.circuit import Wanted
 from qiskit_fedqml.errors import CircuitError, TrainingError
@@ -104,6 +105,22 @@ class QuantumLayer(TorchConnector):
     def neural_network(self) -> BroadcastEstimatorQNN:
         """The network that the layer evaluates."""
         return cast(BroadcastEstimatorQNN, self._neural_network)
+
+    def extra_repr(self) -> str:
+        """Return what torch writes between the brackets."""
+        return self.neural_network.in_words()
+
+    def _repr_html_(self) -> str:
+        return circuit_as_html(self.neural_network.circuit, repr(self))
+
+    def draw(self, output: str | None = None, **options: Any) -> Any:
+        """Draw the circuit, as Qiskit's ``QuantumCircuit.draw`` does.
+
+        Args:
+            output: ``"text"``, ``"mpl"``, …; None takes Qiskit's default.
+            options: The drawer's own.
+        """
+        return self.neural_network.circuit.draw(output, **options)
 
     def forward(self, input_data: torch.Tensor) -> torch.Tensor:
         """Return the outputs, shape (…, outputs), for inputs of shape (…, inputs).

@@ -22,6 +22,7 @@ from qiskit_fedqml.backends.program import Asked, Evaluation, Program
 from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.circuits.arrays import Array, all_finite
 from qiskit_fedqml.circuits.observables import as_observables
+from qiskit_fedqml.circuits.showing import sizes_in_words
 from qiskit_fedqml.circuits.unrolling import unrolled
 from qiskit_fedqml.config.circuit import Wanted
 from qiskit_fedqml.errors import TrainingError
@@ -137,6 +138,14 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         # After super().__init__, self._circuit has the parameters inputs[i], then weights[i], in this order.
         self.angles = GateAngles(self._circuit, list(self._circuit.parameters))
         self.program = self._compiled()
+
+    def __repr__(self) -> str:
+        return f"<BroadcastEstimatorQNN: {self.in_words()}>"
+
+    def in_words(self) -> str:
+        """Return the sizes and the backend in one line."""
+        sizes = sizes_in_words(self.circuit.num_qubits, self.num_inputs, self.num_weights, len(self.observables))
+        return f"{sizes}, on {getattr(self.backend, 'name', None) or type(self.backend).__name__}"
 
     def __getstate__(self) -> dict[str, Any]:
         # The backend comes first, so that one that holds a connection refuses before anything else is tried. What is

@@ -16,6 +16,7 @@ from rich.progress import (
 from qiskit_fedqml.backends.devices.request import JobWaiting
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
 from qiskit_fedqml.progress.lines import failure, figures_of, state_of, success
+from qiskit_fedqml.progress.notebook import NotebookProgress
 from qiskit_fedqml.progress.size import RunSize
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.tables import duration
@@ -30,21 +31,25 @@ class ProgressBars:
     Args:
         title: What the run is called.
         console: Where to show it; the standard error by default.
+        in_notebook: Whether the bars are shown in the output of a notebook's cell.
     """
 
-    def __init__(self, title: str, console: Console | None = None) -> None:
+    def __init__(self, title: str, console: Console | None = None, *, in_notebook: bool = False) -> None:
         self._title = title
         self._console = console or Console(stderr=True)
-        self._bars = Progress(
+        columns = (
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=20 if in_notebook else 40),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left", style="dim"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[info]}", markup=False),
-            console=self._console,
-            speed_estimate_period=_DAY_SECONDS,
+        )
+        self._bars = (
+            NotebookProgress(*columns)
+            if in_notebook
+            else Progress(*columns, console=self._console, speed_estimate_period=_DAY_SECONDS)
         )
         self._features: dict[str, TaskID] = {}
         self._rounds: TaskID | None = None

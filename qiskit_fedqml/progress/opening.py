@@ -25,7 +25,7 @@ def open_progress(title: str, *, has_phases: bool = False) -> "ProgressBars | Pr
         return ProgressLines(title, has_phases=has_phases)
     from qiskit_fedqml.progress.bars import ProgressBars
 
-    return ProgressBars(title)
+    return ProgressBars(title, in_notebook=_is_notebook())
 
 
 @contextmanager
@@ -58,4 +58,4 @@ def _is_notebook() -> bool:
     """Return whether this is the kernel of a notebook; IPython is there then, and is not imported for it."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    return type(shell).__name__ == "ZMQInteractiveShell"
+    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)  # Colab's is a kind of it

@@ -15,6 +15,7 @@ from qiskit_fedqml.report.clock import clock_column, has_clock
 from qiskit_fedqml.report.drawing import AS_WRITTEN, Mark, Panel, add_legend, colours, dashes, new_figure
 from qiskit_fedqml.report.groups import Runs, all_runs, seeds_of
 from qiskit_fedqml.report.naming import step_word, steps_word
+from qiskit_fedqml.report.notebook import NotebookFigure
 from qiskit_fedqml.report.progress import Progress, times_of
 from qiskit_fedqml.report.staleness import is_stale, staleness_column
 from qiskit_fedqml.report.table import has_validation, mean_clock, validation_columns
@@ -79,7 +80,7 @@ def _curves(runs: Mapping[str, RunResult]) -> list[_Curve]:
     return [*_CURVES, *by_time]
 
 
-def learning_curves(runs: Runs, title: str) -> Figure:
+def learning_curves(runs: Runs, title: str = "") -> Figure:
     """Draw training loss, testing loss and testing accuracy by rounds, and accuracy by examples processed.
 
     Where time is simulated, or where the server did not wait for all clients, testing loss and accuracy are drawn
@@ -93,7 +94,7 @@ def learning_curves(runs: Runs, title: str) -> Figure:
     groups = seeds_of(runs)
     curves = _curves(all_runs(runs))
     num_rows = ceil(len(curves) / 2)
-    figure = Figure(figsize=(11, 3.5 * num_rows), layout="constrained")
+    figure = NotebookFigure(figsize=(11, 3.5 * num_rows), layout="constrained")
     axes = figure.subplots(num_rows, 2)
     for axis, curve in zip(axes.flat, curves, strict=True):
         _draw(axis, curve, groups)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,9 +16,14 @@ from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.results.best_round import ProgressMade
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.records import RoundRecord
+from qiskit_fedqml.results.showing import as_dataframe, result_as_html, result_in_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """A finished (or, loaded from its folder, perhaps unfinished) run.
 
@@ -140,3 +145,51 @@ class RunResult:
         if self.final_confusion is not None or self.folder is None:
             return self.final_confusion
         return RunFolder(self.folder).load_confusion()
+
+    def to_dataframe(self, *, clients: bool = False) -> "pd.DataFrame":
+        """Return the records as a pandas table: figures and times of each round, or of each client in it.
+
+        Args:
+            clients: Whether there is a row for each client of each round, and not for each round.
+
+        Raises:
+            ConfigurationError: pandas, of the extra ``notebook``, is not installed.
+        """
+        return as_dataframe(self, clients=clients)
+
+    def plot(self) -> "Figure":
+        """Draw losses and accuracy, as :func:`~qiskit_fedqml.learning_curves` does for several runs.
+
+        Raises:
+            ResultError: There is no finished round.
+        """
+        # Figures and reports are made floors above; these shorthands call the public functions, as a user does.
+        from qiskit_fedqml import compare
+
+        name = self.folder.name if self.folder else "run"
+        return compare({name: self}).plot(name)
+
+    def report(self, out: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the report of this run, as :func:`~qiskit_fedqml.write_report` does for several.
+
+        Args:
+            out: The folder to write to.
+            overwrite: Whether other files in the way are replaced.
+
+        Returns:
+            The page.
+
+        Raises:
+            ResultError: The run is not kept in a folder or has no finished round, or something is in the way.
+        """
+        from qiskit_fedqml import write_report
+
+        if self.folder is None:
+            raise ResultError("This run is kept in no folder, which a report needs: give one to `run_federation`.")
+        return write_report([self.folder], Path(out), overwrite=overwrite)
+
+    def __repr__(self) -> str:
+        return result_in_words(self)
+
+    def _repr_html_(self) -> str:
+        return result_as_html(self)

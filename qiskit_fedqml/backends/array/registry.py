@@ -21,6 +21,7 @@ from qiskit_fedqml.config.backends_file import read_backends
 from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry, ProviderEntry
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.own_machines import ObjectEntry, OwnEntry, PythonEntry
+from qiskit_fedqml.config.showing import backends_as_html, backends_in_words
 from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.config.text_files import reading
 from qiskit_fedqml.config.validation import validate
@@ -107,6 +108,12 @@ class BackendRegistry(Mapping[str, Backend]):
 
     def __len__(self) -> int:
         return len(self.file.backends)
+
+    def __repr__(self) -> str:
+        return backends_in_words(self.file)
+
+    def _repr_html_(self) -> str:
+        return backends_as_html(self.file)
 
     @property
     def server(self) -> Backend:
