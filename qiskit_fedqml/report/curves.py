@@ -15,6 +15,7 @@ from qiskit_fedqml.report.naming import step_word, steps_word
 from qiskit_fedqml.report.progress import Progress, times_of
 from qiskit_fedqml.report.staleness import is_stale, staleness_column
 from qiskit_fedqml.report.table import has_validation, validation_columns
+from qiskit_fedqml.report.thinning import COLUMNS, MARK_COLUMNS, shared_columns, thinned
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration
@@ -148,10 +149,12 @@ def _draw(axis: Axes, curve: _Curve, runs: Mapping[str, RunResult]) -> list[Mark
         marker = "o" if len(x) < 15 else None
         look: Any = {"color": colour, "linestyle": patterns[name], "linewidth": 1.6}
         drawstyle: Any = "steps-post" if curve.by.is_time else "default"  # a model stays until the next server step
-        axis.plot(x, y, label=name, marker=marker, markersize=3, drawstyle=drawstyle, **look)
-        texts = _texts(run, progress, y, name, curve)
+        drawn, pointed = (thinned(x, y, shared_columns(most, len(runs))) for most in (COLUMNS, MARK_COLUMNS))
+        points = [x[k] for k in drawn], [y[k] for k in drawn]
+        axis.plot(*points, label=name, marker=marker, markersize=3, drawstyle=drawstyle, **look)
+        texts = list(_texts(run, progress, y, name, curve))
         # NaN, where nothing came back, differs from itself
-        marks += [Mark(*mark) for mark in zip(x, y, texts, strict=True) if mark[1] == mark[1]]
+        marks += [Mark(x[k], y[k], texts[k]) for k in pointed if y[k] == y[k]]
     return marks
 
 

@@ -44,7 +44,7 @@ FOLDERS = (FOLDER, "calibrations", "evaluations", "tensorboard")
 
 _DESCRIPTION = {
     **{"run_id": str, "seed": int, "classes": tuple[str, ...], "num_features": int, "num_trained_parameters": int},
-    **{"initial": dict[str, str | int | None], "circuit": str},
+    **{"initial": dict[str, str | int | None], "circuit": str, "client_classes": dict[str, str]},
     **{"threads": int, "git_commit": str | None, "examples": dict[str, int], "versions": dict[str, str | None]},
 }
 """Types of what ``run.json`` says."""

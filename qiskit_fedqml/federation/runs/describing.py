@@ -2,11 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from qiskit_fedqml.backends.array.chips import chips_in_blocks
 from qiskit_fedqml.backends.array.used import used_machines
 from qiskit_fedqml.circuits.digest import circuit_digest
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.federation.executors.processes import num_workers
+from qiskit_fedqml.results.class_counts import count_classes
 from qiskit_fedqml.results.provenance import describe_run
 
 if TYPE_CHECKING:
@@ -35,4 +38,15 @@ def describe(federation: "Federation") -> dict[str, Any]:
         **origin,
         **({"chips": chips} if chips else {}),
         **remote,
+        **_client_classes(federation),
     }
+
+
+def _client_classes(federation: "Federation") -> dict[str, Any]:
+    """Describe which classes clients hold; nothing where their data are elsewhere."""
+    if federation.is_remote:
+        return {}
+    data, shards = federation.data, federation.data.shards
+    owners = np.repeat(np.arange(len(shards)), shards.sizes)
+    shape = len(shards), len(data.classes)
+    return {"client_classes": count_classes(data.train.labels[shards.rows], owners, shape).as_json()}
