@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from qiskit_fedqml.report.thinning import thinned
 from qiskit_fedqml.study.statistics import bands
 
 _ROOM = 0.13
@@ -53,6 +54,21 @@ class Band:
             np.clip(high, *limits),
             len(y),
         )
+
+    def thinned(self, columns: int) -> list[int]:
+        """Return which points are to be drawn, so that no extreme of the mean or of the interval is hidden.
+
+        Args:
+            columns: Into how many columns of the same width the band is divided.
+        """
+        lines = (self.mean, self.low, self.high) if self.count > 1 else (self.mean,)
+        x = self.x.tolist()
+        return sorted({place for line in lines for place in thinned(x, line.tolist(), columns)})
+
+    def at(self, places: Sequence[int]) -> "Band":
+        """Return the band at some of its points."""
+        chosen = list(places)
+        return Band(self.x[chosen], self.mean[chosen], self.low[chosen], self.high[chosen], self.count)
 
     def draw(self, axis: Axes, name: str, **look: Any) -> None:
         """Draw the line, and the band around it if there are several seeds.

@@ -30,6 +30,18 @@ def class_panels(run: RunResult, name: str, slug: str) -> list[Panel]:
     return [class_histogram(known["counts"], run.run["classes"], known["clients"], f"Classes by client: {name}", slug)]
 
 
+def class_rows(run: RunResult) -> list[dict[str, str]]:
+    """Return how many examples of each class each of a run's clients holds, or a group of them on average."""
+    known = run.run.get("class_counts")
+    if not known:
+        return []
+    classes, sizes = run.run["classes"], known["clients"]
+    return [
+        {"": _bar(bar, sizes), **{name: f"{value:,}" for name, value in zip(classes, row, strict=True)}}
+        for bar, row in enumerate(known["counts"])
+    ]
+
+
 def class_histogram(
     counts: ArrayLike,
     classes: Sequence[str],

@@ -5,7 +5,6 @@ import math
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import pdist
 
 from qiskit_fedqml.backends.chip import Chip
 
@@ -26,6 +25,11 @@ def coordinates(chip: Chip) -> NDArray[np.float64]:
     return _side_by_side([(part, _drawn(graph.subgraph(part), part)) for part in parts])
 
 
+def span(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the limits of an axis on which places have room."""
+    return float(values.min()) - 0.5, float(values.max()) + 0.5
+
+
 def _drawn(graph: nx.Graph, qubits: list[int]) -> NDArray[np.float64]:
     """Return the places of connected qubits: couplings have length 1 on average, or more where qubits would touch."""
     num_qubits = len(qubits)
@@ -39,7 +43,12 @@ def _drawn(graph: nx.Graph, qubits: list[int]) -> NDArray[np.float64]:
     places = np.array([layout[qubit] for qubit in qubits])
     of = {qubit: place for place, qubit in enumerate(qubits)}
     lengths = [math.dist(places[of[a]], places[of[b]]) for a, b in graph.edges]
-    return places / min(float(np.mean(lengths)), pdist(places).min() / 0.8)
+    return places / min(float(np.mean(lengths)), _least_distance(places) / 0.8)
+
+
+def _least_distance(places: NDArray[np.float64]) -> float:
+    apart = np.linalg.norm(places[:, None] - places, axis=-1)
+    return float(apart[np.triu_indices(len(places), 1)].min())
 
 
 def _classical_scaling(graph: nx.Graph, qubits: list[int]) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from qiskit_fedqml.report.notebook import NotebookFigure
 from qiskit_fedqml.report.progress import Progress, times_of
 from qiskit_fedqml.report.staleness import is_stale, staleness_column
 from qiskit_fedqml.report.table import has_validation, mean_clock, validation_columns
+from qiskit_fedqml.report.thinning import COLUMNS, MARK_COLUMNS, shared_columns
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration
@@ -195,10 +196,11 @@ def _draw(axis: Axes, curve: _Curve, groups: Mapping[str, Sequence[RunResult]]) 
         marker = "o" if len(band.x) < 15 else None
         look: Any = {"color": colour, "linestyle": patterns[name], "linewidth": 1.6}
         drawstyle: Any = "steps-post" if curve.by.is_time else "default"  # a model stays until the next server step
-        band.draw(axis, name, marker=marker, markersize=3, drawstyle=drawstyle, **look)
-        texts = _texts(of[0], band, scale, name, curve)
+        drawn, pointed = (band.thinned(shared_columns(most, len(groups))) for most in (COLUMNS, MARK_COLUMNS))
+        band.at(drawn).draw(axis, name, marker=marker, markersize=3, drawstyle=drawstyle, **look)
+        texts = list(_texts(of[0], band, scale, name, curve))
         # NaN, where nothing came back, differs from itself
-        marks += [Mark(*mark) for mark in zip(band.x, band.mean, texts, strict=True) if mark[1] == mark[1]]
+        marks += [Mark(band.x[k], band.mean[k], texts[k]) for k in pointed if band.mean[k] == band.mean[k]]
     return marks
 
 

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from qiskit_fedqml.backends.chip import MachineMap
-from qiskit_fedqml.report.coordinates import coordinates
+from qiskit_fedqml.report.coordinates import coordinates, span
 from qiskit_fedqml.report.drawing import INK, PALE, PALE_INK, PALE_RIM, Mark, Panel, add_legend, count_percent
 
 _COLOURS = LinearSegmentedColormap.from_list("success", colormaps["viridis_r"](np.linspace(0.04, 0.96, 256)), N=48)
@@ -41,7 +41,7 @@ def map_panel(drawn: MachineMap, slug: str, where: str = "") -> Panel:
     has_bar = len(set(drawn.successes)) > 1
     figure = Figure(figsize=_size(places, has_bar=has_bar), dpi=72, layout="constrained")
     axis = figure.subplots()
-    axis.set(aspect="equal", anchor="W", xlim=_span(places[:, 0]), ylim=_span(places[:, 1]))
+    axis.set(aspect="equal", anchor="W", xlim=span(places[:, 0]), ylim=span(places[:, 1]))
     axis.set_axis_off()
     if has_bar:
         _add_bar(axis, scale)
@@ -68,10 +68,6 @@ def _add_bar(axis: Axes, scale: ScalarMappable) -> None:
     bar.solids.set_edgecolor("face")  # or the paper shows between its steps
     bar.outline.set_visible(False)
     count_percent(bar.ax.yaxis, 10)
-
-
-def _span(values: NDArray[np.float64]) -> tuple[float, float]:
-    return float(values.min()) - 0.5, float(values.max()) + 0.5
 
 
 def _scale(drawn: MachineMap) -> ScalarMappable:
@@ -154,14 +150,14 @@ class _Drawing:
             return
         colours: dict[int, Any] = dict.fromkeys(self.drawn.idle_qubits, PALE_INK)
         for block, success in self.drawn.blocks.items():
-            colours |= dict.fromkeys(block, _readable_on(_colour(self.scale, success)))
+            colours |= dict.fromkeys(block, readable_on(_colour(self.scale, success)))
         look: Any = {"fontsize": font, "ha": "center", "va": "center_baseline", "zorder": 6}
         for qubit, colour in colours.items():
             x, y = self.places[qubit]
             self.axis.text(x, y, str(qubit), color=colour, **look)
 
 
-def _readable_on(colour: Any) -> str:
+def readable_on(colour: Any) -> str:
     """Return black or white, whichever differs more in luminance."""
     red, green, blue = (part**2.2 for part in to_rgb(colour))
     return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.2 else "#ffffff"

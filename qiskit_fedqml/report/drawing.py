@@ -13,6 +13,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -31,7 +32,7 @@ PALE, PALE_RIM, PALE_INK = "#f1f3f5", "#b4bac0", "#5f666d"
 DASHES = ("-", "--", ":", "-.")
 """Lines of the first, second, … seven names, so that names with the same colour differ."""
 
-MOST_MARKS = 2000
+MOST_MARKS = 600
 """Above this many marks a panel thins them: a reader can distinguish no more, and the page would weigh too much."""
 
 AS_WRITTEN: Any = {"text.parse_math": False}
@@ -74,6 +75,7 @@ class Panel:
         dashes: Dash patterns by what they stand for, of lines that are not solid.
         note: What else a reader must know to read it.
         keeps_size: Whether its axes keep their size where title and legend take room, as they would be too small.
+        is_fixed: Whether its axes fill the figure, at a size of their own.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Panel:
     dashes: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     keeps_size: bool = False
+    is_fixed: bool = False
 
     @property
     def axis(self) -> Axes:
@@ -114,6 +117,13 @@ def count_percent(axis: Axis, most_ticks: int = 6) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.6g}%"))
 
 
+def lay_out(figure: Figure) -> None:
+    """Give a figure's axes their places, which each drawing would do again: once, until a layout is set again."""
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
 def colours(names: Sequence[str]) -> dict[str, str]:
     """Return a colour for each name; after the seventh they begin again."""
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
@@ -127,17 +137,25 @@ def dashes(names: Sequence[str]) -> dict[str, str]:
 def panel_files(panel: Panel, folder: Path) -> dict[Path, bytes]:
     """Return a panel with title, note and legend, to stand alone, as a PNG and an SVG file by their paths."""
     figure, height = panel.figure, panel.figure.get_figheight()
+    if not panel.is_fixed:
+        figure.set_layout_engine("constrained")
     lines = [panel.title, *wrap(panel.note, round(_LINE_LENGTH * figure.get_figwidth() / _WIDTH_INCHES))]
     title = panel.axis.set_title("\n".join(lines), fontsize=11, loc="left")
     legend = _add_legend(panel) if panel.legend else None
-    if panel.keeps_size:
-        of_legend = _LEGEND_INCHES * ceil(len(panel.legend) / _columns(panel.legend))
+    if panel.keeps_size or panel.is_fixed:
+        of_legend = _LEGEND_INCHES * ceil(len(panel.legend) / _columns(panel.legend)) if panel.legend else 0.0
         figure.set_figheight(height + _TITLE_INCHES * len(lines) + _BELOW_TITLE_INCHES + of_legend)
+    if panel.is_fixed:
+        panel.axis.set_position((0.0, 0.0, 1.0, height / figure.get_figheight()))
     try:
-        return figure_files(figure, folder / panel.name, dpi=200)
+        return figure_files(figure, folder / panel.name, dpi=110 if panel.is_fixed else 200)
     finally:  # the page has a legend of its own
         title.set_text("")
         figure.set_figheight(height)
+        if panel.is_fixed:
+            panel.axis.set_position((0.0, 0.0, 1.0, 1.0))
+        else:
+            figure.set_layout_engine("constrained")
         if legend:
             legend.remove()
 
@@ -191,6 +209,7 @@ def save_figure(figure: Figure, path: Path, dpi: float = 160) -> list[Path]:
 def figure_files(figure: Figure, path: Path, dpi: float = 160) -> dict[Path, bytes]:
     """Return what :func:`save_figure` writes, by its path."""
     files = {}
+    lay_out(figure)
     for kind in ("png", "svg"):
         content = BytesIO()
         with mpl.rc_context({"svg.hashsalt": _STYLE["svg.hashsalt"]}):

@@ -16,7 +16,8 @@ COMPARISON = ("table.md", "curves.png", "curves.svg")
 """Files of a comparison."""
 
 _RUNS = re.compile(r'<meta name="fedqml-runs" content="([^"]*)">')
-_FIGURE = re.compile(r'<a href="figures/([^"/]+)">(?:PNG|SVG)</a>')
+_FILE = re.compile(r'<a href="(figures|tables)/([^"/]+)"(?: [^>]*)?>(?:PNG|SVG|CSV|LaTeX)</a>')
+_ENDINGS = {"figures": {".png", ".svg"}, "tables": {".csv", ".tex"}}
 _INSTEAD = "choose another folder (--out)"
 
 
@@ -29,7 +30,7 @@ def check_report(page: Path, runs: Iterable[str], *, overwrite: bool) -> set[Pat
         overwrite: Whether anything else may be replaced.
 
     Returns:
-        The figures of the earlier report, which are replaced or removed.
+        The figures and tables of the earlier report, which are replaced or removed.
 
     Raises:
         ResultError: Something else is there, and ``overwrite`` is False.
@@ -40,7 +41,7 @@ def check_report(page: Path, runs: Iterable[str], *, overwrite: bool) -> set[Pat
             raise ResultError(f"{page} also reports {listed(others, 3)}; {_INSTEAD}, or replace it (--overwrite).")
         if earlier is None:
             check_replaceable(page, instead=_INSTEAD)
-    return set() if earlier is None else figures_of(page)
+    return set() if earlier is None else files_of(page)
 
 
 def check_comparison(folder: Path, runs: Iterable[str], *, overwrite: bool) -> None:
@@ -60,10 +61,10 @@ def check_comparison(folder: Path, runs: Iterable[str], *, overwrite: bool) -> N
         check_replaceable(folder / name, instead=_INSTEAD)
 
 
-def figures_of(page: Path) -> set[Path]:
-    """Return the figures that a report links to."""
-    names = map(unquote, _FIGURE.findall(_text_of(page)))
-    return {page.parent / "figures" / name for name in names if _is_plain(name)}
+def files_of(page: Path) -> set[Path]:
+    """Return the figures and tables that a report links to."""
+    found = ((folder, unquote(name)) for folder, name in _FILE.findall(_text_of(page)))
+    return {page.parent / folder / name for folder, name in found if _is_plain(name, _ENDINGS[folder])}
 
 
 def _runs_of(page: Path) -> list[str] | None:
@@ -94,5 +95,5 @@ def _text_of(path: Path) -> str:
         return ""
 
 
-def _is_plain(name: str) -> bool:
-    return Path(name).name == name and Path(name).suffix in {".png", ".svg"}
+def _is_plain(name: str, endings: set[str]) -> bool:
+    return Path(name).name == name and Path(name).suffix in endings

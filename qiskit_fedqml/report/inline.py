@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-from qiskit_fedqml.report.drawing import COLOURS, INK, PALE, PALE_INK, PALE_RIM, Panel
+from qiskit_fedqml.report.drawing import COLOURS, INK, PALE, PALE_INK, PALE_RIM, Panel, lay_out
 
 _OWN_COLOURS = {INK: "currentColor", PALE: "var(--card)", PALE_RIM: "var(--line)", PALE_INK: "var(--soft)"}
 """The page's own colours, by those that are drawn."""
@@ -16,6 +16,7 @@ _OWN_COLOURS = {INK: "currentColor", PALE: "var(--card)", PALE_RIM: "var(--line)
 def inline_svg(panel: Panel) -> str:
     """Return a panel as an SVG element as wide as its container, with the panel's title for screen readers."""
     content = StringIO()
+    lay_out(panel.figure)
     with mpl.rc_context({"svg.fonttype": "none"}):  # text stays text, in the page's font
         panel.figure.savefig(content, format="svg", dpi=72, transparent=True, metadata={"Date": None})
     svg = content.getvalue()
@@ -27,11 +28,12 @@ def inline_svg(panel: Panel) -> str:
         svg = svg.replace(colour, own)
     for colour in COLOURS:
         svg = svg.replace(colour.lower(), series_colour(colour))
-    view_box = re.search(r'viewBox="([^"]*)"', svg)
+    view_box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     assert view_box is not None
-    label = escape(panel.title)
-    start = f'<svg viewBox="{view_box[1]}" role="img" aria-label="{label}" xmlns:xlink="http://www.w3.org/1999/xlink">'
-    return start + svg[svg.index(">") + 1 :]
+    width, height = view_box.groups()
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    start = f'<svg {size} role="img" aria-label="{escape(panel.title)}" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    return start + _shorter(svg[svg.index(">") + 1 :])
 
 
 def series_colour(colour: str) -> str:
@@ -41,10 +43,17 @@ def series_colour(colour: str) -> str:
 
 def placed_marks(panel: Panel) -> list[tuple[float, float, str]]:
     """Return the marks with their places as fractions of width and height, from the upper left."""
-    panel.figure.draw_without_rendering()
+    lay_out(panel.figure)
     transform: Any = panel.axis.transData + panel.figure.transFigure.inverted()
     placed = [(*transform.transform((mark.x, mark.y)), mark.text) for mark in panel.marks]
     return [(round(float(x), 4), round(1 - float(y), 4), text) for x, y, text in placed]
+
+
+def _shorter(svg: str) -> str:
+    """Return an SVG without what nobody sees: parts of a hundredth of a point, comments, spaces."""
+    svg = re.sub(r"(?<![\w#.-])(-?\d+\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    return re.sub(r"\s*\n\s*", "\n", svg)
 
 
 def _with_own_ids(svg: str, prefix: str) -> str:

@@ -12,7 +12,7 @@ from qiskit_fedqml.config.own_machines import OwnEntry
 from qiskit_fedqml.errors import FedQMLError
 from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.report.calibrations import Calibration, compiled
-from qiskit_fedqml.report.shares import share_of_average
+from qiskit_fedqml.report.shares import shares_by
 from qiskit_fedqml.results.records import ClientRecord
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration
@@ -49,6 +49,7 @@ def machine_rows(name: str, run: RunResult, calibrations: Mapping[str, Calibrati
     assigned = registry.assign(run.experiment.federation.clients)
     work = [client for record in run.rounds for client in record.clients]
     total = sum(client.seconds for client in work)
+    shares = shares_by(run, lambda client: client.backend)
     rows = []
     for machine, entry in run.experiment.backends.backends.items():
         done = [client for client in work if client.backend == machine]
@@ -63,7 +64,7 @@ def machine_rows(name: str, run: RunResult, calibrations: Mapping[str, Calibrati
                 "Success": _success(run, registry, machine, done, calibration),
                 "Clients": str(assigned.count(machine)),
                 **_work(done, total, run.experiment.federation.local_epochs),
-                "Share of average": _share(run, machine) if done else "–",
+                "Share of average": shares.get(machine, "–"),
             }
         )
     return rows
@@ -153,7 +154,3 @@ def _work(done: list[ClientRecord], total_seconds: float, local_epochs: int) -> 
         "Time": duration(seconds) if done else "–",
         "Share of time": f"{seconds / total_seconds:.1%}" if done and total_seconds else "–",
     }
-
-
-def _share(run: RunResult, machine: str) -> str:
-    return share_of_average(run, lambda client: client.backend == machine)

@@ -1,4 +1,4 @@
-// Shows the value nearest to the pointer. Without it the page lacks nothing else.
+// Shows the value nearest to the pointer, and where there is more to the right. Without it the page lacks nothing else.
 "use strict";
 const value = document.getElementById("value");
 const REACH = 40; // pixels
@@ -37,5 +37,14 @@ for (const drawing of document.querySelectorAll(".drawing")) {
   drawing.addEventListener("pointermove", show);
   drawing.addEventListener("pointerdown", show);
   drawing.addEventListener("pointerleave", hide);
+}
+// Tables and drawings that are wider than their place say so, until they are scrolled to their end.
+for (const hint of document.querySelectorAll(".more")) {
+  const place = hint.previousElementSibling;
+  const say = () => {
+    hint.hidden = place.scrollWidth - place.clientWidth - place.scrollLeft < 2;
+  };
+  place.addEventListener("scroll", say, { passive: true });
+  new ResizeObserver(say).observe(place);
 }
 addEventListener("scroll", () => { value.hidden = true; }, { passive: true });

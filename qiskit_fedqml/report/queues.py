@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from qiskit_fedqml.report.bars import Bar, simulated_bars
+from qiskit_fedqml.report.bars import simulated_bars
 from qiskit_fedqml.report.clock import has_clock
 from qiskit_fedqml.report.staleness import is_stale, staleness_column
+from qiskit_fedqml.report.work import Bar
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import duration
 

@@ -1,22 +1,27 @@
 """Each client's and each machine's part of the averages that became the global model."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from qiskit_fedqml.results.records import ClientRecord
 from qiskit_fedqml.results.result import RunResult
 
+Key = TypeVar("Key", int, str)
 
-def share_of_average(run: RunResult, is_counted: Callable[[ClientRecord], bool]) -> str:
-    """Return the mean part that some clients had in a round's average, so that all clients together have 100%.
 
-    Rounds of which nothing was averaged don't count. Records of version 0.1 don't have their shares, which gives "–".
+def shares_by(run: RunResult, key_of: Callable[[ClientRecord], Key]) -> dict[Key, str]:
+    """Return the mean part of a round's average that each client or machine had, so that all together have 100%.
+
+    Rounds of which nothing was averaged don't count. Records of version 0.1 don't have shares: nothing is returned.
 
     Args:
         run: The run.
-        is_counted: Which clients.
+        key_of: What a client counts for: itself, or its machine.
     """
-    averaged = [record for record in run.rounds if any(client.share for client in record.clients)]
-    if not averaged:
-        return "–"
-    total = sum(client.share for record in averaged for client in record.clients if is_counted(client))
-    return f"{total / len(averaged):.1%}"
+    totals: dict[Key, float] = {}
+    num_averaged = 0
+    for record in run.rounds:
+        num_averaged += any(client.share for client in record.clients)
+        for client in record.clients:
+            totals[key_of(client)] = totals.get(key_of(client), 0.0) + client.share
+    return {key: f"{total / num_averaged:.1%}" for key, total in totals.items()} if num_averaged else {}

@@ -3,17 +3,21 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
-from qiskit_fedqml.report.bars import SERVER, Bar, bars, simulated_bars, thinned
-from qiskit_fedqml.report.drawing import INK, Mark, Panel, new_figure
+from qiskit_fedqml.report.activity import NUM_SPANS, Activity, activities
+from qiskit_fedqml.report.bars import bars, simulated_bars
+from qiskit_fedqml.report.drawing import INK, MOST_MARKS, Mark, Panel, new_figure
 from qiskit_fedqml.report.naming import step_word
+from qiskit_fedqml.report.work import SERVER, Bar
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.tables import time_unit
 
-_MOST_ROUNDS_WITH_LINES = 40
+_MOST_ROUNDS_WITH_BARS = 40
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class _Timeline:
 
 
 def timeline_panels(run: RunResult, name: str, colours: Mapping[str, str], slug: str) -> list[Panel]:
-    """Draw each machine's work over the time that the run took, a lane for each machine; thinned where it is much.
+    """Draw each machine's work over the time that the run took, a lane for each machine; summed up where it is much.
 
     Args:
         run: A run with at least one round.
@@ -61,41 +65,77 @@ def timeline_panels(run: RunResult, name: str, colours: Mapping[str, str], slug:
 
 
 def _panel(timeline: _Timeline, colours: Mapping[str, str]) -> Panel:
-    work, num_rounds = thinned(timeline.work)
+    work = timeline.work
+    is_summed = len(timeline.ends) > _MOST_ROUNDS_WITH_BARS or len(work) > MOST_MARKS
     entries = {bar.entry: bar.lane for bar in work}
     of_clients = dict.fromkeys(entries[entry] for entry in colours if entry in entries)
     lanes = [*of_clients, *([SERVER] if SERVER in entries else [])]
     unit, scale = time_unit(max(timeline.ends))
-    figure, axis = new_figure(0.75 + 0.3 * len(lanes))
-    marks = []
-    for place, lane in enumerate(lanes):
-        _draw_waiting(axis, [bar for bar in work if bar.lane == lane and bar.waited_seconds], place, scale, colours)
-        for entry in (entry for entry in [*colours, SERVER] if entries.get(entry) == lane):
-            of_entry = [bar for bar in work if bar.entry == entry]
-            _draw_bars(axis, of_entry, place, scale, colours.get(entry, INK))
-            marks += [Mark((b.start_seconds + b.seconds / 2) / scale, place, b.text) for b in of_entry]
-    if has_lines := len(timeline.ends) <= _MOST_ROUNDS_WITH_LINES:
+    figure, axis = new_figure(0.75 + (0.4 if is_summed else 0.3) * len(lanes))
+    if is_summed:
+        marks = _draw_shares(axis, activities(work, max(b.end_seconds for b in work)), lanes, scale, colours)
+    else:
+        marks = _draw_each(axis, work, lanes, scale, colours)
         _draw_ends(axis, timeline.ends, scale)
     axis.set_yticks(range(len(lanes)), lanes)
     axis.set(xlabel=f"{timeline.label} ({unit})", ylim=(len(lanes) - 0.5, -0.5))
     axis.grid(visible=False, axis="y")
     axis.set_xlim(left=0)
-    note = _note(timeline, work, num_rounds, has_lines=has_lines)
     is_replayed = any(entry != lane for entry, lane in entries.items())
     legend = {entry: colours[entry] for entry in colours if entry in entries} if is_replayed else {}
+    note = _note(timeline, is_summed=is_summed)
     return Panel(timeline.slug, timeline.title, figure, legend, marks, note=note, keeps_size=is_replayed)
 
 
-def _note(timeline: _Timeline, work: Sequence[Bar], num_rounds: int, *, has_lines: bool) -> str:
+def _note(timeline: _Timeline, *, is_summed: bool) -> str:
     notes = []
-    if num_rounds:
-        rounds = timeline.step_word if num_rounds == 1 else f"{num_rounds} {timeline.step_word}s"
-        notes.append(f"One bar for each machine and {rounds}, from the first start to the last end.")
-    notes += ["Thin: in the queue."] if any(bar.waited_seconds for bar in work) else []
-    notes += [] if all(bar.is_used for bar in work) else ["Hatched: nothing came of it."]
-    is_round = timeline.step_word == "round"
-    notes += ["Dashed lines end rounds." if is_round else "Dashed lines are server steps."] if has_lines else []
+    if is_summed:
+        notes.append(f"Height: the share of time at work, in {NUM_SPANS} equal spans.")
+    notes += ["Thin: in the queue."] if any(bar.waited_seconds for bar in timeline.work) else []
+    notes += [] if all(bar.is_used for bar in timeline.work) else ["Hatched: nothing came of it."]
+    if not is_summed:
+        is_round = timeline.step_word == "round"
+        notes.append("Dashed lines end rounds." if is_round else "Dashed lines are server steps.")
     return " ".join(notes)
+
+
+def _draw_each(axis: Axes, work: list[Bar], lanes: list[str], scale: float, colours: Mapping[str, str]) -> list[Mark]:
+    """Draw each piece of work as a bar."""
+    marks = []
+    for place, lane in enumerate(lanes):
+        of_lane = [bar for bar in work if bar.lane == lane]
+        _draw_waiting(axis, [bar for bar in of_lane if bar.waited_seconds], place, scale, colours)
+        for entry in [*colours, SERVER]:
+            of_entry = [bar for bar in of_lane if bar.entry == entry]
+            if of_entry:
+                _draw_bars(axis, of_entry, place, scale, colours.get(entry, INK))
+            marks += [Mark((b.start_seconds + b.seconds / 2) / scale, place, b.text) for b in of_entry]
+    return marks
+
+
+def _draw_shares(
+    axis: Axes, found: list[Activity], lanes: list[str], scale: float, colours: Mapping[str, str]
+) -> list[Mark]:
+    """Draw how much each machine worked, in steps that rise from the lane's floor."""
+    marks, edges = [], np.linspace(0.0, found[0].end_seconds / scale, NUM_SPANS + 1)
+    order = [*colours, SERVER]
+    for place, lane in enumerate(lanes):
+        floor = np.full(NUM_SPANS, place + 0.36)
+        axis.plot(edges[[0, -1]], [place + 0.36] * 2, color=INK, alpha=0.25, linewidth=0.6)
+        for one in sorted((one for one in found if one.lane == lane), key=lambda one: order.index(one.entry)):
+            colour = colours.get(one.entry, INK)
+            for share, alpha, hatch in ((one.worked, 0.85, None), (one.wasted, 0.35, "////")):
+                if share.any():
+                    look: Any = {"facecolor": to_rgba(colour, alpha), "edgecolor": INK if hatch else "none"}
+                    top = floor - 0.8 * share
+                    axis.stairs(top, edges, baseline=floor, fill=True, linewidth=0.4, hatch=hatch, **look)
+                    floor = top
+            if one.waited.any():
+                rim, fill = np.full(NUM_SPANS, place + 0.46), to_rgba(colour, 0.45)
+                axis.stairs(rim - 0.08 * one.waited, edges, baseline=rim, fill=True, facecolor=fill, linewidth=0)
+            middles = (edges[:-1] + edges[1:]) / 2
+            marks += [Mark(float(x), place, text) for x, text in zip(middles, one.texts, strict=True) if text]
+    return marks
 
 
 def _draw_bars(axis: Axes, work: list[Bar], place: int, scale: float, colour: str) -> None:

@@ -10,7 +10,7 @@ from qiskit_fedqml.backends.chip import Chip
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.report import page
 from qiskit_fedqml.report.blocks import client_block_panels, map_panels, spread_panel, spread_rows, used_blocks
-from qiskit_fedqml.report.page import machine_colours
+from qiskit_fedqml.report.contents import machine_colours
 from tests.conftest import TINY
 
 ARRAY = {

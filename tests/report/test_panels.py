@@ -6,13 +6,14 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba
 
-from qiskit_fedqml.report.bars import bars, thinned
+from qiskit_fedqml.federation.messages import Status
+from qiskit_fedqml.report.bars import bars
 from qiskit_fedqml.report.clients import client_panels, client_rows
+from qiskit_fedqml.report.contents import machine_colours
 from qiskit_fedqml.report.curves import curve_panels
-from qiskit_fedqml.report.drawing import COLOURS, INK, panel_files, style
+from qiskit_fedqml.report.drawing import COLOURS, INK, MOST_MARKS, panel_files, style
 from qiskit_fedqml.report.inline import inline_svg
 from qiskit_fedqml.report.naming import NO_CIRCUIT
-from qiskit_fedqml.report.page import machine_colours
 from qiskit_fedqml.report.table import table_rows
 from qiskit_fedqml.report.timeline import timeline_panels
 from tests.conftest import make_tiny
@@ -86,18 +87,29 @@ def test_classical_runs_name_no_machine(run):
 def test_much_is_thinned_and_said(run):
     large = many(run, num_rounds=100, num_clients=30)
     colours = machine_colours({"A": large})
-    (panel,) = timeline_panels(large, "A", colours, "A")
-    assert len(panel.marks) == 200  # machine and server
-    assert panel.marks[0].text.startswith("Round 1, 30 clients on manila: ")
-    assert panel.note.startswith("One bar for each machine and round,")
-    assert "Dashed" not in panel.note
     assert sum(bar.seconds for bar in bars(large) if bar.lane == "manila") == pytest.approx(30.0)
-    for of_clients in client_panels(large, "A", colours, "A"):
-        assert len(of_clients.marks) == 1500
-        assert of_clients.note == "One round in 2 is shown."
-        assert max(mark.x for mark in of_clients.marks) == 100
-    longer, num_rounds = thinned(bars(large), most=100)
-    assert (len(longer), num_rounds) == (100, 2)
+    by_round, losses = client_panels(large, "A", colours, "A")
+    assert len(by_round.marks) == 600
+    assert by_round.note == "One round in 5 is shown."
+    assert losses.note == "Where there are too many points, the lowest and the highest are shown."
+    assert len(losses.marks) <= MOST_MARKS
+    assert {max(mark.x for mark in panel.marks) for panel in (by_round, losses)} == {100}
+
+
+def test_extremes_and_failures_are_not_thinned_away(run):
+    large = many(run, num_rounds=200, num_clients=20)
+    rounds = list(large.rounds)
+    high = dataclasses.replace(rounds[41].clients[7], train_loss=99.0)
+    lost = dataclasses.replace(rounds[42].clients[8], status=Status.FAILED, train_loss=None, reason="lost")
+    for place, changed in ((41, high), (42, lost)):
+        clients = tuple(changed if c.id == changed.id else c for c in rounds[place].clients)
+        rounds[place] = dataclasses.replace(rounds[place], clients=clients)
+    large = dataclasses.replace(large, rounds=tuple(rounds))
+    by_round, losses = client_panels(large, "A", machine_colours({"A": large}), "A")
+    assert any((mark.x, mark.y) == (42, 99.0) for mark in losses.marks)
+    assert any((mark.x, mark.y) == (43, 8) and "failed" in mark.text for mark in by_round.marks)
+    assert by_round.note.startswith("Crosses:")
+    assert by_round.note.endswith("One round in 7 is shown, and of the others what was lost.")
 
 
 def test_runs_with_the_same_colour_have_other_dashes(run, tmp_path):

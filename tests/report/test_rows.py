@@ -10,7 +10,7 @@ from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.planning.jobs import job_sentence
-from qiskit_fedqml.report.bars import SERVER, bars
+from qiskit_fedqml.report.bars import bars
 from qiskit_fedqml.report.calibrations import calibrations, merged
 from qiskit_fedqml.report.clients import client_rows
 from qiskit_fedqml.report.cost import cost_rows, device_rows
@@ -19,6 +19,7 @@ from qiskit_fedqml.report.machines import machine_rows, rate_tables
 from qiskit_fedqml.report.naming import file_names, run_names
 from qiskit_fedqml.report.overview import origin_rows, sentence
 from qiskit_fedqml.report.table import table_rows
+from qiskit_fedqml.report.work import SERVER
 from qiskit_fedqml.tables import duration
 from tests.conftest import TINY, make_tiny
 

@@ -6,9 +6,9 @@ from matplotlib.colors import to_rgba
 
 from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.report.clients import client_rows
+from qiskit_fedqml.report.contents import machine_colours
 from qiskit_fedqml.report.curves import round_rows
 from qiskit_fedqml.report.drawing import INK, style
-from qiskit_fedqml.report.page import machine_colours
 from qiskit_fedqml.report.staleness import is_stale, staleness_panel
 
 

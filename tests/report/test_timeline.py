@@ -3,11 +3,12 @@ from itertools import pairwise
 
 import pytest
 
-from qiskit_fedqml.report.bars import SERVER, bars, simulated_bars, thinned
+from qiskit_fedqml.report.bars import bars, simulated_bars
+from qiskit_fedqml.report.contents import machine_colours
 from qiskit_fedqml.report.drawing import style
-from qiskit_fedqml.report.page import machine_colours
 from qiskit_fedqml.report.queues import queue_rows
 from qiskit_fedqml.report.timeline import timeline_panels
+from qiskit_fedqml.report.work import SERVER
 from qiskit_fedqml.tables import duration
 
 
@@ -78,14 +79,6 @@ def test_calibrations_that_follow_each_other_share_a_lane(timed):
     assert [label.get_text() for label in simulated.axis.get_yticklabels()] == ["manila"]
     assert (list(simulated.legend), real.legend) == (["manila", "stated"], {})
     assert len(simulated.marks) == 12
-
-
-def test_joined_work_has_no_queue(timed):
-    joined, num_steps = thinned(simulated_bars(timed["buffered"]), most=5)
-    assert num_steps == 4
-    assert {bar.lane for bar in joined} == {"manila", "stated"}
-    assert not any(bar.waited_seconds for bar in joined if "clients on" in bar.text)
-    assert any(bar.text.startswith("Server steps 1 to ") for bar in joined)
 
 
 def test_queues_are_those_of_the_machines(timed):
