@@ -66,7 +66,7 @@ def confusions(run: RunResult, name: str) -> list[Confusion]:
         name: Its name.
     """
     classes, server = tuple(run.run["classes"]), run.experiment.backends.assignment.server
-    kept = getattr(run, "confusion", None)
+    kept = run.confusion
     found = [] if kept is None else [Confusion(name, machine_name(run, server), classes, np.asarray(kept), True)]
     if run.folder is None or not run.is_complete:
         return found
