@@ -86,7 +86,7 @@ def test_figures_follow_the_colours_of_the_page(page):
     assert all("currentColor" in figure for figure in figures)
     without = ("The circuit", "Transpiled", "Errors of")
     assert all("var(--series-" in of for of, name in zip(figures, names) if not name.startswith(without))
-    assert sum(name.startswith("Errors of manila (FakeManilaV2)") for name in names) == 1
+    assert sum(name.startswith("Errors of manila (") for name in names) == 1
     assert sum(name.startswith("Examples of each client by class") for name in names) == 2
     assert not any("DejaVu" in figure for figure in figures)
     # Numbers on a coloured qubit are black or white, whatever the page is.
