@@ -9,6 +9,8 @@ import matplotlib as mpl
 
 from qiskit_fedqml.report.drawing import COLOURS, INK, PALE, PALE_INK, PALE_RIM, Panel, lay_out
 
+_FIXED_SCALE = 1.25
+"""Pixels for a point of a drawing with a size of its own, whose smallest text has 8 points."""
 _OWN_COLOURS = {INK: "currentColor", PALE: "var(--card)", PALE_RIM: "var(--line)", PALE_INK: "var(--soft)"}
 """The page's own colours, by those that are drawn."""
 
@@ -31,7 +33,9 @@ def inline_svg(panel: Panel) -> str:
     view_box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     assert view_box is not None
     width, height = view_box.groups()
-    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    scale = _FIXED_SCALE if panel.is_fixed else 1.0
+    shown = f'width="{scale * float(width):.0f}" height="{scale * float(height):.0f}"'
+    size = f'viewBox="0 0 {width} {height}" {shown}'
     start = f'<svg {size} role="img" aria-label="{escape(panel.title)}" xmlns:xlink="http://www.w3.org/1999/xlink">'
     return start + _shorter(svg[svg.index(">") + 1 :])
 

@@ -21,7 +21,16 @@ _LATEX = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"},
     **{">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "×": r"$\times$", "→": r"$\rightarrow$"},
-    **{"µ": r"$\mu$", "∏": r"$\prod$", "ε": r"$\varepsilon$", "−": "$-$", "π": r"$\pi$", '"': "''"},
+    **{
+        "µ": r"$\mu$",
+        "∏": r"$\prod$",
+        "ε": r"$\varepsilon$",
+        "−": "$-$",
+        "π": r"$\pi$",
+        '"': "''",
+        "[": "{[}",
+        "]": "{]}",
+    },
 }
 
 

@@ -86,11 +86,9 @@ def test_figures_follow_the_colours_of_the_page(page):
     assert all("currentColor" in figure for figure in figures)
     without = ("The circuit", "Transpiled", "Errors of")
     coloured = [name for figure, name in zip(figures, names) if "var(--series-" in figure]
-    others = {
-        name for name in names if name.startswith(without) or ", final model on " in name
-    }  # have scales of colours
+    others = {name for name in names if name.startswith(without) or ", final model on " in name}
     assert not {*names} - {*coloured} - others
-    assert sum(name.startswith("Errors of manila (FakeManilaV2)") for name in names) == 1
+    assert sum(name.startswith("Errors of manila (") for name in names) == 1
     assert sum(name.startswith("Classes by client") for name in names) == 2
     assert not any("DejaVu" in figure for figure in figures)
     # Numbers on a coloured qubit are black or white, whatever the page is.
