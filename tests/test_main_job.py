@@ -21,7 +21,9 @@ def test_noisy_vs_noiseless(tmp_path):
     assert "Federated, noisy array" in done.stdout
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     assert (tmp_path / "curves.svg").exists()
-    noiseless, noisy = (RunResult.load(tmp_path / f"federated_{kind}") for kind in ("no_noise", "noisy_array"))
+    runs = tmp_path / "runs"
+    assert len(list(runs.glob("*/seed*"))) == 9
+    noiseless, noisy = (RunResult.load(runs / f"federated_{kind}" / "seed1") for kind in ("no_noise", "noisy_array"))
     assert noiseless.rounds[-1].test_accuracy > 0.7
     assert len({c.backend for r in noisy.rounds for c in r.clients}) == 5
     assert [[c.id for c in r.clients] for r in noisy.rounds] == [[c.id for c in r.clients] for r in noiseless.rounds]

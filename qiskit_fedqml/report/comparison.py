@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError, listed
@@ -95,7 +96,7 @@ def comparison_text(runs: Runs) -> str:
     return markdown_table(table_rows(runs)) + further
 
 
-def write_study_files(study: Study, out: Path, title: str) -> None:
+def write_study_files(study: Study, out: str | Path, title: str, note: str = "") -> None:
     """Write ``results.md``, ``table.csv``, ``differences.csv``, ``curves.png`` and ``.svg``, and what is of each run.
 
     These are ``runs.jsonl``, ``rounds.csv`` and ``configurations.json``. Files of the study's last time are replaced.
@@ -104,14 +105,15 @@ def write_study_files(study: Study, out: Path, title: str) -> None:
         study: The runs.
         out: The study's folder.
         title: What the study is called.
+        note: What it shows, in a sentence or two.
 
     Raises:
         ResultError: A file cannot be written.
     """
-    runs = {scheme: tuple(study.of(scheme).values()) for scheme in study.schemes}
+    out, runs = Path(out), {scheme: tuple(study.of(scheme).values()) for scheme in study.schemes}
     write_study(study, out)
     write_csv(table_rows(runs), out / "table.csv")
     if differences := difference_rows(runs):
         write_csv(differences, out / "differences.csv")
-    save_figure(learning_curves(runs, title), out / "curves")
-    write_text(out / "results.md", f"# {title}\n\n{comparison_text(runs)}")
+    save_figure(learning_curves(runs, "\n".join([title, *wrap(note, 125)])), out / "curves")
+    write_text(out / "results.md", f"# {title}\n{paragraph(note)}\n{comparison_text(runs)}")

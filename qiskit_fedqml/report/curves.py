@@ -108,7 +108,7 @@ def learning_curves(runs: Runs, title: str = "") -> Figure:
     with mpl.rc_context(AS_WRITTEN):
         look: Any = {"loc": "outside lower center", "ncols": min(len(groups), 4), "title": spread_words(groups) or None}
         add_legend(figure, axes[0, 0].lines, list(groups), **look)
-        figure.suptitle(title)
+        figure.suptitle(title, fontsize=12 if "\n" not in title else 11)
     return figure
 
 

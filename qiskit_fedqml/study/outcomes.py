@@ -29,6 +29,11 @@ def settled_loss(run: RunResult) -> float:
     return float(np.mean([record.test_loss for record in _last_rounds(run)]))
 
 
+def settled_training_loss(run: RunResult) -> float:
+    """Return the mean training loss of the same rounds as :func:`settled_accuracy`; NaN where a round has none."""
+    return float(np.mean([np.nan if r.train_loss is None else r.train_loss for r in _last_rounds(run)]))
+
+
 def _last_rounds(run: RunResult) -> Sequence[RoundRecord]:
     return run.rounds[-max(min(_SETTLED, len(run.rounds) // 4), 1) :]
 
@@ -83,4 +88,5 @@ def _with_unit(text: str, unit: str) -> str:
 
 ACCURACY = Outcome("Accuracy", settled_accuracy, "%", "points", 100.0, 2, larger_is_better=True)
 LOSS = Outcome("Testing loss", settled_loss, "", "", 1.0, 3, larger_is_better=False)
+TRAINING_LOSS = Outcome("Training loss", settled_training_loss, "", "", 1.0, 3, larger_is_better=False)
 OUTCOMES = (ACCURACY, LOSS)

@@ -62,7 +62,7 @@ def test_a_grid_makes_a_scheme_of_each_combination(study):
 
 
 def test_paths_in_a_study_start_at_its_folder(study, tmp_path, monkeypatch):
-    (tmp_path / "array.yaml").write_text(yaml.safe_dump({"backends": {"only": {"type": "aer"}}}))
+    (tmp_path / "array.yaml").write_text("{backends: {only: {type: aer}}, assignment: {server: only, default: only}}")
     plan = load_study(study(schemes={"mine": {"backends": "array.yaml"}}))
     assert list(plan.experiments["mine"][0].backends.backends) == ["only"]
     path = study()

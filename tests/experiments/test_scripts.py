@@ -186,6 +186,8 @@ def noise_study(printed, out):
 
 def noisy_vs_noiseless(printed, out):
     assert all(name in printed for name in ("Federated, no noise", "Federated, noisy array", "Not federated, no noise"))
+    assert "(too few seeds)" in printed
+    assert "±" not in printed, "two seeds show their range"
     assert drawn(out, "curves")
 
 

@@ -5,16 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
+from qiskit_fedqml.report.class_shares import class_counts, class_panel, class_table
+from qiskit_fedqml.results.class_counts import ClassCounts
 
 from qiskit_fedqml.circuits.paper import paper_circuit
 from qiskit_fedqml.report.circuit_drawings import circuit_drawings, plain_text
-from qiskit_fedqml.report.class_shares import class_counts, class_panel, class_table
 from qiskit_fedqml.report.drawing import panel_files, style
 from qiskit_fedqml.report.error_maps import error_map_panels, error_maps
 from qiskit_fedqml.report.inline import inline_svg
 from qiskit_fedqml.report.programs import compiled_circuits, designed_circuits
 from qiskit_fedqml.report.used_circuits import Designed
-from qiskit_fedqml.results.class_counts import ClassCounts
 
 
 @pytest.fixture(autouse=True)

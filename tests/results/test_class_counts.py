@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from qiskit_fedqml.results.class_counts import MOST_CLIENTS, ClassCounts, count_classes
 
 
