@@ -31,7 +31,7 @@ from qiskit_fedqml.model.layer import QuantumLayer
 from qiskit_fedqml.model.metrics import confusion_matrix, measured, open_metrics
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
 from qiskit_fedqml.results.lock import FolderLock
-from qiskit_fedqml.results.provenance import check_circuit, check_data
+from qiskit_fedqml.results.provenance import check_circuit, check_data, check_head
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.seeds import derive_seed
 
@@ -66,6 +66,7 @@ def load_model(folder: str | Path, backend: Backend | None = None) -> HybridClas
         if blueprint.has_circuit:
             layer = blueprint.layer_on(backend or BackendRegistry(result.experiment.backends, Path()).server)
         model = blueprint.build(layer)
+        check_head(result.run, model.head, Path(folder))
         model.load_state_dict(state)
     except (KeyError, RuntimeError) as error:
         if isinstance(error, FedQMLError):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.messages import Status
+from qiskit_fedqml.results.confusion import load_confusion
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.records import RoundRecord
 
@@ -94,4 +95,4 @@ class RunResult:
         """
         if self.final_confusion is not None or self.folder is None:
             return self.final_confusion
-        return RunFolder(self.folder).load_confusion()
+        return load_confusion(self.folder)

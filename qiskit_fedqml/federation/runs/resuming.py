@@ -20,7 +20,7 @@ from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.progress.observer import Observer
 from qiskit_fedqml.results.checkpoint import Checkpoint
 from qiskit_fedqml.results.folder import RunFolder
-from qiskit_fedqml.results.provenance import changes_since, check_circuit, check_data
+from qiskit_fedqml.results.provenance import changes_since, check_circuit, check_data, check_head
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.results.writer import RunWriter
 from qiskit_fedqml.tracking.tracking import Tracking, check_tracking, open_trackers
@@ -157,6 +157,7 @@ def _resume(
     federation.experiment = experiment
     check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
     check_circuit(stored.run, federation.evaluator.blueprint.spec, folder.path)
+    check_head(stored.run, federation.evaluator.model.head, folder.path)
     checkpoint, records = folder.load_checkpoint()
     if checkpoint is None and folder.is_finished and _keeps_state(stored):
         raise ResultError(
