@@ -69,6 +69,25 @@ class OwnHead(nn.Module):
             return cast(torch.Tensor, self.module(features))
 
 
+def fingerprint(head: nn.Module, num_features: int) -> list[float]:
+    """Return what a head of the user's own, with its initial weights, gives for two fixed examples: its fingerprint.
+
+    Empty of a built-in head, and where that is not finite.
+
+    Args:
+        head: The head.
+        num_features: Number of features of an example.
+    """
+    if not isinstance(head, OwnHead):
+        return []
+    device = next((tensor.device for tensor in head.state_dict().values()), torch.device("cpu"))
+    was_training = head.training
+    with torch.no_grad():
+        outputs = head.eval()(torch.linspace(-1.0, 1.0, 2 * num_features, device=device).reshape(2, num_features))
+    head.train(was_training)
+    return [*map(float, outputs.flatten())] if bool(outputs.isfinite().all()) else []
+
+
 def _try(module: nn.Module, name: str, num_features: int, num_outputs: int) -> None:
     """Let a module take a batch in training mode: lazy layers get their shapes, and what does not fit is refused."""
     before = {key: buffer.clone() for key, buffer in module.named_buffers() if not _is_lazy(buffer)}

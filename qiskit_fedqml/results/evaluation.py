@@ -30,7 +30,13 @@ from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
 from qiskit_fedqml.model.metrics import confusion_matrix, measured, open_metrics
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
-from qiskit_fedqml.results.provenance import check_circuit, check_data, check_machines, check_weights
+from qiskit_fedqml.results.provenance import (
+    check_circuit,
+    check_data,
+    check_head,
+    check_machines,
+    check_weights,
+)
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.seeds import derive_seed
 
@@ -70,6 +76,7 @@ def load_model(folder: str | Path, backend: object | None = None, *, backends: G
                 check_machines(result.run, own_server(registry), Path(folder))
             layer = blueprint.layer_on(registry.server if backend is None else _as_backend(backend))
         model = blueprint.build(layer)
+        check_head(result.run, model.head, Path(folder))
         model.load_state_dict(state)
     except (KeyError, RuntimeError) as error:
         if isinstance(error, FedQMLError):

@@ -12,9 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -27,6 +25,7 @@ from qiskit_fedqml.config.yaml_files import read_yaml
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.results.checkpoint import Checkpoint, Header, load_checkpoint, load_header
 from qiskit_fedqml.results.checkpoints import FOLDER, SINGLE, Checkpoints
+from qiskit_fedqml.results.confusion import CONFUSION
 from qiskit_fedqml.results.json_types import check_types
 from qiskit_fedqml.results.lock import LOCK
 from qiskit_fedqml.results.manifest import MANIFEST, Manifest, load_manifest
@@ -36,8 +35,6 @@ from qiskit_fedqml.results.stored_records import StoredRecords
 
 logger = logging.getLogger(__name__)
 
-CONFUSION = "confusion.json"
-"""The confusion matrix of the final model: examples of each class, by the class for which they are taken."""
 FILES = (
     *("config.yaml", "run.json", "rounds.jsonl", SINGLE, "model.safetensors", CONFUSION, MANIFEST),
     *("circuit.qpy", "data.npz"),
@@ -49,7 +46,13 @@ FOLDERS = (FOLDER, "calibrations", "evaluations", "tensorboard")
 
 _DESCRIPTION = {
     **{"run_id": str, "seed": int, "classes": tuple[str, ...], "num_features": int, "num_trained_parameters": int},
-    **{"initial": dict[str, str | int | None], "circuit": str, "weights": str, "machines": dict[str, dict[str, Any]]},
+    **{
+        "initial": dict[str, str | int | None],
+        "circuit": str,
+        "weights": str,
+        "head": tuple[float, ...],
+        "machines": dict[str, dict[str, Any]],
+    },
     **{"threads": int, "git_commit": str | None, "examples": dict[str, int], "versions": dict[str, str | None]},
 }
 """Types of what ``run.json`` says."""
@@ -264,19 +267,6 @@ class RunFolder:
                 return load_file(path)
         except (SafetensorError, OSError) as error:
             raise ResultError(f"{path} is damaged: {error}.") from error
-
-    def load_confusion(self) -> NDArray[np.int64] | None:
-        """Read the final model's confusion matrix; None of runs of versions that did not write it, or not finished.
-
-        Raises:
-            ResultError: It is damaged, or of another run.
-        """
-        manifest = load_manifest(self.path)
-        if manifest is None or CONFUSION not in manifest.files:
-            return None
-        manifest.check_file(self.path, CONFUSION)
-        path = self.path / CONFUSION
-        return np.array(parse_json(read_text(path, ResultError), str(path), ResultError), dtype=np.int64)
 
     @property
     def has_checkpoint(self) -> bool:

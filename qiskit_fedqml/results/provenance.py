@@ -8,13 +8,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
 from qiskit_fedqml.circuits.digest import circuit_digest
 from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.features import weights_digest
 from qiskit_fedqml.errors import DataError, ResultError, shown
+from qiskit_fedqml.model.own_head import fingerprint
 
 _PACKAGES = (
     "qiskit-fedqml",
@@ -128,6 +131,25 @@ def check_weights(run: Mapping[str, Any], experiment: Experiment, folder: Path) 
         raise ResultError(f"{folder}: the weights of its backbone are no longer there. {error}") from error
     if run.get("weights", now) != now:
         raise ResultError(f"{folder}: `features.weights` are not those with which the run began.")
+
+
+def check_head(run: Mapping[str, Any], head: nn.Module, folder: Path) -> None:
+    """Check that a head of the user's own, with its initial weights, gives what it gave when a run began.
+
+    Args:
+        run: The run's description, which has what such a head gave.
+        head: The head as it is made now.
+        folder: The result folder, for the error.
+
+    Raises:
+        ResultError: It gives something else, beyond what another processor or version of torch may round otherwise.
+    """
+    if before := run.get("head"):
+        now = fingerprint(head, run["num_features"])
+        if len(now) != len(before) or not np.allclose(now, before, rtol=1e-3, atol=1e-4):
+            raise ResultError(
+                f"{folder}: `model.head` makes another head than when the run began; put back the code of that time."
+            )
 
 
 def changes_since(run: Mapping[str, Any], workers: int) -> list[str]:

@@ -14,6 +14,7 @@ from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.results.best_round import ProgressMade
+from qiskit_fedqml.results.confusion import load_confusion
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.showing import as_dataframe, result_as_html, result_in_words
@@ -144,7 +145,7 @@ class RunResult:
         """
         if self.final_confusion is not None or self.folder is None:
             return self.final_confusion
-        return RunFolder(self.folder).load_confusion()
+        return load_confusion(self.folder)
 
     def to_dataframe(self, *, clients: bool = False) -> "pd.DataFrame":
         """Return the records as a pandas table: figures and times of each round, or of each client in it.

@@ -22,7 +22,8 @@ from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.messages import States
 from qiskit_fedqml.files import make_folder, save_tensors, write_text, writing
 from qiskit_fedqml.results.checkpoint import Checkpoint, Header
-from qiskit_fedqml.results.folder import CONFUSION, FILES, FOLDERS, RunFolder
+from qiskit_fedqml.results.confusion import CONFUSION, save_confusion
+from qiskit_fedqml.results.folder import FILES, FOLDERS, RunFolder
 from qiskit_fedqml.results.lock import LOCK, FolderLock
 from qiskit_fedqml.results.manifest import Manifest, digest_of_file
 from qiskit_fedqml.results.proof import NOTHING
@@ -267,7 +268,7 @@ class RunWriter:
         self.wait()
         self._log.sync()
         save_tensors(self.path / "model.safetensors", model_state, {"round": str(best_round)} if best_round else {})
-        self._write(lambda: write_text(self.path / CONFUSION, f"{json.dumps(confusion.tolist())}\n"))
+        self._write(lambda: save_confusion(self.path, confusion))
         manifest = self.folder.proven_manifest()
         finished = ("model.safetensors", CONFUSION)
         files = manifest.files | {name: digest_of_file(self.path / name) for name in finished}

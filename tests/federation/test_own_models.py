@@ -83,6 +83,14 @@ def test_a_head_that_does_not_fit_writes_nothing(tiny, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_function_that_makes_another_head_later_is_refused(tiny, tmp_path, monkeypatch):
+    run_federation(tiny(), tmp_path / "run", head=own_head)
+    monkeypatch.setattr("torch.nn.Tanh", torch.nn.ReLU)  # the tensors have the same shapes
+    for again in (partial(load_model, tmp_path / "run"), partial(extend_federation, tmp_path / "run", 5)):
+        with pytest.raises(ResultError, match="`model.head` makes another head than when the run began"):
+            again()
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [

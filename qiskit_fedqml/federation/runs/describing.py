@@ -9,6 +9,7 @@ from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.data.class_counts import summary
 from qiskit_fedqml.data.features import weights_digest
 from qiskit_fedqml.federation.executors.processes import num_workers
+from qiskit_fedqml.model.own_head import fingerprint
 from qiskit_fedqml.progress.size import RunSize
 from qiskit_fedqml.results.provenance import describe_run
 
@@ -36,7 +37,7 @@ def num_trained(federation: "Federation") -> int:
 
 
 def describe(federation: "Federation") -> dict[str, Any]:
-    """Describe a run that begins: versions, sizes, classes by client, digests, chips, machines of the user's own."""
+    """Describe a run that begins: versions, sizes, classes by client, what its parts are, chips and own machines."""
     data, trained = federation.data, num_trained(federation)
     examples = {
         "train": len(data.shards.rows),
@@ -53,11 +54,13 @@ def describe(federation: "Federation") -> dict[str, Any]:
     is_made = isinstance(federation.experiment.model.circuit, PythonReference)
     circuit = {"circuit": circuit_digest(federation.evaluator.blueprint.circuit)} if is_made else {}
     weights = weights_digest(federation.experiment.features)
+    head = fingerprint(federation.evaluator.model.head, data.num_features)
     return {
         **described,
         "data": dict(data.digests),
         **({"weights": weights} if weights else {}),
         **circuit,
+        **({"head": head} if head else {}),
         **origin,
         **({"chips": chips} if chips else {}),
         **({"machines": machines} if machines else {}),

@@ -27,7 +27,14 @@ from qiskit_fedqml.progress.compiling import compiling_shown
 from qiskit_fedqml.progress.observer import Observer, preparing_of
 from qiskit_fedqml.results.checkpoint import Checkpoint
 from qiskit_fedqml.results.folder import RunFolder
-from qiskit_fedqml.results.provenance import changes_since, check_circuit, check_data, check_machines, check_weights
+from qiskit_fedqml.results.provenance import (
+    changes_since,
+    check_circuit,
+    check_data,
+    check_head,
+    check_machines,
+    check_weights,
+)
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.results.writer import RunWriter
 from qiskit_fedqml.tracking.tracking import Tracking, check_tracking, open_trackers
@@ -175,6 +182,7 @@ def _resume(
     federation.experiment = experiment
     check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
     check_circuit(stored.run, federation.evaluator.blueprint.spec, folder.path)
+    check_head(stored.run, federation.evaluator.model.head, folder.path)
     if assembled is None:
         check_machines(stored.run, own_machines(experiment, federation.registry), folder.path)
     checkpoint, records = folder.load_checkpoint()
