@@ -14,6 +14,7 @@ import typer.main
 from qiskit_fedqml import cli
 from qiskit_fedqml.config.backends import BackendsFile
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.study import StudyConfig
 from qiskit_fedqml.config.yaml_files import parse_yaml
 from tests.conftest import ROOT
 
@@ -74,6 +75,8 @@ class Reader:
         values = parse_yaml(block.text, block.place)
         if "backends" in values and not values.keys() - {"backends", "assignment", "budget_seconds"}:
             BackendsFile.model_validate(values)
+        elif {"experiment", "seeds"} <= values.keys():
+            StudyConfig.model_validate(values)
         elif {"data", "federation"} <= values.keys():
             Experiment.model_validate(values)
         else:
