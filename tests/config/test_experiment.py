@@ -41,7 +41,7 @@ def outcome(changes):
         result = run_federation(validate(Experiment, data, "tiny"))
     except FedQMLError as error:
         return f"{type(error).__name__}: {error}"
-    return [record.without_times() for record in result.rounds], result.final.round
+    return [*(record.without_times() for record in result.rounds), result.final.round]
 
 
 RATES = {"depolarizing": {"one_qubit": 0.01, "two_qubit": 0.02}, "amplitude_damping": {}, "readout": {}}
