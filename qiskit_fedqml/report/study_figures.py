@@ -36,7 +36,7 @@ def learning_panels(panels: Mapping[str, Runs], title: str) -> Figure:
         _band(axis, runs, lambda r: np.nan if r.train_loss is None else r.train_loss, _TRAINING, "--")
         _band(axis, runs, lambda r: r.test_loss, _TESTING, "-")
         _band(right, runs, lambda r: 100 * r.test_accuracy, _ACCURACY, "-")
-        final = np.mean([run.rounds[-1].test_accuracy for run in runs.values()])
+        final = np.mean([run.final.test_accuracy for run in runs.values()])
         axis.set_title(f"{name}: {final:.2%} in the end", fontsize=11)
         one_client = all(run.experiment.federation.clients == 1 for run in runs.values())
         axis.set(xlabel="Epoch" if one_client else "Round", ylabel="Loss")

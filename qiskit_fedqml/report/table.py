@@ -38,7 +38,7 @@ def table_rows(runs: Runs) -> list[dict[str, str]]:
     any_seeds = len(every) > len(schemes)
     rows = []
     for name, of in schemes.items():
-        last = [run.rounds[-1] for run in of]
+        last = [run.final for run in of]
         rows.append(
             {
                 "Scheme": name,
@@ -68,12 +68,12 @@ def _further_rows(name: str, of: Seeds, *, any_long: bool) -> list[dict[str, str
             "Scheme": name,
             "Tested on": backend,
             **_test_columns(
-                [run.rounds[-1].evaluations[backend]["test_loss"] for run in of],
+                [run.final.evaluations[backend]["test_loss"] for run in of],
                 [[record.evaluations[backend]["test_accuracy"] for record in run.rounds] for run in of],
                 any_long=any_long,
             ),
         }
-        for backend in of[0].rounds[-1].evaluations
+        for backend in of[0].final.evaluations
     ]
 
 

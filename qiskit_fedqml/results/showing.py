@@ -22,7 +22,7 @@ def result_in_words(result: "RunResult") -> str:
     done, rounds = len(result.rounds), result.experiment.federation.rounds
     text = f"RunResult{name}: {done:,} of {rounds:,} {'round' if rounds == 1 else 'rounds'}"
     if done:
-        last = result.rounds[-1]
+        last = result.final
         text += f"; testing accuracy {last.test_accuracy:.1%}, testing loss {last.test_loss:.3f}"
     return f"<{text}>"
 

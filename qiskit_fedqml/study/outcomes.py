@@ -16,7 +16,7 @@ _SETTLED = 10
 
 def final_accuracy(run: RunResult) -> float:
     """Return the testing accuracy after the last round, as the paper's tables have it."""
-    return run.rounds[-1].test_accuracy
+    return run.final.test_accuracy
 
 
 def settled_accuracy(run: RunResult) -> float:

@@ -73,7 +73,7 @@ class Reproduction:
 
     def _row(self, scheme: str) -> dict[str, str]:
         runs = self.study.of(scheme)
-        last = [run.rounds[-1] for run in runs.values()]
+        last = [run.final for run in runs.values()]
         accuracy = mean_interval(final_accuracy(run) for run in runs.values())
         paper = self._paper(scheme)
         losses = [record.train_loss for record in last if record.train_loss is not None]

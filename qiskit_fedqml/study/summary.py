@@ -16,7 +16,7 @@ from qiskit_fedqml.study.study import Study
 
 def run_line(scheme: str, run: RunResult) -> dict[str, Any]:
     """Return what there is to say of one run, as plain values."""
-    last = run.rounds[-1]
+    last = run.final
     peaks = [record.peak_memory_bytes for record in run.rounds if record.peak_memory_bytes]
     return {
         "scheme": scheme,

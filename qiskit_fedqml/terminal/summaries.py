@@ -15,7 +15,7 @@ def summary_of(run: "RunResult", folder: Path) -> dict[str, Any]:
         run: The run, with at least one round.
         folder: Its result folder, as it was given.
     """
-    rounds, last = list(run.rounds), run.rounds[-1]
+    rounds, last = list(run.rounds), run.final
     return {
         "folder": str(folder),
         "rounds": len(rounds),

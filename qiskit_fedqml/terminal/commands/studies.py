@@ -106,7 +106,7 @@ def _show_trial(trial: "Trial", run: "RunResult", done: int, total: int) -> None
     from qiskit_fedqml.tables import duration
 
     seconds = sum(record.seconds for record in run.rounds)
-    accuracy = f"accuracy {run.rounds[-1].test_accuracy:.1%} in {duration(seconds)}"
+    accuracy = f"accuracy {run.final.test_accuracy:.1%} in {duration(seconds)}"
     print(f"{done}/{total} {trial.name}: {accuracy}", file=sys.stderr, flush=True)
 
 
