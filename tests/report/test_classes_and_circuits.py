@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from qiskit import QuantumCircuit
 
 from qiskit_fedqml.circuits.paper import paper_circuit
 from qiskit_fedqml.report.circuit_drawings import circuit_drawings, plain_text
@@ -68,12 +67,14 @@ def test_circuits_are_drawn_as_designed_and_as_transpiled(run, tmp_path):
 
 def test_a_circuit_that_is_too_large_is_left_out_with_a_sentence():
     spec = paper_circuit()
-    large = QuantumCircuit(3)
+    large = spec.circuit.copy()
     for _ in range(100):
         large.h([0, 1, 2])
     found = circuit_drawings([Designed(dataclasses.replace(spec, circuit=large), ("B",))], [], 2)
     assert not found.panels
-    assert found.left_out == ["The circuit as designed; in B: 300 gates on 3 qubits, too many to be drawn here."]
+    assert found.left_out == [
+        f"The circuit as designed; in B: {len(large.data)} gates on 4 qubits, too many to be drawn here."
+    ]
 
 
 def test_labels_have_no_latex():
