@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,15 @@ def test_page_is_readable_in_a_browser(browser, page, size, scheme):
     assert browser.value("document.documentElement.scrollWidth") <= size[0]
     least = "Math.min(...[...document.querySelectorAll('svg text')].map((t) => t.getBoundingClientRect().height))"
     assert browser.value(least) >= 10  # pixels, of text in figures
+    wide = "(d) => d.scrollWidth - d.clientWidth > 1"
+    places = "[...document.querySelectorAll('.scroll, .natural .around')]"
+    hidden = f"{places}.filter({wide}).filter((d) => d.nextElementSibling.hidden).length"
+    until = time.monotonic() + 10  # sizes are observed when the page is drawn next
+    while (left := browser.value(hidden)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert left == 0  # whatever is wider than its place says that it scrolls
+    if size == PHONE:
+        assert browser.value(f"{places}.filter({wide}).length") > 0
     picture = browser.screenshot()
     assert (np.median(picture) > 200) == (scheme == "light")
     assert len(picture.getcolors(1 << 24)) > 50

@@ -1,12 +1,8 @@
-"""Classes that clients hold, circuits as they are drawn, and the errors of chips."""
+"""Circuits as they are drawn, and the errors of chips."""
 
 import dataclasses
 
-import numpy as np
 import pytest
-from qiskit import QuantumCircuit
-from qiskit_fedqml.report.class_shares import class_counts, class_panel, class_table
-from qiskit_fedqml.results.class_counts import ClassCounts
 
 from qiskit_fedqml.circuits.paper import paper_circuit
 from qiskit_fedqml.report.circuit_drawings import circuit_drawings, plain_text
@@ -21,34 +17,6 @@ from qiskit_fedqml.report.used_circuits import Designed
 def drawn_as_on_the_page():
     with style():
         yield
-
-
-def test_a_run_records_which_classes_its_clients_hold(run):
-    found = class_counts(run, "A")
-    assert found.counts.shape == (4, 2)
-    assert found.counts.sum() == run.run["examples"]["train"]
-    panel = class_panel(found, run.run["classes"], "A", "A")
-    assert list(panel.legend) == ["0", "1"]
-    assert len(panel.marks) == 4
-    assert panel.marks[0].text == f"Client 0: 0 {found.counts[0, 0]}, 1 {found.counts[0, 1]}"
-    rows = class_table(found, run.run["classes"], "A", "A").rows
-    assert [int(row["0"]) for row in rows] == found.counts[:, 0].tolist()
-
-
-@pytest.mark.parametrize("wrong", [{}, {"counts": "1 2 3"}, {"counts": "x"}])
-def test_classes_that_do_not_fit_are_not_shown(run, wrong):
-    assert class_counts(dataclasses.replace(run, run={**run.run, "client_classes": wrong}), "A") is None
-    without = {key: value for key, value in run.run.items() if key != "client_classes"}
-    assert class_counts(dataclasses.replace(run, run=without), "A") is None
-
-
-def test_groups_are_means_and_many_classes_share_a_colour():
-    found = ClassCounts(np.array([[20] * 10, [0] * 9 + [10]]), np.array([10, 5]))
-    panel = class_panel(found, [f"c{k}" for k in range(10)], "A", "A")
-    assert list(panel.legend)[-1] == "other classes"
-    assert len(panel.legend) == 7
-    assert panel.note == "Means of 2 groups of clients with like classes."
-    assert panel.marks[1].text == "5 clients, on average: c9 2"
 
 
 def test_circuits_are_drawn_as_designed_and_as_transpiled(run, tmp_path):
@@ -68,12 +36,14 @@ def test_circuits_are_drawn_as_designed_and_as_transpiled(run, tmp_path):
 
 def test_a_circuit_that_is_too_large_is_left_out_with_a_sentence():
     spec = paper_circuit()
-    large = QuantumCircuit(3)
+    large = spec.circuit.copy()
     for _ in range(100):
         large.h([0, 1, 2])
     found = circuit_drawings([Designed(dataclasses.replace(spec, circuit=large), ("B",))], [], 2)
     assert not found.panels
-    assert found.left_out == ["The circuit as designed; in B: 300 gates on 3 qubits, too many to be drawn here."]
+    assert found.left_out == [
+        f"The circuit as designed; in B: {len(large.data)} gates on 4 qubits, too many to be drawn here."
+    ]
 
 
 def test_labels_have_no_latex():
