@@ -155,6 +155,7 @@ def _experiment(section: dict[str, Any], dataset: Dataset, plan: Plan) -> str:
         (f"  rounds: {3 if is_on_device else 20}", ""),
         (f"  batch_size: {32 if is_on_device else 8}", ""),
         (f"  learning_rate: {0.003 if has_images else 0.02}", "of the clients' optimiser, Adam"),
+        *([("  learning_rate_decay: 0.9", "after each round, so that the last ones swing less")] if has_images else []),
         ("", ""),
         ("backends: backends.yaml", "the machines and who has which"),
     ]
