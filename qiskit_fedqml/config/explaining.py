@@ -27,6 +27,7 @@ _SHORT_FORMS: dict[tuple[str, str], dict[str, Any]] = {
     ("QpyCircuit", "weights"): {"type": "string"},
     ("Trace", "trace"): {"type": "string"},
     ("Experiment", "backends"): {"type": "string"},
+    ("FederationConfig", "keep_best"): {"type": "boolean"},
 }
 """What a file may say in place of a value; it is read before the models see it."""
 

@@ -28,6 +28,12 @@ EXAMPLES = {
         "fedqml evaluate results/digits",
         "fedqml evaluate results/digits --backend quito --backends backends.yaml",
     ),
+    "predict": (
+        "fedqml predict results/pictures new/cat.jpg new/ --out predictions.csv",
+        "fedqml predict results/digits features.csv --backend manila --backends backends.yaml",
+    ),
+    "export": ("fedqml export results/digits model.pt2", "fedqml export results/digits model.onnx"),
+    "study": ("fedqml study study.yaml --workers 2",),
     "citation": ("fedqml citation experiments/planes_vs_cars.yaml results/noisy",),
     "backends": (
         "fedqml backends --check",
