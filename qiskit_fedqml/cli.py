@@ -1,5 +1,6 @@
 """The command line."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -48,4 +49,4 @@ def _fedqml(
 
 def main() -> None:
     """Run the command line; what goes wrong ends it with one sentence and an exit code of its kind."""
-    run_program(app)
+    run_program(partial(app, prog_name="fedqml"))

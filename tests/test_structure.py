@@ -103,7 +103,7 @@ def test_folders_import_downwards_only(name):
     assert not upwards
 
 
-def test_no_chain_of_imports_is_longer_than_14_modules():
+def test_no_chain_of_imports_is_longer_than_15_modules():
     # Commands, and what Flower starts, only call the others.
     below = [
         name
@@ -111,7 +111,7 @@ def test_no_chain_of_imports_is_longer_than_14_modules():
         if folder(name) not in ("__main__", "cli", "terminal.commands") and not name.endswith("_app")
     ]
     longest = max((longest_chain(name) for name in below), key=len)
-    assert len(longest) <= 14, longest
+    assert len(longest) <= 15, longest
 
 
 def test_only_results_ask_for_public_names():

@@ -66,13 +66,14 @@ def keys_of(model: type[BaseModel]) -> Iterator[KeyFacts]:
 def _keys_of(model: type[BaseModel], prefix: str, kind: str, schema: dict[str, Any]) -> Iterator[KeyFacts]:
     properties = schema.get("$defs", {}).get(model.__name__, schema).get("properties", {})
     for name, field in model.model_fields.items():
-        key = f"{prefix}{name}"
+        written = field.alias or name
+        key = f"{prefix}{written}"
         yield KeyFacts(
             key,
             kind,
             field.is_required(),
             _plain(field),
-            in_words(properties.get(name, {}), schema.get("$defs", {})),
+            in_words(properties.get(written, {}), schema.get("$defs", {})),
             description_of(model, name),
         )
         inner = [found for _, found in models_in(field.annotation)]
@@ -105,7 +106,8 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
             if (short := _SHORT_FORMS.get((name, key))) is not None:
                 kept = {word: value.pop(word) for word in ("default",) if word in value}
                 part["properties"][key] = {"anyOf": [dict(value), short], **kept}
-            part["properties"][key]["description"] = description_of(models[name], key)
+            own = next((field for field, of in models[name].model_fields.items() if of.alias == key), key)
+            part["properties"][key]["description"] = description_of(models[name], own)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

@@ -3,13 +3,11 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from qiskit_fedqml.config.assignment import Cycle, Random
-from qiskit_fedqml.config.backends import AerEntry, BackendEntry, BackendsFile, CalibrationFile
-from qiskit_fedqml.config.devices import IBMEntry, ProviderEntry
 from qiskit_fedqml.errors import listed, shortened
 from qiskit_fedqml.tables import html_table
 
 if TYPE_CHECKING:
+    from qiskit_fedqml.config.backends import BackendEntry, BackendsFile
     from qiskit_fedqml.config.experiment import Experiment
 
 _LONGEST = 300
@@ -33,14 +31,14 @@ def experiment_as_html(experiment: "Experiment") -> str:
     return html_table(rows, experiment_in_words(experiment).strip("<>")) + backends_as_html(experiment.backends)
 
 
-def backends_in_words(file: BackendsFile) -> str:
+def backends_in_words(file: "BackendsFile") -> str:
     """Return the machines of a backends file in one line."""
     sources = {name: _source(entry) for name, entry in file.backends.items()}
     machines = [name if source in ("ideal", name) else f"{name} ({source})" for name, source in sources.items()]
     return f"<BackendRegistry: {_names(machines)}>"
 
 
-def backends_as_html(file: BackendsFile) -> str:
+def backends_as_html(file: "BackendsFile") -> str:
     """Return the machines of a backends file as a table; nothing is opened for it."""
     uses = _uses(file)
     rows = [
@@ -66,27 +64,27 @@ def _flow(value: Any) -> str:
     return shortened(text[1:-1] if isinstance(value, dict) else text, _LONGEST)
 
 
-def _source(entry: BackendEntry) -> str:
+def _source(entry: "BackendEntry") -> str:
     """Return a machine's device, or the origin of its noise."""
-    if isinstance(entry, AerEntry):
+    if entry.type == "aer":
         noise = entry.noise
         if noise is None:
             return "ideal"
         kind = noise if isinstance(noise, str) else "stated rates"
-        name = noise.calibration if isinstance(noise, CalibrationFile) else kind
+        name = str(getattr(noise, "calibration", kind))
         return name if entry.noise_factor == 1 else f"{name} × {entry.noise_factor:g}"
-    if isinstance(entry, IBMEntry):
+    if entry.type == "ibm":
         return entry.device if isinstance(entry.device, str) else "the least busy device"
-    return entry.factory if isinstance(entry, ProviderEntry) else ""
+    return entry.made_of
 
 
-def _uses(file: BackendsFile) -> dict[str, list[str]]:
+def _uses(file: "BackendsFile") -> dict[str, list[str]]:
     """Return what each backend is used for, in words."""
     found: dict[str, list[str]] = {file.assignment.server: ["server"]}
     default = file.assignment.default
-    several = default.cycle if isinstance(default, Cycle) else default.random if isinstance(default, Random) else ()
-    names, words = ((default,), "clients") if isinstance(default, str) else (several, "clients in turn")
-    words = "clients at random" if isinstance(default, Random) else words
+    in_turn, at_random = getattr(default, "cycle", ()), getattr(default, "random", ())
+    names, words = ((default,), "clients") if isinstance(default, str) else (in_turn, "clients in turn")
+    names, words = (at_random, "clients at random") if at_random else (names, words)
     for name in dict.fromkeys(names):
         found.setdefault(name, []).append(words)
     by_name: dict[str, list[str]] = {}

@@ -35,7 +35,7 @@ def test_a_key_of_several_alternatives_comes_with_each():
     kinds = {one.kind: one.default for one in explained(Experiment, "server_optimizer.learning_rate")}
     assert kinds == {"method: fedavgm": 1.0, "method: fedadam": 0.01}
     kinds = {one.kind for one in explained(Experiment, "backends.backends.manila.shots")}
-    assert kinds == {"type: aer", "type: ibm, backend"}
+    assert kinds == {"type: aer", "type: ibm, backend", "type: python, object"}
 
 
 def test_an_unknown_key_names_the_nearest():

@@ -316,11 +316,11 @@ def test_commands_show_own_machines(tmp_path, monkeypatch, capsys, caplog):
     path = tmp_path / "backends.yaml"
     path.write_text(yaml.safe_dump({"backends": {"ideal": {"type": "aer"}, **entries}}))
     monkeypatch.setenv("COLUMNS", "200")
-    show_machines(path, None)
+    show_machines(path, None, None, overwrite=False)
     shown = capsys.readouterr().out
     for text in ("tests.own_machines:basic", "Aer noise model", "object, not given yet"):
         assert text in shown
-    assert check_machines(path, None)
+    assert check_machines(path, None, None, overwrite=False)
     assert re.search("model .* yes", capsys.readouterr().out)
     assert "'basic' is not checked" in caplog.text
 

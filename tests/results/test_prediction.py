@@ -125,9 +125,9 @@ def test_what_cannot_be_read_is_named_and_left_out(pictures, tmp_path, monkeypat
     told = json.loads((tmp_path / "found.json").read_text())
     assert [one["predicted"] for one in told["predictions"]] == [row["predicted"] for row in rows[:5]]
     assert len(told["unreadable"]) == 2
-    assert fedqml(monkeypatch, capsys, *words)[0] == 2  # found.csv is there
+    assert fedqml(monkeypatch, capsys, *words)[0] == 6  # found.csv is there
     code, _, err = fedqml(monkeypatch, capsys, "predict", folder / "run", tmp_path / "new" / "broken.jpg")
-    assert code == 2
+    assert code == 3
     assert "Nothing can be classified: " in err
 
 

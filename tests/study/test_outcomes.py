@@ -10,7 +10,8 @@ from qiskit_fedqml.study.study import Study
 
 def _run(accuracies, losses):
     pairs = zip(accuracies, losses, strict=True)
-    return SimpleNamespace(rounds=tuple(SimpleNamespace(test_accuracy=a, test_loss=b) for a, b in pairs))
+    rounds = tuple(SimpleNamespace(test_accuracy=a, test_loss=b) for a, b in pairs)
+    return SimpleNamespace(rounds=rounds, final=rounds[-1])
 
 
 @pytest.mark.parametrize(("rounds", "last"), [(100, 10), (40, 10), (8, 2), (3, 1)])

@@ -88,7 +88,8 @@ def test_layout_that_changes_before_an_intended_job_is_sent(server, tmp_path, mo
     with pytest.raises(Killed):
         first.ask()
     second = Client(tmp_path / "j", initial_layout=[3, 4])
-    second.network.program = second.network.program.shifting(range(8))
+    fewer = second.network.program.shifting(range(8))
+    second.network.program, second.network.programs = fewer, {**second.network.programs, "all": fewer}
     second.ask()
     (submission,) = second.journal.all()
     assert submission.request["shifted"] == list(second.network.program.shifted)
