@@ -142,7 +142,7 @@ def test_two_runs_at_once_on_one_new_folder(tmp_path):
     errors = [process.communicate(timeout=120)[1] for process in processes]
     codes = [process.returncode for process in processes]
     assert sorted(codes) == [0, 6], errors
-    loser = codes.index(2)
+    loser = codes.index(6)
     assert "another process works on it" in errors[loser] or "exists already" in errors[loser]
     assert RunResult.load(tmp_path / "run").experiment.seed == 2 - loser
 
