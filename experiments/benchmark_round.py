@@ -25,6 +25,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from parts.command_line import ScriptParser, positive, run_script
 
 from qiskit_fedqml import load_experiment
@@ -102,7 +103,11 @@ class NoTests:
 
     def test_model(self, model: State, server_step: int, backend: str | None = None) -> Test:
         """Return a test that was not made."""
-        return Test(1.0, 0.5, Usage(), "", None)
+        return Test(1.0, 0.5, {}, self.confusion_of(model, server_step), Usage(), "", None)
+
+    def confusion_of(self, model: State, server_step: int) -> NDArray[np.int64]:
+        """Return a confusion matrix of no examples."""
+        return np.zeros((1, 1), dtype=np.int64)
 
 
 class RecordsOnly(RunWriter):
