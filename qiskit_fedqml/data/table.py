@@ -21,8 +21,6 @@ logger = logging.getLogger(__name__)
 _MOST_CATEGORIES = 1000
 """Values of a column of categories; more are names or numbers of the rows themselves."""
 
-Word = str | int | None
-
 
 @dataclass(frozen=True)
 class _Rows:

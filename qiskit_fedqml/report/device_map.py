@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
@@ -44,7 +45,7 @@ def map_panel(drawn: MachineMap, slug: str, where: str = "") -> Panel:
     axis.set(aspect="equal", anchor="W", xlim=span(places[:, 0]), ylim=span(places[:, 1]))
     axis.set_axis_off()
     if has_bar:
-        _add_bar(axis, scale)
+        count_percent(add_colour_bar(axis, scale, "Success probability", shrink=0.8, aspect=30), 10)
     _explain(figure, drawn, scale)
     figure.draw_without_rendering()  # now the axes have their size, by which marks are drawn
     pitch = float(axis.transData.transform((1, 0))[0] - axis.transData.transform((0, 0))[0])
@@ -61,13 +62,22 @@ def _size(places: NDArray[np.float64], *, has_bar: bool) -> tuple[float, float]:
     return max(_LEAST_INCHES, pitch * columns + bar), max(1.2, pitch * rows + 0.45)
 
 
-def _add_bar(axis: Axes, scale: ScalarMappable) -> None:
-    look: Any = {"fraction": 0.05, "shrink": 0.8, "aspect": 30, "pad": 0.02, "panchor": False}
-    bar = axis.figure.colorbar(scale, ax=axis, label="Success probability", **look)
+def add_colour_bar(axis: Axes, scale: ScalarMappable, label: str, *, shrink: float, aspect: float) -> Axis:
+    """Draw what colours stand for, on the right of a map; return the axis of its numbers.
+
+    Args:
+        axis: The map.
+        scale: Colours by value.
+        label: What the values are.
+        shrink: The bar's height as a part of the map's.
+        aspect: The bar's height as a multiple of its width.
+    """
+    look: Any = {"fraction": 0.05, "shrink": shrink, "aspect": aspect, "pad": 0.02, "panchor": False}
+    bar = axis.figure.colorbar(scale, ax=axis, label=label, **look)
     assert bar.solids is not None
     bar.solids.set_edgecolor("face")  # or the paper shows between its steps
     bar.outline.set_visible(False)
-    count_percent(bar.ax.yaxis, 10)
+    return bar.ax.yaxis
 
 
 def _scale(drawn: MachineMap) -> ScalarMappable:

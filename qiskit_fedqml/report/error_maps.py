@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
@@ -17,7 +18,7 @@ from qiskit.transpiler import Target
 
 from qiskit_fedqml.backends.chip import Chip, Pair, pairs_of
 from qiskit_fedqml.report.coordinates import coordinates, span
-from qiskit_fedqml.report.device_map import readable_on
+from qiskit_fedqml.report.device_map import add_colour_bar, readable_on
 from qiskit_fedqml.report.drawing import INK, Mark, Panel, add_legend
 from qiskit_fedqml.report.naming import file_names
 from qiskit_fedqml.report.used_circuits import Compiled
@@ -99,7 +100,7 @@ def error_map_panel(drawn: ErrorMap, slug: str, where: str = "") -> Panel:
     axis.set(aspect="equal", anchor="W", xlim=span(places[:, 0]), ylim=span(places[:, 1]))
     axis.set_axis_off()
     scale = _scale(drawn)
-    _add_bar(axis, scale)
+    _write_percent(add_colour_bar(axis, scale, "Error", shrink=0.9, aspect=25))
     _explain(figure)
     _draw(axis, drawn, places, 72 * pitch, scale)
     date = f", calibrated {drawn.date[:10]}" if drawn.date else ""
@@ -136,15 +137,10 @@ def _scale(drawn: ErrorMap) -> ScalarMappable:
     return ScalarMappable(LogNorm(low / 1.05, high * 1.05), _COLOURS)
 
 
-def _add_bar(axis: Axes, scale: ScalarMappable) -> None:
-    look: Any = {"fraction": 0.05, "shrink": 0.9, "aspect": 25, "pad": 0.02, "panchor": False}
-    bar = axis.figure.colorbar(scale, ax=axis, label="Error", **look)
-    assert bar.solids is not None
-    bar.solids.set_edgecolor("face")  # or the paper shows between its steps
-    bar.outline.set_visible(False)
-    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    bar.ax.yaxis.set_minor_locator(NullLocator())
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
+def _write_percent(numbers: Axis) -> None:
+    numbers.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    numbers.set_minor_locator(NullLocator())
+    numbers.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
 
 
 def _draw(axis: Axes, drawn: ErrorMap, places: NDArray[np.float64], pitch: float, scale: ScalarMappable) -> None:

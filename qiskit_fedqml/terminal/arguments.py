@@ -238,6 +238,18 @@ FitOption = Annotated[
         callback=fit_seconds,
     ),
 ]
+ModelBackendOption = Annotated[
+    str | None, typer.Option("--backend", metavar="NAME", help="The backend; by default the run's server backend.")
+]
+ModelBackendsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--backends",
+        metavar="YAML",
+        help="The file that has the backend; by default the run's own, or ./backends.yaml.",
+        callback=usable,
+    ),
+]
 JsonOption = Annotated[
     Path | None,
     typer.Option(

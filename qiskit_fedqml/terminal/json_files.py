@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,15 @@ def _finite(values: Any) -> Any:
     return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
-def _is_about(path: Path, about: str) -> bool:
+def earlier_json(path: Path) -> Any:
+    """Return the values of a JSON file; None where there is no file, or something else in it."""
     if not path.is_file():
-        return False
-    try:
-        earlier = parse_json(read_text(path, ResultError), str(path), ResultError)
-    except ResultError:
-        return False
+        return None
+    with suppress(ResultError):
+        return parse_json(read_text(path, ResultError), str(path), ResultError)
+    return None
+
+
+def _is_about(path: Path, about: str) -> bool:
+    earlier = earlier_json(path)
     return isinstance(earlier, dict) and earlier.get("folder") == about

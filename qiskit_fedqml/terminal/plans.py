@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.config.text_files import parse_json, read_text
 from qiskit_fedqml.config.yaml_files import dump_yaml
-from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.planning import sentences, tables
 from qiskit_fedqml.planning.changes import Key
 from qiskit_fedqml.planning.fitting import propose
 from qiskit_fedqml.planning.planner import Planner, plan_experiment
 from qiskit_fedqml.planning.proposals import Proposal, few_steps, nested
-from qiskit_fedqml.terminal.json_files import write_json
+from qiskit_fedqml.terminal.json_files import earlier_json, write_json
 from qiskit_fedqml.terminal.output import print_table
 
 
@@ -81,13 +79,7 @@ def _writes(values: object, json_: Path | None, overwrite: bool) -> bool:
 
 def _is_same(path: Path, text: str) -> bool:
     """Return whether a file holds a plan already, but for sizes: compressed circuits differ by some bytes each time."""
-    if not path.is_file():
-        return False
-    try:
-        earlier = parse_json(read_text(path, ResultError), str(path), ResultError)
-    except ResultError:
-        return False
-    return _without_sizes(earlier) == _without_sizes(json.loads(text))
+    return _without_sizes(earlier_json(path)) == _without_sizes(json.loads(text))
 
 
 def _without_sizes(values: Any) -> Any:

@@ -194,7 +194,7 @@ def test_the_command_line_says_how_a_run_ended(early, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["fedqml", "resume", str(early)])
     with pytest.raises(SystemExit):
         main()
-    told = capsys.readouterr()
-    assert "Ended after round 8 of 12: the validation loss has not improved for 3 rounds." in told.err
-    assert "The final model is that of round 5, the best by validation loss: test loss 0.51" in told.err
-    assert "had all its 8 rounds already" in told.out
+    shown = capsys.readouterr()
+    assert "Ended after round 8 of 12: the validation loss has not improved for 3 rounds." in shown.err
+    assert "The final model is that of round 5, the best by validation loss: test loss 0.51" in shown.err
+    assert "had all its 8 rounds already" in shown.out

@@ -31,19 +31,19 @@ if kind == "pt2":
 else:
     from onnx.reference import ReferenceEvaluator
     (outputs,) = ReferenceEvaluator(f"{folder}/model.onnx").run(None, {"features": x})
-told = json.load(open(f"{folder}/model.json"))
-if "circuit" in told:
+read_back = json.load(open(f"{folder}/model.json"))
+if "circuit" in read_back:
     from qiskit import qpy
     from qiskit.primitives import StatevectorEstimator
     from qiskit.quantum_info import SparsePauliOp
-    with open(f"{folder}/{told['circuit']['qpy']}", "rb") as file:
+    with open(f"{folder}/{read_back['circuit']['qpy']}", "rb") as file:
         (circuit,) = qpy.load(file)
     order = {p.name: i for i, p in enumerate(circuit.parameters)}
     values = np.empty((len(x), len(order)))
-    values[:, [order[name] for name in told["circuit"]["inputs"]]] = outputs
-    values[:, [order[name] for name in told["circuit"]["weights"]]] = told["weights"]
+    values[:, [order[name] for name in read_back["circuit"]["inputs"]]] = outputs
+    values[:, [order[name] for name in read_back["circuit"]["weights"]]] = read_back["weights"]
     observables = [SparsePauliOp.from_list(list({of: 1.0}.items() if isinstance(of, str) else of.items()))
-                   for of in told["circuit"]["observables"]]
+                   for of in read_back["circuit"]["observables"]]
     outputs = StatevectorEstimator().run([(circuit, [[o] for o in observables], values)]).result()[0].data.evs.T
 assert not any(name.startswith("qiskit_fedqml") for name in sys.modules)
 np.save(f"{folder}/outputs.npy", outputs)
@@ -74,9 +74,9 @@ def logits_of(folder):
 def test_a_hybrid_model_is_put_together_again_from_its_files(run, tmp_path, kind):
     written = export_model(run, tmp_path / f"model.{kind}")
     assert written.circuit == tmp_path / "model.circuit.qpy"
-    told = json.loads(written.description.read_text())
-    assert told["output"] == {"name": "inputs", "dtype": "float32", "shape": ["examples", 2]}
-    assert told["classes"] == ["0", "1"]
+    read_back = json.loads(written.description.read_text())
+    assert read_back["output"] == {"name": "inputs", "dtype": "float32", "shape": ["examples", 2]}
+    assert read_back["classes"] == ["0", "1"]
     np.testing.assert_allclose(outputs_of(tmp_path, kind), logits_of(run), atol=1e-6)
 
 

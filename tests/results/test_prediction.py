@@ -122,9 +122,9 @@ def test_what_cannot_be_read_is_named_and_left_out(pictures, tmp_path, monkeypat
     assert len(rows) == 7
     assert sum(float(rows[0][f"probability {name}"]) for name in ("cats", "dogs")) == pytest.approx(1)
     assert "cannot be read" in rows[-1]["unreadable"] + rows[-2]["unreadable"]
-    told = json.loads((tmp_path / "found.json").read_text())
-    assert [one["predicted"] for one in told["predictions"]] == [row["predicted"] for row in rows[:5]]
-    assert len(told["unreadable"]) == 2
+    read_back = json.loads((tmp_path / "found.json").read_text())
+    assert [one["predicted"] for one in read_back["predictions"]] == [row["predicted"] for row in rows[:5]]
+    assert len(read_back["unreadable"]) == 2
     assert fedqml(monkeypatch, capsys, *words)[0] == 6  # found.csv is there
     code, _, err = fedqml(monkeypatch, capsys, "predict", folder / "run", tmp_path / "new" / "broken.jpg")
     assert code == 3
@@ -159,8 +159,8 @@ def test_features_get_the_outputs_of_the_evaluation(features, tmp_path, monkeypa
         assert again.names[0] == f"{tmp_path / name}[0]"
     code, out, _ = fedqml(monkeypatch, capsys, "predict", folder, tmp_path / "x.csv", "--json", "-")
     assert code == 0
-    told = json.loads(out)
-    assert [one["predicted"] for one in told["predictions"]] == list(found.labels)
+    read_back = json.loads(out)
+    assert [one["predicted"] for one in read_back["predictions"]] == list(found.labels)
 
 
 @pytest.mark.parametrize(

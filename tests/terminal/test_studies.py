@@ -1,4 +1,4 @@
-"""`fedqml run --seeds` and `fedqml study`: run, stopped, taken up again, compared."""
+"""`fedqml run --seeds` and `fedqml study`: run, stopped, resumed, compared."""
 
 import pytest
 import yaml

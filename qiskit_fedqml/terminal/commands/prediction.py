@@ -5,7 +5,13 @@ from typing import Annotated
 
 import typer
 
-from qiskit_fedqml.terminal.arguments import ReplaceOption, ResultFolder, usable
+from qiskit_fedqml.terminal.arguments import (
+    ModelBackendOption,
+    ModelBackendsOption,
+    ReplaceOption,
+    ResultFolder,
+    usable,
+)
 
 
 def predict(
@@ -19,18 +25,8 @@ def predict(
             callback=usable,
         ),
     ],
-    backend: Annotated[
-        str | None, typer.Option("--backend", metavar="NAME", help="The backend; by default the run's server backend.")
-    ] = None,
-    backends: Annotated[
-        Path | None,
-        typer.Option(
-            "--backends",
-            metavar="YAML",
-            help="The file that has the backend; by default the run's own, or ./backends.yaml.",
-            callback=usable,
-        ),
-    ] = None,
+    backend: ModelBackendOption = None,
+    backends: ModelBackendsOption = None,
     out: Annotated[
         Path | None,
         typer.Option(

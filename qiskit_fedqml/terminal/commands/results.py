@@ -12,6 +12,8 @@ from qiskit_fedqml.terminal.arguments import (
     ComparisonFolder,
     FilesOrFolders,
     JsonOption,
+    ModelBackendOption,
+    ModelBackendsOption,
     OverwriteOption,
     ReplaceOption,
     ReportFolder,
@@ -81,18 +83,8 @@ def report(
 
 def evaluate(
     directory: ResultFolder,
-    backend: Annotated[
-        str | None, typer.Option("--backend", metavar="NAME", help="The backend; by default the run's server backend.")
-    ] = None,
-    backends: Annotated[
-        Path | None,
-        typer.Option(
-            "--backends",
-            metavar="YAML",
-            help="The file that has the backend; by default the run's own, or ./backends.yaml.",
-            callback=usable,
-        ),
-    ] = None,
+    backend: ModelBackendOption = None,
+    backends: ModelBackendsOption = None,
     overwrite: ReplaceOption = False,
     json_: JsonOption = None,
 ) -> None:

@@ -37,7 +37,7 @@ def test_job_waits_longer_than_the_user_will(server, undisturbed, outcome, tmp_p
     server.devices["ibm_manila"].release()
     assert np.array_equal(Client(tmp_path / "j").ask(), undisturbed)
     assert len(server.jobs) == 1
-    outcome("still queued at the timeout", "stops with the job's id; taken up again by it, 1 job")
+    outcome("still queued at the timeout", "stops with the job's id; resumed by it, 1 job")
 
 
 def test_waiting_tells_how_many_jobs_wait(server):
