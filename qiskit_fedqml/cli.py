@@ -16,10 +16,16 @@ from qiskit_fedqml.terminal.commands.runs import extend, resume, run
 from qiskit_fedqml.terminal.commands.studies import study
 from qiskit_fedqml.terminal.help import epilog_of, help_of
 from qiskit_fedqml.terminal.program import run_program
-from qiskit_fedqml.terminal.verbosity import TalkingCommand, TalkingGroup
+from qiskit_fedqml.terminal.verbosity import (
+    HelpfulCommand,
+    QuietOption,
+    VerboseOption,
+    reset_verbosity,
+    set_verbosity,
+    with_verbosity,
+)
 
 app = typer.Typer(
-    cls=TalkingGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,7 +35,8 @@ for command in (
     *(init, run, study, resume, extend, deploy, plan, jobs, compare, report, evaluate),
     *(predict, export, citation, backends, config),
 ):
-    app.command(cls=TalkingCommand, help=help_of(command), epilog=epilog_of(command.__name__))(command)
+    register = app.command(cls=HelpfulCommand, help=help_of(command), epilog=epilog_of(command.__name__))
+    register(with_verbosity(command))
 
 
 def _show_version(wanted: bool) -> None:
@@ -43,8 +50,12 @@ def _fedqml(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
     ] = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
 ) -> None:
     """Federated training of hybrid quantum-classical models over an array of NISQ machines."""
+    reset_verbosity()
+    set_verbosity(quiet=quiet, verbose=verbose)
 
 
 def main() -> None:

@@ -1,7 +1,10 @@
 """`fedqml init` writes files that run as they are."""
 
+import sys
+
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 from qiskit_fedqml import load_experiment
@@ -58,7 +61,7 @@ def test_without_options_and_without_a_terminal_nothing_is_asked(here, fedqml):
 def test_three_questions_on_a_terminal(here, fedqml, monkeypatch):
     answers = iter(["my photos", "4", "ideal"])
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("click.termui.visible_prompt_func", lambda prompt: next(answers))
+    monkeypatch.setattr(sys.modules[typer.prompt.__module__], "visible_prompt_func", lambda prompt: next(answers))
     assert fedqml("init", "asked")[0] == 0
     experiment = load_experiment("asked/experiment.yaml")
     assert (experiment.data.dataset, experiment.federation.clients) == ("image_folder", 4)

@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.terminal.arguments import BackendsOption, JsonOption, ReplaceOption, SetOption, usable
 from qiskit_fedqml.terminal.json_files import check_overwrite
+
+_MOST_CLIENTS = 10_000_000
+_MACHINES = ("ideal", "noisy", "ibm")
 
 
 def config(
@@ -92,15 +94,26 @@ def init(
 
     if data is None and clients is None and machines is None and sys.stdin.isatty():
         data = typer.prompt("What data? digits, a folder of pictures, or an NPZ, CSV or Parquet file", default="digits")
-        clients = typer.prompt("How many clients?", default=10, type=click.IntRange(1, 10_000_000))
+        clients = typer.prompt("How many clients?", default=10, value_proc=_number_of_clients)
         machines = typer.prompt(
             "Which machines? ideal, noisy (simulated), or ibm (a device)",
             default="noisy",
-            type=click.Choice(["ideal", "noisy", "ibm"]),
-            show_choices=False,
+            value_proc=_kind_of_machines,
         )
     plan = Plan(data or "digits", 10 if clients is None else clients, machines or "noisy", label)
     experiment, backends = write_files(directory, plan)
     print(f"Written: {experiment}, {backends}")
     for command in ("plan", "run") if plan.machines == "ibm" else ("run",):
         print(f"Next: {shlex.join(['fedqml', command, str(experiment)])}")
+
+
+def _number_of_clients(text: str | int) -> int:
+    if not str(text).isdecimal() or not 1 <= int(text) <= _MOST_CLIENTS:
+        raise typer.BadParameter(f"{text!r} is no whole number from 1 to {_MOST_CLIENTS:,}.")
+    return int(text)
+
+
+def _kind_of_machines(text: str) -> str:
+    if text not in _MACHINES:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(_MACHINES)}.")
+    return text
