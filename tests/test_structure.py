@@ -1,9 +1,12 @@
 """The shape of the package: what importing it does, and which way its imports point."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 
 import pytest
 
@@ -182,3 +185,35 @@ def test_errors_share_one_base():
     kinds = [value for value in vars(errors).values() if isinstance(value, type)]
     assert all(issubclass(kind, errors.FedQMLError) for kind in kinds)
     assert all(kind.__name__ in (errors.__doc__ or "") for kind in kinds)
+
+
+BROUGHT = {
+    **{"cryptography": "flwr", "ibm_cloud_sdk_core": "ibm-platform-services", "requests": "qiskit-ibm-runtime"},
+    **{"llvmlite": "numba", "markupsafe": "jinja2", "pydantic_core": "pydantic", "rustworkx": "qiskit"},
+}
+"""Modules of packages that come with a package that is declared, which is made of them."""
+
+
+def names_of(requirements):
+    return {re.match(r"[\w.-]+", one)[0].lower().replace("_", "-") for one in requirements}
+
+
+def test_what_is_imported_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    declared = names_of([*project["dependencies"], *(one for extra in extras for one in extra)])
+    known = packages_distributions()
+    own = {*sys.stdlib_module_names, "qiskit_fedqml", "IPython"}  # which is there where there is a notebook
+    found = {name.split(".")[0] for path in MODULES.values() for name in imports(path)} - own
+    assert {"torch", "typer"} <= found
+    undeclared = {name for name in found if not names_of(known.get(name, [name])) & declared}
+    assert undeclared <= set(BROUGHT), "declare it: what another package brings today it may not bring tomorrow"
+
+
+@pytest.mark.parametrize(("module", "package"), BROUGHT.items())
+def test_what_is_brought_is_brought(module, package):
+    try:
+        brought = names_of(requires(package) or ())
+    except PackageNotFoundError:
+        pytest.skip(f"{package}, of an extra, is not installed")
+    assert names_of(packages_distributions()[module]) & brought
