@@ -1,6 +1,7 @@
 """The machines of a deployment on this computer: each command is taken from the deployment's README, as it stands."""
 
 import os
+import random
 import re
 import signal
 import socket
@@ -14,15 +15,16 @@ PATIENCE_SECONDS = 400.0
 
 
 def free_ports(count):
-    """Return ports that nothing listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Return ports that nothing listens on, nor on the next, and that no system gives to outgoing connections."""
+    found = []
+    while len(found) < count:
+        port = random.SystemRandom().randrange(20000, 32000, 2)
+        with suppress(OSError), socket.socket() as one, socket.socket() as after:
+            one.bind(("127.0.0.1", port))
+            after.bind(("127.0.0.1", port + 1))
+            if port not in found:
+                found.append(port)
+    return found
 
 
 def wait_for(what, seconds=PATIENCE_SECONDS):
@@ -94,10 +96,10 @@ class Machines:
         )
 
     def start_superlink(self):
-        """Start the SuperLink, and wait until it answers."""
-        before = self.log("superlink").count("Application startup complete")
+        """Start the SuperLink, and wait until it listens."""
+        port = int(re.search(r"--port (\d+)", self.command("superlink"))[1])
         self.start("superlink")
-        wait_for(lambda: self.log("superlink").count("startup complete") > before or self._ended("superlink"))
+        wait_for(lambda: _listens(port) or self._ended("superlink"))
         assert not self._ended("superlink"), self.log("superlink")
 
     def start_gate(self):
