@@ -560,6 +560,10 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
         ({**OWN_LOSS, "federation.lockstep": 2}, "lockstep has no effect with a loss of your own"),
         ({**OWN_HEAD, "federation.lockstep": 2}, "lockstep has no effect with a head of your own"),
         ({"evaluation.metrics": ["auc", "auc"]}, "metrics must have different names, but are auc, auc"),
+        (
+            {"evaluation.metrics": [{"python": "m:f1"}]},
+            "functions in metrics must not be called accuracy, auc, f1, .* f1",
+        ),
         ({"evaluation.metrics": ["roc"]}, "key 'evaluation.metrics.0': must be accuracy, auc, f1 or {python: .*'roc'"),
         ({"federation.optimizer": "sgd", "federation.client_optimizer_state": "keep"}, "keep has no effect"),
         ({"evaluation.backends": ["ideal", "ideal"]}, "must differ"),
