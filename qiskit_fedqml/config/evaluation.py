@@ -7,7 +7,7 @@ from pydantic import Field, Tag, model_validator
 
 from qiskit_fedqml.config.alternatives import NAME
 from qiskit_fedqml.config.extension import PYTHON, PythonReference, name_or_python
-from qiskit_fedqml.config.strict import StrictModel
+from qiskit_fedqml.config.strict import UNIQUE, StrictModel
 from qiskit_fedqml.errors import listed
 
 METRICS = ("accuracy", "auc", "f1")
@@ -42,9 +42,9 @@ class EvaluationConfig(StrictModel):
     of the user's own.
     """
 
-    backends: tuple[str, ...] = ()
+    backends: Annotated[tuple[str, ...], UNIQUE] = ()
     """Further backends on which the aggregate is tested after each round."""
-    metrics: Annotated[tuple[Metric, ...], Field(max_length=100)] = ()
+    metrics: Annotated[tuple[Metric, ...], Field(max_length=100), UNIQUE] = ()
     """What is recorded of each test besides loss and accuracy: accuracy, auc, f1, or your own."""
 
     @property

@@ -570,6 +570,7 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
         ({"checkpoints.keep": 0}, "'checkpoints.keep'.*but got 0"),
         ({**REHEARSAL, "checkpoints.every": 2}, "checkpoints.every must be 1 with devices, such as 'ideal', but is 2"),
         ({"federation.rounds": True}, "'federation.rounds'.*but got true"),
+        ({**SUMS, "features.scaling.center": "yes"}, "'features.scaling.center': must be true or false, but got 'yes'"),
         ({"federation.rounds": "1"}, "'federation.rounds'.*but got '1'"),
         ({"federation.learning_rate": True}, "'federation.learning_rate'.*but got true"),
         ({"evaluation.backends": ["manila"]}, "evaluation.backends names the backend 'manila'"),

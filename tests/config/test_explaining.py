@@ -46,7 +46,7 @@ def test_an_unknown_key_names_the_nearest():
 def test_the_schema_takes_short_forms_and_has_sentences():
     schema = schema_of(Experiment)
     assert schema["properties"]["seed"]["description"].startswith("From which all draws derive")
-    assert {"type": "string"} in schema["properties"]["backends"]["anyOf"]
+    assert {"type": "string", "minLength": 1} in schema["properties"]["backends"]["anyOf"]
     assert {"enum": ["off", "auto", False]} in schema["$defs"]["AerEntry"]["properties"]["blocks"]["anyOf"]
     assert schema["additionalProperties"] is False
 
