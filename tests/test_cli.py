@@ -335,12 +335,12 @@ def test_help_comes_without_heavy_imports():
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_torchs_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given, expected, monkeypatch, capsys):
-    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")  # so that it is as before in the end
-    if given is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
-    fedqml(monkeypatch, capsys, "--help")
-    assert os.environ["OMP_WAIT_POLICY"] == expected
+def test_torchs_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given, expected):
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    script = "import os, qiskit_fedqml; print(os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
 
 
 def test_progress_bars_on_a_terminal(files):

@@ -140,12 +140,13 @@ class Blueprint:
         return self.spec
 
     def layer_on(self, backend: Backend) -> QuantumLayer:
-        """Return the quantum layer on a backend, with the circuit's initial weights.
+        """Return the quantum layer on a backend, with the circuit's initial weights; its loops are compiled.
 
         Raises:
             BackendError: The circuit does not fit the backend.
         """
         layer = quantum_layer(self.circuit, backend, initial_weights=initial_circuit_weights(self.circuit, self.seed))
+        layer.neural_network.prepare()
         return self._placed(layer)
 
     def layer_of(self, network: BroadcastEstimatorQNN) -> QuantumLayer:

@@ -23,14 +23,14 @@ IBM = {"type": "ibm", "device": "ibm_kingston"}
 
 def refused(experiment, *, message):
     """Check that an experiment is refused fast, with little memory, and in few words."""
-    started = time.perf_counter()
+    started = time.process_time()
     tracemalloc.start()
     with pytest.raises(ConfigurationError, match=message) as error:
         validate(Experiment, experiment, "e.yaml")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20e6
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert len(str(error.value)) < 1000
 
 
@@ -98,14 +98,14 @@ def test_what_is_no_range_of_clients(key, message):
 def test_ranges_are_not_written_out():
     keys = {"0-999999999": "ideal", "1000000000-1999999999": "ideal"}
     file = {"backends": {"ideal": {"type": "aer"}}, "assignment": {"clients": keys}}
-    started = time.perf_counter()
+    started = time.process_time()
     registry = BackendRegistry.from_mapping(file)
     assert registry.name_for_client(BILLION - 1) == "ideal"
     with pytest.raises(ConfigurationError, match="names client 999999999, but there are 4 clients"):
         registry.assign(4)
     with pytest.raises(ConfigurationError, match="client 5 is named by both"):
         BackendRegistry.from_mapping({**file, "assignment": {"clients": {"0-999999999": "ideal", "5-6": "ideal"}}})
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert clients_of("0-999999999") == range(BILLION)
 
 
@@ -117,11 +117,11 @@ def test_a_million_clients_and_5000_a_round_work():
     }
     large = {**TINY["federation"], "clients": 1_000_000, "clients_per_round": 5000, "rounds": 1_000_000}
     experiment = validate(Experiment, {**TINY, "federation": large, "backends": file}, "e")
-    started = time.perf_counter()
+    started = time.process_time()
     names = BackendRegistry.from_mapping(file).assign(1_000_000)
     assert (len(names), *names[8:14], names[-1]) == (1_000_000, "a", "b", "ideal", "ideal", "ideal", "b", "ideal")
     assert len(set(sample_clients(5, 1, 1_000_000, experiment.federation.clients_per_round))) == 5000
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_a_head_that_memory_cannot_hold_is_refused_before_the_folder_is_made(tmp_path, monkeypatch):
@@ -169,8 +169,8 @@ def test_odd_overrides_are_refused_in_few_words(text):
 
 
 def test_many_and_long_names_are_looked_through_fast():
-    started = time.perf_counter()
+    started = time.process_time()
     assert nearest("x" * 100_000, ["y" * 100_000]).startswith("; known are yyy")
     assert nearest("b", [f"name{n:04}" for n in range(2000)]).endswith("name0019, … (1,980 more).")
     assert nearest("rounds", ["round"]) == "; did you mean 'round'?"
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

@@ -109,23 +109,23 @@ def chain(levels):
 @pytest.mark.parametrize("text", [bomb(200, 10), bomb(60, 2), chain(60), "a: [" + "1, " * 300_000 + "]"])
 def test_bombs_are_refused_in_bounded_time_and_memory(text, monkeypatch):
     monkeypatch.setattr(yaml_files, "MOST_VALUES", 2000)
-    started = time.perf_counter()
+    started = time.process_time()
     tracemalloc.start()
     with pytest.raises(ConfigurationError, match="more than"):
         parse_yaml(text, "f")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20e6
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_large_files_are_refused_by_their_size(tmp_path):
     path = tmp_path / "large.yaml"
     path.write_bytes(b"a: [" + b"1, " * 3_300_000 + b"]")
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ConfigurationError, match=r"large\.yaml: cannot be read: it is larger than 1,000,000 bytes\."):
         read_yaml(path)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     with pytest.raises(ConfigurationError, match="longer than 1,000,000 characters"):
         parse_yaml("#" * (MOST_BYTES + 1), "f")
     path.write_bytes(b"# " + b"x" * 900_000 + b"\na: 1\n")

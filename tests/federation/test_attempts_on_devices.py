@@ -242,7 +242,7 @@ def test_kill_in_a_repeated_attempt(server, experiment, tmp_path):
     server.devices["ibm_nairobi"].hold()
     process = start(experiment, tmp_path, changes=ON_TWO_DEVICES | {"seed": seed}, entries={"nairobi": waiting})
     server.faults.call("POST /jobs", lambda: os.kill(process.pid, signal.SIGKILL), processed=True, after=1)
-    assert process.wait(120) == -signal.SIGKILL
+    assert process.wait(400) == -signal.SIGKILL
     assert [job.backend for job in server.jobs] == ["ibm_nairobi", "ibm_manila"]
     server.devices["ibm_nairobi"].release()
     (record,) = resume_federation(tmp_path / "run").rounds

@@ -322,7 +322,7 @@ def while_reading(server, kill):
     server.faults.stall("GET /jobs/[^/]+/results", seconds=4, after=1)
 
     def kill_in_the_middle():
-        server.wait_for(lambda s: sum(path.endswith("/results") for _, path in s.requests) == 2, seconds=60)
+        server.wait_for(lambda s: sum(path.endswith("/results") for _, path in s.requests) == 2, seconds=400)
         time.sleep(1.0)
         kill()
 
@@ -349,7 +349,7 @@ def test_killed_run_loses_nothing_and_sends_nothing_twice(server, experiment, tm
     order, written, happened, num_rounds = KILLS[moment]
     order(server, lambda: process.kill())  # noqa: PLW0108 - the process comes later
     process = start(experiment, tmp_path, backends=ALONE)
-    assert process.wait(120) == -signal.SIGKILL
+    assert process.wait(400) == -signal.SIGKILL
     *_, last = RunFolder(tmp_path / "run").submissions()
     if happened == "Completed":  # it runs on after its client has died
         server.wait_for(lambda s: s.jobs[-1].state == happened)
@@ -360,7 +360,7 @@ def test_killed_run_loses_nothing_and_sends_nothing_twice(server, experiment, tm
     accepted, paid = len(server.jobs), sum(job.state == "Completed" for job in server.jobs)
     server.devices["ibm_manila"].release()
     resumed = fedqml("resume", tmp_path / "run")
-    _, err = resumed.communicate(timeout=120)
+    _, err = resumed.communicate(timeout=400)
     assert resumed.returncode == 0, err
     assert set(Counter(tag for job in server.jobs for tag in job.tags).values()) == {1}, "a submission is one job"
     assert len(server.jobs) == 4, "as many jobs as in a run that is not disturbed"
@@ -378,9 +378,9 @@ def test_killed_run_of_two_devices(server, experiment, tmp_path, outcome):
         device.run_seconds = 0.3
     server.faults.call("POST /jobs", lambda: process.kill(), processed=True, after=2)  # noqa: PLW0108
     process = start(experiment, tmp_path)
-    assert process.wait(120) == -signal.SIGKILL
+    assert process.wait(400) == -signal.SIGKILL
     resumed = fedqml("resume", tmp_path / "run")
-    _, err = resumed.communicate(timeout=120)
+    _, err = resumed.communicate(timeout=400)
     assert resumed.returncode == 0, err
     assert len(server.jobs) == len({tag for job in server.jobs for tag in job.tags}) == 8
     assert same_model(RunResult.load(tmp_path / "run"), run_federation(experiment(real=False), tmp_path / "rehearsed"))
@@ -394,7 +394,7 @@ def interrupt(process):
         return process.communicate(timeout=60)[1]
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
-        return process.communicate(timeout=60)[1]
+        return process.communicate(timeout=400)[1]
 
 
 @pytest.mark.slow
@@ -402,14 +402,14 @@ def test_ctrl_c_leaves_live_jobs_which_can_be_cancelled(server, experiment, tmp_
     for device in server.devices.values():
         device.hold()
     process = start(experiment, tmp_path)
-    server.wait_for(lambda s: len(s.jobs) == 2, seconds=60)
+    server.wait_for(lambda s: len(s.jobs) == 2, seconds=400)
     time.sleep(1.0)
     err = interrupt(process)
     assert process.returncode == 130, err
     assert "continues from the last finished round. 2 jobs live on at the devices, and will be used;" in err
     assert [job.state for job in server.jobs] == ["Queued", "Queued"]
     cancelling = fedqml("jobs", tmp_path / "run", "--cancel")
-    out, err = cancelling.communicate(timeout=60)
+    out, err = cancelling.communicate(timeout=400)
     assert cancelling.returncode == 0, err
     assert out.count("cancelled") == 2
     assert [job.state for job in server.jobs] == ["Cancelled", "Cancelled"]

@@ -107,7 +107,7 @@ def test_killed_run_of_joint_jobs(server, joint, tmp_path, outcome, moment):
     order, written, happened, num_rounds = KILLS[moment]
     order(server, lambda: process.kill())  # noqa: PLW0108 - the process comes later
     process = start(joint, tmp_path)
-    assert process.wait(120) == -signal.SIGKILL
+    assert process.wait(400) == -signal.SIGKILL
     *_, last = RunFolder(tmp_path / "run").submissions()
     assert last.key.clients == (0, 1, 2)
     assert last.state == written
@@ -116,7 +116,7 @@ def test_killed_run_of_joint_jobs(server, joint, tmp_path, outcome, moment):
     assert len((tmp_path / "run" / "rounds.jsonl").read_text().splitlines()) == num_rounds
     server.devices["ibm_manila"].release()
     resumed = fedqml("resume", tmp_path / "run")
-    _, err = resumed.communicate(timeout=120)
+    _, err = resumed.communicate(timeout=400)
     assert resumed.returncode == 0, err
     assert set(Counter(tag for job in server.jobs for tag in job.tags).values()) == {1}, "a submission is one job"
     assert len(server.jobs) == 4, "as many jobs as in a run that is not disturbed"

@@ -129,7 +129,7 @@ def _send_a_stranger(machines, ports, outcome):
     command = machines.command("client 0").replace("cd client-0", "cd stranger")
     command = command.replace(f"--port {ports[0]}", f"--port {ports[3]}")
     process = machines.start("stranger", command)
-    process.wait(120)
+    process.wait(400)
     machines.kill("stranger")
     outcome.stranger = machines.log("stranger")
 

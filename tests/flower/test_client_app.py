@@ -6,7 +6,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +62,8 @@ def test_a_process_stays_for_a_node_and_ends_with_it(folder):
     assert values_in(ask(), Introduction).client == 1
     (first,) = processes_of(folder)
     assert stat.S_IMODE(client_app.ADDRESS.stat().st_mode) == 0o600
-    started = time.monotonic()
     assert "has no backend 'other'" in values_in(ask(backend="other"), Failure).text
     assert values_in(ask(client=2), Introduction).client == 2
-    assert time.monotonic() - started < 5
     assert processes_of(folder) == [first]
     os.kill(first, signal.SIGKILL)
     wait_for(lambda: not os.path.exists(f"/proc/{first}/cwd"))

@@ -36,7 +36,7 @@ def status(machines, port, path):
     context = ssl.create_default_context(cafile=machines.folder / "server" / "ca.crt")
     request = urllib.request.Request(f"https://localhost:{port}{path}", data=b"", method="POST")
     try:
-        return urllib.request.urlopen(request, context=context, timeout=60).status
+        return urllib.request.urlopen(request, context=context, timeout=400).status
     except urllib.error.HTTPError as error:
         return error.code
 

@@ -21,7 +21,7 @@ def cells(tmp_path_factory):
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # for the kernel, which is a process of its own
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     resources = {"metadata": {"path": str(tmp_path_factory.mktemp("notebook"))}}
-    nbclient.NotebookClient(notebook, timeout=120, resources=resources).execute()
+    nbclient.NotebookClient(notebook, timeout=400, resources=resources).execute()
     monkeypatch.undo()
     return [cell.outputs for cell in notebook.cells]
 

@@ -139,7 +139,7 @@ def test_two_runs_at_once_on_one_new_folder(tmp_path):
         )
         for seed in (1, 2)
     ]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    errors = [process.communicate(timeout=400)[1] for process in processes]
     codes = [process.returncode for process in processes]
     assert sorted(codes) == [0, 6], errors
     loser = codes.index(6)
