@@ -99,8 +99,8 @@ class ModelConfig(StrictModel):
             raise ValueError(f"dropout {self.dropout} has no effect without hidden layers; it must be 0 there")
         if self.head == "none" and self.quantum in ("frozen", "none"):
             raise ValueError(
-                f"head: none with quantum: {self.quantum} leaves nothing to train; without a circuit, hidden: [] with dropout: 0 is "
-                "one linear layer"
+                f"head: none with quantum: {self.quantum} leaves nothing to train; without a circuit, hidden: [] with "
+                "dropout: 0 is one linear layer"
             )
         return self
 
