@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 
 Mask = NDArray[np.bool_]
 
+_MOST_NAMED = 20
+"""So many columns are named."""
+
 
 def check_missing(
     file: Path, numbers: Mapping[str, Mask], words: Mapping[str, Mask], missing: Literal["drop", "mean"] | None
@@ -34,8 +37,8 @@ def check_missing(
     found = [_described(name, mask) for name, mask in columns.items() if mask.any()]
     if not found:
         return None
-    more = f"; {len(found) - 5} more columns" if len(found) > 5 else ""
-    said = f"{shown(file)} (row 1 is the first after the header): {'; '.join(found[:5])}{more}."
+    more = f"; {len(found) - _MOST_NAMED} more columns" if len(found) > _MOST_NAMED else ""
+    said = f"{shown(file)} (row 1 is the first after the header): {'; '.join(found[:_MOST_NAMED])}{more}."
     if missing is None:
         raise DataError(f"{said} `data.missing: drop` leaves such rows out, `mean` puts in the training data's mean.")
     if missing == "mean":
