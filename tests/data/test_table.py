@@ -44,7 +44,7 @@ def test_numeric_columns_are_the_features_and_others_are_named(here, caplog):
     )
     assert "identifier" not in caplog.text
     assert dataset.columns == Columns(("age", "bmi", "member"), (), ("ward", "seen"), {"bmi": 1}, 1)
-    assert "column 'bmi' lacks a value, first in row 2. 1 of 6 rows are left out." in caplog.text
+    assert "patients.csv lacks 1 value (1 in bmi); 1 of 6 rows are left out." in caplog.text
     caplog.clear()
     load(missing="drop", features=["age", "bmi"])
     assert "features are" not in caplog.text  # the file says so itself
@@ -59,12 +59,14 @@ def test_categories_are_one_hot_after_the_numbers(here, caplog):
     assert load(features=[], categories=["ward"]).train.inputs.shape == (6, 3)
 
 
-def test_missing_values_get_the_mean_of_the_training_data(here):
+def test_missing_values_get_the_mean_of_the_training_data(here, caplog):
     tests = "sick,bmi,age\nyes,,33\nno,22,\n"
     dataset = load(features=["age", "bmi"], missing="mean", tests=tests)
     mean = np.mean([20.5, 25, 30.5, 28, 33])
     np.testing.assert_allclose(dataset.train.inputs[1], [40, mean])
     np.testing.assert_allclose(dataset.test.inputs, [[33, mean], [55, 22]])
+    assert "patients.csv lacks 1 value (1 in bmi), which get the mean of the training data." in caplog.text
+    assert "more.csv lacks 2 values (1 in age, 1 in bmi), which get the mean of the training data." in caplog.text
     assert dataset.columns.missing == {"bmi": 2, "age": 1}  # of both files
     assert dataset.columns.dropped_rows == 0
 
