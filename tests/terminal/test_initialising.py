@@ -44,8 +44,9 @@ def test_files_are_read_and_have_comments(here, fedqml, data, machines):
     assert (here / "new/one/one.yaml").read_text().count("#") > 8
     first = "plan" if machines == "ibm" else "run"
     assert out.splitlines()[1] == f"Next: fedqml {first} new/one/one.yaml"
-    if data == "six.npz":
-        assert experiment.model.circuit.num_qubits == 6
+    circuit = experiment.model.circuit
+    assert circuit.num_qubits == (6 if data == "six.npz" else 4)
+    assert circuit.num_layers == (2 if data == "my photos" or machines == "ibm" else 4)
 
 
 @pytest.mark.parametrize("data", ["digits", "six.npz"])
