@@ -29,7 +29,7 @@ _WIDEST = 64
 _QUBITS = 4
 """The paper's, which are enough for so many classes."""
 _LAYERS = 4
-"""Layers of a circuit for more than two classes, of which the paper's two lose one with some seeds."""
+"""Layers of a circuit for a table of more than two classes, of which the paper's two lose one with some seeds."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _experiment(data: NewTable, dataset: Dataset, plan: Plan) -> str:
         ("model:", ""),
         (f"  hidden: {[hidden] if hidden else []}", "the head before the circuit: narrow where there are few examples"),
         ("  dropout: 0.0", "part of the hidden units that is dropped at random in training"),
-        *_circuit(len(dataset.classes), is_on_device=is_on_device),
+        *_circuit(len(dataset.classes), is_deep=data.section["dataset"] in ("table", "npz") and not is_on_device),
         ("", ""),
         ("federation:", ""),
         (f"  clients: {plan.clients}", ""),
@@ -187,10 +187,10 @@ def _partition(dataset: Dataset, plan: Plan, batch_size: int) -> list[tuple[str,
     ]
 
 
-def _circuit(num_classes: int, *, is_on_device: bool) -> list[tuple[str, str]]:
+def _circuit(num_classes: int, *, is_deep: bool) -> list[tuple[str, str]]:
     """Return what the circuit has more than the paper's; on a device, more layers would cost more jobs."""
     qubits = [f"num_qubits: {num_classes}"] if num_classes > _QUBITS else []
-    layers = [f"num_layers: {_LAYERS}"] if num_classes > 2 and not is_on_device else []
+    layers = [f"num_layers: {_LAYERS}"] if num_classes > 2 and is_deep else []
     if not qubits and not layers:
         return []
     comments = ["a qubit for each class"] * len(qubits) + ["with 2 layers a class may get lost"] * len(layers)

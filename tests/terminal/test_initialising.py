@@ -46,7 +46,7 @@ def test_files_are_read_and_have_comments(here, fedqml, data, machines):
     assert out.splitlines()[1] == f"Next: fedqml {first} new/one/one.yaml"
     circuit = experiment.model.circuit
     assert circuit.num_qubits == (6 if data == "six.npz" else 4)
-    assert circuit.num_layers == (2 if data == "my photos" or machines == "ibm" else 4)
+    assert circuit.num_layers == (4 if data == "six.npz" and machines != "ibm" else 2)
 
 
 @pytest.mark.parametrize("data", ["digits", "six.npz"])
