@@ -105,11 +105,12 @@ def _features(config: TableData, file: TableFile) -> tuple[str, ...]:
 
 def _chosen_in_words(file: TableFile, chosen: Sequence[str], left: Sequence[str]) -> str:
     """Return which columns are features where the configuration does not say it."""
+    names = [name or "(no name)" for name in chosen]
     columns = "1 numeric column" if len(chosen) == 1 else f"{len(chosen):,} numeric columns"
-    text = f"{shown(file.path)}: features are the {columns} {in_words(chosen, _MOST_NAMED)}." if chosen else ""
+    text = f"{shown(file.path)}: features are the {columns} {in_words(names, _MOST_NAMED)}." if chosen else ""
     if left:
         text += f" Left out, as not numeric: {in_words(left, _MOST_NAMED)}; `data.categories` takes text."
-    if ids := [name for name in chosen if file.may_be_identifier(name)]:
+    if ids := [said for name, said in zip(chosen, names, strict=True) if file.may_be_identifier(name)]:
         text += (
             f" Whole numbers that are all different, as those of an identifier: {in_words(ids, _MOST_NAMED)}; if it is "
             "one, name the `data.features` without it."

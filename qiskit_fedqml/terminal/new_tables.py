@@ -66,7 +66,7 @@ def new_table(path: Path, label: str | None, missing: str | None) -> NewTable:
     others = [name for name in file.names if name != label]
     numbers = {name: file.numbers(name) for name in others if file.is_numeric(name)}
     gone = {name: int(np.isnan(values).sum()) for name, values in numbers.items()}
-    features = [name for name in numbers if gone[name] < len(file)]
+    features = [name for name in numbers if name and gone[name] < len(file)]
     gone = {name: gone[name] for name in features if gone[name]}
     if unlabelled := sum(value is None for value in file.words(label)):
         gone[label] = unlabelled
@@ -86,8 +86,8 @@ def new_table(path: Path, label: str | None, missing: str | None) -> NewTable:
 def _add_features(table: NewTable, features: Sequence[str], left_out: Sequence[str]) -> None:
     notes = []
     if left_out:
-        names = listed((shown(name, 60) for name in left_out), _MOST_NAMED)
-        notes.append(f"Left out, as not numeric or empty: {names}. `categories: [COLUMN]` takes text.")
+        names = listed((shown(name or "(no name)", 60) for name in left_out), _MOST_NAMED)
+        notes.append(f"Left out, as not numeric, empty or without a name: {names}. `categories: [COLUMN]` takes text.")
     if len(features) > _MOST_FEATURES:
         notes.append(f"Features are all {len(features):,} other columns of numbers; `features` can name some of them.")
     elif features:

@@ -134,10 +134,10 @@ def write_table(path, rows):
 def patients(*, labels=("no", "yes", "no", "yes")):
     """Return 40 patients, of whom two lack their age and one the size."""
     rows = [
-        [k, None if k in (3, 9) else 30 + k % 7, None if k == 9 else k / 7, None, f"note {k % 3}", labels[k % 4]]
+        [k, k, None if k in (3, 9) else 30 + k % 7, None if k == 9 else k / 7, None, f"note {k % 3}", labels[k % 4]]
         for k in range(40)
     ]
-    return [["patient", "age", "size (cm)", "empty", "ward", "sick"], *rows]
+    return [["", "patient", "age", "size (cm)", "empty", "ward", "sick"], *rows]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -150,12 +150,12 @@ def test_a_table_with_missing_values_runs(here, fedqml, suffix, caplog):
     assert data.features == ("patient", "age", "size (cm)")
     text = (here / "t/t.yaml").read_text()
     assert "# 3 values are missing in 40 rows: 2 in age, 1 in size (cm)\n" in text
-    assert "# Left out, as not numeric or empty: empty, ward." in text
+    assert "# Left out, as not numeric, empty or without a name: (no name), empty, ward." in text
     assert "# patient: whole numbers that are all different; take out what is an identifier.\n" in text
     assert fedqml("run", "t/t.yaml", "-q", "--set", "federation.rounds=1")[0] == 0
     result = RunResult.load("results/t")
     assert result.run["columns"]["missing"] == {"age": 2, "size (cm)": 1}
-    assert result.run["columns"]["left_out"] == ["empty", "ward"]
+    assert result.run["columns"]["left_out"] == ["", "empty", "ward"]
     assert min(sum(counts.values()) for counts in result.class_counts.values()) >= 2
 
 
