@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,12 +13,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from qiskit_fedqml.config.allowed import in_words
-from qiskit_fedqml.config.keys import models_in
+from qiskit_fedqml.config.keys import NAME, models_in
 from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.errors import ConfigurationError, shown
 
-NAME = "NAME"
-"""In the place of a name of the user's own, such as a backend's."""
 _SHORT_FORMS: dict[tuple[str, str], dict[str, Any]] = {
     ("AerEntry", "blocks"): {"enum": ["off", "auto", False]},
     ("IBMEntry", "blocks"): {"enum": ["off", "auto", False]},
@@ -93,8 +92,26 @@ def explained(model: type[BaseModel], key: str) -> list[KeyFacts]:
     found = found or [one for one in known if _fits(one.key, key)]
     if not found:
         names = {one.key for one in known} | {one.key.rsplit(".", 1)[-1] for one in known}
-        raise ConfigurationError(f"--explain: there is no key {shown(key)}{nearest(key, names)}")
+        near = nearest(key, names)
+        end = near if "did you mean" in near else ", and no sentence has that word; --defaults lists all keys."
+        raise ConfigurationError(f"--explain: there is no key {shown(key)}{end}")
     return found
+
+
+def keys_in(model: type[BaseModel], key: str) -> list[KeyFacts]:
+    """Return the keys of a mapping, by its own key; none of what is no mapping."""
+    own = [f"{key}.", f"{key}.{NAME}."]
+    return [
+        one
+        for one in keys_of(model)
+        if any(one.key.startswith(start) and "." not in one.key[len(start) :] for start in own)
+    ]
+
+
+def keys_that_mention(model: type[BaseModel], word: str) -> list[KeyFacts]:
+    """Return the keys whose choices, alternatives or sentences have a word in them."""
+    whole = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
+    return [one for one in keys_of(model) if whole.search(f"{one.kind} {one.allowed} {one.description}")]
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:

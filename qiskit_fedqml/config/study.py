@@ -46,6 +46,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def _seeds(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError(f"must be a list such as [1, 2, 3], or a range such as 1-5, but got {shown(value)}")
     return parse_seeds(value) if isinstance(value, str) else value
 
 
@@ -126,7 +128,12 @@ def load_study(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
         ConfigurationError: A file cannot be read, or a key or value is wrong, or an override is what the study varies.
     """
     path, overrides = Path(path), {key: _placed(key, value) for key, value in (overrides or {}).items()}
-    config = validate(StudyConfig, read_yaml(path), str(path))
+    data = read_yaml(path)
+    if isinstance(data, dict) and {"data", "federation"} <= data.keys():
+        raise ConfigurationError(
+            f"{path} is no study file, but an experiment; `fedqml run {path} --seeds 1-5` runs it with several seeds."
+        )
+    config = validate(StudyConfig, data, str(path))
     base, found = path.parent / config.experiment, {}
     for scheme, changes in config.changes().items():
         if varied := sorted(key for key in (*changes, "seed") if key in overrides):

@@ -1,5 +1,6 @@
 """A trained model that classifies what is new: image files, and ready features."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from qiskit_fedqml.results.evaluation import load_model
 from qiskit_fedqml.results.provenance import check_weights
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.seeds import derive_seed
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Classifier:
         num_features: Number of features of an example.
         backend: Evaluates the circuit; only its name and description are used.
         seed: Seed of the shots.
+        feature_range: The smallest and the largest feature of the run's test data; None where that is not known.
     """
 
     def __init__(
@@ -103,9 +107,11 @@ class Classifier:
         num_features: int,
         backend: Backend,
         seed: int,
+        feature_range: tuple[float, float] | None = None,
     ) -> None:
         self.model, self.classes, self.features = model, tuple(classes), features
         self.num_features, self._backend, self._seed = num_features, backend, seed
+        self._range = feature_range if features.backbone is None else None
 
     def predict_images(self, paths: str | Path | Iterable[str | Path], progress: Progress | None = None) -> Predictions:
         """Classify image files, with the backbone and the scaling of the run.
@@ -171,6 +177,7 @@ class Classifier:
         positions: list[int] = []
         logits: list[NDArray[np.float64]] = []
         for at, features in _gathered(new.batches):
+            self._warn_of_other_range(features)
             positions += at
             logits.append(predict(self.model, Examples(features, np.zeros(len(features), dtype=np.int64))))
         if not logits:
@@ -185,6 +192,18 @@ class Classifier:
             usage=Usage() if network is None else network.usage - before,
             highest_probability=1.0 if network is None else highest_probability(network.observables),
         )
+
+    def _warn_of_other_range(self, features: NDArray[np.float32]) -> None:
+        """Warn of features that were scaled otherwise than those of the run, such as pixels up to 255 and up to 1."""
+        if self._range is None:
+            return
+        lowest, highest, (low, high) = float(features.min()), float(features.max()), self._range
+        if lowest < low - (high - low) or highest > high + (high - low):
+            logger.warning(
+                "The features lie between %g and %g, those of the run's test data between %g and %g: were they scaled "
+                "in another way?",
+                *(lowest, highest, low, high),
+            )
 
 
 def load_classifier(folder: str | Path, backend: Backend | None = None) -> Classifier:
@@ -207,7 +226,9 @@ def load_classifier(folder: str | Path, backend: Backend | None = None) -> Class
         raise ResultError(f"{folder}: this model runs no circuit, so it cannot be used on {chosen.name!r}.")
     check_weights(result.run, result.experiment, Path(folder))
     seed = derive_seed(result.experiment.seed, f"shots of the prediction on {chosen.name}")
-    return Classifier(model, result.run["classes"], features, int(result.run["num_features"]), chosen, seed)
+    known = result.run.get("feature_range")
+    width, between = int(result.run["num_features"]), (known[0], known[1]) if known else None
+    return Classifier(model, result.run["classes"], features, width, chosen, seed, between)
 
 
 def _as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:

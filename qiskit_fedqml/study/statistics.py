@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtr, stdtrit
 
 _FEWEST = 3
 """So few values at least have an interval."""
@@ -72,7 +72,7 @@ def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval
     mean, ends = float(array.mean()), (float(array.min()), float(array.max()))
     if len(array) < _FEWEST:
         return Interval(mean, None, len(array), *ends)
-    quantile = student_t.ppf((1 + confidence) / 2, len(array) - 1)
+    quantile = stdtrit(len(array) - 1, (1 + confidence) / 2)
     return Interval(mean, float(quantile * array.std(ddof=1) / np.sqrt(len(array))), len(array), *ends)
 
 
@@ -86,7 +86,7 @@ def bands(values: NDArray[np.float64], confidence: float = 0.95) -> tuple[NDArra
     mean = values.mean(axis=0)
     if len(values) < _FEWEST:
         return mean, values.min(axis=0), values.max(axis=0)
-    quantile = student_t.ppf((1 + confidence) / 2, len(values) - 1)
+    quantile = stdtrit(len(values) - 1, (1 + confidence) / 2)
     width = quantile * values.std(axis=0, ddof=1) / np.sqrt(len(values))
     return mean, mean - width, mean + width
 
@@ -116,8 +116,8 @@ def p_value(interval: Interval, confidence: float = 0.95) -> float:
     """
     if interval.half_width is None or not interval.half_width:
         return 1.0 if interval.half_width is None or not interval.mean else 0.0
-    error = interval.half_width / student_t.ppf((1 + confidence) / 2, interval.count - 1)
-    return float(2 * student_t.sf(abs(interval.mean) / error, interval.count - 1))
+    error = interval.half_width / stdtrit(interval.count - 1, (1 + confidence) / 2)
+    return float(2 * stdtr(interval.count - 1, -abs(interval.mean) / error))
 
 
 def differ_by_holm(intervals: Sequence[Interval], level: float = 0.05) -> list[bool]:

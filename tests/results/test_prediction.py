@@ -251,3 +251,16 @@ def test_a_fresh_process_gives_the_same(features, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     expected = load_classifier(features[0]).predict_features(features[1]).labels
     assert done.stdout.strip() == repr(expected)
+
+
+def test_digits_are_read_as_the_run_had_them_and_other_pixels_are_warned_of(tmp_path, caplog):
+    from sklearn.datasets import load_digits
+
+    pixels, digits = load_digits(n_class=2, return_X_y=True)
+    run_federation(make_tiny(federation__rounds=15), tmp_path / "run")
+    classifier = load_classifier(tmp_path / "run")
+    found = classifier.predict_features(pixels / 16)
+    assert np.mean(np.array(found.labels) == digits.astype(str)) > 0.9
+    assert not caplog.records
+    classifier.predict_features(pixels)
+    assert "between 0 and 16, those of the run's test data between 0 and 1" in caplog.text

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qiskit_fedqml.errors import TrainingError, shown
 from qiskit_fedqml.federation.messages import ClientUpdate, State, States, Status
 from qiskit_fedqml.federation.server_state import ServerState
 
@@ -42,6 +43,13 @@ def stepped(
 
 
 def _moved(setting: "Setting", server: ServerState, aggregate: State) -> tuple[State, States]:
+    for name, tensor in server.model.items():
+        if (found := aggregate.get(name)) is None or found.shape != tensor.shape:
+            wrong = "is missing" if found is None else f"has the shape {tuple(found.shape)}, not {tuple(tensor.shape)}"
+            raise TrainingError(
+                f"Round {server.step + 1}: `aggregation.rule` must give each of the model's tensors, but {shown(name)} "
+                f"{wrong}."
+            )
     if setting.server_optimizer is None:
         return aggregate, server.optimizer
     return setting.server_optimizer.step(server.model, aggregate, server.optimizer)

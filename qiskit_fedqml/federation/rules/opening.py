@@ -27,7 +27,7 @@ def open_rule(config: AggregationConfig, angles: Iterable[str]) -> Aggregator:
     """
     rule: Aggregator = FedAvg()
     if isinstance(config.rule, PythonReference):
-        rule = make_part(config.rule, "aggregation.rule")
+        rule = make_part(config.rule, "aggregation.rule", members=("takes_weights", "start", "add", "finish"))
         if not rule.takes_weights and config.success_exponent:
             raise ConfigurationError(
                 f"`aggregation.success_exponent` has no effect with the rule {config.rule.python!r}, which takes no "
