@@ -3,7 +3,9 @@
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +50,12 @@ def torchvision_weights(backbone: str) -> State:
     if (file := _downloaded_by_hand(default.url)) is not None:
         return load_weights(file)
     try:
-        state = default.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        with redirect_stdout(sys.stderr):  # torch prints what it downloads
+            state = default.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:  # of the network, of the disk, or of torch for a damaged file
         raise DataError(
             f"torchvision's weights of {backbone} could not be downloaded ({_explained(error)}). Put the file "
-            f"{default.url} into the folder {shown(Path(os.environ.get('FEDQML_DATA') or '.') / _FOLDER)} "
-            "($FEDQML_DATA/weights), or name another state-dict file in `features.weights`."
+            f"{default.url} into {_where()}, or name another state-dict file in `features.weights`."
         ) from error
     return _checked(state, f"torchvision's weights of {backbone}")
 
@@ -76,6 +78,13 @@ def _downloaded_by_hand(url: str) -> Path | None:
             "there again, or remove it."
         )
     return file
+
+
+def _where() -> str:
+    """Return where a file can be put that somebody downloads."""
+    if folder := os.environ.get("FEDQML_DATA"):
+        return f"the folder {shown(Path(folder) / _FOLDER)}"
+    return f"a folder `{_FOLDER}`, here or in the folder that the environment variable FEDQML_DATA names"
 
 
 def file_digest(file: Path) -> str:

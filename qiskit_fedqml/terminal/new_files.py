@@ -214,7 +214,7 @@ def _features(*, has_images: bool) -> list[tuple[str, str]]:
         scaling = ("  scaling: {method: client_sums, per_feature: true, center: true}", "")
         return [("", ""), ("features:", "each has mean 0 and standard deviation 1"), scaling]
     is_here = _has_weights()
-    where = "in $FEDQML_DATA" if is_here else "downloaded, 5 MB; or a local state-dict file"
+    where = "in $FEDQML_DATA" if is_here else "in $FEDQML_DATA/weights, or downloaded, 5 MB; or a state-dict file"
     return [
         ("", ""),
         ("features:", "a frozen torchvision model, tapped at a layer; computed once, kept on disk"),

@@ -131,6 +131,7 @@ class Weights:
 
     @classmethod
     def get_state_dict(cls, **_):
+        print("Downloading")
         raise cls.error
 
 
@@ -142,14 +143,17 @@ def unreachable(here, monkeypatch):
 
 
 @pytest.mark.parametrize("error", [OSError("no network"), RuntimeError("invalid hash"), EOFError(), ValueError("x")])
-def test_downloads_that_fail(unreachable, monkeypatch, error):
+def test_downloads_that_fail(unreachable, monkeypatch, capsys, error):
     monkeypatch.setattr(Weights, "error", error)
     with pytest.raises(DataError, match="weights of vgg16 could not be downloaded .* name another state-dict file"):
         torchvision_weights("vgg16")
-    with pytest.raises(DataError, match=rf"Put the file {Weights.url} into the folder weights \(\$FEDQML_DATA/weights"):
+    assert capsys.readouterr() == ("", "Downloading\n")  # the standard output is the command's
+    with pytest.raises(
+        DataError, match=rf"Put the file {Weights.url} into a folder `weights`, here or in the folder that"
+    ):
         torchvision_weights("vgg16")
     monkeypatch.setenv("FEDQML_DATA", str(unreachable / "mine"))
-    with pytest.raises(DataError, match=rf"into the folder {unreachable / 'mine' / 'weights'} \("):
+    with pytest.raises(DataError, match=rf"into the folder {unreachable / 'mine' / 'weights'}, or name"):
         torchvision_weights("vgg16")
 
 
