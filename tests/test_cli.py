@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,21 @@ def fedqml(monkeypatch, capsys, *arguments):
         cli.main()
     out, err = capsys.readouterr()
     return caught.value.code or 0, out, err
+
+
+def test_metrics_are_shown(files, monkeypatch, capsys):
+    measured = ["tiny.yaml", "--set", "evaluation.metrics=[accuracy, auc]"]
+    code, out, err = fedqml(monkeypatch, capsys, "run", *measured)
+    auc = RunResult.load("results/tiny").rounds[-1].metrics["auc"]
+    assert code == 0
+    assert re.search(rf"\n.* round 2: .*, AUC {auc:.3f}\n", err)
+    assert "| Testing AUC |" in out
+    assert f"| {auc:.4f} " in out
+    _, out, _ = fedqml(monkeypatch, capsys, "evaluate", "results/tiny")
+    assert f"%, AUC {auc:.4f} of 288 examples" in out
+    _, out, _ = fedqml(monkeypatch, capsys, "compare", "results/tiny", "--json", "-")
+    assert json.loads(out)["runs"]["tiny"]["metrics"]["auc"] == auc
+    assert "| Testing AUC |" in (files / "results/comparison/table.md").read_text()
 
 
 def test_run_resume_evaluate_and_compare(files, monkeypatch, capsys):
@@ -354,6 +370,27 @@ def test_tables_fit_a_narrow_terminal(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "94.60%" in out
     assert "accuracy" in out
+
+
+def test_a_table_that_is_too_wide_is_divided(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [
+        {
+            "Scheme": "a",
+            "Seeds": seeds,
+            "Tested on": where,
+            **{f"Testing metric{k}": f"0.{k}000 ± 0.1" for k in range(9)},
+        }
+        for seeds, where in (("3", "ideal"), ("", "noisy"))
+    ]
+    terminal.print_table(rows)
+    lines = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("ideal" in line for line in lines) > 1, "each part says what its rows are of"
+    assert [sum(f"0.{k}000 ± 0.1" in line for line in lines) for k in range(9)] == [2] * 9, "no cell is cut or folded"
+    terminal.print_table(rows[:1])
+    assert "Seeds" in capsys.readouterr().out
 
 
 def test_module_runs_as_installed_command(files):

@@ -9,10 +9,10 @@ from qiskit_fedqml.config.alternatives import tag_of
 from qiskit_fedqml.config.extension import PYTHON
 from qiskit_fedqml.config.own_data import Fraction, GivenData, HuggingFaceData, PythonData, TableData
 from qiskit_fedqml.config.partition import SharedOutData
-from qiskit_fedqml.config.strict import NaturalNumber, Number, PositiveInteger, StrictModel
+from qiskit_fedqml.config.strict import UNIQUE, Flag, NaturalNumber, Number, PositiveInteger, StrictModel
 from qiskit_fedqml.errors import listed
 
-Classes = Annotated[tuple[NaturalNumber, ...], Field(min_length=2)]
+Classes = Annotated[tuple[NaturalNumber, ...], Field(min_length=2), UNIQUE]
 
 
 class DigitsData(SharedOutData):
@@ -46,7 +46,7 @@ class Cifar10Data(SharedOutData):
     """Its folder, looked for in $FEDQML_DATA and then in the current folder."""
     classes: Classes = (0, 1)
     """Which classes; 0 and 1 are planes and cars."""
-    download: bool = False
+    download: Flag = False
     """Whether it may be downloaded if it is not there."""
 
 
@@ -92,9 +92,9 @@ class ClientSumsScaling(StrictModel):
 
     method: Literal["client_sums"]
     """Features divided by the standard deviation that the clients' sums give."""
-    per_feature: bool = False
+    per_feature: Flag = False
     """Whether each feature has its own."""
-    center: bool = False
+    center: Flag = False
     """Whether the mean is subtracted first."""
 
 

@@ -17,15 +17,16 @@ from qiskit_fedqml.config.keys import NAME, models_in
 from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.errors import ConfigurationError, shown
 
+_TEXT = {"type": "string", "minLength": 1}
 _SHORT_FORMS: dict[tuple[str, str], dict[str, Any]] = {
     ("AerEntry", "blocks"): {"enum": ["off", "auto", False]},
     ("IBMEntry", "blocks"): {"enum": ["off", "auto", False]},
     ("ProviderEntry", "blocks"): {"enum": ["off", "auto", False]},
     ("StatedNoise", "readout"): {"type": "number", "minimum": 0, "maximum": 1},
-    ("QpyCircuit", "inputs"): {"type": "string"},
-    ("QpyCircuit", "weights"): {"type": "string"},
-    ("Trace", "trace"): {"type": "string"},
-    ("Experiment", "backends"): {"type": "string"},
+    ("QpyCircuit", "inputs"): _TEXT,
+    ("QpyCircuit", "weights"): _TEXT,
+    ("Trace", "trace"): _TEXT,
+    ("Experiment", "backends"): _TEXT,
     ("FederationConfig", "keep_best"): {"type": "boolean"},
 }
 """What a file may say in place of a value; it is read before the models see it."""
@@ -125,7 +126,27 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
                 part["properties"][key] = {"anyOf": [dict(value), short], **kept}
             own = next((field for field, of in models[name].model_fields.items() if of.alias == key), key)
             part["properties"][key]["description"] = description_of(models[name], own)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_portable(schema)}
+
+
+def _portable(schema: Any) -> Any:
+    """Return a schema that editors read alike, and that refuses names which no pattern takes."""
+    if isinstance(schema, list):
+        return list(map(_portable, schema))
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _portable(value) for key, value in schema.items()}
+    if isinstance(found.get("pattern"), str):
+        found["pattern"] = _with_all_letters(found["pattern"])
+    if "patternProperties" in found:
+        named = {_with_all_letters(pattern): value for pattern, value in found["patternProperties"].items()}
+        found |= {"patternProperties": named, "additionalProperties": False}
+    return found
+
+
+def _with_all_letters(pattern: str) -> str:
+    """Return a pattern whose letters are those of all languages; editors take ``w`` as those of English."""
+    return pattern.replace(r"\w", "A-Za-z0-9_\u0080-\uffff")
 
 
 @cache

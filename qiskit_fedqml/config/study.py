@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.loading import load_experiment
-from qiskit_fedqml.config.strict import Integer, StrictModel
+from qiskit_fedqml.config.strict import Flag, Integer, StrictModel
 from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.config.yaml_files import read_yaml
 from qiskit_fedqml.config.yaml_words import shown_as_yaml
@@ -62,7 +62,7 @@ class StudyConfig(StrictModel):
     seeds: Annotated[tuple[Integer, ...], BeforeValidator(_seeds), Field(min_length=1, max_length=MOST_SEEDS)]
     schemes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
-    keep_models: bool = True
+    keep_models: Flag = True
 
     @model_validator(mode="after")
     def _can_be_run(self) -> "StudyConfig":

@@ -60,7 +60,7 @@ _EXPECTED = {
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "string_type": "must be text",
-    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
 }
 """Pydantic's words for a wrong type, in those of a YAML file."""
 _PYDANTIC = re.compile(r"^(?:Input should (be)|(?:Tuple|List|Dictionary|String) should (have|match)) ")

@@ -6,6 +6,7 @@ apart, so their range is shown.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,17 +137,19 @@ def in_points(interval: Interval, *, signed: bool = False) -> str:
     return in_decimals(interval, 2, scale=100.0, signed=signed)
 
 
-def in_decimals(interval: Interval, decimals: int, *, scale: float = 1.0, signed: bool = False) -> str:
-    """Return an interval with so many decimals, such as ``"+0.012 ± 0.030"``.
+def in_decimals(
+    interval: Interval, decimals: int, *, scale: float = 1.0, signed: bool = False, kind: Literal["f", "e"] = "f"
+) -> str:
+    """Return an interval with so many decimals, such as ``"+0.012 ± 0.030"``; of kind "e" in powers of ten.
 
     Two values have no interval; their range is given: ``"68.40 (54.16 to 82.64)"``.
     """
 
     def text(value: float) -> str:
-        return f"{scale * value:{'+' if signed else ''}.{decimals}f}"
+        return f"{scale * value:{'+' if signed else ''}.{decimals}{kind}}"
 
     if interval.half_width is not None:
-        return f"{text(interval.mean)} ± {scale * interval.half_width:.{decimals}f}"
+        return f"{text(interval.mean)} ± {scale * interval.half_width:.{decimals}{kind}}"
     if interval.has_ends:
         return f"{text(interval.mean)} ({text(interval.low)} to {text(interval.high)})"
     return text(interval.mean)

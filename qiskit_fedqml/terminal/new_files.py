@@ -137,6 +137,8 @@ def _experiment(data: NewTable, dataset: Dataset, plan: Plan) -> str:
     lines: list[tuple[str, str]] = [
         (f"# {sizes}, of the classes {listed(dataset.classes, 8)}.", ""),
         ("# `fedqml config --explain KEY` says what a key is; `fedqml config --defaults` lists all of them.", ""),
+        ("# For completion in an editor: `fedqml config --schema --json experiment.schema.json`, and as the first", ""),
+        ('# line here "# yaml-language-server: $schema=experiment.schema.json".', ""),
         ("seed: 1", "the same seed gives the same run, to the bit"),
         ("", ""),
         ("data:", ""),

@@ -72,7 +72,7 @@ def test_a_mapping_has_its_keys():
 def test_the_schema_takes_short_forms_and_has_sentences():
     schema = schema_of(Experiment)
     assert schema["properties"]["seed"]["description"].startswith("From which all draws derive")
-    assert {"type": "string"} in schema["properties"]["backends"]["anyOf"]
+    assert {"type": "string", "minLength": 1} in schema["properties"]["backends"]["anyOf"]
     assert {"enum": ["off", "auto", False]} in schema["$defs"]["AerEntry"]["properties"]["blocks"]["anyOf"]
     assert schema["additionalProperties"] is False
 

@@ -9,11 +9,13 @@ from PIL import Image
 
 from qiskit_fedqml import RunResult, load_experiment
 from qiskit_fedqml.config.backends import BackendsFile
+from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.yaml_files import read_yaml
 from qiskit_fedqml.data.loading import partition_examples
 from qiskit_fedqml.terminal.new_files import _width
 from qiskit_fedqml.terminal.new_partition import REDRAWS, chosen_partition
 from qiskit_fedqml.terminal.new_tables import new_table
+from tests.schemas import mistakes
 
 
 @pytest.fixture
@@ -41,6 +43,8 @@ def test_files_are_read_and_have_comments(here, fedqml, data, machines):
     assert experiment.federation.clients == 3
     assert experiment.backends.assignment.default == {"ibm": "device"}.get(machines, machines)
     assert BackendsFile.model_validate(read_yaml(here / "new/one/backends.yaml"))
+    for model, name in ((Experiment, "one"), (BackendsFile, "backends")):
+        assert mistakes(model, read_yaml(here / f"new/one/{name}.yaml")) == []
     assert (here / "new/one/one.yaml").read_text().count("#") > 8
     first = "plan" if machines == "ibm" else "run"
     assert out.splitlines()[1] == f"Next: fedqml {first} new/one/one.yaml"
