@@ -112,13 +112,13 @@ class FeaturesConfig(StrictModel):
     backbone: str | None = None
     """A torchvision image classifier, never trained; none for data that are features already."""
     layer: str | None = None
-    """Up to which of its layers it is run."""
+    """Up to which of its layers it is run; needed with a backbone."""
     weights: str | None = None
-    """`torchvision` for the library's own, or a local state-dict file."""
+    """`torchvision` for the library's own, or a state-dict file, here or in $FEDQML_DATA; needed with a backbone."""
     image_size: Annotated[PositiveInteger, Field(le=2**31 - 1)] | None = None
-    """Height and width to which images are resized."""
+    """Height and width to which images are resized; needed with a backbone."""
     pooling: Literal["flatten", "average"] | None = None
-    """`average` takes the mean over the layer's height and width, `flatten` all of it."""
+    """`average` takes the mean over the layer's height and width, `flatten` all of it; needed with a backbone."""
     scaling: Scaling | None = None
     """What is done to features before the head; none leaves them as they are."""
 

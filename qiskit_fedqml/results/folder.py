@@ -48,6 +48,7 @@ _DESCRIPTION = {
         "weights": str,
         "head": tuple[float, ...],
         "machines": dict[str, dict[str, Any]],
+        "columns": dict[str, dict[str, int] | tuple[str, ...] | int],
     },
     **{"threads": int, "git_commit": str | None, "examples": dict[str, int], "versions": dict[str, str | None]},
 }

@@ -18,7 +18,7 @@ from qiskit_fedqml.data.examples import Examples
 from qiskit_fedqml.data.unlabelled import NewExamples, Progress, check_width, new_features, new_images
 from qiskit_fedqml.errors import DataError, ResultError
 from qiskit_fedqml.model.classifier import HybridClassifier
-from qiskit_fedqml.model.prediction import TEST_BATCH, predict
+from qiskit_fedqml.model.prediction import TEST_BATCH, highest_probability, predict
 from qiskit_fedqml.results.evaluation import load_model
 from qiskit_fedqml.results.provenance import check_weights
 from qiskit_fedqml.results.result import RunResult
@@ -39,6 +39,8 @@ class Predictions:
         backend: The backend's name.
         machine: What the backend says of itself; empty without a circuit.
         usage: Circuits, executions, and the jobs that a device ran.
+        highest_probability: The most that a probability can be, since logits are a circuit's expectations; 1 without a
+            circuit. Mitigated expectations can pass their bounds.
     """
 
     names: tuple[str, ...]
@@ -48,6 +50,7 @@ class Predictions:
     backend: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
+    highest_probability: float = 1.0
 
     def __len__(self) -> int:
         return len(self.names)
@@ -77,6 +80,7 @@ class Predictions:
             "machine": dict(self.machine),
             **asdict(self.usage),
             "classes": list(self.classes),
+            "highest_probability": self.highest_probability,
             "predictions": examples,
             "unreadable": [{"example": name, "reason": reason} for name, reason in self.unreadable.items()],
         }
@@ -186,6 +190,7 @@ class Classifier:
             backend=self._backend.name,
             machine={} if network is None else self._backend.describe(),
             usage=Usage() if network is None else network.usage - before,
+            highest_probability=1.0 if network is None else highest_probability(network.observables),
         )
 
     def _warn_of_other_range(self, features: NDArray[np.float32]) -> None:

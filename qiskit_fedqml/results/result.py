@@ -113,6 +113,18 @@ class RunResult:
         return ProgressMade.of(self.experiment.federation, self.rounds)
 
     @property
+    def class_counts(self) -> dict[int, dict[str, int]]:
+        """How many examples of each class each client holds: by the client's number, then by the class's name.
+
+        Empty where the run does not know it client by client: there are more than 100 clients, they are elsewhere, or
+        a version before 0.2 has run it.
+        """
+        known, classes = self.run.get("class_counts", {}), self.run["classes"]
+        if any(size != 1 for size in known.get("clients", ())):
+            return {}
+        return {client: dict(zip(classes, row, strict=True)) for client, row in enumerate(known.get("counts", ()))}
+
+    @property
     def never_trained(self) -> str:
         """Why no update was ever aggregated, so that the model is as it began; empty where one was."""
         if any(record.train_loss is not None for record in self.rounds):  # most often the first one

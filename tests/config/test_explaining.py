@@ -37,6 +37,10 @@ def test_defaults_and_bounds_are_those_of_the_models():
     assert clients.allowed == "a whole number from 1 to 10,000,000"
     (hidden,) = explained(Experiment, "model.hidden")
     assert hidden.default == [4096, 4096]
+    for key in ("layer", "weights", "image_size", "pooling"):
+        (companion,) = explained(Experiment, f"features.{key}")
+        assert companion.default is None
+        assert companion.description.endswith("; needed with a backbone.")
 
 
 def test_a_key_of_several_alternatives_comes_with_each():

@@ -57,6 +57,7 @@ def describe(federation: "Federation") -> dict[str, Any]:
     origin = {"initial": federation.origin} if federation.origin else {}
     chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
     counts = {} if federation.is_remote else {"class_counts": summary(data.class_counts)}
+    columns = {} if data.columns is None else {"columns": data.columns.as_json()}
     machines = {} if federation.is_remote else own_machines(federation.experiment, federation.registry)
     remote = {"remote_clients": True} if federation.is_remote else {}
     is_made = isinstance(federation.experiment.model.circuit, PythonReference)
@@ -75,4 +76,5 @@ def describe(federation: "Federation") -> dict[str, Any]:
         **({"machines": machines} if machines else {}),
         **remote,
         **counts,
+        **columns,
     }
