@@ -13,6 +13,7 @@ from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.report.earlier import check_comparison
 from qiskit_fedqml.report.groups import Runs, groups_of
 from qiskit_fedqml.report.naming import names_to_compare
+from qiskit_fedqml.report.numbers import as_numbers
 from qiskit_fedqml.report.table import table_rows
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
@@ -112,8 +113,8 @@ def write_study_files(study: Study, out: str | Path, title: str, note: str = "")
     """
     out, runs = Path(out), {scheme: tuple(study.of(scheme).values()) for scheme in study.schemes}
     write_study(study, out)
-    write_csv(table_rows(runs), out / "table.csv")
+    write_csv(as_numbers(table_rows(runs)), out / "table.csv")
     if differences := difference_rows(runs):
-        write_csv(differences, out / "differences.csv")
+        write_csv(as_numbers(differences), out / "differences.csv")
     save_figure(learning_curves(runs, "\n".join([title, *wrap(note, 125)])), out / "curves")
     write_text(out / "results.md", f"# {title}\n{paragraph(note)}\n{comparison_text(runs)}")

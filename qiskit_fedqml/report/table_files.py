@@ -9,6 +9,8 @@ from io import StringIO
 from math import ceil
 from pathlib import Path
 
+from qiskit_fedqml.report.numbers import as_numbers
+
 Row = Mapping[str, str]
 
 MOST_ROWS = 120
@@ -85,11 +87,12 @@ def table_files(table: Table, folder: Path) -> dict[Path, bytes]:
 
 
 def csv_text(table: Table) -> str:
-    """Return a table as CSV (RFC 4180), with its columns in the first line."""
+    """Return a table as CSV (RFC 4180), with its columns in the first line; numbers as :func:`as_numbers` has them."""
     text = StringIO()
     writer = csv.writer(text)
-    writer.writerow(table.columns)
-    writer.writerows([row.get(column, "") for column in table.columns] for row in table.rows)
+    rows = as_numbers([{column: row.get(column, "") for column in table.columns} for row in table.rows])
+    writer.writerow(rows[0] if rows else table.columns)
+    writer.writerows(row.values() for row in rows)
     return text.getvalue()
 
 

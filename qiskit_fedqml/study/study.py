@@ -53,6 +53,10 @@ class Study:
         """The schemes, in order."""
         return tuple(dict.fromkeys(scheme for scheme, _ in self.runs))
 
+    def lengths_of(self, *schemes: str) -> list[int]:
+        """Return how many rounds each run of some schemes has."""
+        return [len(run.rounds) for (scheme, _), run in self.runs.items() if scheme in schemes]
+
     def of(self, scheme: str) -> dict[int, RunResult]:
         """Return a scheme's runs by seed."""
         return {seed: run for (name, seed), run in self.runs.items() if name == scheme}

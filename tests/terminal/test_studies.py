@@ -90,7 +90,7 @@ def test_what_is_in_the_way_of_a_seed_is_left_alone(here, fedqml):
 def test_a_study_is_run_and_written(here, fedqml, monkeypatch):
     code, out, err = fedqml("study", "rates.yaml", "--set", "federation.rounds=1")
     assert code == 0, err
-    assert "Testing loss less slow" in out
+    assert "Testing loss minus “slow”" in out
     assert "with the range of 2 seeds in brackets" in " ".join(out.split())
     assert "±" not in out
     folder = here / "results" / "rates"
