@@ -86,6 +86,11 @@ class Outcome:
         """Return the heading of a column of means over these rounds, such as ``"Accuracy, last 5 rounds (%)"``."""
         return _with_unit(f"{self.name}, {rounds}", self.unit)
 
+    @property
+    def heading_change(self) -> str:
+        """The heading of a column of what a setting changes, such as ``"Accuracy, change (points)"``."""
+        return _with_unit(f"{self.name}, change", self.unit_of_differences)
+
     def heading_less(self, reference: str) -> str:
         """Return the heading of a column, or the label of an axis, of differences to a reference."""
         return _with_unit(f"{self.name} minus {reference}", self.unit_of_differences)

@@ -1,5 +1,7 @@
 """`fedqml run --seeds` and `fedqml study`: run, stopped, resumed, compared."""
 
+import csv
+
 import pytest
 import yaml
 
@@ -103,6 +105,29 @@ def test_a_study_is_run_and_written(here, fedqml, monkeypatch):
     assert fedqml("study", "rates.yaml", "--set", "federation.rounds=1")[0] == 0
     code, out, _ = fedqml("compare", "results/rates")
     assert (code, "| slow   | 2     |" in out) == (0, True)
+
+
+def test_a_grid_says_what_each_setting_changes(here, fedqml):
+    grid = {"federation.learning_rate": [0.01, 0.02], "federation.local_epochs": [1, 2]}
+    study = {"experiment": "tiny.yaml", "seeds": "1-3", "grid": grid}
+    (here / "grid.yaml").write_text(yaml.safe_dump(study))
+    code, out, err = fedqml("study", "grid.yaml", "--set", "federation.rounds=1", "-q")
+    assert (code, err) == (0, ""), "nothing but the result is shown"
+    assert "| local_epochs  | 1 → 2       | 6     |" in out
+    assert "Accuracy minus the first (points)" in out
+    with (here / "results" / "grid" / "effects.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["Setting"], row["Pairs"]) for row in rows] == [("learning_rate", "6"), ("local_epochs", "6")]
+    assert all(float(row["Testing loss, change, half-width of 95% interval"]) > 0 for row in rows)
+    assert "What a setting changes" in (here / "results" / "grid" / "results.md").read_text()
+
+
+def test_seeds_and_studies_are_quiet_if_asked(here, fedqml):
+    code, out, err = fedqml("run", "tiny.yaml", "--seeds", "1-2", "-q")
+    assert (code, err) == (0, "")
+    assert "Result: results/tiny" in out
+    (here / "again").mkdir()
+    assert "tiny" not in fedqml("study", "rates.yaml", "--out", "again", "-q")[2]
 
 
 def test_a_mistake_is_found_before_anything_runs(here, fedqml):
