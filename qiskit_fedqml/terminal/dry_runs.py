@@ -1,19 +1,21 @@
 """What `fedqml run --dry-run` prints."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import listed
 from qiskit_fedqml.federation.runs.dry_run import DryRun, as_values, try_run
-from qiskit_fedqml.planning import sentences, tables
 from qiskit_fedqml.planning.planner import plan_experiment
 from qiskit_fedqml.tables import duration, gibibytes
 from qiskit_fedqml.terminal.json_files import write_json
-from qiskit_fedqml.terminal.output import print_table
+from qiskit_fedqml.terminal.plans import print_plan
 from qiskit_fedqml.terminal.showing import progress_of
 
 
-def show_dry_run(experiment: Experiment, title: str, json_: Path | None, *, overwrite: bool) -> bool:
+def show_dry_run(
+    experiment: Experiment, title: str, json_: Path | None, *, overwrite: bool, command: Sequence[str]
+) -> bool:
     """Try a run and print how large it is, what it takes and what it costs; return whether all budgets suffice.
 
     Args:
@@ -21,6 +23,7 @@ def show_dry_run(experiment: Experiment, title: str, json_: Path | None, *, over
         title: What it is called.
         json_: Where that is written as JSON, or None; ``-`` prints it, and nothing else.
         overwrite: Whether a file there that holds something else may be replaced.
+        command: The `fedqml plan` of the same experiment.
 
     Raises:
         FedQMLError: As :func:`~qiskit_fedqml.run_federation`.
@@ -33,11 +36,8 @@ def show_dry_run(experiment: Experiment, title: str, json_: Path | None, *, over
         for row in _rows(found):
             print(row)
         if plan is not None:
-            for heading, rows in tables.tables(plan):
-                print(f"\n{heading}\n")
-                print_table(rows)
-            for sentence in sentences.sentences(plan, 0.0):
-                print(sentence)
+            print()
+            print_plan(plan, 0.0, command)
     return plan is None or not plan.lacking()
 
 

@@ -23,6 +23,7 @@ from qiskit_fedqml.terminal.arguments import (
     load,
     name_of,
     number_of_workers,
+    options_of,
     parse_budget,
 )
 from qiskit_fedqml.terminal.commands.running import run_shown, show_runs
@@ -65,7 +66,8 @@ def run(
     if dry_run:
         from qiskit_fedqml.terminal.dry_runs import show_dry_run
 
-        if not show_dry_run(experiment, file.stem, json_, overwrite=overwrite):
+        command = ["fedqml", "plan", str(file), *options_of(backends, set_)]
+        if not show_dry_run(experiment, file.stem, json_, overwrite=overwrite, command=command):
             raise typer.Exit(1)
         return
     check_target(json_, str(target), overwrite=overwrite)
