@@ -255,6 +255,14 @@ ProposalOption = Annotated[
 ModelBackendOption = Annotated[
     str | None, typer.Option("--backend", metavar="NAME", help="The backend; by default the run's server backend.")
 ]
+TestBackendsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="The backend; by default the run's server backend. Given several times, accuracies are put side by side.",
+    ),
+]
 ModelBackendsOption = Annotated[
     Path | None,
     typer.Option(

@@ -29,7 +29,7 @@ from qiskit_fedqml.terminal.arguments import (
 from qiskit_fedqml.terminal.commands.running import run_shown, show_runs
 from qiskit_fedqml.terminal.commands.studies import run_with_seeds
 from qiskit_fedqml.terminal.json_files import check_overwrite, check_target, write_json
-from qiskit_fedqml.terminal.resuming import print_end, resumable, rounds_if_finished, tell_stopped
+from qiskit_fedqml.terminal.resuming import print_end, resumable, rounds_if_finished, tell_continues, tell_stopped
 from qiskit_fedqml.terminal.showing import progress_of
 from qiskit_fedqml.terminal.summaries import summary_of
 
@@ -71,9 +71,10 @@ def run(
             raise typer.Exit(1)
         return
     check_target(json_, str(target), overwrite=overwrite)
-    result = run_shown(experiment, file.stem, target, overwrite, allow_partial=allow_partial)
+    name = name_of(target)  # as after `fedqml resume`
+    result = run_shown(experiment, name, target, overwrite, allow_partial=allow_partial)
     if write_json(summary_of(result, target), json_):
-        show_runs({file.stem: result})
+        show_runs({name: result})
         print(f"Result: {target}")
 
 
@@ -92,6 +93,7 @@ def resume(
     check_overwrite(overwrite, json_)
     check_target(json_, str(directory), overwrite=overwrite)
     before = rounds_if_finished(directory)
+    tell_continues(directory)
     with resumable(directory), progress_of(name_of(directory)) as bars:
         result = resume_federation(
             directory, budgets=changed, workers=number_of_workers(workers), observer=bars, allow_partial=allow_partial
