@@ -53,7 +53,7 @@ def evaluate_folder(
         return
     if len(found) > 1:
         print_table([_row(evaluation) for evaluation, _ in found])
-        print(f"Outputs: {listed([table for _, table in found], len(found))}")
+        print(f"Outputs: {', '.join(str(table) for _, table in found)}")
         return
     evaluation, table = found[0]
     metrics = "".join(f", {name} {number(value, 4)}" for name, value in labelled(evaluation.metrics).items())

@@ -2,7 +2,7 @@ import pytest
 
 from qiskit_fedqml.report.cells import loss_cell, percent_cell
 from qiskit_fedqml.report.numbers import as_numbers
-from qiskit_fedqml.tables import duration, gibibytes
+from qiskit_fedqml.tables import about, duration, gibibytes
 
 HALF = "half-width of 95% interval"
 
@@ -41,4 +41,12 @@ def test_names_of_rows_stay_and_gaps_are_empty():
     assert as_numbers([{"Scheme": "5%", "X": "1"}, {"Scheme": "1,000"}]) == [
         {"Scheme": "5%", "X": "1"},
         {"Scheme": "1,000", "X": ""},
+    ]
+
+
+def test_an_estimate_has_no_more_digits_than_it_is_worth():
+    estimates = [about(seconds) for seconds in (0.09, 4.4, 12.6, 57.8, 94.9, 130.0, 5390.0, 6000.0, 99_999.0)]
+    assert estimates == [
+        *("less than 1 s", "about 4 s", "about 15 s", "about 60 s", "about 90 s"),
+        *("about 2 min", "about 90 min", "about 1.7 h", "about 28 h"),
     ]

@@ -28,6 +28,7 @@ def test_accuracies_on_several_machines_are_side_by_side(here, fedqml):
         of = json.loads((here / "results" / "tiny" / "evaluations" / f"{backend}.json").read_text())
         assert (accuracy, loss) == (f"{of['accuracy']:.2%}", f"{of['loss']:.4f}")
     assert [row[0] for row in rows[2:]] == ["ideal", "noisy"]
+    assert "Outputs: results/tiny/evaluations/ideal.csv, results/tiny/evaluations/noisy.csv" in out
     code, out, _ = fedqml("evaluate", "results/tiny", "--backend", "ideal", "--backend", "noisy", "--json", "-")
     assert [of["backend"] for of in json.loads(out)] == ["ideal", "noisy"]
     code, _, err = fedqml("evaluate", "results/tiny", "--backend", "ideal", "--backend", "ideal")

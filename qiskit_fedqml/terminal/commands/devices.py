@@ -67,7 +67,7 @@ def jobs(
     overwrite: ReplaceOption = False,
 ) -> None:
     """Show the jobs that a run sent to devices, and what they cost: planned, and reported by the service."""
-    from qiskit_fedqml.planning.jobs import job_rows, job_sentence, job_values
+    from qiskit_fedqml.planning.jobs import job_note, job_rows, job_sentence, job_values
     from qiskit_fedqml.results.folder import RunFolder
 
     check_overwrite(overwrite, json_)
@@ -89,4 +89,5 @@ def jobs(
         return
     if submissions:
         print_table(job_rows(submissions))
+        print(job_note(submissions))
     print(job_sentence(submissions))

@@ -1,5 +1,6 @@
 """Commands that train: run, resume, extend."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +55,7 @@ def run(
     the data are read, the model is built and some steps are timed, but nothing is run, written or sent; it ends with
     exit code 1 if a budget does not suffice.
     """
-    target = out or Path("results") / file.stem
+    target, began = out or Path("results") / file.stem, time.perf_counter()
     if seeds is not None:
         for option, is_given in (("--allow-partial", allow_partial), ("--json", json_), ("--dry-run", dry_run)):
             if is_given:
@@ -67,7 +68,7 @@ def run(
         from qiskit_fedqml.terminal.dry_runs import show_dry_run
 
         command = ["fedqml", "plan", str(file), *options_of(backends, set_)]
-        if not show_dry_run(experiment, file.stem, json_, overwrite=overwrite, command=command):
+        if not show_dry_run(experiment, file.stem, json_, overwrite=overwrite, command=command, began=began):
             raise typer.Exit(1)
         return
     check_target(json_, str(target), overwrite=overwrite)
