@@ -34,8 +34,12 @@ class Trial:
 
     def folder(self, out: Path) -> Path:
         """Return the trial's result folder."""
-        name = re.sub(r"[^\w.×]+", "_", self.scheme.lower()).strip("_")
-        return out / name / f"seed{self.seed}"
+        return out / folder_name(self.scheme) / f"seed{self.seed}"
+
+
+def folder_name(scheme: str) -> str:
+    """Return what the folder of a scheme's runs is called."""
+    return re.sub(r"[^\w.×]+", "_", scheme.lower()).strip("_")
 
 
 @dataclass(frozen=True)

@@ -136,3 +136,15 @@ def test_a_mistake_is_found_before_anything_runs(here, fedqml):
     assert code == 2
     assert "bad.yaml, scheme 'b': federation.rounds" in err
     assert not (here / "results").exists()
+
+
+def test_schemes_keep_their_names_after_the_study(here, fedqml):
+    schemes = {"Slow, as it was": {"federation.learning_rate": 0.01}, "Fast": {}}
+    study = {"experiment": "tiny.yaml", "seeds": "1-2", "schemes": schemes}
+    (here / "named.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    assert fedqml("study", "named.yaml", "--set", "federation.rounds=1", "-q")[0] == 0
+    _, out, _ = fedqml("compare", "results/named")
+    assert "| Slow, as it was | 2     |" in out
+    (here / "results" / "named" / "configurations.json").write_text("[")
+    _, out, _ = fedqml("compare", "results/named", "--out", "again")
+    assert "| slow_as_it_was | 2     |" in out
