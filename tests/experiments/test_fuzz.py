@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 
 
+@pytest.mark.slow
 def test_three_hundred_inputs():
     command = [sys.executable, str(ROOT / "experiments" / "fuzz.py"), "--inputs", "300", "--seed", "7"]
     command += ["--seconds", "60"]  # a busy machine is no finding
