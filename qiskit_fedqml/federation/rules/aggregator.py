@@ -1,10 +1,10 @@
 """What an aggregation rule is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from qiskit_fedqml.federation.messages import ClientUpdate, State
+from qiskit_fedqml.federation.messages import ClientUpdate, State, States
 
 
 class Aggregator(Protocol):
@@ -35,6 +35,34 @@ class Aggregator(Protocol):
 
     def finish(self) -> State:
         """Return the aggregate of the updates since the start, of which there is at least one."""
+        ...
+
+
+@runtime_checkable
+class RememberingAggregator(Aggregator, Protocol):
+    """A rule that remembers something from one server step to the next, such as what each client has sent.
+
+    The server's state holds it, so a run that is resumed goes on as if it had not been stopped.
+    """
+
+    def recall(self, memory: States) -> None:
+        """Take up what was remembered after the last server step, before the next begins; empty before the first."""
+        ...
+
+    def remembered(self) -> States:
+        """Return what the next server step needs, as states by name."""
+        ...
+
+
+@runtime_checkable
+class ChoosingAggregator(Aggregator, Protocol):
+    """A rule whose aggregate is made of the updates in other parts than their weights."""
+
+    def parts(self) -> Sequence[float]:
+        """Return the part of each update that was added, in their order, after :meth:`finish`.
+
+        Each is from 0, and their sum is at most 1. None at all where the weights say it.
+        """
         ...
 
 
@@ -72,6 +100,15 @@ class ByTensor:
         """Return both rules' tensors, in the model's order."""
         found = self.some.finish() | self.others.finish()
         return {name: found[name] for name in self._order}
+
+    def recall(self, memory: States) -> None:
+        """Let the other rule take up what it remembered; circular means and the like remember nothing."""
+        if isinstance(self.others, RememberingAggregator):
+            self.others.recall(memory)
+
+    def remembered(self) -> States:
+        """Return what the other rule remembers."""
+        return self.others.remembered() if isinstance(self.others, RememberingAggregator) else {}
 
     @staticmethod
     def _of(state: State, names: Iterable[str]) -> State:

@@ -292,12 +292,12 @@ def make_setting(
     Raises:
         ConfigurationError: A rule of the user's own cannot be found or made.
     """
-    exponent = experiment.aggregation.success_exponent
+    exponent, is_uniform = experiment.aggregation.success_exponent, experiment.aggregation.is_uniform
     has_circuit = experiment.model.has_circuit
     angles = [name for name in model if has_circuit and name.startswith("quantum.")]
 
     def weight_of(update: ClientUpdate) -> float:
-        return noise_aware_weight(update, exponent)
+        return noise_aware_weight(update, exponent, uniform=is_uniform)
 
     return Setting(
         seed=experiment.seed,
