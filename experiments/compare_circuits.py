@@ -23,7 +23,7 @@ from parts.progress import show_trial
 from qiskit_fedqml import BackendRegistry, load_experiment, quantum_layer
 from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.files import write_text
-from qiskit_fedqml.model.building import circuit_for
+from qiskit_fedqml.model.circuit import circuit_for
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.report.study_figures import interval_rows
 from qiskit_fedqml.results.evaluation import evaluate_model

@@ -1,8 +1,10 @@
 """Federated training of hybrid quantum-classical models over an array of NISQ machines.
 
-Importing the package does nothing else: each name is imported when it is first used.
+Importing the package imports nothing else: each name is imported when it is first used. It lets torch's threads sleep
+while they wait, unless ``OMP_WAIT_POLICY`` says otherwise or torch was imported before.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
     from qiskit_fedqml.simulation.noise import noise_from_model
 
 __version__ = "0.2.0"
+
+# torch's threads (libgomp's) spin while they wait for each other. Where other work takes a core, a small model's round
+# then takes up to a hundred times as long; asleep they wait about as well. It must be set before torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _MODULE_OF = {
     "AerBackend": "backends.simulated.aer",

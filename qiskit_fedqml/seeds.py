@@ -6,9 +6,12 @@ ran.
 """
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(root: int, purpose: str, round: int = 0, client: int = 0, step: int = 0) -> int:
@@ -33,6 +36,8 @@ def numpy_generator(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def torch_generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+def torch_generator(seed: int, device: "torch.device | str" = "cpu") -> "torch.Generator":
     """Return a torch generator on ``device`` for a derived seed."""
+    import torch  # here, as it takes long to import: whoever reads results needs no tensors
+
     return torch.Generator(device=device).manual_seed(seed)

@@ -53,6 +53,16 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
+def fits_decimals(value: float) -> bool:
+    """Return whether a few decimals show a number; others are better written in powers of ten."""
+    return value == 0 or 1e-3 <= abs(value) < 1e6
+
+
+def number(value: float, decimals: int) -> str:
+    """Return a number of unknown size with so many decimals: ``"0.954"``, ``"1.235e+09"``."""
+    return f"{value:.{decimals}{'f' if fits_decimals(value) else 'e'}}"
+
+
 def time_unit(seconds: float) -> tuple[str, float]:
     """Return a unit in which a time is easy to read, and its seconds."""
     if seconds < 300:

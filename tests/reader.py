@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 import tomllib
+from contextlib import contextmanager
 
 import pytest
 import typer.main
@@ -144,6 +145,16 @@ class Reader:
 
     def _nothing(self, block, *arguments):
         """Take what is shown as it is."""
+
+
+@contextmanager
+def modules_forgotten(folder):
+    """Forget the modules that a page has written to a folder; another page may use their names again."""
+    before = set(sys.modules)
+    yield
+    for module in set(sys.modules) - before:
+        if str(getattr(sys.modules[module], "__file__", "")).startswith(str(folder)):
+            del sys.modules[module]
 
 
 KINDS = {

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,21 @@ def fedqml(monkeypatch, capsys, *arguments):
         cli.main()
     out, err = capsys.readouterr()
     return caught.value.code or 0, out, err
+
+
+def test_metrics_are_shown(files, monkeypatch, capsys):
+    measured = ["tiny.yaml", "--set", "evaluation.metrics=[accuracy, auc]"]
+    code, out, err = fedqml(monkeypatch, capsys, "run", *measured)
+    auc = RunResult.load("results/tiny").rounds[-1].metrics["auc"]
+    assert code == 0
+    assert re.search(rf"\n.* round 2: .*, AUC {auc:.3f}\n", err)
+    assert "| Testing AUC |" in out
+    assert f"| {auc:.4f} " in out
+    _, out, _ = fedqml(monkeypatch, capsys, "evaluate", "results/tiny")
+    assert f"%, AUC {auc:.4f} of 288 examples" in out
+    _, out, _ = fedqml(monkeypatch, capsys, "compare", "results/tiny", "--json", "-")
+    assert json.loads(out)["runs"]["tiny"]["metrics"]["auc"] == auc
+    assert "| Testing AUC |" in (files / "results/comparison/table.md").read_text()
 
 
 def test_run_resume_evaluate_and_compare(files, monkeypatch, capsys):
@@ -319,12 +335,12 @@ def test_help_comes_without_heavy_imports():
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_torchs_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given, expected, monkeypatch, capsys):
-    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")  # so that it is as before in the end
-    if given is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
-    fedqml(monkeypatch, capsys, "--help")
-    assert os.environ["OMP_WAIT_POLICY"] == expected
+def test_torchs_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given, expected):
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    script = "import os, qiskit_fedqml; print(os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
 
 
 def test_progress_bars_on_a_terminal(files):
@@ -354,6 +370,27 @@ def test_tables_fit_a_narrow_terminal(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "94.60%" in out
     assert "accuracy" in out
+
+
+def test_a_table_that_is_too_wide_is_divided(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [
+        {
+            "Scheme": "a",
+            "Seeds": seeds,
+            "Tested on": where,
+            **{f"Testing metric{k}": f"0.{k}000 ± 0.1" for k in range(9)},
+        }
+        for seeds, where in (("3", "ideal"), ("", "noisy"))
+    ]
+    terminal.print_table(rows)
+    lines = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("ideal" in line for line in lines) > 1, "each part says what its rows are of"
+    assert [sum(f"0.{k}000 ± 0.1" in line for line in lines) for k in range(9)] == [2] * 9, "no cell is cut or folded"
+    terminal.print_table(rows[:1])
+    assert "Seeds" in capsys.readouterr().out
 
 
 def test_module_runs_as_installed_command(files):

@@ -6,7 +6,6 @@ How a page says what its snippets need stands in `tests/documents.py`; what is d
 import csv
 import json
 import re
-import sys
 
 import pytest
 import yaml
@@ -15,7 +14,7 @@ import qiskit_fedqml
 from qiskit_fedqml import __version__
 from tests.conftest import ROOT
 from tests.documents import Block, hints_in, page_names, read_page, resolve, table_rows
-from tests.reader import PROJECT, Reader
+from tests.reader import PROJECT, Reader, modules_forgotten
 from tests.test_structure import FLOORS, MODULES, folder
 
 PAGES = page_names()
@@ -33,11 +32,8 @@ def read(tmp_path, monkeypatch, cache):
         for block in read_page(name).blocks:
             reader.read(block)
 
-    before = set(sys.modules)
-    yield read
-    for module in set(sys.modules) - before:  # those that the page wrote; another page may use their names again
-        if str(getattr(sys.modules[module], "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[module]
+    with modules_forgotten(tmp_path):
+        yield read
 
 
 @pytest.mark.parametrize("name", PAGES)

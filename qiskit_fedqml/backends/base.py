@@ -74,6 +74,15 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class PreparingBackend(Backend, Protocol):
+    """A backend whose first evaluation takes longer than the next ones, unless it was prepared for it."""
+
+    def prepare(self, program: Program) -> None:
+        """Do what the first evaluation of a program would wait for."""
+        ...
+
+
+@runtime_checkable
 class QueuedBackend(Backend, Protocol):
     """A backend whose jobs wait in a queue elsewhere, so that others can work meanwhile."""
 

@@ -13,6 +13,7 @@ from qiskit_fedqml.config.strict import (
 )
 from qiskit_fedqml.errors import shown
 
+_CLIENTS = "[0-9]{1,18}(-[0-9]{1,18})?"
 _IDS = re.compile(r"(?P<first>[0-9]{1,18})(-(?P<last>[0-9]{1,18}))?")
 """A client's id, or two; no computer has clients of more digits."""
 
@@ -43,7 +44,9 @@ class Assignment(StrictModel):
     server: str = "ideal"
     """The backend on which the server tests the global model."""
     default: Annotated[
-        Annotated[str, Tag(NAME)] | Annotated[Cycle, Tag(tag_of("cycle"))] | Annotated[Random, Tag(tag_of("random"))],
+        Annotated[str, Field(min_length=1), Tag(NAME)]
+        | Annotated[Cycle, Tag(tag_of("cycle"))]
+        | Annotated[Random, Tag(tag_of("random"))],
         one_of(
             "must be a backend's name, {cycle: [NAME, …]} or {random: [NAME, …], seed: N}",
             {"cycle": Cycle, "random": Random},
@@ -51,7 +54,9 @@ class Assignment(StrictModel):
         ),
     ] = "ideal"
     """The backend of all clients that are not named: one name, `{cycle: [NAME, …]}` or `{random: [NAME, …]}`."""
-    clients: dict[int | str, str] = Field(default_factory=dict)
+    clients: dict[int | str, str] = Field(
+        default_factory=dict, json_schema_extra={"propertyNames": {"pattern": f"^{_CLIENTS}$"}}
+    )
     """Backends by client: ids from 0, or inclusive ranges such as "1-49"."""
 
     @field_validator("clients")

@@ -19,6 +19,7 @@ def read_backends(path: Path) -> dict[str, Any]:
     if found := [key for key in ("data", "federation") if key in data]:  # which each experiment has
         raise ConfigurationError(
             f"{path} is no backends file, but an experiment file with the {'key' if len(found) == 1 else 'keys'} "
-            f"{' and '.join(found)}."
+            f"{' and '.join(found)}; its section `backends` can be a "
+            "file of its own."
         )
     return data

@@ -75,17 +75,13 @@ class QpyCircuit(StrictModel):
     """
 
     qpy: Annotated[str, Field(min_length=1)]
-    """A QPY file with one circuit."""
-    """A QPY file with one circuit without measurements."""
+    """A QPY file with one circuit without measurements; a relative path starts at the experiment file's folder."""
     inputs: Names
-    """Its parameters that carry inputs, by their names or that of a vector."""
     """Names of the parameters, or vectors, that take the head's outputs."""
     weights: Names
-    """Its trained parameters, by their names or that of a vector."""
     """Names of the parameters, or vectors, that are trained."""
     observables: Annotated[tuple[Observable, ...], Field(min_length=1, max_length=10_000)]
-    """What is measured, for each class: a Pauli label, or a mapping from labels to coefficients."""
-    """One for each class: a Pauli label such as ZI, or a mapping from labels to coefficients."""
+    """What is measured for each class: a Pauli label such as ZI, or a mapping from labels to coefficients."""
 
     @field_validator("inputs", "weights", mode="before")
     @classmethod

@@ -9,10 +9,10 @@ from qiskit_fedqml.config.alternatives import tag_of
 from qiskit_fedqml.config.extension import PYTHON
 from qiskit_fedqml.config.own_data import Fraction, GivenData, HuggingFaceData, PythonData, TableData
 from qiskit_fedqml.config.partition import SharedOutData
-from qiskit_fedqml.config.strict import NaturalNumber, Number, PositiveInteger, StrictModel
+from qiskit_fedqml.config.strict import UNIQUE, Flag, NaturalNumber, Number, PositiveInteger, StrictModel
 from qiskit_fedqml.errors import listed
 
-Classes = Annotated[tuple[NaturalNumber, ...], Field(min_length=2)]
+Classes = Annotated[tuple[NaturalNumber, ...], Field(min_length=2), UNIQUE]
 
 
 class DigitsData(SharedOutData):
@@ -46,7 +46,7 @@ class Cifar10Data(SharedOutData):
     """Its folder, looked for in $FEDQML_DATA and then in the current folder."""
     classes: Classes = (0, 1)
     """Which classes; 0 and 1 are planes and cars."""
-    download: bool = False
+    download: Flag = False
     """Whether it may be downloaded if it is not there."""
 
 
@@ -92,9 +92,9 @@ class ClientSumsScaling(StrictModel):
 
     method: Literal["client_sums"]
     """Features divided by the standard deviation that the clients' sums give."""
-    per_feature: bool = False
+    per_feature: Flag = False
     """Whether each feature has its own."""
-    center: bool = False
+    center: Flag = False
     """Whether the mean is subtracted first."""
 
 
@@ -112,13 +112,13 @@ class FeaturesConfig(StrictModel):
     backbone: str | None = None
     """A torchvision image classifier, never trained; none for data that are features already."""
     layer: str | None = None
-    """Up to which of its layers it is run."""
+    """Up to which of its layers it is run; needed with a backbone."""
     weights: str | None = None
-    """`torchvision` for the library's own, or a local state-dict file."""
+    """`torchvision` for the library's own, or a state-dict file, here or in $FEDQML_DATA; needed with a backbone."""
     image_size: Annotated[PositiveInteger, Field(le=2**31 - 1)] | None = None
-    """Height and width to which images are resized."""
+    """Height and width to which images are resized; needed with a backbone."""
     pooling: Literal["flatten", "average"] | None = None
-    """`average` takes the mean over the layer's height and width, `flatten` all of it."""
+    """`average` takes the mean over the layer's height and width, `flatten` all of it; needed with a backbone."""
     scaling: Scaling | None = None
     """What is done to features before the head; none leaves them as they are."""
 

@@ -10,6 +10,7 @@ from qiskit_fedqml.config.extension import PublicArguments, PythonName
 from qiskit_fedqml.config.gradient import Gradient
 from qiskit_fedqml.config.mitigation import Mitigation
 from qiskit_fedqml.config.strict import (
+    Flag,
     Integer,
     NaturalNumber,
     Number,
@@ -97,7 +98,7 @@ class DeviceEntry(StrictModel):
     """How derivatives are made: parameter_shift, `{random_shifts: …}` or `{spsa: …}`."""
     blocks: Annotated[Blocks | None, BeforeValidator(blocks_or_off)] = None
     """Runs copies of the circuit side by side: off, auto or a mapping."""
-    joint: bool | None = None
+    joint: Flag | None = None
     """Whether each step of all clients of a round is one job; none: if there are blocks."""
     task: Literal["train", "evaluate"] = "train"
     """Whether its clients train, or only test the global model on their data."""
@@ -144,7 +145,7 @@ class IBMEntry(DeviceEntry):
     type: Literal["ibm"]
     """An IBM Quantum device, or its rehearsal on this computer."""
     device: Annotated[
-        Annotated[str, Tag(NAME)] | Annotated[LeastBusy, Tag(tag_of("least_busy"))],
+        Annotated[str, Field(min_length=1), Tag(NAME)] | Annotated[LeastBusy, Tag(tag_of("least_busy"))],
         one_of("must be a device's name or {least_busy: {min_qubits: N}}", {"least_busy": LeastBusy}, names=None),
     ]
     """A device's name, `{least_busy: …}`, or a fake device such as FakeFez."""

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,21 +13,20 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from qiskit_fedqml.config.allowed import in_words
-from qiskit_fedqml.config.keys import models_in
+from qiskit_fedqml.config.keys import NAME, models_in
 from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.errors import ConfigurationError, shown
 
-NAME = "NAME"
-"""In the place of a name of the user's own, such as a backend's."""
+_TEXT = {"type": "string", "minLength": 1}
 _SHORT_FORMS: dict[tuple[str, str], dict[str, Any]] = {
     ("AerEntry", "blocks"): {"enum": ["off", "auto", False]},
     ("IBMEntry", "blocks"): {"enum": ["off", "auto", False]},
     ("ProviderEntry", "blocks"): {"enum": ["off", "auto", False]},
     ("StatedNoise", "readout"): {"type": "number", "minimum": 0, "maximum": 1},
-    ("QpyCircuit", "inputs"): {"type": "string"},
-    ("QpyCircuit", "weights"): {"type": "string"},
-    ("Trace", "trace"): {"type": "string"},
-    ("Experiment", "backends"): {"type": "string"},
+    ("QpyCircuit", "inputs"): _TEXT,
+    ("QpyCircuit", "weights"): _TEXT,
+    ("Trace", "trace"): _TEXT,
+    ("Experiment", "backends"): _TEXT,
     ("FederationConfig", "keep_best"): {"type": "boolean"},
 }
 """What a file may say in place of a value; it is read before the models see it."""
@@ -93,8 +93,26 @@ def explained(model: type[BaseModel], key: str) -> list[KeyFacts]:
     found = found or [one for one in known if _fits(one.key, key)]
     if not found:
         names = {one.key for one in known} | {one.key.rsplit(".", 1)[-1] for one in known}
-        raise ConfigurationError(f"--explain: there is no key {shown(key)}{nearest(key, names)}")
+        near = nearest(key, names)
+        end = near if "did you mean" in near else ", and no sentence has that word; --defaults lists all keys."
+        raise ConfigurationError(f"--explain: there is no key {shown(key)}{end}")
     return found
+
+
+def keys_in(model: type[BaseModel], key: str) -> list[KeyFacts]:
+    """Return the keys of a mapping, by its own key; none of what is no mapping."""
+    own = [f"{key}.", f"{key}.{NAME}."]
+    return [
+        one
+        for one in keys_of(model)
+        if any(one.key.startswith(start) and "." not in one.key[len(start) :] for start in own)
+    ]
+
+
+def keys_that_mention(model: type[BaseModel], word: str) -> list[KeyFacts]:
+    """Return the keys whose choices, alternatives or sentences have a word in them."""
+    whole = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
+    return [one for one in keys_of(model) if whole.search(f"{one.kind} {one.allowed} {one.description}")]
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -108,7 +126,27 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
                 part["properties"][key] = {"anyOf": [dict(value), short], **kept}
             own = next((field for field, of in models[name].model_fields.items() if of.alias == key), key)
             part["properties"][key]["description"] = description_of(models[name], own)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_portable(schema)}
+
+
+def _portable(schema: Any) -> Any:
+    """Return a schema that editors read alike, and that refuses names which no pattern takes."""
+    if isinstance(schema, list):
+        return list(map(_portable, schema))
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _portable(value) for key, value in schema.items()}
+    if isinstance(found.get("pattern"), str):
+        found["pattern"] = _with_all_letters(found["pattern"])
+    if "patternProperties" in found:
+        named = {_with_all_letters(pattern): value for pattern, value in found["patternProperties"].items()}
+        found |= {"patternProperties": named, "additionalProperties": False}
+    return found
+
+
+def _with_all_letters(pattern: str) -> str:
+    """Return a pattern whose letters are those of all languages; editors take ``w`` as those of English."""
+    return pattern.replace(r"\w", "A-Za-z0-9_\u0080-\uffff")
 
 
 @cache

@@ -10,7 +10,7 @@ from qiskit_fedqml.config.alternatives import one_of, tag_of
 from qiskit_fedqml.config.strict import StrictModel
 from qiskit_fedqml.errors import shown
 
-PythonName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", max_length=1000)]
+PythonName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w]*$", max_length=1000)]
 """A class or function by its module and its name, ``"package.module:name"``."""
 
 

@@ -52,15 +52,15 @@ class FederationConfig(StrictModel):
     batch_size: Annotated[PositiveInteger, Field(le=100_000_000)] = 32
     """Examples of a training step."""
     optimizer: Literal["sgd", "adam", "rmsprop"] = "adam"
-    """The clients' optimiser."""
+    """The clients' optimiser, of torch: Adam with its own betas, or SGD or RMSprop."""
     learning_rate: Annotated[PositiveNumber, Field(le=1e6)] = 1e-4
     """The clients' learning rate."""
     learning_rate_decay: Annotated[Number, Field(gt=0.0, le=1.0)] = 1.0
     """Multiplies the learning rate after each round."""
     momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
-    """Of the optimisers sgd and rmsprop."""
+    """Of the optimisers sgd and rmsprop; adam takes none."""
     weight_decay: Annotated[Number, Field(ge=0.0, le=1e6)] = 0.0
-    """The optimiser's weight decay."""
+    """The optimiser's weight decay, which is added to the gradient (L2), not decoupled."""
     proximal_mu: Annotated[Number, Field(ge=0.0, le=1e6)] = 0.0
     """FedProx's μ: how strongly clients are held to the global model; 0 is not at all."""
     client_optimizer_state: Literal["reset", "keep"] = "reset"

@@ -1,11 +1,14 @@
 """Which keys a model has, and which key of a file pydantic means, whose locations have the kinds of a value as well."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, Tag
 
 from qiskit_fedqml.config.sources import Key
+
+NAME = "NAME"
+"""In the place of a name of the user's own, such as a backend's."""
 
 Location = tuple[int | str, ...]
 """Where pydantic finds an error: keys, indexes, and tags of the kind that a value was taken for."""
@@ -40,6 +43,16 @@ def known_keys(model: type[BaseModel], location: Location) -> list[str]:
         named = [(tag, m) for tag, m in step if part == tag or _has_literal(m, part)]
         models = named or step or models
     return sorted({name for _, candidate in models for name in names_of(candidate)})
+
+
+def keys_below(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield all keys of a file, dotted, with those of each alternative."""
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{field.alias or name}"
+        yield key
+        own = f"{key}.{NAME}." if get_origin(field.annotation) is dict else f"{key}."
+        for _, inner in models_in(field.annotation):
+            yield from keys_below(inner, own)
 
 
 def names_of(model: type[BaseModel]) -> list[str]:

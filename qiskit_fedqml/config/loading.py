@@ -101,6 +101,8 @@ def _place_files(data: dict[str, Any], folder: Path) -> None:
 
 def _check_is_experiment(data: Any, source: str) -> None:
     check_mapping(data, source)
+    if {"experiment", "seeds"} <= data.keys() and not {"data", "federation"} & data.keys():
+        raise ConfigurationError(f"{source} is no experiment file, but a study; `fedqml study {source}` runs it.")
     inner = data.get("backends")
     if isinstance(inner, dict) and "backends" not in inner and data.keys() <= _KEYS_OF_BACKENDS:
         if source == _MAPPING:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from qiskit_fedqml.config.strict import Integer, StrictModel
+from qiskit_fedqml.config.strict import Flag, Integer, StrictModel
 
 
 class Zne(StrictModel):
@@ -35,7 +35,7 @@ class Mitigation(StrictModel):
     ``readout`` takes readout error out of every evaluation, ``zne`` extrapolates those that train nothing.
     """
 
-    readout: bool = False
+    readout: Flag = False
     """Whether readout error is taken out of every evaluation."""
     zne: Zne | None = None
     """Extrapolates tests to no noise."""

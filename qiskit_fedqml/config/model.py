@@ -98,7 +98,10 @@ class ModelConfig(StrictModel):
         if self.dropout and not self.hidden:
             raise ValueError(f"dropout {self.dropout} has no effect without hidden layers; it must be 0 there")
         if self.head == "none" and self.quantum in ("frozen", "none"):
-            raise ValueError(f"head: none with quantum: {self.quantum} leaves nothing to train")
+            raise ValueError(
+                f"head: none with quantum: {self.quantum} leaves nothing to train; without a circuit, hidden: [] with "
+                "dropout: 0 is one linear layer"
+            )
         return self
 
     @model_validator(mode="after")

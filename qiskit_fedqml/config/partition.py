@@ -55,7 +55,7 @@ class DividedData(StrictModel):
     validation_fraction: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
     """Part of the training data that no client gets, on which the server tests each round's model."""
     min_examples: PositiveInteger = 1
-    """Clients with fewer examples are named in a warning."""
+    """Clients with fewer examples are named in a warning; with `redraw`, there must be none."""
     redraw: Annotated[NaturalNumber, Field(le=10_000)] = 0
     """How many times the partition may be drawn again until every client has `min_examples`."""
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -29,7 +29,9 @@ def find_part(reference: PythonReference, key: str) -> Callable[..., Any]:
     try:
         part = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"`{key}`: {reference.python!r} cannot be imported: {error}.") from error
+        is_gone = isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
+        where = f" It is looked for among what is installed, and in the current folder ({here})." if is_gone else ""
+        raise ConfigurationError(f"`{key}`: {reference.python!r} cannot be imported: {error}.{where}") from error
     finally:
         sys.path.remove(here)
     if not callable(part):
@@ -38,17 +40,26 @@ def find_part(reference: PythonReference, key: str) -> Callable[..., Any]:
     return found
 
 
-def make_part(reference: PythonReference, key: str, *arguments: Any) -> Any:
+def make_part(reference: PythonReference, key: str, *arguments: Any, members: Iterable[str] = ()) -> Any:
     """Call what a configuration names, with its arguments after the given ones.
 
+    Args:
+        reference: Its name and its arguments.
+        key: The configuration's key, for errors.
+        arguments: Come first.
+        members: What the part must have, by their names.
+
     Raises:
-        ConfigurationError: It cannot be found, or does not take these arguments.
+        ConfigurationError: It cannot be found, does not take these arguments, or lacks a member.
     """
     part = find_part(reference, key)
     try:
-        return part(*arguments, **reference.arguments)
+        made = part(*arguments, **reference.arguments)
     except TypeError as error:
         raise ConfigurationError(f"`{key}`: {reference.python!r} does not take these arguments: {error}.") from error
+    if missing := [name for name in members if not hasattr(made, name)]:
+        raise ConfigurationError(f"`{key}`: what {reference.python!r} makes has no {listed(missing)}.")
+    return made
 
 
 def reference_to(part: object, argument: str) -> PythonReference:

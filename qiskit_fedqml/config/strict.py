@@ -12,6 +12,8 @@ Integer = Annotated[int, Field(strict=True, ge=-(2**128), le=2**128)]
 """A whole number; unlike pydantic's own, neither ``true`` nor "1" is one."""
 NaturalNumber = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
 PositiveInteger = Annotated[int, Field(strict=True, gt=0)]
+Flag = Annotated[bool, Field(strict=True)]
+"""True or false; unlike pydantic's own, neither 1 nor "yes" is one."""
 Number = Annotated[float, Field(strict=True)]
 """A number, whole or not."""
 
@@ -20,6 +22,8 @@ Shots = Annotated[PositiveInteger, Field(le=100_000_000)]
 MOST_SECONDS = 1e8
 """Three years: clocks and waits take no more than some multiples of it."""
 Seconds = Annotated[PositiveNumber, Field(le=MOST_SECONDS)]
+UNIQUE = Field(json_schema_extra={"uniqueItems": True})
+"""Of a list whose items must differ: what its validator says, for editors."""
 
 
 class StrictModel(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.loading import load_experiment
-from qiskit_fedqml.config.strict import Integer, StrictModel
+from qiskit_fedqml.config.strict import Flag, Integer, StrictModel
 from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.config.yaml_files import read_yaml
 from qiskit_fedqml.config.yaml_words import shown_as_yaml
@@ -46,6 +46,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def _seeds(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError(f"must be a list such as [1, 2, 3], or a range such as 1-5, but got {shown(value)}")
     return parse_seeds(value) if isinstance(value, str) else value
 
 
@@ -60,7 +62,7 @@ class StudyConfig(StrictModel):
     seeds: Annotated[tuple[Integer, ...], BeforeValidator(_seeds), Field(min_length=1, max_length=MOST_SEEDS)]
     schemes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
-    keep_models: bool = True
+    keep_models: Flag = True
 
     @model_validator(mode="after")
     def _can_be_run(self) -> "StudyConfig":
@@ -126,7 +128,12 @@ def load_study(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
         ConfigurationError: A file cannot be read, or a key or value is wrong, or an override is what the study varies.
     """
     path, overrides = Path(path), {key: _placed(key, value) for key, value in (overrides or {}).items()}
-    config = validate(StudyConfig, read_yaml(path), str(path))
+    data = read_yaml(path)
+    if isinstance(data, dict) and {"data", "federation"} <= data.keys():
+        raise ConfigurationError(
+            f"{path} is no study file, but an experiment; `fedqml run {path} --seeds 1-5` runs it with several seeds."
+        )
+    config = validate(StudyConfig, data, str(path))
     base, found = path.parent / config.experiment, {}
     for scheme, changes in config.changes().items():
         if varied := sorted(key for key in (*changes, "seed") if key in overrides):

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from pydantic import Field, model_validator
 
-from qiskit_fedqml.config.strict import StrictModel
+from qiskit_fedqml.config.strict import Flag, StrictModel
 
 _SECRET = r"(?<![\w-])(?:[\w-]*(?:pass|pwd|token|secret)[\w-]*|[\w-]*(?<!ssl)(?<!ssl[_-])key)"
 """The name of a value that is a secret; an ``sslkey`` is a file's path."""
@@ -55,7 +55,7 @@ class TrackingConfig(StrictModel):
     ``tensorboard: true`` writes them to ``tensorboard/`` in the result folder; needs the extra ``tensorboard``.
     """
 
-    tensorboard: bool = False
+    tensorboard: Flag = False
     """Whether curves are written to tensorboard/ in the result folder."""
     mlflow: MlflowConfig | None = None
     """Curves in MLflow; none writes none."""

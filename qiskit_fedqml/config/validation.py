@@ -8,8 +8,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from qiskit_fedqml.config.alternatives import ALTERNATIVES
-from qiskit_fedqml.config.keys import key_in_file, known_keys
-from qiskit_fedqml.config.sources import Place, Sources
+from qiskit_fedqml.config.keys import NAME, key_in_file, keys_below, known_keys
+from qiskit_fedqml.config.sources import Key, Place, Sources
 from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.config.yaml_words import shown_as_yaml
 from qiskit_fedqml.errors import ConfigurationError, listed, shown
@@ -60,11 +60,15 @@ _EXPECTED = {
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "string_type": "must be text",
-    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
 }
 """Pydantic's words for a wrong type, in those of a YAML file."""
 _PYDANTIC = re.compile(r"^(?:Input should (be)|(?:Tuple|List|Dictionary|String) should (have|match)) ")
 """How its other sentences begin."""
+
+
+_SECRET = re.compile(r"^(token|api_?key|password|secret)$", re.IGNORECASE)
+"""Keys by which people try to give secrets."""
 
 
 def _explain(model: type[BaseModel], data: Any, error: ValidationError, sources: Sources) -> list[str]:
@@ -80,7 +84,7 @@ def _explain(model: type[BaseModel], data: Any, error: ValidationError, sources:
         place = sources.place(key, compares=isinstance(item["input"], Mapping))
         if kind == "extra_forbidden":
             own = shown(".".join(place.key or key))
-            near = nearest(str(location[-1]), known_keys(model, location[:-1]))
+            near = _meant(model, key) or nearest(str(location[-1]), known_keys(model, location[:-1]))
             sentences.append(f"{place.source}: unknown key {own}{near}")
         elif kind in {"missing", "union_tag_not_found"}:
             sentences.append(f"{place.source}: key {'.'.join(place.key or key)!r} is missing.")
@@ -94,6 +98,22 @@ def _explain(model: type[BaseModel], data: Any, error: ValidationError, sources:
     more = len(items[_MOST_ERRORS:])
     left = [f"There {'is 1 more mistake' if more == 1 else f'are {more} more mistakes'}."] if more else []
     return [*sentences, *left]
+
+
+def _meant(model: type[BaseModel], key: Key) -> str:
+    """Return the end of a sentence about a key that is known elsewhere, or is written in another way."""
+    name = key[-1]
+    if _SECRET.search(name):
+        return (
+            "; secrets are never read from files: save the account (QiskitRuntimeService.save_account), or set the "
+            "environment variable QISKIT_IBM_TOKEN."
+        )
+    if key[-2:] == ("noise", "python"):
+        return "; a noise model of your own is a machine: {type: python, python: 'module:function'}."
+    if len(key) > 1:
+        return ""
+    known = [one for one in dict.fromkeys(keys_below(model)) if one.rpartition(".")[2] == name and NAME not in one]
+    return f"; did you mean {' or '.join(map(repr, known))}?" if 0 < len(known) < 3 else ""
 
 
 def _words(item: ErrorDetails) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from qiskit_fedqml.data.columns import Columns
 from qiskit_fedqml.data.images import Images
 from qiskit_fedqml.data.messages import listed
 from qiskit_fedqml.errors import DataError
@@ -38,6 +39,7 @@ class Dataset:
         train: The training data, which is shared out to the clients.
         test: The test data, which stays at the server.
         owners: The client of each training example, shape (examples,); None where they are to be shared out.
+        columns: Of a table, which of its columns are used; None for other data.
 
     Raises:
         DataError: A class has no training or no test examples.
@@ -47,6 +49,7 @@ class Dataset:
     train: Split
     test: Split
     owners: NDArray[np.int64] | None = field(default=None, kw_only=True)
+    columns: Columns | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for part, split in (("training", self.train), ("test", self.test)):

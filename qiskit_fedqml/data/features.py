@@ -20,7 +20,7 @@ from qiskit_fedqml.data.images import Images
 from qiskit_fedqml.data.location import find_data
 from qiskit_fedqml.data.messages import reason, shown
 from qiskit_fedqml.data.vision import import_torchvision
-from qiskit_fedqml.data.weights import State, download_weights, load_weights
+from qiskit_fedqml.data.weights import State, file_digest, load_weights, torchvision_weights
 from qiskit_fedqml.errors import DataError
 from qiskit_fedqml.tables import gibibytes
 
@@ -89,7 +89,7 @@ def weights_digest(config: FeaturesConfig) -> str | None:
     """
     if config.weights is None or (file := _weights_file(config)) is None:
         return None
-    return _digest(file)
+    return file_digest(file)
 
 
 def batch_of(config: FeaturesConfig) -> int:
@@ -98,7 +98,7 @@ def batch_of(config: FeaturesConfig) -> int:
 
 
 def _weights(config: FeaturesConfig, file: Path | None) -> State:
-    return download_weights(str(config.backbone)) if file is None else load_weights(file)
+    return torchvision_weights(str(config.backbone)) if file is None else load_weights(file)
 
 
 def _cached_features(path: Path, count: int) -> NDArray[np.float32] | None:
@@ -172,7 +172,7 @@ def _key(images: Images, config: FeaturesConfig, weights: Path | None) -> str:
     if weights is None:
         source = str(torchvision.models.get_model_weights(config.backbone).DEFAULT.url)
     else:
-        source = _digest(weights)
+        source = file_digest(weights)
     determined_by = {
         **config.model_dump(exclude={"scaling", "weights"}),
         "weights": source,
@@ -183,14 +183,6 @@ def _key(images: Images, config: FeaturesConfig, weights: Path | None) -> str:
         "torchvision": torchvision.__version__,
     }
     return hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()
-
-
-def _digest(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{shown(file)} cannot be read: {reason(error)}.") from error
 
 
 def _cache_folder() -> Path:

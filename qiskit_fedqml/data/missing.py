@@ -15,6 +15,11 @@ logger = logging.getLogger(__name__)
 
 Mask = NDArray[np.bool_]
 
+_MOST_NAMED = 20
+"""So many columns are named in an error."""
+_MOST_COUNTED = 5
+"""So many are named in a warning; a run's description has all of them."""
+
 
 def check_missing(
     file: Path, numbers: Mapping[str, Mask], words: Mapping[str, Mask], missing: Literal["drop", "mean"] | None
@@ -34,8 +39,9 @@ def check_missing(
     found = [_described(name, mask) for name, mask in columns.items() if mask.any()]
     if not found:
         return None
-    more = f"; {len(found) - 5} more columns" if len(found) > 5 else ""
-    said = f"{shown(file)} (row 1 is the first after the header): {'; '.join(found[:5])}{more}."
+    more = f"; {len(found) - _MOST_NAMED} more columns" if len(found) > _MOST_NAMED else ""
+    said = f"{shown(file)} (row 1 is the first after the header): {'; '.join(found[:_MOST_NAMED])}{more}."
+    counts = _counted({name: int(mask.sum()) for name, mask in columns.items() if mask.any()})
     if missing is None:
         raise DataError(f"{said} `data.missing: drop` leaves such rows out, `mean` puts in the training data's mean.")
     if missing == "mean":
@@ -43,13 +49,13 @@ def check_missing(
             raise DataError(
                 f"{said} `data.missing: mean` cannot fill {listed(without)}, which is no feature of numbers."
             )
-        logger.warning("%s They get the mean of the training data.", said)
+        logger.warning("%s lacks %s, which get the mean of the training data.", shown(file), counts)
         return None
     kept = np.flatnonzero(~np.any([*columns.values()], axis=0))
     if not len(kept):
         raise DataError(f"{said} `data.missing: drop` leaves no row.")
     total = len(next(iter(columns.values())))
-    logger.warning("%s %d of %d rows are left out.", said, total - len(kept), total)
+    logger.warning("%s lacks %s; %d of %d rows are left out.", shown(file), counts, total - len(kept), total)
     return kept
 
 
@@ -67,6 +73,13 @@ def filled(numbers: NDArray[np.float64], means: NDArray[np.float64], names: Sequ
     if (without := np.flatnonzero(np.isnan(means))).size:
         raise DataError(f"Column {names[without[0]]!r} has no value in the training data, and so no mean.")
     return np.where(np.isnan(numbers), means, numbers)
+
+
+def _counted(missing: Mapping[str, int]) -> str:
+    """Return how many values columns lack; whoever reads it has said already what is to be done."""
+    total = sum(missing.values())
+    names = listed((f"{count:,} in {shown(name, 60)}" for name, count in missing.items()), _MOST_COUNTED)
+    return f"{total:,} {'value' if total == 1 else 'values'} ({names})"
 
 
 def _described(name: str, mask: Mask) -> str:

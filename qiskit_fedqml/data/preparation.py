@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from qiskit_fedqml.config.data import ConstantScaling
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.class_counts import count_classes
+from qiskit_fedqml.data.columns import Columns
 from qiskit_fedqml.data.datasets import Dataset, Split
 from qiskit_fedqml.data.examples import Examples, Shard, SharedOut
 from qiskit_fedqml.data.features import Progress, extract_features
@@ -33,6 +34,7 @@ class FederatedData:
         deviation: Divides features, shape (features,) or (1,).
         digests: Of the images or features and labels, ``"train"`` and ``"test"``; where the dataset itself says what
             each client has, of that too, ``"clients"``.
+        columns: Of a table, which of its columns are used; None for other data.
     """
 
     classes: tuple[str, ...]
@@ -43,6 +45,7 @@ class FederatedData:
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
     digests: Mapping[str, str]
+    columns: Columns | None = None
 
     @property
     def clients(self) -> SharedOut:
@@ -88,6 +91,7 @@ def prepare_data(experiment: Experiment, progress: Progress | None = None) -> Fe
         mean=mean,
         deviation=deviation,
         digests=digests_of(dataset),
+        columns=dataset.columns,
     )
 
 

@@ -46,6 +46,10 @@ def _drawn(labels: NDArray[np.int64], num_clients: int, config: DataConfig, seed
         shards = partition_examples(labels, num_clients, config.partition, seed, draw)
         num_few = int(np.count_nonzero(shards.sizes < config.min_examples))
         if not num_few or not config.redraw:
+            if draw:
+                logger.info(
+                    "The partition was drawn %d times until each client had %d examples.", draw + 1, config.min_examples
+                )
             return shards
     raise DataError(
         f"None of {config.redraw + 1} draws of the partition gives each of {num_clients} clients "

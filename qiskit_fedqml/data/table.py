@@ -1,13 +1,15 @@
 """Tabular data: columns of a table as features, and one as the label."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_fedqml.config.own_data import TableData
+from qiskit_fedqml.data.columns import Columns
 from qiskit_fedqml.data.datasets import Dataset, Split
 from qiskit_fedqml.data.location import find_data
 from qiskit_fedqml.data.messages import listed, shown
@@ -15,11 +17,14 @@ from qiskit_fedqml.data.missing import check_missing, filled
 from qiskit_fedqml.data.splitting import stratified_split
 from qiskit_fedqml.data.table_files import TableFile
 from qiskit_fedqml.errors import DataError
+from qiskit_fedqml.errors import listed as in_words
 
 logger = logging.getLogger(__name__)
 
 _MOST_CATEGORIES = 1000
 """Values of a column of categories; more are names or numbers of the rows themselves."""
+_MOST_NAMED = 20
+"""So many columns are named."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +61,19 @@ def table(config: TableData, rng: np.random.Generator) -> Dataset:
             there are too few classes or examples.
     """
     file = TableFile(find_data(config.path))
+    for name in (config.label, *config.categories):
+        file.check_column(name)
     names = _features(config, file)
-    train = _rows(config, file, names)
+    train, columns = _rows(config, file, names)
     if config.test_path is not None:
         test_file = TableFile(find_data(config.test_path))
-        test = _rows(config, test_file, names)
+        test, of_tests = _rows(config, test_file, names)
+        columns = _together(columns, of_tests)
         classes = _classes(file, train)
     else:
         classes = _classes(file, train)
-        parts = stratified_split(_indices(train, classes), classes, config.test_fraction or 0.0, rng)
-        train, test = (train.take(part) for part in parts)
+        halves = stratified_split(_indices(train, classes), classes, config.test_fraction or 0.0, rng)
+        train, test = (train.take(half) for half in halves)
         test_file = file
     means = np.array([_mean(column) for column in train.numbers.T])
     levels = [_levels(name, column) for name, column in zip(config.categories, train.categories, strict=True)]
@@ -75,12 +83,12 @@ def table(config: TableData, rng: np.random.Generator) -> Dataset:
             raise DataError(
                 f"{shown(source.path)}: the training data have no examples of the classes {listed(unknown)}."
             )
-        columns = [filled(rows.numbers, means, names), *_one_hot(config.categories, rows, levels)]
+        parts = [filled(rows.numbers, means, names), *_one_hot(config.categories, rows, levels)]
         with np.errstate(over="ignore"):
-            features = np.concatenate(columns, axis=1).astype(np.float32)
+            features = np.concatenate(parts, axis=1).astype(np.float32)
         _check_finite(source, features, names)
         splits.append(Split(features, _indices(rows, classes)))
-    return Dataset(classes, *splits)
+    return Dataset(classes, *splits, columns=columns)
 
 
 def _features(config: TableData, file: TableFile) -> tuple[str, ...]:
@@ -91,16 +99,27 @@ def _features(config: TableData, file: TableFile) -> tuple[str, ...]:
     chosen = tuple(name for name in others if file.is_numeric(name))
     if not chosen and not config.categories:
         raise DataError(f"{shown(file.path)} has no numeric column that could be a feature: {listed(others)}.")
-    if left := [name for name in others if name not in chosen]:
-        logger.warning(
-            "%s: left out the columns %s, which are not numeric; `data.categories` takes text.",
-            *(shown(file.path), listed(left)),
-        )
+    logger.warning("%s", _chosen_in_words(file, chosen, [name for name in others if name not in chosen]))
     return chosen
 
 
-def _rows(config: TableData, file: TableFile, names: Sequence[str]) -> _Rows:
-    """Return the rows that have all values, or as many as ``missing`` asks for."""
+def _chosen_in_words(file: TableFile, chosen: Sequence[str], left: Sequence[str]) -> str:
+    """Return which columns are features where the configuration does not say it."""
+    names = [name or "(no name)" for name in chosen]
+    columns = "1 numeric column" if len(chosen) == 1 else f"{len(chosen):,} numeric columns"
+    text = f"{shown(file.path)}: features are the {columns} {in_words(names, _MOST_NAMED)}." if chosen else ""
+    if left:
+        text += f" Left out, as not numeric: {in_words(left, _MOST_NAMED)}; `data.categories` takes text."
+    if ids := [said for name, said in zip(chosen, names, strict=True) if file.may_be_identifier(name)]:
+        text += (
+            f" Whole numbers that are all different, as those of an identifier: {in_words(ids, _MOST_NAMED)}; if it is "
+            "one, name the `data.features` without it."
+        )
+    return text.strip()
+
+
+def _rows(config: TableData, file: TableFile, names: tuple[str, ...]) -> tuple[_Rows, Columns]:
+    """Return the rows that have all values, or as many as ``missing`` asks for, and what became of the columns."""
     numbers = [file.numbers(name) for name in names]
     words = {name: np.array(file.words(name), dtype=object) for name in (*config.categories, config.label)}
     rows = _Rows(
@@ -111,7 +130,21 @@ def _rows(config: TableData, file: TableFile, names: Sequence[str]) -> _Rows:
     gone = {name: np.isnan(values) for name, values in zip(names, numbers, strict=True)}
     gone_words = {name: np.array([value is None for value in values]) for name, values in words.items()}
     kept = check_missing(file.path, gone, gone_words, config.missing)
-    return rows if kept is None else rows.take(kept)
+    used = (*names, *config.categories, config.label)
+    columns = Columns(
+        names,
+        config.categories,
+        tuple(name for name in file.names if name not in used),
+        {name: int(mask.sum()) for name, mask in {**gone, **gone_words}.items() if mask.any()},
+        0 if kept is None else len(file) - len(kept),
+    )
+    return (rows if kept is None else rows.take(kept)), columns
+
+
+def _together(train: Columns, test: Columns) -> Columns:
+    """Return the columns of the training file with what both files lack."""
+    missing = Counter(train.missing) + Counter(test.missing)
+    return replace(train, missing=dict(missing), dropped_rows=train.dropped_rows + test.dropped_rows)
 
 
 def _classes(file: TableFile, rows: _Rows) -> tuple[str, ...]:

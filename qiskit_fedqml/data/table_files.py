@@ -13,6 +13,8 @@ from qiskit_fedqml.errors import DataError
 
 _LARGEST_BLOCK = 2**31 - 2
 """Bytes of a CSV file from which Arrow infers a column's type; further values that do not fit are an error."""
+_FEWEST_IDENTIFIERS = 10
+"""So many rows must have different whole numbers in a column before they are taken for identifiers."""
 
 
 class TableFile:
@@ -87,11 +89,29 @@ class TableFile:
             f"holds {kind if kind != 'numbers' else 'fractions'}."
         )
 
+    def check_column(self, name: str) -> None:
+        """Check that there is a column.
+
+        Raises:
+            DataError: There is not.
+        """
+        if name not in self.names:
+            raise DataError(f"{shown(self.path)} has no column {shown(repr(name), 60)}{nearest(name, self.names)}")
+
+    def may_be_identifier(self, name: str) -> bool:
+        """Whether a column holds whole numbers that are all different, as those of patients or orders are.
+
+        Columns of fewer than ten rows are too short to tell.
+        """
+        if self._kind(name) != "integers" or len(self) < _FEWEST_IDENTIFIERS:
+            return False
+        values = self.numbers(name)
+        return len(np.unique(values)) == len(values) and not np.isnan(values).any()
+
     def _kind(self, name: str) -> str:
         from pyarrow import types
 
-        if name not in self.names:
-            raise DataError(f"{shown(self.path)} has no column {shown(repr(name), 60)}{nearest(name, self.names)}")
+        self.check_column(name)
         of = self._table.schema.field(name).type
         of = of.value_type if types.is_dictionary(of) else of
         if types.is_string(of) or types.is_large_string(of) or types.is_string_view(of):

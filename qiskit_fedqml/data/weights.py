@@ -1,17 +1,25 @@
 """Weights from outside: state dicts of tensors, never unpickled, and fitted to the model that takes them."""
 
+import hashlib
+import os
 import re
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from qiskit_fedqml.data.location import find_data
 from qiskit_fedqml.data.messages import listed, reason, shown
 from qiskit_fedqml.data.vision import import_torchvision
 from qiskit_fedqml.errors import DataError
 
 State = dict[str, torch.Tensor]
+
+_FOLDER = "weights"
+"""Where files of weights are that somebody has downloaded, in the folder of data."""
 
 
 def load_weights(file: Path) -> State:
@@ -29,21 +37,67 @@ def load_weights(file: Path) -> State:
     return _checked(state, str(file))
 
 
-def download_weights(backbone: str) -> State:
-    """Load torchvision's best weights of a model, which torchvision downloads and keeps.
+def torchvision_weights(backbone: str) -> State:
+    """Load torchvision's best weights of a model.
+
+    They are looked for in the folder ``weights`` of ``$FEDQML_DATA`` or the current folder, under torchvision's name of
+    the file. If they are not there, torchvision downloads and keeps them.
 
     Raises:
         DataError: They could not be downloaded, or are damaged.
     """
     default = import_torchvision().models.get_model_weights(backbone).DEFAULT
+    if (file := _downloaded_by_hand(default.url)) is not None:
+        return load_weights(file)
     try:
-        state = default.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        with redirect_stdout(sys.stderr):  # torch prints what it downloads
+            state = default.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:  # of the network, of the disk, or of torch for a damaged file
         raise DataError(
-            f"torchvision's weights of {backbone} could not be downloaded ({_explained(error)}); `features.weights` "
-            "can name a local state-dict file instead."
+            f"torchvision's weights of {backbone} could not be downloaded ({_explained(error)}). Put the file "
+            f"{default.url} into {_where()}, or name another state-dict file in `features.weights`."
         ) from error
     return _checked(state, f"torchvision's weights of {backbone}")
+
+
+def _downloaded_by_hand(url: str) -> Path | None:
+    """Return the file that somebody has downloaded already; None if there is none.
+
+    Raises:
+        DataError: It is not that file: the start of its SHA-256 is not the one in its name.
+    """
+    name = url.rpartition("/")[2]
+    try:
+        file = find_data(f"{_FOLDER}/{name}")
+    except DataError:
+        return None
+    wanted = re.search(r"-([a-f0-9]{8,})\.", name)
+    if wanted is not None and not file_digest(file).startswith(wanted[1]):
+        raise DataError(
+            f"{shown(file)} is damaged, or another file: its SHA-256 must begin with {wanted[1]}. Put the file {url} "
+            "there again, or remove it."
+        )
+    return file
+
+
+def _where() -> str:
+    """Return where a file can be put that somebody downloads."""
+    if folder := os.environ.get("FEDQML_DATA"):
+        return f"the folder {shown(Path(folder) / _FOLDER)}"
+    return f"a folder `{_FOLDER}`, here or in the folder that the environment variable FEDQML_DATA names"
+
+
+def file_digest(file: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{shown(file)} cannot be read: {reason(error)}.") from error
 
 
 def fit_weights(state: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], what: str) -> State:

@@ -1,8 +1,11 @@
 """What a model predicts, and how well."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from qiskit.quantum_info import SparsePauliOp
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -42,3 +45,17 @@ def loss_and_accuracy(
     with torch.no_grad():
         mean = float(loss(outputs, classes))
     return mean, float((logits.argmax(axis=1) == labels).mean())
+
+
+def highest_probability(observables: Sequence[SparsePauliOp]) -> float:
+    """Return the most that the softmax of expectations can be; for Z of two classes it is 1 / (1 + e⁻²), or 88%.
+
+    Args:
+        observables: One for each class. Its expectations lie within the sum of its coefficients' sizes, but for the
+            identity's, which are constant.
+    """
+    centres = np.array([np.real(of.coeffs[~(of.paulis.x | of.paulis.z).any(axis=1)]).sum() for of in observables])
+    widths = np.array([np.abs(of.coeffs[(of.paulis.x | of.paulis.z).any(axis=1)]).sum() for of in observables])
+    highest, lowest = centres + widths, centres - widths
+    others = [np.logaddexp.reduce(np.delete(lowest, k)) for k in range(len(highest))]
+    return float(np.max(1 / (1 + np.exp(np.array(others) - highest))))

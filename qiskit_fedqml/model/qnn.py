@@ -15,7 +15,7 @@ from qiskit_machine_learning.exceptions import QiskitMachineLearningError
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, ParamShiftEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
-from qiskit_fedqml.backends.base import Backend, PackingBackend, QueuedBackend, compile_program
+from qiskit_fedqml.backends.base import Backend, PackingBackend, PreparingBackend, QueuedBackend, compile_program
 from qiskit_fedqml.backends.broadcast import EstimatorBackend
 from qiskit_fedqml.backends.job import JobKey, Usage
 from qiskit_fedqml.backends.program import Asked, Evaluation, Program
@@ -218,6 +218,17 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         program = replace(program, driven_by_inputs=inputs)
         self.programs = {"all": program, "inputs": program.shifting(inputs), "weights": program.shifting(weights)}
         return program
+
+    def prepare(self) -> None:
+        """Let loops be compiled for which the first evaluation on a simulator would wait; nothing runs on a device.
+
+        Raises:
+            BackendError: As :meth:`evaluate`.
+        """
+        if isinstance(self.backend, PreparingBackend):
+            self.backend.prepare(self.program)
+            parameters, angles = self.points(np.zeros((1, self.num_inputs)), np.zeros(self.num_weights))
+            self.angles.chain_rule(np.zeros((1, *self.output_shape, angles.shape[1])), parameters)
 
     def evaluate(
         self, inputs: Array, weights: Array, *, jacobian: bool, of: Wanted = "all"

@@ -17,7 +17,7 @@ from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.preparation import share_out
 from qiskit_fedqml.errors import BackendError, ConfigurationError
-from qiskit_fedqml.model.building import circuit_for
+from qiskit_fedqml.model.circuit import circuit_for
 from qiskit_fedqml.planning.changes import Change, Key, Machines, changed
 from qiskit_fedqml.planning.compiled import Devices
 from qiskit_fedqml.planning.describing import facts_of

@@ -15,7 +15,7 @@ from rich.progress import (
 
 from qiskit_fedqml.backends.devices.request import JobWaiting
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
-from qiskit_fedqml.progress.lines import failure, figures_of, state_of, success
+from qiskit_fedqml.progress.lines import MOST_METRICS, failure, figures_of, state_of, success
 from qiskit_fedqml.progress.notebook import NotebookProgress
 from qiskit_fedqml.progress.size import RunSize
 from qiskit_fedqml.results.records import RoundRecord
@@ -23,6 +23,10 @@ from qiskit_fedqml.tables import duration
 
 _DAY_SECONDS = 86_400.0
 """Over so long the speed is averaged: a round on devices may take hours."""
+
+_WIDTH_WITHOUT_METRICS = 100
+_METRIC_WIDTH = 14
+"""Characters that bars with losses and accuracy take, and that a metric takes: bars come first."""
 
 
 class ProgressBars:
@@ -114,7 +118,9 @@ class ProgressBars:
     def round_finished(self, record: RoundRecord) -> None:
         """Move the bar of the rounds."""
         if self._rounds is not None:
-            self._bars.update(self._rounds, completed=record.round, info=figures_of(record))
+            room = self._bars.console.width - _WIDTH_WITHOUT_METRICS
+            figures = figures_of(record, min(MOST_METRICS, max(0, room // _METRIC_WIDTH)))
+            self._bars.update(self._rounds, completed=record.round, info=figures)
 
     def _end_beginning(self) -> None:
         """Take away the bar that is shown until something is known of the run."""

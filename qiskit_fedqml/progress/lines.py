@@ -6,13 +6,17 @@ from types import TracebackType
 from typing import TextIO
 
 from qiskit_fedqml.backends.devices.request import JobWaiting
+from qiskit_fedqml.config.evaluation import labelled
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
 from qiskit_fedqml.progress.size import RunSize
 from qiskit_fedqml.results.records import RoundRecord
-from qiskit_fedqml.tables import duration
+from qiskit_fedqml.tables import duration, number
 
 _BETWEEN_SECONDS = 10.0
 """Between two lines about the same phase."""
+
+MOST_METRICS = 3
+"""How many metrics a round's line has at most."""
 
 
 class ProgressLines:
@@ -112,7 +116,15 @@ def state_of(job: JobWaiting) -> str:
     return f"{text}job {job.job_id} {job.status.state}{ahead}"
 
 
-def figures_of(record: RoundRecord) -> str:
-    """Return a round's losses and accuracy."""
+def figures_of(record: RoundRecord, most_metrics: int = MOST_METRICS) -> str:
+    """Return a round's losses and accuracy, the first metrics, and how many more there are.
+
+    Args:
+        record: The round.
+        most_metrics: How many metrics there is room for.
+    """
     train = "–" if record.train_loss is None else f"{record.train_loss:.3f}"
-    return f"train {train}, test {record.test_loss:.3f}, accuracy {record.test_accuracy:.1%}"
+    metrics = [f", {name} {number(value, 3)}" for name, value in labelled(record.metrics).items()]
+    further = f", {len(metrics) - most_metrics} more" if len(metrics) > most_metrics > 0 else ""
+    figures = f"train {train}, test {record.test_loss:.3f}, accuracy {record.test_accuracy:.1%}"
+    return "".join([figures, *metrics[:most_metrics], further])

@@ -12,7 +12,7 @@ from rich.progress import Progress, TaskID
 
 _PAUSE_SECONDS = 0.1
 """Between two pictures of the bars."""
-_WIDTH = 110
+_WIDTH = 142
 _PLACE = '<pre style="line-height: 1.2; white-space: pre; overflow-x: auto; background: none">{code}</pre>'
 
 
@@ -20,7 +20,9 @@ class NotebookProgress(Progress):
     """Bars that are shown by IPython's display."""
 
     def __init__(self, *columns: Any) -> None:
-        super().__init__(*columns, auto_refresh=False, console=Console(file=StringIO(), force_jupyter=False))
+        super().__init__(
+            *columns, auto_refresh=False, console=Console(file=StringIO(), force_jupyter=False, width=_WIDTH)
+        )
         self._handle: Any = None
         self._shown_at = 0.0
 

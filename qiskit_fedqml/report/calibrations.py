@@ -15,7 +15,7 @@ from qiskit_fedqml.circuits.angles import GateAngles
 from qiskit_fedqml.config.backends import AerEntry
 from qiskit_fedqml.config.own_machines import OwnEntry
 from qiskit_fedqml.errors import FedQMLError
-from qiskit_fedqml.model.building import circuit_for
+from qiskit_fedqml.model.circuit import circuit_for
 from qiskit_fedqml.results.result import RunResult
 
 Row = dict[str, str]

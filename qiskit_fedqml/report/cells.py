@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from qiskit_fedqml.study.statistics import Interval, in_decimals, mean_interval
+from qiskit_fedqml.tables import fits_decimals
 
 NOTHING = "–"
 """Where there is no figure."""
@@ -12,6 +13,15 @@ def loss_cell(values: Sequence[float | None]) -> str:
     """Return a loss: ``"0.8857"``, of several seeds ``"0.8857 ± 0.0121"``; "–" where one of them has none."""
     known = [value for value in values if value is not None]
     return in_decimals(mean_interval(known), 4) if known and len(known) == len(values) else NOTHING
+
+
+def metric_cell(values: Sequence[float | None]) -> str:
+    """Return a metric, as a loss; in powers of ten where these decimals would not show it."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) != len(values):
+        return NOTHING
+    interval = mean_interval(known)
+    return in_decimals(interval, 4) if all(map(fits_decimals, known)) else in_decimals(interval, 3, kind="e")
 
 
 def percent_cell(values: Sequence[float | None]) -> str:

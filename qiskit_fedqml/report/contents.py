@@ -23,6 +23,7 @@ from qiskit_fedqml.report.drawing import Panel, colours
 from qiskit_fedqml.report.error_maps import error_map_panels, error_maps
 from qiskit_fedqml.report.groups import grouped
 from qiskit_fedqml.report.machines import StatedRates, machine_rows, rate_tables
+from qiskit_fedqml.report.metrics import shown_metrics
 from qiskit_fedqml.report.naming import file_names, machine_name, steps_word
 from qiskit_fedqml.report.overview import origin_rows
 from qiskit_fedqml.report.programs import compiled_circuits, designed_circuits
@@ -159,9 +160,10 @@ def _tables(
     devices = [row for name, sent in journals.items() for row in device_rows(name, runs[name], sent)]
     what = "Each run's machines, and their share of the clients' time and of what was averaged"
     cut = "Blocks of the machines that are cut into some, each with a copy of the circuit"
+    shown = "Losses, accuracy and metrics" if shown_metrics(runs.values()) else "Losses and accuracy"
     queues = "Machines in simulated time: their queues, and how much of the time they worked"
     return [
-        Table("results", f"Losses and accuracy of each run after its last {step}", _accuracy_first(table_rows(groups))),
+        Table("results", f"{shown} of each run after its last {step}", _accuracy_first(table_rows(groups))),
         Table("differences", "Differences to the first, in pairs of the same seed", difference_rows(groups)),
         Table("rounds", f"Each {step} of each run", round_rows(groups), is_tall=True),
         Table("machines", what, machines),

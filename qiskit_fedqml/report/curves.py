@@ -6,15 +6,18 @@ from math import ceil
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from qiskit_fedqml.errors import listed
 from qiskit_fedqml.report.bands import Band, label_ends
 from qiskit_fedqml.report.cells import loss_cell, mean_of, percent_cell
 from qiskit_fedqml.report.clock import clock_column, has_clock
 from qiskit_fedqml.report.drawing import AS_WRITTEN, Mark, Panel, add_legend, colours, dashes, new_figure
 from qiskit_fedqml.report.groups import Runs, all_runs, seeds_of
-from qiskit_fedqml.report.naming import step_word, steps_word
+from qiskit_fedqml.report.metrics import ShownMetric, metric_columns, shown_metrics
+from qiskit_fedqml.report.naming import file_names, step_word, steps_word
 from qiskit_fedqml.report.notebook import NotebookFigure
 from qiskit_fedqml.report.progress import Progress, times_of
 from qiskit_fedqml.report.staleness import is_stale, staleness_column
@@ -22,7 +25,7 @@ from qiskit_fedqml.report.table import has_validation, mean_clock, validation_co
 from qiskit_fedqml.report.thinning import COLUMNS, MARK_COLUMNS, shared_columns
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
-from qiskit_fedqml.tables import duration
+from qiskit_fedqml.tables import duration, number
 
 _MOST_LABELS = 6
 """Of more lines the ends are not labelled: the labels would be far from them."""
@@ -37,7 +40,8 @@ class _Curve:
     value: Callable[[RoundRecord], float | None]
     unit: str = ""
     by: Progress = Progress.STEPS
-    most: float = float("inf")
+    limits: tuple[float, float] = (0.0, float("inf"))
+    metric: ShownMetric | None = None
 
     def y(self, run: RunResult) -> list[float]:
         return [float("nan") if (value := self.value(record)) is None else value for record in run.rounds]
@@ -48,41 +52,63 @@ class _Curve:
 
     def band(self, of: Sequence[RunResult], scale: float) -> Band:
         x = [[value / scale for value in self.by.of(run)] for run in of]
-        return Band.of(x, [self.y(run) for run in of], (0.0, self.most))
+        return Band.of(x, [self.y(run) for run in of], self.limits)
+
+    def is_of(self, run: RunResult) -> bool:
+        """Return whether a run has it."""
+        return bool(self.by.of(run)) and (self.metric is None or self.metric.is_in(run))
+
+    def note(self, runs: Mapping[str, RunResult]) -> str:
+        """Return in words which runs don't have it; nothing where all have."""
+        without = [name for name, run in runs.items() if self.metric and not self.metric.is_in(run)]
+        return f"Without this metric, so not shown: {listed(without, 3)}." if without else self.by.note(runs)
 
     def text(self, value: float) -> str:
         """Return a value as it is written at a line's end."""
-        return f"{value:.1f}{self.unit}" if self.unit == "%" else f"{value:.3f}"
+        return f"{value:.1f}{self.unit}" if self.unit == "%" else number(value, 3)
 
 
 def _percent(record: RoundRecord) -> float:
     return 100 * record.test_accuracy
 
 
+_PERCENT = (0.0, 100.0)
 _CURVES = (
     _Curve("training_loss", "Training loss", lambda record: record.train_loss),
     _Curve("testing_loss", "Testing loss", lambda record: record.test_loss),
-    _Curve("testing_accuracy", "Testing accuracy", _percent, "%", most=100.0),
-    _Curve("testing_accuracy_by_examples", "Testing accuracy", _percent, "%", Progress.EXAMPLES, 100.0),
+    _Curve("testing_accuracy", "Testing accuracy", _percent, "%", limits=_PERCENT),
+    _Curve("testing_accuracy_by_examples", "Testing accuracy", _percent, "%", Progress.EXAMPLES, _PERCENT),
 )
 
 
 def _curves(runs: Mapping[str, RunResult]) -> list[_Curve]:
-    """Return the curves of some runs, an even number."""
+    """Return the curves of some runs."""
     by_time = [
         curve
         for by in times_of(runs)
         for ending in [f"_by_{by.replace(' ', '_')}"]
         for curve in (
             _Curve(f"testing_loss{ending}", "Testing loss", lambda record: record.test_loss, by=by),
-            _Curve(f"testing_accuracy{ending}", "Testing accuracy", _percent, "%", by, 100.0),
+            _Curve(f"testing_accuracy{ending}", "Testing accuracy", _percent, "%", by, _PERCENT),
         )
     ]
-    return [*_CURVES, *by_time]
+    return [*_CURVES, *by_time, *_metric_curves(runs)]
+
+
+def _metric_curves(runs: Mapping[str, RunResult]) -> list[_Curve]:
+    """Return a curve of each metric that has a value in any round."""
+    metrics = shown_metrics(runs.values())
+    curves = [
+        _Curve(f"metric_{slug}", metric.heading, metric.value, limits=metric.limits, metric=metric)
+        for metric, slug in zip(metrics, file_names([metric.key for metric in metrics]), strict=True)
+    ]
+    return [
+        curve for curve in curves if any(np.isfinite(curve.y(run)).any() for run in runs.values() if curve.is_of(run))
+    ]
 
 
 def learning_curves(runs: Runs, title: str = "") -> Figure:
-    """Draw training loss, testing loss and testing accuracy by rounds, and accuracy by examples processed.
+    """Draw training loss, testing loss, testing accuracy and metrics by rounds, and accuracy by examples processed.
 
     Where time is simulated, or where the server did not wait for all clients, testing loss and accuracy are drawn
     against time too. Of several seeds the mean is drawn, with a band: the 95% interval in each round by itself, or the
@@ -97,7 +123,9 @@ def learning_curves(runs: Runs, title: str = "") -> Figure:
     num_rows = ceil(len(curves) / 2)
     figure = NotebookFigure(figsize=(11, 3.5 * num_rows), layout="constrained")
     axes = figure.subplots(num_rows, 2)
-    for axis, curve in zip(axes.flat, curves, strict=True):
+    for axis in axes.flat[len(curves) :]:
+        axis.set_axis_off()
+    for axis, curve in zip(axes.flat, curves, strict=False):
         _draw(axis, curve, groups)
         axis.set_ylabel(curve.y_label)
         axis.grid(alpha=0.3, linewidth=0.6)
@@ -128,7 +156,7 @@ def curve_panels(runs: Runs) -> list[Panel]:
         marks = _draw(axis, curve, groups)
         title = f"{curve.title} by {curve.by.words(every)}" + (f", in {curve.unit}" if curve.unit else "")
         note = " ".join(
-            filter(None, [curve.by.note({name: of[0] for name, of in groups.items()}), spread and f"{spread}."])
+            filter(None, [curve.note({name: of[0] for name, of in groups.items()}), spread and f"{spread}."])
         )
         panels.append(Panel(curve.name, title, figure, colours(names), marks, dashes(names), note))
     return panels
@@ -153,6 +181,7 @@ def round_rows(runs: Runs) -> list[dict[str, str]]:
     groups, every = seeds_of(runs), all_runs(runs)
     any_validation, any_clock = has_validation(every), any(map(has_clock, every.values()))
     any_stale, step = any(map(is_stale, every.values())), steps_word(every).capitalize()
+    metrics = shown_metrics(every.values())
     return [
         {
             "Run": name,
@@ -160,6 +189,7 @@ def round_rows(runs: Runs) -> list[dict[str, str]]:
             "Training loss": loss_cell([record.train_loss for record in records]),
             "Testing loss": loss_cell([record.test_loss for record in records]),
             "Testing accuracy": percent_cell([record.test_accuracy for record in records]),
+            **metric_columns(metrics, of, records),
             **validation_columns(records, any_validation=any_validation),
             **{
                 f"on {other}": percent_cell([record.evaluations[other]["test_accuracy"] for record in records])
@@ -181,7 +211,7 @@ def _tested_on(backend: str) -> _Curve:
         f"Testing accuracy on {backend}",
         lambda record: 100 * record.evaluations[backend]["test_accuracy"],
         "%",
-        most=100.0,
+        limits=_PERCENT,
     )
 
 
@@ -190,7 +220,7 @@ def _draw(axis: Axes, curve: _Curve, groups: Mapping[str, Sequence[RunResult]]) 
     marks, patterns = [], dashes(names)
     scale = curve.by.label(axis, {f"{name} {n}": run for name, of in groups.items() for n, run in enumerate(of)})
     for (name, colour), of in zip(colours(names).items(), groups.values(), strict=True):
-        if not all(curve.by.of(run) for run in of):
+        if not all(map(curve.is_of, of)):
             continue
         band = curve.band(of, scale)
         marker = "o" if len(band.x) < 15 else None

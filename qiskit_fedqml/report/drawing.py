@@ -38,6 +38,7 @@ MOST_MARKS = 600
 AS_WRITTEN: Any = {"text.parse_math": False}
 """Matplotlib's setting for text that comes from outside: names of folders are no formulas."""
 
+_NO_LAYOUT: Any = {"figure.autolayout": False, "figure.constrained_layout.use": False}  # whatever the user's style
 _WIDTH_INCHES = 5.0  # 360 points, a phone's width: text of 10 points is as readable there as the page's own
 _LINE_LENGTH = 58  # characters of a title
 _TITLE_INCHES, _BELOW_TITLE_INCHES = 0.19, 0.04  # of one line of it, and below it
@@ -119,9 +120,10 @@ def count_percent(axis: Axis, most_ticks: int = 6) -> None:
 
 def lay_out(figure: Figure) -> None:
     """Give a figure's axes their places, which each drawing would do again: once, until a layout is set again."""
-    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+    if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
+        engine.execute(figure)
+        with mpl.rc_context(_NO_LAYOUT):
+            figure.set_layout_engine(None)  # "none" would keep a placeholder, for which each drawing is done twice
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:

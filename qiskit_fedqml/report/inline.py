@@ -48,6 +48,7 @@ def series_colour(colour: str) -> str:
 def placed_marks(panel: Panel) -> list[tuple[float, float, str]]:
     """Return the marks with their places as fractions of width and height, from the upper left."""
     lay_out(panel.figure)
+    panel.axis.apply_aspect()  # as drawing it would
     transform: Any = panel.axis.transData + panel.figure.transFigure.inverted()
     placed = [(*transform.transform((mark.x, mark.y)), mark.text) for mark in panel.marks]
     return [(round(float(x), 4), round(1 - float(y), 4), text) for x, y, text in placed]

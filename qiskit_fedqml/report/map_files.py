@@ -9,7 +9,7 @@ from qiskit_fedqml.circuits.spec import CircuitSpec
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.files import make_folder, write_new
-from qiskit_fedqml.model.building import circuit_for
+from qiskit_fedqml.model.circuit import circuit_for
 from qiskit_fedqml.report.device_map import map_panel
 from qiskit_fedqml.report.drawing import panel_files, style
 

@@ -9,6 +9,7 @@ from qiskit_fedqml.config.circuit import QpyCircuit
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.errors import listed
 from qiskit_fedqml.report.naming import step_word, steps_word
 from qiskit_fedqml.results.result import RunResult
 
@@ -60,10 +61,21 @@ def _origin(run: RunResult) -> Row:
         "Trained parameters": f"{described['num_trained_parameters']:,}"
         if "num_trained_parameters" in described
         else "–",
+        **_missing(described),
         **_initial(described),
         "Commit": _short(described.get("git_commit")),
         **{package: version or "–" for package, version in versions.items()},
     }
+
+
+def _missing(described: Mapping[str, Any]) -> Row:
+    """Return how many values a table lacks, by column, and what was done about it."""
+    columns = described.get("columns", {})
+    if not (missing := columns.get("missing")):
+        return {}
+    dropped = columns.get("dropped_rows", 0)
+    done = f"{dropped:,} {'row' if dropped == 1 else 'rows'} left out" if dropped else "the training data's mean"
+    return {"Missing values": f"{listed((f'{count:,} of {name}' for name, count in missing.items()), 5)}: {done}"}
 
 
 def _initial(described: Mapping[str, Any]) -> Row:

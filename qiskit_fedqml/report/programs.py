@@ -11,7 +11,7 @@ from qiskit_fedqml.backends.chip import Chip
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.config.backends import AerEntry, StatedNoise
 from qiskit_fedqml.errors import FedQMLError
-from qiskit_fedqml.model.building import circuit_for
+from qiskit_fedqml.model.circuit import circuit_for
 from qiskit_fedqml.report.calibrations import compiled
 from qiskit_fedqml.report.used_circuits import Compiled, Designed
 from qiskit_fedqml.results.result import RunResult

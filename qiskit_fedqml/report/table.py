@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from qiskit_fedqml.report.cells import NOTHING, loss_cell, mean_of, percent_cell
 from qiskit_fedqml.report.clock import clock_column, has_clock
 from qiskit_fedqml.report.groups import Runs, seeds_of
+from qiskit_fedqml.report.metrics import ShownMetric, metric_columns, shown_metrics
 from qiskit_fedqml.report.naming import machine_name
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
@@ -26,16 +27,17 @@ def table_rows(runs: Runs) -> list[dict[str, str]]:
     Returns:
         A row for each scheme and, where a run was tested on further backends, for each of these: losses and accuracy of
         the last round, and the best accuracy; where a run has 20 rounds, the mean accuracy of the last ten too (single
-        rounds swing); where runs had a tuning set, loss and accuracy there; where time is simulated, how much of it the
-        run took; where devices were used, the QPU time that was charged, or else planned. Of several seeds, figures are
-        means with 95% intervals, or with the range of two; times are means, and memory is the most of any.
+        rounds swing); the metrics that runs were asked for; where runs had a tuning set, loss and accuracy there; where
+        time is simulated, how much of it the run took; where devices were used, the QPU time that was charged, or else
+        planned. Of several seeds, figures are means with 95% intervals, or with the range of two; times are means, and
+        memory is the most of any.
     """
     schemes = seeds_of(runs)
     every = [run for of in schemes.values() for run in of]
     any_validation, any_clock = has_validation(runs), any(map(has_clock, every))
     any_long = any(len(run.rounds) >= _LONG for run in every)
     any_device = any(record.planned_seconds for run in every for record in run.rounds)
-    any_seeds = len(every) > len(schemes)
+    any_seeds, metrics = len(every) > len(schemes), shown_metrics(every)
     rows = []
     for name, of in schemes.items():
         last = [run.final for run in of]
@@ -50,6 +52,7 @@ def table_rows(runs: Runs) -> list[dict[str, str]]:
                     [[record.test_accuracy for record in run.rounds] for run in of],
                     any_long=any_long,
                 ),
+                **metric_columns(metrics, of, last),
                 **validation_columns(last, any_validation=any_validation),
                 **(clock_column(mean_clock(last)) if any_clock else {}),
                 "Time": duration(mean_of([sum(record.seconds for record in run.rounds) for run in of])),
@@ -57,11 +60,12 @@ def table_rows(runs: Runs) -> list[dict[str, str]]:
                 **({"QPU time": _qpu_time(of)} if any_device else {}),
             }
         )
-        rows += [dict.fromkeys(rows[-1], "") | further for further in _further_rows(name, of, any_long=any_long)]
+        further = _further_rows(name, of, metrics, any_long=any_long)
+        rows += [dict.fromkeys(rows[-1], "") | row for row in further]
     return rows
 
 
-def _further_rows(name: str, of: Seeds, *, any_long: bool) -> list[dict[str, str]]:
+def _further_rows(name: str, of: Seeds, metrics: Sequence[ShownMetric], *, any_long: bool) -> list[dict[str, str]]:
     """Return a row for each further backend on which a scheme was tested."""
     return [
         {
@@ -72,6 +76,7 @@ def _further_rows(name: str, of: Seeds, *, any_long: bool) -> list[dict[str, str
                 [[record.evaluations[backend]["test_accuracy"] for record in run.rounds] for run in of],
                 any_long=any_long,
             ),
+            **metric_columns(metrics, of, [run.final for run in of], backend),
         }
         for backend in of[0].final.evaluations
     ]

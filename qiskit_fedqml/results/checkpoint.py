@@ -12,29 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from qiskit_fedqml.config.text_files import reading
 from qiskit_fedqml.errors import ResultError, shown
 from qiskit_fedqml.federation.messages import State, States
 from qiskit_fedqml.files import save_tensors
-from qiskit_fedqml.results.proof import Proof
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a checkpoint says without its tensors.
-
-    Args:
-        run_id: The run that it belongs to.
-        values: Plain values of the state, JSON's.
-        records: What proves the records of the rounds up to it.
-    """
-
-    run_id: str
-    values: dict[str, Any]
-    records: Proof
+from qiskit_fedqml.results.header import Header, load_header
 
 
 @dataclass(frozen=True)
@@ -68,23 +52,13 @@ class Checkpoint:
         save_tensors(path, tensors, {"checkpoint": text, "sha256": sha256(text.encode()).hexdigest()})
 
 
-def load_header(path: Path) -> Header:
-    """Read what a checkpoint says without its tensors.
-
-    Raises:
-        ResultError: It is damaged, or of version 0.1, which proved nothing.
-    """
-    header, _ = _load_index(path)
-    return header
-
-
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint, and check each of its tensors against its digest.
 
     Raises:
         ResultError: It is damaged, or of version 0.1, which proved nothing.
     """
-    header, body = _load_index(path)
+    header, body = load_header(path)
     try:
         tensors = load_file(path)
         names = body["tensors"] if "tensors" in body else {name: of["tensors"] for name, of in body["states"].items()}
@@ -104,21 +78,6 @@ def _damaged(states: States, body: Mapping[str, Any]) -> Iterator[str]:
     for name, state in states.items():
         digests = body["tensors"][name]
         yield from (f"{name}/{key}" for key, tensor in state.items() if digest_of(tensor) != digests[key])
-
-
-def _load_index(path: Path) -> tuple[Header, Mapping[str, Any]]:
-    try:
-        with reading(path, ResultError), safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ResultError(f"{path} is damaged: {error}.") from error
-    text = metadata.get("checkpoint")
-    if text is None:
-        raise ResultError(f"{path} is no checkpoint of this version; one of version 0.1 can only be resumed with that.")
-    if sha256(text.encode()).hexdigest() != metadata.get("sha256"):
-        raise ResultError(f"{path} is damaged: the digest of its header is another one.")
-    body = json.loads(text)
-    return Header(body["run_id"], body["values"], Proof(**body["records"])), body
 
 
 def digest_of(tensor: torch.Tensor) -> str:

@@ -4,11 +4,14 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qiskit_fedqml.config.text_files import why
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.files import make_folder, writing
-from qiskit_fedqml.results.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.results.checkpoint import Checkpoint
 
 FOLDER = "checkpoints"
 """Their folder in a result folder."""
@@ -41,7 +44,7 @@ class Checkpoints:
         """Return the name of the file of a server step."""
         return self.run / FOLDER / f"step-{step:06d}{_SUFFIX}"
 
-    def save(self, checkpoint: Checkpoint, keep: int) -> None:
+    def save(self, checkpoint: "Checkpoint", keep: int) -> None:
         """Write a checkpoint, and then remove those that are no longer kept.
 
         Args:

@@ -25,7 +25,8 @@ from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.preparation import digest_of, prepare_test_data
 from qiskit_fedqml.errors import FedQMLError, ResultError
 from qiskit_fedqml.files import check_replaceable, make_folder, write_new
-from qiskit_fedqml.model.building import Blueprint, circuit_for
+from qiskit_fedqml.model.building import Blueprint
+from qiskit_fedqml.model.circuit import circuit_for
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
 from qiskit_fedqml.model.metrics import confusion_matrix, measured, open_metrics

@@ -68,7 +68,7 @@ def export_model(folder: str | Path, path: str | Path, *, overwrite: bool = Fals
     name = "logits" if part is model else "inputs"
     program = _traced(part, int(result.run["num_features"]), str(folder))
     content = as_bytes(program, name)
-    described = {**_described(result, part is model), **_shapes(program, name)}
+    described = {**_described(result, part is model), **_shapes(program, name), **_example(result, part, name)}
     contents = {target: content}
     circuit = None
     if model.network is not None:
@@ -152,12 +152,23 @@ def _shapes(program: torch.export.ExportedProgram, output: str) -> dict[str, Any
     }
 
 
+def _example(result: RunResult, part: nn.Module, output: str) -> dict[str, Any]:
+    """Return features between the smallest and the largest of the run's, none of its data, and what comes out."""
+    if (known := result.run.get("feature_range")) is None:
+        return {}
+    features = torch.linspace(known[0], known[1], int(result.run["num_features"]))
+    with torch.no_grad():
+        found = part(features[None])[0]
+    return {"example": {"features": features.tolist(), output: found.tolist()}}
+
+
 def _described(result: RunResult, is_whole: bool) -> dict[str, Any]:
     features = result.experiment.features.model_dump(mode="json", exclude={"scaling"})
     return {
         "exported": "the whole model" if is_whole else "scaling and head, up to the circuit's inputs",
         "classes": list(result.run["classes"]),
         "features": features if features["backbone"] else "as in the data",
+        **({"feature_range": known} if (known := result.run.get("feature_range")) else {}),
         "run": {"run_id": result.run.get("run_id"), "seed": result.experiment.seed},
         "versions": versions(),
     }

@@ -12,25 +12,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.config.text_files import parse_json, read_text, reading
+from qiskit_fedqml.config.text_files import parse_json, read_text
 from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.config.yaml_files import read_yaml
 from qiskit_fedqml.errors import ConfigurationError, ResultError
-from qiskit_fedqml.results.checkpoint import Checkpoint, Header, load_checkpoint, load_header
 from qiskit_fedqml.results.checkpoints import FOLDER, SINGLE, Checkpoints
 from qiskit_fedqml.results.confusion import CONFUSION
+from qiskit_fedqml.results.header import Header, load_header
 from qiskit_fedqml.results.json_types import check_types
 from qiskit_fedqml.results.lock import LOCK
 from qiskit_fedqml.results.manifest import MANIFEST, Manifest, load_manifest
 from qiskit_fedqml.results.proof import NOTHING
-from qiskit_fedqml.results.record_log import num_lines, open_records, open_unproved
+from qiskit_fedqml.results.record_log import open_records, open_unproved
 from qiskit_fedqml.results.stored_records import StoredRecords
 
 logger = logging.getLogger(__name__)
@@ -52,13 +48,14 @@ _DESCRIPTION = {
         "weights": str,
         "head": tuple[float, ...],
         "machines": dict[str, dict[str, Any]],
+        "columns": dict[str, dict[str, int] | tuple[str, ...] | int],
     },
     **{"threads": int, "git_commit": str | None, "examples": dict[str, int], "versions": dict[str, str | None]},
 }
 """Types of what ``run.json`` says."""
 
 
-_Found = TypeVar("_Found", Header, Checkpoint)
+_Found = TypeVar("_Found")
 
 
 class RunFolder:
@@ -172,54 +169,40 @@ class RunFolder:
 
     def _records(self, manifest: Manifest | None) -> StoredRecords:
         if manifest is None:
-            self._warn(f"{self.path} was written by version 0.1: nothing proves that its files are whole.")
+            self.warn(f"{self.path} was written by version 0.1: nothing proves that its files are whole.")
             return open_unproved(self.path / "rounds.jsonl")
         if "model.safetensors" in manifest.files:
             return self._proved_by(manifest, None)
-        return self._newest(manifest, load_header, lambda header: header)[1]
+        return self.newest_checkpoint(manifest, load_header)[1]
 
-    def load_checkpoint(self) -> tuple[Checkpoint | None, StoredRecords]:
-        """Read the last checkpoint, each tensor of it checked, and the records of the rounds up to it.
+    def newest_checkpoint(
+        self, manifest: Manifest, load: Callable[[Path], tuple[Header, _Found]]
+    ) -> tuple[_Found | None, StoredRecords]:
+        """Read the last checkpoint, or the one before where it is damaged, or of another run; a warning says so.
 
-        Where it is damaged, or of another run, a warning says so, and the one before it is taken. Another one says
-        which rounds run again because there is no checkpoint after them.
+        Args:
+            manifest: The folder's.
+            load: Reads a checkpoint, or a part of it; raises a ResultError if it is damaged.
 
         Returns:
-            The checkpoint, or None if there is none, and the records.
+            What was read, or None if there is no checkpoint, and the records of the rounds up to it.
 
         Raises:
             ResultError: There are checkpoints, but none that can be used; or the records are damaged.
         """
-        manifest = self.proven_manifest()
-        found, records = self._newest(manifest, load_checkpoint, lambda checkpoint: checkpoint.header)
-        if "model.safetensors" not in manifest.files and not self._warned:
-            lost = num_lines(self.path / "rounds.jsonl") - len(records)
-            again = f"the {'round that is' if lost == 1 else f'{lost} rounds that are'} recorded"
-            if found is None and lost > 0:
-                self._warn(f"{self.path} has no checkpoint, so it begins again at round 1, and {again} run again.")
-            elif lost > 0:
-                last = f"its last checkpoint is that of round {len(records)}"
-                self._warn(
-                    f"{self.path} continues at round {len(records) + 1}: {last}, and {again} after it run again."
-                )
-        return found, records
-
-    def _newest(
-        self, manifest: Manifest, load: Callable[[Path], _Found], header_of: Callable[[_Found], Header]
-    ) -> tuple[_Found | None, StoredRecords]:
         refused: list[ResultError] = []
         for path in self.checkpoints.newest_first():
             try:
-                found = load(path)
-                if header_of(found).run_id != manifest.run_id:
+                header, found = load(path)
+                if header.run_id != manifest.run_id:
                     raise ResultError(f"{path} is of another run.")
-                records = self._proved_by(manifest, header_of(found))
+                records = self._proved_by(manifest, header)
             except ResultError as error:
                 refused.append(error)
                 continue
             if refused:
                 taken = f"The checkpoint before that is taken, {path}, after round {len(records)}."
-                self._warn(f"{_reasons(refused)} {taken}")
+                self.warn(f"{_reasons(refused)} {taken}")
             return found, records
         if refused:
             raise ResultError(
@@ -227,7 +210,12 @@ class RunFolder:
             ) from refused[0]
         return None, self._proved_by(manifest, None)
 
-    def _warn(self, text: str) -> None:
+    @property
+    def has_warned(self) -> bool:
+        """Whether something was wrong with the files that were read so far."""
+        return bool(self._warned)
+
+    def warn(self, text: str) -> None:
         """Log a warning, once: files are read several times."""
         if text not in self._warned:
             logger.warning("%s", text)
@@ -250,8 +238,8 @@ class RunFolder:
         """
         return self._read_experiment()[0]
 
-    def load_model_state(self) -> dict[str, torch.Tensor]:
-        """Read the final model's tensors.
+    def model_file(self) -> Path:
+        """Return the file of the final model's tensors, and check that it is what the run wrote.
 
         Raises:
             ResultError: There is none, it is damaged, or it is another run's.
@@ -261,12 +249,8 @@ class RunFolder:
             hint = " The run is not finished: `fedqml resume` ends it." if self.has_checkpoint else ""
             raise ResultError(f"{self.path} holds no model.safetensors of its own.{hint}")
         if (manifest := load_manifest(self.path)) is not None:
-            manifest.check_file(self.path, "model.safetensors")
-        try:
-            with reading(path, ResultError):
-                return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise ResultError(f"{path} is damaged: {error}.") from error
+            manifest.check_file(self.path, path.name)
+        return path
 
     @property
     def has_checkpoint(self) -> bool:

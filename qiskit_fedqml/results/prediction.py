@@ -1,5 +1,6 @@
 """A trained model that classifies what is new: image files, and ready features."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,11 +18,13 @@ from qiskit_fedqml.data.examples import Examples
 from qiskit_fedqml.data.unlabelled import NewExamples, Progress, check_width, new_features, new_images
 from qiskit_fedqml.errors import DataError, ResultError
 from qiskit_fedqml.model.classifier import HybridClassifier
-from qiskit_fedqml.model.prediction import TEST_BATCH, predict
+from qiskit_fedqml.model.prediction import TEST_BATCH, highest_probability, predict
 from qiskit_fedqml.results.evaluation import load_model
 from qiskit_fedqml.results.provenance import check_weights
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.seeds import derive_seed
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Predictions:
         backend: The backend's name.
         machine: What the backend says of itself; empty without a circuit.
         usage: Circuits, executions, and the jobs that a device ran.
+        highest_probability: The most that a probability can be, since logits are a circuit's expectations; 1 without a
+            circuit. Mitigated expectations can pass their bounds.
     """
 
     names: tuple[str, ...]
@@ -45,6 +50,7 @@ class Predictions:
     backend: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
+    highest_probability: float = 1.0
 
     def __len__(self) -> int:
         return len(self.names)
@@ -74,6 +80,7 @@ class Predictions:
             "machine": dict(self.machine),
             **asdict(self.usage),
             "classes": list(self.classes),
+            "highest_probability": self.highest_probability,
             "predictions": examples,
             "unreadable": [{"example": name, "reason": reason} for name, reason in self.unreadable.items()],
         }
@@ -89,6 +96,7 @@ class Classifier:
         num_features: Number of features of an example.
         backend: Evaluates the circuit; only its name and description are used.
         seed: Seed of the shots.
+        feature_range: The smallest and the largest feature of the run's test data; None where that is not known.
     """
 
     def __init__(
@@ -99,9 +107,11 @@ class Classifier:
         num_features: int,
         backend: Backend,
         seed: int,
+        feature_range: tuple[float, float] | None = None,
     ) -> None:
         self.model, self.classes, self.features = model, tuple(classes), features
         self.num_features, self._backend, self._seed = num_features, backend, seed
+        self._range = feature_range if features.backbone is None else None
 
     def predict_images(self, paths: str | Path | Iterable[str | Path], progress: Progress | None = None) -> Predictions:
         """Classify image files, with the backbone and the scaling of the run.
@@ -167,6 +177,7 @@ class Classifier:
         positions: list[int] = []
         logits: list[NDArray[np.float64]] = []
         for at, features in _gathered(new.batches):
+            self._warn_of_other_range(features)
             positions += at
             logits.append(predict(self.model, Examples(features, np.zeros(len(features), dtype=np.int64))))
         if not logits:
@@ -179,7 +190,20 @@ class Classifier:
             backend=self._backend.name,
             machine={} if network is None else self._backend.describe(),
             usage=Usage() if network is None else network.usage - before,
+            highest_probability=1.0 if network is None else highest_probability(network.observables),
         )
+
+    def _warn_of_other_range(self, features: NDArray[np.float32]) -> None:
+        """Warn of features that were scaled otherwise than those of the run, such as pixels up to 255 and up to 1."""
+        if self._range is None:
+            return
+        lowest, highest, (low, high) = float(features.min()), float(features.max()), self._range
+        if lowest < low - (high - low) or highest > high + (high - low):
+            logger.warning(
+                "The features lie between %g and %g, those of the run's test data between %g and %g: were they scaled "
+                "in another way?",
+                *(lowest, highest, low, high),
+            )
 
 
 def load_classifier(folder: str | Path, backend: Backend | None = None) -> Classifier:
@@ -202,7 +226,9 @@ def load_classifier(folder: str | Path, backend: Backend | None = None) -> Class
         raise ResultError(f"{folder}: this model runs no circuit, so it cannot be used on {chosen.name!r}.")
     check_weights(result.run, result.experiment, Path(folder))
     seed = derive_seed(result.experiment.seed, f"shots of the prediction on {chosen.name}")
-    return Classifier(model, result.run["classes"], features, int(result.run["num_features"]), chosen, seed)
+    known = result.run.get("feature_range")
+    width, between = int(result.run["num_features"]), (known[0], known[1]) if known else None
+    return Classifier(model, result.run["classes"], features, width, chosen, seed, between)
 
 
 def _as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import ResultError
-from qiskit_fedqml.federation.messages import Status
+from qiskit_fedqml.federation.messages import State, Status
 from qiskit_fedqml.results.best_round import ProgressMade
 from qiskit_fedqml.results.confusion import load_confusion
 from qiskit_fedqml.results.folder import RunFolder
@@ -42,7 +41,7 @@ class RunResult:
     run: dict[str, Any]
     rounds: Sequence[RoundRecord]
     folder: Path | None = None
-    final_state: dict[str, torch.Tensor] | None = field(default=None, compare=False)
+    final_state: State | None = field(default=None, compare=False)
     stopped: str = field(default="", compare=False)
     final_confusion: NDArray[np.int64] | None = field(default=None, compare=False)
 
@@ -114,6 +113,18 @@ class RunResult:
         return ProgressMade.of(self.experiment.federation, self.rounds)
 
     @property
+    def class_counts(self) -> dict[int, dict[str, int]]:
+        """How many examples of each class each client holds: by the client's number, then by the class's name.
+
+        Empty where the run does not know it client by client: there are more than 100 clients, they are elsewhere, or
+        a version before 0.2 has run it.
+        """
+        known, classes = self.run.get("class_counts", {}), self.run["classes"]
+        if any(size != 1 for size in known.get("clients", ())):
+            return {}
+        return {client: dict(zip(classes, row, strict=True)) for client, row in enumerate(known.get("counts", ()))}
+
+    @property
     def never_trained(self) -> str:
         """Why no update was ever aggregated, so that the model is as it began; empty where one was."""
         if any(record.train_loss is not None for record in self.rounds):  # most often the first one
@@ -122,7 +133,7 @@ class RunResult:
         return lost[-1] if lost else ""
 
     @cached_property
-    def state(self) -> dict[str, torch.Tensor]:
+    def state(self) -> State:
         """The final model's tensors by name.
 
         Raises:
@@ -132,7 +143,10 @@ class RunResult:
             return self.final_state
         if self.folder is None:
             raise ResultError("This run keeps no model.")
-        return RunFolder(self.folder).load_model_state()
+        # Tensors take torch to read, for which whoever wants the records alone need not wait.
+        from qiskit_fedqml.results.tensors import load_tensors
+
+        return load_tensors(RunFolder(self.folder).model_file())
 
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:

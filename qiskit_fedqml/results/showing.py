@@ -1,11 +1,12 @@
 """What a result shows of itself: in a line, in a notebook, and as a table of pandas."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qiskit_fedqml.config.evaluation import label_of, name_of
 from qiskit_fedqml.errors import ConfigurationError, shortened
 from qiskit_fedqml.results.records import RoundRecord
-from qiskit_fedqml.tables import duration, html_table
+from qiskit_fedqml.tables import duration, html_table, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,8 @@ def result_in_words(result: "RunResult") -> str:
 def result_as_html(result: "RunResult") -> str:
     """Return a run's last rounds as a table."""
     first = max(0, len(result.rounds) - _LAST)
-    rows = [_row(result.rounds[position]) for position in range(first, len(result.rounds))]
+    metrics = list(map(name_of, result.experiment.evaluation.shown_metrics))
+    rows = [_row(result.rounds[position], metrics) for position in range(first, len(result.rounds))]
     caption = result_in_words(result).strip("<>")
     return html_table(rows, f"{caption}. The last {len(rows)}:" if first else caption)
 
@@ -59,12 +61,16 @@ def as_dataframe(result: "RunResult", *, clients: bool) -> "pd.DataFrame":
     return table.set_index(["round", "client"] if clients else "round") if rows else table
 
 
-def _row(record: RoundRecord) -> dict[str, str]:
+def _row(record: RoundRecord, metrics: Sequence[str]) -> dict[str, str]:
     return {
         "Round": str(record.round),
         "Training loss": "–" if record.train_loss is None else f"{record.train_loss:.4f}",
         "Testing loss": f"{record.test_loss:.4f}",
         "Testing accuracy": f"{record.test_accuracy:.2%}",
+        **{
+            f"Testing {label_of(name)}": number(value, 4) if (value := record.metrics.get(name)) is not None else "–"
+            for name in metrics
+        },
         "Time": duration(record.seconds),
     }
 

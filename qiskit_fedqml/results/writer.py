@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.text_files import reading
 from qiskit_fedqml.config.yaml_files import dump_yaml
 from qiskit_fedqml.errors import ResultError
-from qiskit_fedqml.federation.messages import States
+from qiskit_fedqml.federation.messages import State, States
 from qiskit_fedqml.files import make_folder, save_tensors, write_text, writing
-from qiskit_fedqml.results.checkpoint import Checkpoint, Header
+from qiskit_fedqml.results.checkpoint import Checkpoint
 from qiskit_fedqml.results.confusion import CONFUSION, save_confusion
 from qiskit_fedqml.results.folder import FILES, FOLDERS, RunFolder
+from qiskit_fedqml.results.header import Header
 from qiskit_fedqml.results.lock import LOCK, FolderLock
 from qiskit_fedqml.results.manifest import Manifest, digest_of_file
 from qiskit_fedqml.results.proof import NOTHING
@@ -248,7 +248,7 @@ class RunWriter:
 
     def finish(
         self,
-        model_state: dict[str, torch.Tensor],
+        model_state: State,
         confusion: NDArray[np.int64],
         *,
         keep_checkpoint: bool,

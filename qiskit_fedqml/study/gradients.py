@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.data.examples import Examples
-from qiskit_fedqml.model.building import circuit_for
+from qiskit_fedqml.model.circuit import circuit_for
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer
 from qiskit_fedqml.results.result import RunResult

@@ -6,10 +6,11 @@ apart, so their range is shown.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtr, stdtrit
 
 _FEWEST = 3
 """So few values at least have an interval."""
@@ -72,7 +73,7 @@ def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval
     mean, ends = float(array.mean()), (float(array.min()), float(array.max()))
     if len(array) < _FEWEST:
         return Interval(mean, None, len(array), *ends)
-    quantile = student_t.ppf((1 + confidence) / 2, len(array) - 1)
+    quantile = stdtrit(len(array) - 1, (1 + confidence) / 2)
     return Interval(mean, float(quantile * array.std(ddof=1) / np.sqrt(len(array))), len(array), *ends)
 
 
@@ -86,7 +87,7 @@ def bands(values: NDArray[np.float64], confidence: float = 0.95) -> tuple[NDArra
     mean = values.mean(axis=0)
     if len(values) < _FEWEST:
         return mean, values.min(axis=0), values.max(axis=0)
-    quantile = student_t.ppf((1 + confidence) / 2, len(values) - 1)
+    quantile = stdtrit(len(values) - 1, (1 + confidence) / 2)
     width = quantile * values.std(axis=0, ddof=1) / np.sqrt(len(values))
     return mean, mean - width, mean + width
 
@@ -116,8 +117,8 @@ def p_value(interval: Interval, confidence: float = 0.95) -> float:
     """
     if interval.half_width is None or not interval.half_width:
         return 1.0 if interval.half_width is None or not interval.mean else 0.0
-    error = interval.half_width / student_t.ppf((1 + confidence) / 2, interval.count - 1)
-    return float(2 * student_t.sf(abs(interval.mean) / error, interval.count - 1))
+    error = interval.half_width / stdtrit(interval.count - 1, (1 + confidence) / 2)
+    return float(2 * stdtr(interval.count - 1, -abs(interval.mean) / error))
 
 
 def differ_by_holm(intervals: Sequence[Interval], level: float = 0.05) -> list[bool]:
@@ -136,17 +137,19 @@ def in_points(interval: Interval, *, signed: bool = False) -> str:
     return in_decimals(interval, 2, scale=100.0, signed=signed)
 
 
-def in_decimals(interval: Interval, decimals: int, *, scale: float = 1.0, signed: bool = False) -> str:
-    """Return an interval with so many decimals, such as ``"+0.012 ± 0.030"``.
+def in_decimals(
+    interval: Interval, decimals: int, *, scale: float = 1.0, signed: bool = False, kind: Literal["f", "e"] = "f"
+) -> str:
+    """Return an interval with so many decimals, such as ``"+0.012 ± 0.030"``; of kind "e" in powers of ten.
 
     Two values have no interval; their range is given: ``"68.40 (54.16 to 82.64)"``.
     """
 
     def text(value: float) -> str:
-        return f"{scale * value:{'+' if signed else ''}.{decimals}f}"
+        return f"{scale * value:{'+' if signed else ''}.{decimals}{kind}}"
 
     if interval.half_width is not None:
-        return f"{text(interval.mean)} ± {scale * interval.half_width:.{decimals}f}"
+        return f"{text(interval.mean)} ± {scale * interval.half_width:.{decimals}{kind}}"
     if interval.has_ends:
         return f"{text(interval.mean)} ({text(interval.low)} to {text(interval.high)})"
     return text(interval.mean)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from qiskit_fedqml.config.evaluation import name_of
 from qiskit_fedqml.files import make_folder, write_text
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.study.outcomes import settled_accuracy
@@ -27,6 +28,7 @@ def run_line(scheme: str, run: RunResult) -> dict[str, Any]:
         "test_accuracy": last.test_accuracy,
         "test_accuracy_of_last_rounds": settled_accuracy(run),
         "test_accuracy_best": max(record.test_accuracy for record in run.rounds),
+        **({"metrics": last.metrics} if last.metrics else {}),
         "examples": sum(record.examples for record in run.rounds),
         "circuits": sum(record.circuits for record in run.rounds),
         "executions": sum(record.executions for record in run.rounds),
@@ -64,18 +66,25 @@ def _configuration(run: RunResult, folder: Path) -> dict[str, Any]:
 def _rounds_csv(study: Study) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = ["scheme", "seed", "round", "examples", "train_loss", "test_loss", "test_accuracy", "seconds"]
+    columns = ["scheme", "seed", "round", "examples", "train_loss", "test_loss", "test_accuracy"]
+    metrics = _metrics_of(study)
     is_timed = any(record.clock_seconds is not None for run in study.runs.values() for record in run.rounds)
-    writer.writerow([*columns, *(["clock_seconds"] if is_timed else [])])
+    writer.writerow([*columns, *(f"test_{m}" for m in metrics), "seconds", *(["clock_seconds"] if is_timed else [])])
     for (scheme, seed), run in study.runs.items():
         examples = 0
         for record in run.rounds:
             examples += record.examples
-            losses = ["" if v is None else f"{v:.6g}" for v in (record.train_loss, record.test_loss)]
-            accuracy = f"{record.test_accuracy:.6g}"
+            tests = record.train_loss, record.test_loss, record.test_accuracy, *map(record.metrics.get, metrics)
+            figures = ["" if value is None else f"{value:.6g}" for value in tests]
             clock = [f"{record.clock_seconds or 0.0:.6g}"] if is_timed else []
-            writer.writerow([scheme, seed, record.round, examples, *losses, accuracy, f"{record.seconds:.4g}", *clock])
+            writer.writerow([scheme, seed, record.round, examples, *figures, f"{record.seconds:.4g}", *clock])
     return text.getvalue()
+
+
+def _metrics_of(study: Study) -> list[str]:
+    """Return the names of all metrics of a study."""
+    named = (name_of(metric) for run in study.runs.values() for metric in run.experiment.evaluation.shown_metrics)
+    return list(dict.fromkeys(named))
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -8,7 +8,15 @@ from typing import Any
 from qiskit_fedqml.config.backends import BackendsFile
 from qiskit_fedqml.config.backends_file import read_backends
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.config.explaining import KeyFacts, explained, keys_of, schema_of, values_at
+from qiskit_fedqml.config.explaining import (
+    KeyFacts,
+    explained,
+    keys_in,
+    keys_of,
+    keys_that_mention,
+    schema_of,
+    values_at,
+)
 from qiskit_fedqml.config.validation import validate
 from qiskit_fedqml.config.yaml_files import dump_yaml, read_yaml
 from qiskit_fedqml.config.yaml_words import shown_as_yaml
@@ -16,6 +24,9 @@ from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.terminal.arguments import load
 from qiskit_fedqml.terminal.json_files import STDOUT, write_json
 from qiskit_fedqml.terminal.output import print_table
+
+_MOST_EXPLAINED = 20
+"""Keys that are shown of those that mention a word, or that end alike."""
 
 
 def model_of(file: Path | None, kind: str | None) -> type[Experiment] | type[BackendsFile]:
@@ -56,16 +67,34 @@ def show_key(
     *,
     overwrite: bool,
 ) -> None:
-    """Print what is known of a key."""
+    """Print what is known of a key, and of the keys in it; of a word that is no key, those that mention it."""
     values = None if file is None else values_in(model, file, None, None)
-    facts = explained(model, key)
+    try:
+        facts = explained(model, key)
+    except ConfigurationError:
+        facts = keys_that_mention(model, key)
+        if not facts:
+            raise
+        facts.sort(key=lambda one: len(one.key))
     if not write_json([_values_of(one, values) for one in facts], json_, overwrite=overwrite):
         return
-    for one in facts:
+    for one in facts[:_MOST_EXPLAINED]:
         print(f"{one.key}{f'   (with {one.kind})' if one.kind else ''}")
         print(f"  {one.description}")
-        default = "must be given" if one.is_required else f"default {shown_as_yaml(one.default)}"
-        print(f"  {one.allowed}; {default}{_here(one, values)}")
+        print(f"  {one.allowed}; {_default(one)}{_here(one, values)}")
+    if more := len(facts[_MOST_EXPLAINED:]):
+        print(f"and {more} more keys")
+    inner = {one.key: keys_in(model, one.key) for one in facts} if len(facts) == 1 else {}
+    for parent, keys in inner.items():
+        if keys:
+            print("Keys in it:")
+        for one in keys:
+            name, only = one.key.removeprefix(f"{parent}."), f" (with {one.kind})" if one.kind else ""
+            print(f"  {name}{only}: {one.allowed}; {_default(one)}. {one.description}")
+
+
+def _default(one: KeyFacts) -> str:
+    return "must be given" if one.is_required else f"default {shown_as_yaml(one.default)}"
 
 
 def show_values(

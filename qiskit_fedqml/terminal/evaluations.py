@@ -8,9 +8,11 @@ from pathlib import Path
 import typer
 
 from qiskit_fedqml.backends.array.registry import BackendRegistry
+from qiskit_fedqml.config.evaluation import labelled
 from qiskit_fedqml.results.evaluation import check_unlike, evaluate_model
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.results.unfinished import unfinished_jobs
+from qiskit_fedqml.tables import number
 from qiskit_fedqml.terminal.json_files import write_json
 from qiskit_fedqml.terminal.stopping import exit_code
 
@@ -40,8 +42,9 @@ def evaluate_folder(
     values = {"folder": str(directory), **evaluation.summary(), "outputs": str(table)}
     if not write_json(values, json_):
         return
+    metrics = "".join(f", {name} {number(value, 4)}" for name, value in labelled(evaluation.metrics).items())
     print(
-        f"{evaluation.backend}: loss {evaluation.loss:.4f}, accuracy {evaluation.accuracy:.2%} "
+        f"{evaluation.backend}: loss {evaluation.loss:.4f}, accuracy {evaluation.accuracy:.2%}{metrics} "
         f"of {len(evaluation.labels)} examples. Outputs: {table}"
     )
 

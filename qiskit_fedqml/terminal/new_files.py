@@ -1,6 +1,5 @@
 """The files that `fedqml init` writes: an experiment of the user's data, and its machines, with comments."""
 
-import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -18,9 +17,10 @@ from qiskit_fedqml.data.loading import load_dataset
 from qiskit_fedqml.data.location import find_data
 from qiskit_fedqml.errors import ConfigurationError, DataError, ResultError, listed, shown
 from qiskit_fedqml.files import make_folder, write_new
+from qiskit_fedqml.terminal.new_partition import REDRAWS, chosen_partition
+from qiskit_fedqml.terminal.new_tables import NewTable, is_table, new_table, wrapped
 
 MACHINES = ("ideal", "noisy", "ibm")
-_TABLES = (".csv", ".parquet")
 _WEIGHTS = "weights/squeezenet1_1_imagenet.pth"
 """Where the backbone's weights are looked for below $FEDQML_DATA before they are downloaded."""
 _EXAMPLES_PER_UNIT = 20
@@ -28,6 +28,8 @@ _EXAMPLES_PER_UNIT = 20
 _WIDEST = 64
 _QUBITS = 4
 """The paper's, which are enough for so many classes."""
+_LAYERS = 4
+"""Layers of a circuit for a table of more than two classes, of which the paper's two lose one with some seeds."""
 
 
 @dataclass(frozen=True)
@@ -39,37 +41,41 @@ class Plan:
         clients: How many clients there are.
         machines: One of ``MACHINES``.
         label: The column of a table with the classes; None is its last one.
+        missing: What is done about missing values of a table, ``drop`` or ``mean``; None is as they need it.
     """
 
     data: str
     clients: int
     machines: str
     label: str | None = None
+    missing: str | None = None
 
 
 def write_files(folder: Path, plan: Plan) -> tuple[Path, Path]:
-    """Write the experiment and the backends file; return where they are.
+    """Write the experiment, called as its folder is, and the backends file; return where they are.
 
     Args:
         folder: Where; it is made if it is not there.
         plan: What they are to say.
 
     Raises:
-        ConfigurationError: There are no such machines, or more clients than training examples.
+        ConfigurationError: There is no such choice, or there are more clients than training examples.
         DataError: The data are missing or cannot be used.
         ResultError: One of the files exists already, or cannot be written.
     """
     if plan.machines not in MACHINES:
         raise ConfigurationError(f"--machines must be one of {listed(MACHINES)}, but got {shown(plan.machines)}.")
-    section = data_section(plan.data, plan.label)
-    dataset = load_dataset(_data_of(section), 0)
+    if plan.missing not in (None, "mean", "drop"):
+        raise ConfigurationError(f"--missing must be mean or drop, but got {shown(plan.missing)}.")
+    data = data_section(plan)
+    dataset = load_dataset(_data_of(data.section), 0)
     if plan.clients > len(dataset.train):
         raise ConfigurationError(
             f"--clients must be at most {len(dataset.train):,}, the training examples, but got {plan.clients:,}."
         )
-    experiment, backends = folder / "experiment.yaml", folder / "backends.yaml"
+    experiment, backends = folder / f"{_name_of(folder)}.yaml", folder / "backends.yaml"
     contents = {
-        experiment: _experiment(section, dataset, plan).encode(),
+        experiment: _experiment(data, dataset, plan).encode(),
         backends: _backends(plan.machines, _num_qubits(dataset)).encode(),
     }
     for path, content in contents.items():
@@ -80,40 +86,29 @@ def write_files(folder: Path, plan: Plan) -> tuple[Path, Path]:
     return experiment, backends
 
 
-def data_section(data: str, label: str | None) -> dict[str, Any]:
-    """Return the section `data` of an experiment, without the partition.
+def data_section(plan: Plan) -> NewTable:
+    """Return the section `data` of an experiment, without the partition, and comments on its keys.
 
     Raises:
         DataError: There is no such data set, folder or file.
-        ConfigurationError: A label column is named where there are no columns.
+        ConfigurationError: Something is said of a table where there is none.
     """
-    if label is not None and Path(data).suffix.lower() not in _TABLES:
-        raise ConfigurationError("--label names a column of a CSV or Parquet file, but --data is none.")
+    data = plan.data
+    for option, value in (("--label", plan.label), ("--missing", plan.missing)):
+        if value is not None and not is_table(data):
+            raise ConfigurationError(f"{option} is for a CSV or Parquet file, but --data is none.")
     if data == "digits":
-        return {"dataset": "digits", "classes": [0, 1, 2, 3], "test_fraction": 0.2}
+        return NewTable({"dataset": "digits", "classes": [0, 1, 2, 3], "test_fraction": 0.2})
     path = find_data(data).absolute()
     if path.is_dir():
         names = {entry.path.name.casefold() for entry in visible_entries(path) if entry.is_folder}
         split = {} if {"train", "test"} <= names else {"test_fraction": 0.2}
-        return {"dataset": "image_folder", "path": str(path), **split}
+        return NewTable({"dataset": "image_folder", "path": str(path), **split})
     if path.suffix.lower() == ".npz":
-        return {"dataset": "npz", "path": str(path)}
-    if path.suffix.lower() in _TABLES:
-        return {"dataset": "table", "path": str(path), "label": label or _last_column(path), "test_fraction": 0.2}
+        return NewTable({"dataset": "npz", "path": str(path)})
+    if is_table(data):
+        return new_table(path, plan.label, plan.missing)
     raise DataError(f"{shown(data)} must be digits, a folder of pictures, or an NPZ, CSV or Parquet file.")
-
-
-def _last_column(path: Path) -> str:
-    if path.suffix.lower() != ".csv":
-        raise ConfigurationError(f"--label must name the column of {shown(str(path))} that holds the classes.")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            columns = next(csv.reader(file), [])
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise DataError(f"{shown(str(path))} cannot be read as a table: {error}.") from error
-    if not columns:
-        raise DataError(f"{shown(str(path))} has no columns.")
-    return columns[-1]
 
 
 def _data_of(section: Mapping[str, Any]) -> Any:
@@ -126,40 +121,82 @@ def _num_qubits(dataset: Dataset) -> int:
     return max(_QUBITS, len(dataset.classes))
 
 
-def _experiment(section: dict[str, Any], dataset: Dataset, plan: Plan) -> str:
+def _name_of(folder: Path) -> str:
+    """Return what the experiment is called, and so its result: as the folder is."""
+    name = folder.resolve().name
+    return name if name and name != "backends" else "experiment"
+
+
+def _experiment(data: NewTable, dataset: Dataset, plan: Plan) -> str:
     """Return the experiment file."""
     has_images = not isinstance(dataset.train.inputs, np.ndarray)
     hidden = _width(len(dataset.train)) if has_images else 16
-    is_on_device, num_qubits = plan.machines == "ibm", _num_qubits(dataset)
+    is_on_device = plan.machines == "ibm"
+    batch_size, at_work = 32 if is_on_device else 8, min(plan.clients, 2 if is_on_device else 5)
     sizes = f"{len(dataset.train):,} training examples and {len(dataset.test):,} for tests"
     lines: list[tuple[str, str]] = [
         (f"# {sizes}, of the classes {listed(dataset.classes, 8)}.", ""),
         ("# `fedqml config --explain KEY` says what a key is; `fedqml config --defaults` lists all of them.", ""),
+        ("# For completion in an editor: `fedqml config --schema --json experiment.schema.json`, and as the first", ""),
+        ('# line here "# yaml-language-server: $schema=experiment.schema.json".', ""),
         ("seed: 1", "the same seed gives the same run, to the bit"),
         ("", ""),
         ("data:", ""),
-        *((f"  {key}: {json.dumps(value, ensure_ascii=False)}", "") for key, value in section.items()),
-        ("  partition:", "how the training data are divided among the clients"),
-        ("    scheme: dirichlet", "unequal shares of each class; iid: equal parts"),
-        ("    alpha: 1.0", "the smaller, the more unequal"),
-        *([] if section["dataset"] == "digits" else _features(has_images=has_images)),
+        *(line for key, value in data.section.items() for line in _entry(key, value, data.notes.get(key, ()))),
+        *_partition(dataset, plan, batch_size),
+        *([] if data.section["dataset"] == "digits" else _features(has_images=has_images)),
         ("", ""),
         ("model:", ""),
         (f"  hidden: {[hidden] if hidden else []}", "the head before the circuit: narrow where there are few examples"),
         ("  dropout: 0.0", "part of the hidden units that is dropped at random in training"),
-        *([(f"  circuit: {{num_qubits: {num_qubits}}}", "one for each class")] if num_qubits > _QUBITS else []),
+        *_circuit(len(dataset.classes), is_deep=data.section["dataset"] in ("table", "npz") and not is_on_device),
         ("", ""),
         ("federation:", ""),
         (f"  clients: {plan.clients}", ""),
-        (f"  clients_per_round: {min(plan.clients, 2 if is_on_device else 5)}", "drawn again in each round"),
+        (f"  clients_per_round: {at_work}", "all of them" if at_work == plan.clients else "drawn again in each round"),
         (f"  rounds: {3 if is_on_device else 20}", ""),
-        (f"  batch_size: {32 if is_on_device else 8}", ""),
+        (f"  batch_size: {batch_size}", ""),
         (f"  learning_rate: {0.003 if has_images else 0.02}", "of the clients' optimiser, Adam"),
         *([("  learning_rate_decay: 0.9", "after each round, so that the last ones swing less")] if has_images else []),
         ("", ""),
         ("backends: backends.yaml", "the machines and who has which"),
     ]
     return _commented(lines)
+
+
+def _entry(key: str, value: Any, notes: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the lines of a key of the section `data`, below its comments; a list goes over several lines."""
+    above = [(f"  # {note}", "") for note in notes]
+    if not isinstance(value, list):
+        return [*above, (f"  {key}: {json.dumps(value, ensure_ascii=False)}", "")]
+    first, *more = wrapped([f"{json.dumps(one, ensure_ascii=False)}," for one in value])
+    lines = [f"  {key}: [{first}", *(f"    {line}" for line in more)]
+    return [*above, *((line, "") for line in [*lines[:-1], f"{lines[-1]}]"])]
+
+
+def _partition(dataset: Dataset, plan: Plan, batch_size: int) -> list[tuple[str, str]]:
+    """Return how the data are divided among the clients."""
+    partition, fewest = chosen_partition(dataset.train.labels, plan.clients, batch_size)
+    least = [
+        (f"  min_examples: {fewest}", "of each client, or the data are divided again,"),
+        (f"  redraw: {REDRAWS}", "up to so many times"),
+    ]
+    return [
+        ("  partition:", "how the training data are divided among the clients"),
+        (f"    scheme: {partition.scheme}", "unequal shares of each class; iid: equal parts"),
+        (f"    alpha: {partition.alpha}", "the smaller, the more unequal"),
+        *(least if fewest > 1 else []),
+    ]
+
+
+def _circuit(num_classes: int, *, is_deep: bool) -> list[tuple[str, str]]:
+    """Return what the circuit has more than the paper's; on a device, more layers would cost more jobs."""
+    qubits = [f"num_qubits: {num_classes}"] if num_classes > _QUBITS else []
+    layers = [f"num_layers: {_LAYERS}"] if num_classes > 2 and is_deep else []
+    if not qubits and not layers:
+        return []
+    comments = ["a qubit for each class"] * len(qubits) + ["with 2 layers a class may get lost"] * len(layers)
+    return [(f"  circuit: {{{', '.join([*qubits, *layers])}}}", "; ".join(comments))]
 
 
 def _commented(lines: Sequence[tuple[str, str]]) -> str:
@@ -179,7 +216,7 @@ def _features(*, has_images: bool) -> list[tuple[str, str]]:
         scaling = ("  scaling: {method: client_sums, per_feature: true, center: true}", "")
         return [("", ""), ("features:", "each has mean 0 and standard deviation 1"), scaling]
     is_here = _has_weights()
-    where = "in $FEDQML_DATA" if is_here else "downloaded, 5 MB; or a local state-dict file"
+    where = "in $FEDQML_DATA" if is_here else "in $FEDQML_DATA/weights, or downloaded, 5 MB; or a state-dict file"
     return [
         ("", ""),
         ("features:", "a frozen torchvision model, tapped at a layer; computed once, kept on disk"),

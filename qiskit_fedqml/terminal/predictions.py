@@ -23,6 +23,8 @@ _MOST_ROWS = 40
 """So many examples are printed where a file has them all."""
 _MOST_NAMED = 20
 """So many examples that cannot be read are named."""
+_SURE = 0.95
+"""Below that, the highest probability that there can be is shown."""
 
 
 def predict_files(
@@ -53,10 +55,10 @@ def predict_files(
     if out is not None and out.suffix.lower() not in (".csv", ".json"):
         raise ConfigurationError(f"--out must name a .csv or a .json file, but is {str(out)!r}.")
     targets = [path for path in (out, json_) if path is not None and str(path) != "-"]
-    if not overwrite:
-        for target in targets:
-            check_replaceable(target)
     registry, name = registry_for(directory, backend, backends)
+    if not overwrite and name in registry.file.backends and registry.is_queued(name):
+        for target in targets:  # a device never gives the same twice, so nothing is sent to it
+            check_replaceable(target)
     question = "\n".join(f"{path} {path.stat().st_mtime_ns if path.exists() else ''}" for path in files)
     with stoppable(), unfinished_jobs(directory, registry, name, question), open_progress(name_of(directory)) as bars:
         classifier = load_classifier(directory, registry[name] if backend else registry.server)
@@ -81,6 +83,9 @@ def _print(found: Predictions, *, is_written: bool) -> None:
             columns = {"Probability": f"{row.max():.1%}"}
         rows.append({"Example": name, "Class": label, **columns})
     print_table(rows[:_MOST_ROWS] if is_written else rows)
+    most = found.highest_probability
+    if most < _SURE and found.probabilities.max() <= most:
+        print(f"Outputs are a circuit's expectations, so that no probability here can be more than {most:.1%}.")
     counts = Counter(found.labels)
     print(f"{len(found)} examples on {found.backend}: {', '.join(f'{count} {of}' for of, count in counts.items())}.")
 

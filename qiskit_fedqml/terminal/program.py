@@ -1,7 +1,6 @@
 """The process that a command runs in, and the codes with which it ends."""
 
 import gc
-import os
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
@@ -45,9 +44,6 @@ def run_program(command: Callable[[], object]) -> None:
     # Modules make a million objects that are never garbage: to look for some among them, again and again while they are
     # imported and once more at the end, would take as long as a short run.
     gc.set_threshold(1_000_000, 10, 50)
-    # torch's threads (libgomp's) spin while they wait for each other. Where other work takes a core, a small model's
-    # round then takes a hundred times as long; asleep they wait about as well. It must be set before torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         with stoppable():
             _run(command)

@@ -27,6 +27,7 @@ def summary_of(run: "RunResult", folder: Path) -> dict[str, Any]:
         "test_loss": last.test_loss,
         "test_accuracy": last.test_accuracy,
         "best_test_accuracy": max(record.test_accuracy for record in rounds),
+        "metrics": last.metrics,
         "validation_loss": last.validation_loss,
         "validation_accuracy": last.validation_accuracy,
         "evaluations": last.evaluations,

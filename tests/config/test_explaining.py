@@ -5,7 +5,15 @@ import pytest
 from qiskit_fedqml.config.allowed import in_words
 from qiskit_fedqml.config.backends import BackendsFile
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.config.explaining import _all_models, description_of, explained, keys_of, schema_of
+from qiskit_fedqml.config.explaining import (
+    _all_models,
+    description_of,
+    explained,
+    keys_in,
+    keys_of,
+    keys_that_mention,
+    schema_of,
+)
 from qiskit_fedqml.errors import ConfigurationError
 
 
@@ -29,6 +37,10 @@ def test_defaults_and_bounds_are_those_of_the_models():
     assert clients.allowed == "a whole number from 1 to 10,000,000"
     (hidden,) = explained(Experiment, "model.hidden")
     assert hidden.default == [4096, 4096]
+    for key in ("layer", "weights", "image_size", "pooling"):
+        (companion,) = explained(Experiment, f"features.{key}")
+        assert companion.default is None
+        assert companion.description.endswith("; needed with a backbone.")
 
 
 def test_a_key_of_several_alternatives_comes_with_each():
@@ -43,10 +55,24 @@ def test_an_unknown_key_names_the_nearest():
         explained(Experiment, "lerning_rate")
 
 
+def test_a_word_that_is_no_key_is_looked_for_in_choices_and_sentences():
+    found = {one.key for one in keys_that_mention(Experiment, "fedadam")}
+    assert "aggregation.server_optimizer.tau" in found
+    assert not keys_that_mention(Experiment, "nonsense")
+    with pytest.raises(ConfigurationError, match="no key 'xyzzy', and no sentence has that word"):
+        explained(Experiment, "xyzzy")
+
+
+def test_a_mapping_has_its_keys():
+    assert {"aggregation.rule", "aggregation.angles"} <= {one.key for one in keys_in(Experiment, "aggregation")}
+    assert {one.key for one in keys_in(Experiment, "aggregation.angles")} == set()
+    assert "backends.backends.NAME.shots" in {one.key for one in keys_in(Experiment, "backends.backends")}
+
+
 def test_the_schema_takes_short_forms_and_has_sentences():
     schema = schema_of(Experiment)
     assert schema["properties"]["seed"]["description"].startswith("From which all draws derive")
-    assert {"type": "string"} in schema["properties"]["backends"]["anyOf"]
+    assert {"type": "string", "minLength": 1} in schema["properties"]["backends"]["anyOf"]
     assert {"enum": ["off", "auto", False]} in schema["$defs"]["AerEntry"]["properties"]["blocks"]["anyOf"]
     assert schema["additionalProperties"] is False
 

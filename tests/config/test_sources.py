@@ -52,7 +52,7 @@ def error_of(file, backends=None, *settings, workers=None):
         (("array.yaml", "typo.yaml"), "typo.yaml: unknown key 'asignment'; did you mean 'assignment'?"),
         (
             ("array.yaml", "array.yaml"),
-            "array.yaml is no backends file, but an experiment file with the keys data and federation.",
+            "array.yaml is no backends file, but an experiment file with the keys data and federation; its section",
         ),
         (("good.yaml",), "good.yaml is no experiment file, but a backends file; `--backends good.yaml` gives it"),
         (("array.yaml", "empty.yaml"), "empty.yaml: must be a mapping of keys to values, but is empty."),

@@ -1,6 +1,7 @@
 import pytest
 import yaml
 
+from qiskit_fedqml.config.loading import load_experiment
 from qiskit_fedqml.config.study import MOST_SEEDS, load_study, parse_seeds
 from qiskit_fedqml.errors import ConfigurationError
 from tests.conftest import TINY
@@ -76,6 +77,7 @@ def test_paths_in_a_study_start_at_its_folder(study, tmp_path, monkeypatch):
     ("changes", "words"),
     [
         ({"seeds": "3-1"}, r"study.yaml: key 'seeds': must be whole numbers and ranges of them, such as 1-5"),
+        ({"seeds": 5}, r"must be a list such as \[1, 2, 3\], or a range such as 1-5, but got 5"),
         ({"seeds": [1, 1]}, "seeds must differ"),
         ({"seeds": []}, "'seeds'"),
         ({"seeds": [True]}, "'seeds"),
@@ -107,3 +109,15 @@ def test_what_a_study_varies_has_no_other_value(study):
     for override in ({"federation.learning_rate": 1.0}, {"seed": 3}):
         with pytest.raises(ConfigurationError, match="The study .*study.yaml varies"):
             load_study(study(), override)
+
+
+def test_a_study_and_an_experiment_are_told_apart(study, tmp_path):
+    path = study()
+    with pytest.raises(ConfigurationError, match=r"is no experiment file, but a study; `fedqml study .*` runs it"):
+        load_experiment(path)
+    with pytest.raises(ConfigurationError, match="is no study file, but an experiment; `fedqml run .* --seeds 1-5`"):
+        load_study(load_study_base(path))
+
+
+def load_study_base(path):
+    return path.parent / yaml.safe_load(path.read_text())["experiment"]

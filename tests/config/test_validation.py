@@ -85,6 +85,17 @@ def test_a_mapping_that_is_none_of_the_alternatives(key, value, message):
             {"calibration": "x", "readout": 1},
             "backends.backends.ideal.noise.readout'; known are calibration.",
         ),
+        (
+            "learning_rate",
+            0.1,
+            "did you mean 'federation.learning_rate' or 'aggregation.server_",
+        ),
+        ("backends.backends.ideal.token", "abc", "secrets are never read from files: save the account"),
+        (
+            "backends.backends.ideal.noise",
+            {"python": "a:b"},
+            "noise.python'; a noise model of your own is a machine: {type: python, python: 'module:function'}.",
+        ),
     ],
 )
 def test_an_unknown_key_is_found_among_those_of_its_alternative(key, value, message):

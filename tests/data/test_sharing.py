@@ -31,13 +31,14 @@ def test_small_clients_are_named_and_the_partition_stays(caplog):
 
 def test_the_partition_is_drawn_again_until_all_have_enough_the_same_each_time(caplog):
     config = data(partition=SKEW, min_examples=20, redraw=1000)
-    shards = shards_of(LABELS, None, 6, config, 3)
+    with caplog.at_level(logging.INFO):
+        shards = shards_of(LABELS, None, 6, config, 3)
     assert shards.sizes.min() >= 20
-    assert not caplog.text
     np.testing.assert_array_equal(shards.rows, shards_of(LABELS, None, 6, config, 3).rows)
     draws = [partition_examples(LABELS, 6, config.partition, 3, k).sizes.min() for k in range(1001)]
     first = next(k for k, least in enumerate(draws) if least >= 20)
     assert first > 0
+    assert caplog.messages == [f"The partition was drawn {first + 1} times until each client had 20 examples."]
     np.testing.assert_array_equal(shards.rows, partition_examples(LABELS, 6, config.partition, 3, first).rows)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from qiskit_fedqml.config.own_data import TableData
+from qiskit_fedqml.data.columns import Columns
 from qiskit_fedqml.data.table import table
 from qiskit_fedqml.errors import DataError
 
@@ -37,8 +38,16 @@ def test_numeric_columns_are_the_features_and_others_are_named(here, caplog):
     np.testing.assert_array_equal(dataset.test.inputs, np.float32([[33, 21, 1], [44, 22, 0]]))
     assert dataset.train.labels.tolist() == [0, 0, 1, 0, 1]
     assert dataset.test.labels.tolist() == [1, 0]
-    assert "left out the columns ['ward', 'seen'], which are not numeric" in caplog.text
-    assert "column 'bmi' lacks a value, first in row 2. 1 of 6 rows are left out." in caplog.text
+    assert (
+        "patients.csv: features are the 3 numeric columns age, bmi, member. Left out, as not numeric: ward, seen; "
+        in caplog.text
+    )
+    assert "identifier" not in caplog.text
+    assert dataset.columns == Columns(("age", "bmi", "member"), (), ("ward", "seen"), {"bmi": 1}, 1)
+    assert "patients.csv lacks 1 value (1 in bmi); 1 of 6 rows are left out." in caplog.text
+    caplog.clear()
+    load(missing="drop", features=["age", "bmi"])
+    assert "features are" not in caplog.text  # the file says so itself
 
 
 def test_categories_are_one_hot_after_the_numbers(here, caplog):
@@ -50,18 +59,38 @@ def test_categories_are_one_hot_after_the_numbers(here, caplog):
     assert load(features=[], categories=["ward"]).train.inputs.shape == (6, 3)
 
 
-def test_missing_values_get_the_mean_of_the_training_data(here):
+def test_missing_values_get_the_mean_of_the_training_data(here, caplog):
     tests = "sick,bmi,age\nyes,,33\nno,22,\n"
     dataset = load(features=["age", "bmi"], missing="mean", tests=tests)
     mean = np.mean([20.5, 25, 30.5, 28, 33])
     np.testing.assert_allclose(dataset.train.inputs[1], [40, mean])
     np.testing.assert_allclose(dataset.test.inputs, [[33, mean], [55, 22]])
+    assert "patients.csv lacks 1 value (1 in bmi), which get the mean of the training data." in caplog.text
+    assert "more.csv lacks 2 values (1 in age, 1 in bmi), which get the mean of the training data." in caplog.text
+    assert dataset.columns.missing == {"bmi": 2, "age": 1}  # of both files
+    assert dataset.columns.dropped_rows == 0
 
 
 def test_a_part_becomes_test_data_class_by_class(here):
     dataset = load(features=["age"], test_fraction=0.4)
     assert sorted([*dataset.train.inputs[:, 0], *dataset.test.inputs[:, 0]]) == [30, 40, 50, 60, 70, 80]
     assert np.bincount(dataset.test.labels).tolist() == [1, 1]
+
+
+def test_numbers_that_are_all_different_may_be_identifiers(here, caplog):
+    rows = [f"{k},{k % 3},{k / 2},{k % 2}" for k in range(10)]
+    load("\n".join(["patient,age,size,sick", *rows]), test_fraction=0.4)
+    assert "Whole numbers that are all different, as those of an identifier: patient; if it is one, name" in caplog.text
+    caplog.clear()
+    load("\n".join(["patient,age,size,sick", *rows[:9]]), test_fraction=0.4)
+    assert "features are the 3 numeric columns patient, age, size." in caplog.text
+    assert "identifier" not in caplog.text  # too few rows to tell
+
+
+def test_a_label_that_is_misspelt_is_not_taken_for_a_feature(here, caplog):
+    with pytest.raises(DataError, match="has no column 'sik'; did you mean 'sick'"):
+        load(label="sik", missing="drop")
+    assert not caplog.text
 
 
 def test_parquet_gives_the_same_as_csv(here):

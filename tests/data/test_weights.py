@@ -1,13 +1,15 @@
 import pickle
+import sys
 import warnings
 from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from qiskit_fedqml.data import weights
-from qiskit_fedqml.data.weights import download_weights, fit_weights, load_weights
+from qiskit_fedqml.data.weights import file_digest, fit_weights, load_weights, torchvision_weights
 from qiskit_fedqml.errors import DataError
 
 STATE = {"0.weight": torch.tensor([[1.0, -2.5]]), "0.bias": torch.tensor([0.125])}
@@ -122,19 +124,50 @@ def test_messages_name_the_cause(tmp_path):
         load_weights(file)
 
 
+class Weights:
+    """torchvision's entry of a model, whose file was downloaded by nobody yet, or cannot be."""
+
+    url = "https://download.pytorch.org/models/vgg16-01234567.pth"
+    error = OSError("no network")
+
+    @classmethod
+    def get_state_dict(cls, **_):
+        sys.stdout.write("Downloading\n")
+        raise cls.error
+
+
+@pytest.fixture
+def unreachable(here, monkeypatch):
+    models = SimpleNamespace(get_model_weights=lambda _: SimpleNamespace(DEFAULT=Weights))
+    monkeypatch.setattr(weights, "import_torchvision", lambda: SimpleNamespace(models=models))
+    return here
+
+
 @pytest.mark.parametrize("error", [OSError("no network"), RuntimeError("invalid hash"), EOFError(), ValueError("x")])
-def test_downloads_that_fail(monkeypatch, error):
-    class Weights:
-        @staticmethod
-        def get_state_dict(**_):
-            raise error
+def test_downloads_that_fail(unreachable, monkeypatch, capsys, error):
+    monkeypatch.setattr(Weights, "error", error)
+    with pytest.raises(DataError, match="weights of vgg16 could not be downloaded .* name another state-dict file"):
+        torchvision_weights("vgg16")
+    assert capsys.readouterr() == ("", "Downloading\n")  # the standard output is the command's
+    with pytest.raises(
+        DataError, match=rf"Put the file {Weights.url} into a folder `weights`, here or in the folder that"
+    ):
+        torchvision_weights("vgg16")
+    monkeypatch.setenv("FEDQML_DATA", str(unreachable / "mine"))
+    with pytest.raises(DataError, match=rf"into the folder {unreachable / 'mine' / 'weights'}, or name"):
+        torchvision_weights("vgg16")
 
-    class Torchvision:
-        class models:  # noqa: N801
-            @staticmethod
-            def get_model_weights(_):
-                return type("Enum", (), {"DEFAULT": Weights})
 
-    monkeypatch.setattr(weights, "import_torchvision", lambda: Torchvision)
-    with pytest.raises(DataError, match="weights of vgg16 could not be downloaded .* name a local state-dict file"):
-        download_weights("vgg16")
+@pytest.mark.parametrize("folder", [".", "mine"])
+def test_weights_that_were_downloaded_by_hand(unreachable, monkeypatch, folder):
+    if folder != ".":
+        monkeypatch.setenv("FEDQML_DATA", str(unreachable / folder))
+    (unreachable / folder / "weights").mkdir(parents=True)
+    torch.save(STATE, unreachable / "any.pth")
+    name = f"vgg16-{file_digest(unreachable / 'any.pth')[:8]}.pth"
+    (unreachable / "any.pth").rename(unreachable / folder / "weights" / name)
+    monkeypatch.setattr(Weights, "url", f"https://download.pytorch.org/models/{name}")
+    same(torchvision_weights("vgg16"), STATE)
+    torch.save(NORM, unreachable / folder / "weights" / name)
+    with pytest.raises(DataError, match=rf"{name} is damaged, or another file: its SHA-256 must begin with "):
+        torchvision_weights("vgg16")

@@ -3,7 +3,7 @@
 import pytest
 
 from qiskit_fedqml import load_experiment
-from qiskit_fedqml.model.building import circuit_for
+from qiskit_fedqml.model.circuit import circuit_for
 from tests.conftest import ROOT
 
 

@@ -13,7 +13,7 @@ from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.errors import BudgetError, ConfigurationError, ResultError
 from qiskit_fedqml.federation.runs.assembly import assemble
-from qiskit_fedqml.model.building import circuit_for
+from qiskit_fedqml.model.circuit import circuit_for
 from qiskit_fedqml.planning.guard import BudgetGuard
 from qiskit_fedqml.planning.planner import plan_experiment
 from qiskit_fedqml.planning.rounds import Sizes

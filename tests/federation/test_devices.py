@@ -15,8 +15,9 @@ import torch
 from qiskit_fedqml import RunResult, cli, resume_federation, run_federation
 from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.errors import BudgetError, ResultError
-from qiskit_fedqml.planning.jobs import cancel_jobs, job_rows, job_sentence
+from qiskit_fedqml.planning.jobs import job_rows, job_sentence
 from qiskit_fedqml.planning.planner import plan_experiment
+from qiskit_fedqml.planning.settling import cancel_jobs
 from qiskit_fedqml.report.table import table_rows
 from qiskit_fedqml.results.folder import RunFolder
 from tests.federation.conftest import fedqml, same_model, start

@@ -356,3 +356,8 @@ def test_a_function_that_opens_a_machine_with_a_queue_is_a_device(tiny, shop, tm
 def test_backends_are_refused_where_no_circuit_runs(tiny):
     with pytest.raises(ConfigurationError, match="`backends` has no effect with model.quantum: classical"):
         run_federation(tiny(model__quantum="classical"), backends={"ideal": own.Own()})
+
+
+def test_backends_that_are_no_mapping_are_refused(tiny):
+    with pytest.raises(NoBackendError, match="`backends` must be a mapping of names to machines, such as .* type int"):
+        run_federation(tiny(), backends=3)

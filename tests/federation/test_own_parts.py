@@ -8,7 +8,7 @@ from qiskit_fedqml import RunResult, load_model, resume_federation, run_federati
 from qiskit_fedqml.backends.array.registry import BackendRegistry
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.parts import reference_to
-from qiskit_fedqml.errors import ConfigurationError, DataError, ResultError
+from qiskit_fedqml.errors import ConfigurationError, DataError, ResultError, TrainingError
 from qiskit_fedqml.results.evaluation import evaluate_model
 from tests.conftest import ROOT
 from tests.federation.test_federation import same
@@ -159,6 +159,47 @@ def test_parts_that_are_none_are_refused(tiny, tmp_path, parts, message):
     with pytest.raises(ConfigurationError, match=message):
         run_federation(tiny(), tmp_path / "run", **parts)
     assert not (tmp_path / "run").exists()
+
+
+class Unfinished:
+    takes_weights = False
+
+    def start(self, model):
+        self.states = []
+
+    def add(self, update, weight):
+        self.states.append(update.state)
+
+
+class Misshapen(Unfinished):
+    def finish(self):
+        return {name: tensor.reshape(-1) for name, tensor in self.states[0].items()}
+
+
+class Empty(Unfinished):
+    def finish(self):
+        return {}
+
+
+def test_parts_that_lack_something_are_refused_before_anything_is_written(tiny, tmp_path):
+    for part, message in (
+        ({"rule": Unfinished}, "`aggregation.rule`: what '.*Unfinished' makes has no finish"),
+        ({"client_step": Unfinished}, "`federation.client_step`: what .* makes has no batches, add_gradients"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            run_federation(tiny(), tmp_path / "run", **part)
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("rule", "message"), [(Misshapen, "has the shape .*, not"), (Empty, "is missing")])
+def test_an_aggregate_that_is_no_model_is_one_clear_error(tiny, rule, message):
+    with pytest.raises(TrainingError, match=f"Round 1: `aggregation.rule` must give each of .* {message}"):
+        run_federation(tiny(), rule=rule)
+
+
+def test_a_module_that_is_not_found_says_where_it_is_looked_for(tiny):
+    with pytest.raises(ConfigurationError, match=r"named 'nowhere'\. It is looked for .* current folder"):
+        run_federation(tiny(aggregation={"rule": {"python": "nowhere:Rule"}}))
 
 
 def test_a_circuit_has_an_observable_for_each_class(tiny):

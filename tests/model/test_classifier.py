@@ -7,7 +7,8 @@ from qiskit_fedqml import paper_circuit, qcnn_circuit, quantum_layer, reuploadin
 from qiskit_fedqml.backends.simulated.aer import AerBackend
 from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.errors import ConfigurationError
-from qiskit_fedqml.model.building import Blueprint, build_head, circuit_for, initial_circuit_weights
+from qiskit_fedqml.model.building import Blueprint, build_head, initial_circuit_weights
+from qiskit_fedqml.model.circuit import circuit_for
 from qiskit_fedqml.model.classifier import MatchedClassicalLayer
 from qiskit_fedqml.model.dropout import SeededDropout
 from qiskit_fedqml.model.linear import OneDnnLinear

@@ -51,7 +51,11 @@ def test_a_run_knows_the_classes_of_its_clients(run, page):
     sizes = {client.id: client.examples for record in run.rounds for client in record.clients}
     assert sizes
     for client, size in sizes.items():
-        assert sum(run.run["class_counts"]["counts"][client]) == size
+        assert sum(run.class_counts[client].values()) == size
+    assert [list(counts) for counts in run.class_counts.values()] == [run.run["classes"]] * 4
     assert len([*(page.parent / "figures").glob("classes_*.svg")]) == 2
     before = dataclasses.replace(run, run={key: value for key, value in run.run.items() if key != "class_counts"})
     assert class_panels(before, "A", "A") == []
+    assert before.class_counts == {}
+    many = dataclasses.replace(run, run={**run.run, "class_counts": summary(np.ones((101, 2), np.int64))})
+    assert many.class_counts == {}  # groups of clients are kept

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -39,6 +41,18 @@ def test_page_shows_everything_of_each_run(page):
     assert not re.search(r"<th[^>]*></th>", page.read_text(encoding="utf-8"))
     assert all(a.get("scope") in {"col", "row"} for tag, a in outline.tags if tag == "th")
     assert all(a.get("aria-label") for tag, a in outline.tags if tag == "svg")
+
+
+def test_reading_results_imports_no_torch(folders, tmp_path):
+    names = [str(folder) for folder in folders]
+    commands = [["report", *names, "--out", str(tmp_path)], ["compare", names[0], "--out", str(tmp_path / "compared")]]
+    commands += [["jobs", names[1]], ["citation", *names]]
+    script = "import sys; from qiskit_fedqml.cli import app\n"
+    script += f"for command in {commands!r}: app(command, standalone_mode=False)\n"
+    script += "print([m for m in ('torch', 'torchvision', 'scipy.stats', 'sklearn') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+    assert (tmp_path / "report.html").exists()
 
 
 def test_page_needs_nothing_else(page):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 
 from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.report.bars import bars
@@ -52,6 +53,15 @@ def test_work_that_was_not_used_is_hatched_in_a_colour_of_its_own(run, mixed):
     pattern = re.search(r"<pattern.*?</pattern>", inline_svg(panel), flags=re.DOTALL)[0]
     assert "stroke: currentColor" in pattern
     assert "Hatched" not in timeline_panels(run, "A", machine_colours({"A": run}), "A")[0].note
+
+
+def test_panels_are_drawn_once_for_each_file(run, monkeypatch, tmp_path):
+    drawn, draw = [], Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda figure, renderer: drawn.append(figure) or draw(figure, renderer))
+    (panel,) = timeline_panels(run, "A", machine_colours({"A": run}), "A")
+    inline_svg(panel)
+    assert len(panel_files(panel, tmp_path)) == 2
+    assert len(drawn) == 3
 
 
 def test_clients_that_only_tested_or_failed_look_different(mixed, run):

@@ -124,6 +124,15 @@ def test_sentence(run):
 
 
 @pytest.mark.parametrize(
+    ("dropped", "done"), [(0, "the training data's mean"), (1, "1 row left out"), (1200, "1,200 rows left out")]
+)
+def test_missing_values_are_shown(run, dropped, done):
+    columns = {"missing": {"age": 1200, "bmi": 2}, "dropped_rows": dropped}
+    rows = origin_rows({"A": dataclasses.replace(run, run={**run.run, "columns": columns}), "B": run})
+    assert {"": "Missing values", "A": f"1,200 of age, 2 of bmi: {done}", "B": "–"} in rows
+
+
+@pytest.mark.parametrize(
     ("recorded", "shown"),
     [
         (None, "–"),

@@ -125,7 +125,12 @@ def test_what_cannot_be_read_is_named_and_left_out(pictures, tmp_path, monkeypat
     read_back = json.loads((tmp_path / "found.json").read_text())
     assert [one["predicted"] for one in read_back["predictions"]] == [row["predicted"] for row in rows[:5]]
     assert len(read_back["unreadable"]) == 2
-    assert fedqml(monkeypatch, capsys, *words)[0] == 6  # found.csv is there
+    assert fedqml(monkeypatch, capsys, *words)[0] == 0  # found.csv is there, and the same
+    (tmp_path / "found.csv").write_text("mine")
+    code, _, err = fedqml(monkeypatch, capsys, *words)
+    assert code == 6
+    assert "found.csv exists already; choose another name, or replace it (--overwrite)." in err
+    assert (tmp_path / "found.csv").read_text() == "mine"
     code, _, err = fedqml(monkeypatch, capsys, "predict", folder / "run", tmp_path / "new" / "broken.jpg")
     assert code == 3
     assert "Nothing can be classified: " in err
@@ -161,6 +166,25 @@ def test_features_get_the_outputs_of_the_evaluation(features, tmp_path, monkeypa
     assert code == 0
     read_back = json.loads(out)
     assert [one["predicted"] for one in read_back["predictions"]] == list(found.labels)
+
+
+def test_the_highest_probability_that_there_can_be_is_said(features, tmp_path, monkeypatch, capsys):
+    np.savez(tmp_path / "x.npz", x=features[1])
+    words = ["predict", features[0], tmp_path / "x.npz"]
+    _, out, _ = fedqml(monkeypatch, capsys, *words)
+    assert "Outputs are a circuit's expectations, so that no probability here can be more than 88.1%." in out
+    found = json.loads(fedqml(monkeypatch, capsys, *words, "--json", "-")[1])
+    assert found["highest_probability"] == pytest.approx(1 / (1 + np.exp(-2)))
+
+
+def test_nothing_is_sent_to_a_device_where_a_file_is_in_the_way(features, tmp_path, monkeypatch, capsys):
+    machines = "backends: {far: {type: ibm, device: ibm_nowhere}}\nassignment: {server: far, default: far}\n"
+    (tmp_path / "machines.yaml").write_text(machines)
+    (tmp_path / "found.csv").write_text("mine")
+    words = ["predict", features[0], tmp_path / "x.npz", "--backend", "far", "--backends", tmp_path / "machines.yaml"]
+    code, _, err = fedqml(monkeypatch, capsys, *words, "--out", tmp_path / "found.csv")
+    assert code == 6
+    assert "found.csv exists already" in err
 
 
 @pytest.mark.parametrize(
@@ -227,3 +251,16 @@ def test_a_fresh_process_gives_the_same(features, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     expected = load_classifier(features[0]).predict_features(features[1]).labels
     assert done.stdout.strip() == repr(expected)
+
+
+def test_digits_are_read_as_the_run_had_them_and_other_pixels_are_warned_of(tmp_path, caplog):
+    from sklearn.datasets import load_digits
+
+    pixels, digits = load_digits(n_class=2, return_X_y=True)
+    run_federation(make_tiny(federation__rounds=15), tmp_path / "run")
+    classifier = load_classifier(tmp_path / "run")
+    found = classifier.predict_features(pixels / 16)
+    assert np.mean(np.array(found.labels) == digits.astype(str)) > 0.9
+    assert not caplog.records
+    classifier.predict_features(pixels)
+    assert "between 0 and 16, those of the run's test data between 0 and 1" in caplog.text

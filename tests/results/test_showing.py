@@ -31,6 +31,20 @@ def test_notebook_shows_the_last_rounds(result):
     assert "<td" not in dataclasses.replace(result, rounds=())._repr_html_()
 
 
+def test_metrics_are_shown_where_there_are_some(tmp_path):
+    own = {"python": "tests.own_parts:share_of_first"}
+    result = run_federation(make_tiny(evaluation={"metrics": ["accuracy", "auc", own]}))
+    html = result._repr_html_()
+    assert html.count("Testing accuracy") == html.count("Testing AUC") == html.count("Testing share_of_first") == 1
+    assert f"{result.rounds[-1].metrics['auc']:.4f}" in html
+    undefined = dataclasses.replace(result.rounds[0], metrics={})
+    assert dataclasses.replace(result, rounds=(undefined,))._repr_html_().count("–") == 2
+    pytest.importorskip("pandas")
+    assert list(result.to_dataframe()["metrics.share_of_first"]) == [
+        record.metrics["share_of_first"] for record in result.rounds
+    ]
+
+
 def test_table_of_rounds_and_of_clients(result):
     pytest.importorskip("pandas")
     table = result.to_dataframe()

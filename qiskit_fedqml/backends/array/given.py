@@ -24,7 +24,7 @@ from qiskit_fedqml.config.parts import reference_to
 from qiskit_fedqml.config.sources import Key
 from qiskit_fedqml.config.strict import nearest
 from qiskit_fedqml.config.validation import validate
-from qiskit_fedqml.errors import ConfigurationError, ResultError, shown
+from qiskit_fedqml.errors import ConfigurationError, NoBackendError, ResultError, shown
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,13 @@ def with_own_backends(experiment: Experiment, given: Given | None) -> tuple[Expe
         NoBackendError: Something cannot be a backend.
         BackendError: Something has a queue and no name by which it is opened again, or cannot be made.
     """
-    if not given:
+    if given is None:
         return experiment, {}
+    if not isinstance(given, Mapping):
+        raise NoBackendError(
+            'Argument `backends` must be a mapping of names to machines, such as {"mine": machine}, but is of type '
+            f"{type(given).__name__}."
+        )
     file = experiment.backends
     used = {*(name for _, name in file.assignment.names()), *experiment.evaluation.backends}
     if experiment.model.quantum == "classical":
@@ -58,7 +63,9 @@ def with_own_backends(experiment: Experiment, given: Given | None) -> tuple[Expe
     for name in given:
         if name not in used:
             raise ConfigurationError(
-                f"Argument `backends`: no client, not the server and no test uses {shown(name)}{nearest(name, used)}"
+                f"Argument `backends`: no client, not the server and no test uses {shown(name)}{nearest(name, used)} "
+                f"For clients to use it, the experiment has `backends: {{backends: {{ideal: {{type: aer}}, {name}: "
+                f"{{type: object}}}}, assignment: {{default: {name}}}}}`."
             )
     made = {name: machine_of(name, thing, file.backends[name]) for name, thing in given.items()}
     changes: dict[Key, tuple[str, Any]] = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, get_args
 from weakref import WeakKeyDictionary
 
@@ -21,6 +22,7 @@ from qiskit_fedqml.backends.simulated.aer_estimator import AerEstimator, simulat
 from qiskit_fedqml.backends.simulated.choice import Simulation, SimulatorChoice, chosen_simulation
 from qiskit_fedqml.backends.simulated.extrapolation import evaluate_extrapolated, folded_programs
 from qiskit_fedqml.backends.simulated.joint import evaluate_together
+from qiskit_fedqml.backends.simulated.loops import compile_loops
 from qiskit_fedqml.backends.simulated.transpiling import transpiled
 from qiskit_fedqml.circuits.angles import num_qubits_in_use
 from qiskit_fedqml.config.blocks import Blocks
@@ -244,10 +246,15 @@ class AerBackend:
         known = self._known.setdefault(program, _Known())
         if known.simulation is None:
             arguments = self.name, self._choice, program, self.noise
-            known.simulation = chosen_simulation(
-                *arguments, is_exact=self.shots is None, mitigates_readout=self._mitigates_readout
-            )
+            is_exact, mitigates = self.shots is None, self._mitigates_readout
+            known.simulation = chosen_simulation(*arguments, is_exact=is_exact, mitigates_readout=mitigates)
         return known.simulation
+
+    def prepare(self, program: Program) -> None:
+        """Compile the loops that evaluate a program; raises BackendError as :meth:`evaluate` does."""
+        own = self._own(program, None) if program.copies else program
+        ask = partial(self._evaluate, own, np.zeros((1, len(own.angles))), 0, self.shots)
+        compile_loops(self.simulation(own).program, self.shots, ask)
 
     def evaluate(
         self,

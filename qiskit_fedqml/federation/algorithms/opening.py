@@ -17,7 +17,7 @@ def open_algorithm(setting: Setting) -> Algorithm:
     """
     named = setting.config.algorithm
     if isinstance(named, PythonReference):
-        made: Algorithm = make_part(named, "federation.algorithm", setting)
+        made: Algorithm = make_part(named, "federation.algorithm", setting, members=("init", "next_tasks", "apply"))
         return made
     if isinstance(named, BufferedConfig):
         if setting.scheduler is None:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qiskit_fedqml.errors import TrainingError, shown
 from qiskit_fedqml.federation.messages import ClientUpdate, State, States, Status
-from qiskit_fedqml.federation.rules.aggregator import ChoosingAggregator, RememberingAggregator
+from qiskit_fedqml.federation.rules.aggregator import chooses, remembers
 from qiskit_fedqml.federation.server_state import ServerState
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def stepped(
     rule, kept = setting.rule, dict(server.clients)
     seen: list[tuple[ClientUpdate, float]] = []
     total = 0.0
-    if isinstance(rule, RememberingAggregator):
+    if remembers(rule):
         rule.recall(server.rule)
     rule.start(server.model)
     for update in updates:
@@ -40,17 +41,24 @@ def stepped(
         seen.append((replace(update, state=None, client_states={}), weight))
     model, memory = _moved(setting, server, rule.finish()) if total else (server.model, server.optimizer)
     shares = [weight / total if total else 0.0 for _, weight in seen]
-    if total and isinstance(rule, ChoosingAggregator) and (parts := rule.parts()):
+    if total and chooses(rule) and (parts := rule.parts()):
         chosen = iter(parts)
         shares = [next(chosen) if weight else 0.0 for _, weight in seen]
     returned = [replace(update, share=share) for (update, _), share in zip(seen, shares, strict=True)]
     after = replace(server, step=server.step + 1, model=model, optimizer=memory, clients=kept, attempt=1)
-    if isinstance(rule, RememberingAggregator):
+    if remembers(rule):
         after = replace(after, rule=rule.remembered())
     return after, returned
 
 
 def _moved(setting: "Setting", server: ServerState, aggregate: State) -> tuple[State, States]:
+    for name, tensor in server.model.items():
+        if (found := aggregate.get(name)) is None or found.shape != tensor.shape:
+            wrong = "is missing" if found is None else f"has the shape {tuple(found.shape)}, not {tuple(tensor.shape)}"
+            raise TrainingError(
+                f"Round {server.step + 1}: `aggregation.rule` must give each of the model's tensors, but {shown(name)} "
+                f"{wrong}."
+            )
     if setting.server_optimizer is None:
         return aggregate, server.optimizer
     return setting.server_optimizer.step(server.model, aggregate, server.optimizer)

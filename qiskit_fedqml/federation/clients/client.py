@@ -40,6 +40,7 @@ def train_client(worker: "Worker", task: ClientTask) -> ClientUpdate:
         examples = worker.data.open(task.client_id)
         outcome.num_examples = len(examples)
         model = worker.model_on(task.backend)
+        started = time.perf_counter()  # what is made once for each machine is no time of its first client
         _run(worker, task, model, examples, outcome)
     except (BudgetError, StoppedError):
         raise

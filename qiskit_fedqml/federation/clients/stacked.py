@@ -45,8 +45,8 @@ def train_stacked(
         TimeLimitError: They trained for longer than ``client_seconds`` each, and ``on_client_failure`` is ``"stop"``.
         Exception: Whatever else was raised, such as by a client's data.
     """
-    started = time.perf_counter()
     model = worker.model_on(tasks[0].backend)
+    started = time.perf_counter()
     clients = []
     for task in tasks:
         try:

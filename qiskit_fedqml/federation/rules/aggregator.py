@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard
 
 from qiskit_fedqml.federation.messages import ClientUpdate, State, States
 
@@ -38,7 +38,6 @@ class Aggregator(Protocol):
         ...
 
 
-@runtime_checkable
 class RememberingAggregator(Aggregator, Protocol):
     """A rule that remembers something from one server step to the next, such as what each client has sent.
 
@@ -54,7 +53,6 @@ class RememberingAggregator(Aggregator, Protocol):
         ...
 
 
-@runtime_checkable
 class ChoosingAggregator(Aggregator, Protocol):
     """A rule whose aggregate is made of the updates in other parts than their weights."""
 
@@ -64,6 +62,16 @@ class ChoosingAggregator(Aggregator, Protocol):
         Each is from 0, and their sum is at most 1. None at all where the weights say it.
         """
         ...
+
+
+def remembers(rule: Aggregator) -> TypeGuard[RememberingAggregator]:
+    """Return whether a rule remembers something from one server step to the next."""
+    return hasattr(rule, "recall")
+
+
+def chooses(rule: Aggregator) -> TypeGuard[ChoosingAggregator]:
+    """Return whether a rule says how large each update's part is."""
+    return hasattr(rule, "parts")
 
 
 @dataclass
@@ -103,12 +111,12 @@ class ByTensor:
 
     def recall(self, memory: States) -> None:
         """Let the other rule take up what it remembered; circular means and the like remember nothing."""
-        if isinstance(self.others, RememberingAggregator):
+        if remembers(self.others):
             self.others.recall(memory)
 
     def remembered(self) -> States:
         """Return what the other rule remembers."""
-        return self.others.remembered() if isinstance(self.others, RememberingAggregator) else {}
+        return self.others.remembered() if remembers(self.others) else {}
 
     @staticmethod
     def _of(state: State, names: Iterable[str]) -> State:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from qiskit_fedqml.federation.messages import ClientUpdate, State, States
-from qiskit_fedqml.federation.rules.aggregator import Aggregator, ChoosingAggregator, RememberingAggregator
+from qiskit_fedqml.federation.rules.aggregator import Aggregator, chooses, remembers
 from qiskit_fedqml.federation.rules.collected import difference, squared_norm
 
 
@@ -50,13 +50,13 @@ class NormBounding:
 
     def recall(self, memory: States) -> None:
         """Let the other rule take up what it remembered."""
-        if isinstance(self.inner, RememberingAggregator):
+        if remembers(self.inner):
             self.inner.recall(memory)
 
     def remembered(self) -> States:
         """Return what the other rule remembers."""
-        return self.inner.remembered() if isinstance(self.inner, RememberingAggregator) else {}
+        return self.inner.remembered() if remembers(self.inner) else {}
 
     def parts(self) -> Sequence[float]:
         """Return the updates' parts, where the other rule knows them."""
-        return self.inner.parts() if isinstance(self.inner, ChoosingAggregator) else ()
+        return self.inner.parts() if chooses(self.inner) else ()

@@ -62,7 +62,7 @@ def _built_in(rule: NamedRule | LimitedRule) -> Aggregator:
 
 
 def _own(config: AggregationConfig, reference: PythonReference) -> Aggregator:
-    rule: Aggregator = make_part(reference, "aggregation.rule")
+    rule: Aggregator = make_part(reference, "aggregation.rule", members=("takes_weights", "start", "add", "finish"))
     for key, asked in (("success_exponent", config.success_exponent), ("weights: uniform", config.is_uniform)):
         if asked and not rule.takes_weights:
             raise ConfigurationError(

@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qiskit_fedqml.backends.array.chips import chips_in_blocks
 from qiskit_fedqml.backends.array.used import own_machines, used_machines
 from qiskit_fedqml.circuits.digest import circuit_digest
@@ -36,6 +39,11 @@ def num_trained(federation: "Federation") -> int:
     return sum(tensor.numel() for tensor in federation.initial.model.values())
 
 
+def feature_range(features: NDArray[np.float32]) -> list[float]:
+    """Return the smallest and the largest feature, as they are before scaling."""
+    return [float(features.min()), float(features.max())]
+
+
 def describe(federation: "Federation") -> dict[str, Any]:
     """Describe a run that begins: versions, sizes, classes by client, what its parts are, chips and own machines."""
     data, trained = federation.data, num_trained(federation)
@@ -49,6 +57,7 @@ def describe(federation: "Federation") -> dict[str, Any]:
     origin = {"initial": federation.origin} if federation.origin else {}
     chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
     counts = {} if federation.is_remote else {"class_counts": summary(data.class_counts)}
+    columns = {} if data.columns is None else {"columns": data.columns.as_json()}
     machines = {} if federation.is_remote else own_machines(federation.experiment, federation.registry)
     remote = {"remote_clients": True} if federation.is_remote else {}
     is_made = isinstance(federation.experiment.model.circuit, PythonReference)
@@ -58,6 +67,7 @@ def describe(federation: "Federation") -> dict[str, Any]:
     return {
         **described,
         "data": dict(data.digests),
+        **({"feature_range": feature_range(data.test.features)} if len(data.test) else {}),
         **({"weights": weights} if weights else {}),
         **circuit,
         **({"head": head} if head else {}),
@@ -66,4 +76,5 @@ def describe(federation: "Federation") -> dict[str, Any]:
         **({"machines": machines} if machines else {}),
         **remote,
         **counts,
+        **columns,
     }

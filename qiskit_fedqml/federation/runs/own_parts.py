@@ -70,7 +70,8 @@ def _named(name: str, part: object) -> Any:
         return write_circuit(part, path).model_dump(mode="json")
     if name == "circuit" and not callable(part):
         raise ConfigurationError(
-            f"Argument `circuit` must be a CircuitSpec, or a function that makes one, but is a {type(part).__name__}."
+            f"Argument `circuit` must be a CircuitSpec, or a function that makes one, but is a {type(part).__name__}; "
+            "CircuitSpec(circuit, inputs, weights, observables) says which parameters are what."
         )
     return reference_to(part, name).model_dump(mode="json")
 

@@ -27,6 +27,7 @@ from qiskit_fedqml.progress.compiling import compiling_shown
 from qiskit_fedqml.progress.observer import Observer, preparing_of
 from qiskit_fedqml.results.checkpoint import Checkpoint
 from qiskit_fedqml.results.folder import RunFolder
+from qiskit_fedqml.results.last_checkpoint import load_last_checkpoint
 from qiskit_fedqml.results.provenance import (
     changes_since,
     check_circuit,
@@ -36,6 +37,7 @@ from qiskit_fedqml.results.provenance import (
     check_weights,
 )
 from qiskit_fedqml.results.result import RunResult
+from qiskit_fedqml.results.tensors import load_tensors
 from qiskit_fedqml.results.writer import RunWriter
 from qiskit_fedqml.tracking.tracking import Tracking, check_tracking, open_trackers
 
@@ -185,7 +187,7 @@ def _resume(
     check_head(stored.run, federation.evaluator.model.head, folder.path)
     if assembled is None:
         check_machines(stored.run, own_machines(experiment, federation.registry), folder.path)
-    checkpoint, records = folder.load_checkpoint()
+    checkpoint, records = load_last_checkpoint(folder)
     if checkpoint is None and folder.is_finished and _keeps_state(stored):
         raise ResultError(
             f"{folder.path}: its checkpoints are gone, and with them what its optimisers or tasks on their way need to "
@@ -251,7 +253,7 @@ def _state_in(folder: RunFolder, federation: Federation, checkpoint: Checkpoint 
         server = _state_of(checkpoint, federation, folder.path)
     elif folder.is_finished:  # the model is all the state that there was
         trained = federation.initial.model
-        model = {name: tensor for name, tensor in folder.load_model_state().items() if name in trained}
+        model = {name: tensor for name, tensor in load_tensors(folder.model_file()).items() if name in trained}
         server = ServerState(num_rounds, model).on_devices_of(trained)
     else:
         server = federation.initial

@@ -16,5 +16,5 @@ def open_step(config: FederationConfig) -> ClientStep:
     """
     step: ClientStep = Minibatch()
     if isinstance(config.client_step, PythonReference):
-        step = make_part(config.client_step, "federation.client_step")
+        step = make_part(config.client_step, "federation.client_step", members=("batches", "add_gradients"))
     return FedProx(step, config.proximal_mu) if config.proximal_mu else step

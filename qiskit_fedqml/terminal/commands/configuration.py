@@ -2,12 +2,13 @@
 
 import shlex
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.errors import ConfigurationError, listed
 from qiskit_fedqml.terminal.arguments import BackendsOption, JsonOption, ReplaceOption, SetOption, usable
 from qiskit_fedqml.terminal.json_files import check_overwrite
 
@@ -84,23 +85,37 @@ def init(
         str | None,
         typer.Option("--label", metavar="COLUMN", help="Of a table, the column of classes; by default the last one."),
     ] = None,
+    missing: Annotated[
+        str | None,
+        typer.Option(
+            "--missing",
+            metavar="mean|drop",
+            help="Of a table, what is done about missing values; by default the training data's mean takes their "
+            "place, or rows that lack their class are left out.",
+        ),
+    ] = None,
 ) -> None:
     """Write an experiment file and a backends file for your data, with comments; they run as they are.
 
-    Asks three questions where no option is given and there is a terminal; otherwise data are the digits, clients 10,
-    machines noisy. No file is overwritten.
+    The experiment is called as DIR is. Asks three questions, and of a table which column holds the classes, where no
+    option is given and there is a terminal; otherwise data are the digits, clients 10, machines noisy. No file is
+    overwritten.
     """
     from qiskit_fedqml.terminal.new_files import Plan, write_files
+    from qiskit_fedqml.terminal.new_tables import columns_of, is_table
 
     if data is None and clients is None and machines is None and sys.stdin.isatty():
         data = typer.prompt("What data? digits, a folder of pictures, or an NPZ, CSV or Parquet file", default="digits")
+        if is_table(data) and label is None:
+            columns = columns_of(data)
+            label = typer.prompt("Which column holds the classes?", default=columns[-1], value_proc=_one_of(columns))
         clients = typer.prompt("How many clients?", default=10, value_proc=_number_of_clients)
         machines = typer.prompt(
             "Which machines? ideal, noisy (simulated), or ibm (a device)",
             default="noisy",
-            value_proc=_kind_of_machines,
+            value_proc=_one_of(_MACHINES),
         )
-    plan = Plan(data or "digits", 10 if clients is None else clients, machines or "noisy", label)
+    plan = Plan(data or "digits", 10 if clients is None else clients, machines or "noisy", label, missing)
     experiment, backends = write_files(directory, plan)
     print(f"Written: {experiment}, {backends}")
     for command in ("plan", "run") if plan.machines == "ibm" else ("run",):
@@ -113,7 +128,10 @@ def _number_of_clients(text: str | int) -> int:
     return int(text)
 
 
-def _kind_of_machines(text: str) -> str:
-    if text not in _MACHINES:
-        raise typer.BadParameter(f"{text!r} is not one of {', '.join(_MACHINES)}.")
-    return text
+def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+    def checked(text: str) -> str:
+        if text not in words:
+            raise typer.BadParameter(f"{text!r} is not one of {listed(words, 20)}.")
+        return text
+
+    return checked

@@ -61,7 +61,7 @@ def jobs(
     overwrite: ReplaceOption = False,
 ) -> None:
     """Show the jobs that a run sent to devices, and what they cost: planned, and reported by the service."""
-    from qiskit_fedqml.planning.jobs import ask_for_charges, cancel_jobs, job_rows, job_sentence, job_values
+    from qiskit_fedqml.planning.jobs import job_rows, job_sentence, job_values
     from qiskit_fedqml.results.folder import RunFolder
 
     check_overwrite(overwrite, json_)
@@ -69,10 +69,14 @@ def jobs(
         raise ConfigurationError("--cancel says what became of each job as it is cancelled, and has no --json.")
     folder = RunFolder(directory)
     if cancel:
+        from qiskit_fedqml.planning.settling import cancel_jobs
+
         for line in cancel_jobs(folder):
             print(line)
         return
     if update:
+        from qiskit_fedqml.planning.settling import ask_for_charges
+
         ask_for_charges(folder)
     submissions = folder.submissions()
     if not write_json({"folder": str(directory), "jobs": job_values(submissions)}, json_, overwrite=overwrite):

@@ -20,7 +20,8 @@ from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.groups import train_group
 from qiskit_fedqml.federation.messages import ClientTask, Status
 from qiskit_fedqml.federation.steps.opening import open_step
-from qiskit_fedqml.model.building import Blueprint, circuit_for
+from qiskit_fedqml.model.building import Blueprint
+from qiskit_fedqml.model.circuit import circuit_for
 
 SIZES = {0: 5, 1: 2, 2: 6, 3: 4, 4: 1}
 """Examples of each client; batches hold 3, so that steps differ in number and size."""

@@ -67,7 +67,8 @@ def test_fedavg_by_hand():
 
 def test_fedavg_of_equal_updates_is_the_identity():
     values = torch.randn(1000, generator=torch.Generator().manual_seed(0)).tolist()
-    average, _ = Server().aggregate(ZERO, (update(c, n, values) for c, n in enumerate((3, 7, 57, 58, 1))))
+    model = ZERO | {"w": torch.zeros(1000)}
+    average, _ = Server().aggregate(model, (update(c, n, values) for c, n in enumerate((3, 7, 57, 58, 1))))
     assert torch.equal(average["w"], torch.tensor(values))
 
 
