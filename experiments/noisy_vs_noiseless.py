@@ -18,7 +18,7 @@ from parts.progress import show_trial
 from qiskit_fedqml import load_experiment
 from qiskit_fedqml.report.comparison import comparison_text, write_study_files
 from qiskit_fedqml.report.differences import verdict
-from qiskit_fedqml.study.outcomes import ACCURACY, LOSS, TRAINING_LOSS
+from qiskit_fedqml.study.outcomes import ACCURACY, LOSS, TRAINING_LOSS, last_rounds_in_words
 from qiskit_fedqml.study.statistics import differ_by_holm
 from qiskit_fedqml.study.study import Study, Trial
 from qiskit_fedqml.study.trials import run_trials
@@ -62,11 +62,12 @@ def main() -> None:
 
 def what_noise_does(study: Study) -> str:
     """Return in words what noise changes in the end, in pairs of the same seed."""
+    rounds = last_rounds_in_words(study.lengths_of(NOISY, NOISELESS))
     found = [outcome.less(study, NOISY, NOISELESS) for outcome in (TRAINING_LOSS, LOSS, ACCURACY)]
     training, loss, accuracy = map(verdict, found, differ_by_holm(found))
     return (
-        f"Noise changes the training loss, which clients measure on their own machines, by "
-        f"{TRAINING_LOSS.text(found[0], signed=True)} ({training}). Of the trained model, tested without noise, it "
+        f"In the mean of the {rounds}, noise changes the training loss, which clients measure on their own machines, "
+        f"by {TRAINING_LOSS.text(found[0], signed=True)} ({training}). Of the trained model, tested without noise, it "
         f"changes the loss by {LOSS.text(found[1], signed=True)} ({loss}) and the accuracy by "
         f"{ACCURACY.text(found[2], signed=True)} points ({accuracy})."
     )

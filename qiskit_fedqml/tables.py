@@ -63,6 +63,19 @@ def number(value: float, decimals: int) -> str:
     return f"{value:.{decimals}{'f' if fits_decimals(value) else 'e'}}"
 
 
+def about(seconds: float) -> str:
+    """Return an estimated time, no more exact than it is: ``"about 60 s"``, ``"about 7 min"``, ``"about 1.5 h"``."""
+    if seconds < 1:
+        return "less than 1 s"
+    if seconds < 95:
+        step = 1 if seconds < 10 else 5 if seconds < 30 else 10
+        return f"about {step * round(seconds / step)} s"
+    if seconds < 90 * 60:
+        return f"about {seconds / 60:.0f} min"
+    hours = seconds / 3600
+    return f"about {hours:.1f} h" if hours < 10 else f"about {hours:,.0f} h"
+
+
 def time_unit(seconds: float) -> tuple[str, float]:
     """Return a unit in which a time is easy to read, and its seconds."""
     if seconds < 300:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +20,8 @@ from qiskit_fedqml.errors import ConfigurationError, listed, shown
 MOST_SEEDS = 1000
 MOST_RUNS = 10_000
 """Of a study; each has a folder."""
+
+_SEVERAL = 2
 
 _RANGE = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?")
 
@@ -102,6 +104,22 @@ class StudyConfig(StrictModel):
                 found[name] = {**changes, **point}
         return found
 
+    def settings(self) -> dict[str, dict[str, str]]:
+        """Return which settings each scheme has, in words, by its name; none where there is no grid to compare them in.
+
+        The name among ``schemes`` is one of the settings, where there are several.
+        """
+        if not self.grid or (len(self.grid) == 1 and len(self.schemes) < _SEVERAL):
+            return {}
+        names = _short_names(list(self.grid))
+        points = [
+            ({"Scheme": scheme} if len(self.schemes) >= _SEVERAL else {})
+            | {names[key]: _in_words(value) for key, value in zip(self.grid, values, strict=True)}
+            for scheme in self.schemes or ("",)
+            for values in product(*self.grid.values())
+        ]
+        return dict(zip(self.changes(), points, strict=True))
+
 
 @dataclass(frozen=True)
 class StudyPlan:
@@ -110,10 +128,12 @@ class StudyPlan:
     Args:
         experiments: Those of each scheme, by its name, with a seed each.
         keep_models: Whether trained models are kept.
+        settings: What a grid sets in each scheme, in words, by the scheme's name and the setting's; empty without one.
     """
 
     experiments: Mapping[str, tuple[Experiment, ...]]
     keep_models: bool = True
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def load_study(path: str | Path, overrides: Mapping[str, Any] | None = None) -> StudyPlan:
@@ -142,7 +162,7 @@ def load_study(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
         names |= {key: f"--set {key}" for key in overrides}
         experiment = load_experiment(base, {**overrides, **changes}, names, folder=path.parent)
         found[scheme] = with_seeds(experiment, config.seeds)
-    return StudyPlan(found, config.keep_models)
+    return StudyPlan(found, config.keep_models, config.settings())
 
 
 def with_seeds(experiment: Experiment, seeds: Sequence[int]) -> tuple[Experiment, ...]:

@@ -39,7 +39,7 @@ def joint_jobs(experiment: Experiment, machines: Machines) -> list[Change]:
 def shots(experiment: Experiment, machines: Machines) -> list[Change]:
     """Return changes to fewer shots, each time half as many."""
     entries, found, factor = _entries(experiment, machines), [], 2
-    most = max((entry.shots for entry in entries.values()), default=1)
+    most = most_shots(experiment, machines)
     while most // factor >= _FEWEST_SHOTS or (factor == 2 and most > 1):
         fewer = {name: max(1, entry.shots // factor) for name, entry in entries.items()}
         words = "half the shots" if factor == 2 else f"1/{factor} of the shots"
@@ -48,6 +48,25 @@ def shots(experiment: Experiment, machines: Machines) -> list[Change]:
         found.append(Change(f"{words} ({listed})", settings, log2(factor)))
         factor *= 2
     return found
+
+
+def most_shots(experiment: Experiment, machines: Machines) -> int:
+    """Return the most shots of a device that is used; 1 without one."""
+    return max((entry.shots for entry in _entries(experiment, machines).values()), default=1)
+
+
+def fewer_shots(experiment: Experiment, machines: Machines, most: int) -> Change:
+    """Return the change to so many shots of the device that has the most, and to the same part of the others' shots."""
+    asked, entries = most_shots(experiment, machines), _entries(experiment, machines)
+    fewer = {name: max(1, entry.shots * most // asked) for name, entry in entries.items()}
+    settings: dict[Key, Any] = {_key(name, "shots"): few for name, few in fewer.items()}
+    listed = ", ".join(str(few) for few in sorted(set(fewer.values())))
+    return Change(f"{most / asked:.0%} of the shots ({listed})", settings, log2(asked / most))
+
+
+def is_of_shots(change: Change) -> bool:
+    """Return whether a change is one of shots alone."""
+    return bool(change.settings) and all(key[-1] == "shots" for key in change.settings)
 
 
 def random_shifts(experiment: Experiment, machines: Machines) -> list[Change]:

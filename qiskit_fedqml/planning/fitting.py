@@ -10,6 +10,7 @@ from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import BackendError, ConfigurationError
 from qiskit_fedqml.planning.ceilings import Ceiling, fit
 from qiskit_fedqml.planning.changes import Change, changed
+from qiskit_fedqml.planning.finer_shots import with_finer_shots
 from qiskit_fedqml.planning.kinds import KINDS
 from qiskit_fedqml.planning.limits import ceilings_of
 from qiskit_fedqml.planning.proposals import Proposal, few_steps
@@ -29,6 +30,7 @@ def propose(planner: "Planner", seconds: float) -> list[Proposal]:
 
     They also keep to the experiment's own budgets, and to what the account has left. Of proposals that change the same
     kinds of setting, the one that departs least is given, and none that departs further than one which changes less.
+    Shots are halved at first; a proposal then has as many as fit with all rounds, if it departs less so.
 
     Args:
         planner: The experiment, with its devices open.
@@ -52,7 +54,13 @@ def propose(planner: "Planner", seconds: float) -> list[Proposal]:
         if proposal and (kinds not in best or proposal.departure < best[kinds].departure):
             best[kinds] = proposal
     needed = [p for kinds, p in best.items() if not any(k < kinds and best[k].departure <= p.departure for k in best)]
-    return sorted(needed, key=lambda proposal: proposal.departure)[:_MOST_PROPOSALS]
+    chosen = sorted(needed, key=lambda proposal: proposal.departure)[:_MOST_PROPOSALS]
+    machines = planner.changeable()
+    finer = [
+        with_finer_shots(p, planner.experiment, machines, lambda changes: _proposal(planner, changes, ceilings))
+        for p in chosen
+    ]
+    return sorted(finer, key=lambda proposal: proposal.departure)
 
 
 def _combinations(planner: "Planner") -> Iterator[tuple[frozenset[int], tuple[Change, ...]]]:

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from qiskit_fedqml.backends.devices.submission import Submission
+from qiskit_fedqml.errors import listed
 from qiskit_fedqml.tables import duration
+
+_MOST_CLIENTS = 6
 
 
 def job_rows(submissions: Sequence[Submission]) -> list[dict[str, str]]:
@@ -12,7 +15,7 @@ def job_rows(submissions: Sequence[Submission]) -> list[dict[str, str]]:
     return [
         {
             "Round": str(s.key.server_step),
-            "Client": "server" if s.key.client is None else str(s.key.client),
+            "Client": _who(s),
             "Step": f"{s.key.kind} {s.key.step}{f', part {s.part}' if s.part else ''}",
             "Backend": s.backend,
             "Job": s.job_id or "–",
@@ -27,12 +30,27 @@ def job_rows(submissions: Sequence[Submission]) -> list[dict[str, str]]:
     ]
 
 
+def _who(of: Submission) -> str:
+    if of.key.clients:
+        return listed(of.key.clients, _MOST_CLIENTS)
+    return "server" if of.key.client is None else str(of.key.client)
+
+
+def job_note(submissions: Sequence[Submission]) -> str:
+    """Return in words what the first columns of :func:`job_rows` mean; nothing where there are no jobs."""
+    if not submissions:
+        return ""
+    together = "; several clients of a device share a job" if any(s.key.clients for s in submissions) else ""
+    return f"Client: for whom a job was sent{together}. Step: what it was for, counted from 0 in each round."
+
+
 def job_values(submissions: Sequence[Submission]) -> list[dict[str, Any]]:
     """Return each job as values of JSON."""
     return [
         {
             "round": s.key.server_step,
             "client": s.key.client,
+            "clients": list(s.key.clients),
             "kind": s.key.kind,
             "step": s.key.step,
             "part": s.part or None,

@@ -6,20 +6,37 @@ from math import ceil
 from qiskit_fedqml.backends.devices.cost import MOST_JOBS_PER_MINUTE
 from qiskit_fedqml.errors import listed
 from qiskit_fedqml.planning.plan import Plan
-from qiskit_fedqml.planning.work import Item, without_durations
+from qiskit_fedqml.planning.work import Item, qpu_time, without_durations
 from qiskit_fedqml.tables import duration
 
 OPEN_PLAN_SECONDS = 600.0
 """QPU seconds that IBM's Open Plan gives an account in 28 days, free of charge."""
 
+_CENTS_BELOW = 100.0
+
+
+def answer(plan: Plan, fit: str = "--fit SECONDS") -> list[str]:
+    """Return what the plan comes to: how much is sent, whether budgets and the Open Plan carry it, and what helps.
+
+    Args:
+        plan: The plan.
+        fit: The command that proposes settings that fit.
+    """
+    total = plan.total()
+    if not total.jobs:
+        return ["No client on a device is drawn in any round, so that nothing will be sent."]
+    jobs = "1 job" if total.jobs == 1 else f"{total.jobs:,} jobs"
+    lines = [f"{jobs} with {total.executions:,} executions; QPU time: {qpu_time(total)}.", *_of_the_open_plan(plan)]
+    return [*lines, *plan.lacking(), *_what_fits(plan, fit)]
+
 
 def sentences(plan: Plan, queue_seconds: float) -> list[str]:
-    """Return what the plan means: time, money, and what is lacking."""
+    """Return what else the plan means: time, money, and what it does not know."""
     total, price = plan.total(), plan.price()
     array, one = plan.array_seconds(queue_seconds), plan.one_machine_seconds(queue_seconds)
     waiting = f", each job waiting {duration(queue_seconds)} in its queue" if queue_seconds else ", queues left out"
     if not total.jobs:
-        return ["No client on a device is drawn in any round, so that nothing will be sent."]
+        return []
     lines = []
     if plan.is_buffered:
         lines.append(
@@ -40,7 +57,7 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
     if price is not None:
         free = [name for name, facts in plan.devices.items() if not facts.has_price]
         without = f", without {', '.join(free)}, which state none" if free else ""
-        lines.append(f"At the prices of the backends file: US$ {price:,.2f}{without}.")
+        lines.append(f"At the prices of the backends file: US$ {_money(price)}{without}.")
     if stock := plan.stock_circuits():
         trained = plan.total(lambda item: item.trains).circuits
         lines.append(f"Training runs {trained:,} circuits; the stock EstimatorQNN would run {stock:,} for the same.")
@@ -49,7 +66,12 @@ def sentences(plan: Plan, queue_seconds: float) -> list[str]:
             lines.append(f"{name}: EstimatorV2 mitigates on the server, which adds executions that are not known here.")
         if facts.is_session:
             lines.append(f"{name}: a session is charged by the clock, until it is closed; here its jobs count.")
-    return [*lines, *_of_joint_jobs(plan), *_of_the_open_plan(plan), *plan.lacking(), *_what_fits(plan)]
+    return [*lines, *_of_joint_jobs(plan)]
+
+
+def _money(price: float) -> str:
+    """Return a price with cents where they matter: it is estimated."""
+    return f"{price:,.2f}" if price < _CENTS_BELOW else f"{price:,.0f}"
 
 
 def _of_joint_jobs(plan: Plan) -> list[str]:
@@ -88,8 +110,10 @@ def unknown_times(items: Iterable[Item]) -> list[str]:
     )
 
 
-def _what_fits(plan: Plan) -> list[str]:
-    """Return how many rounds fit, where not all do."""
-    if not plan.lacking():
-        return []
-    return [f"{plan.fit().rounds} of {plan.num_rounds} rounds fit; --fit SECONDS proposes settings that fit."]
+def _what_fits(plan: Plan, fit: str) -> list[str]:
+    """Return how many rounds fit, where not all do, and what proposes settings that fit."""
+    if plan.lacking():
+        return [f"{plan.fit().rounds} of {plan.num_rounds} rounds fit; `{fit}` proposes settings that fit."]
+    if any(work.qpu_seconds > OPEN_PLAN_SECONDS for work in plan.accounts().values()):
+        return [f"`{fit}` proposes settings that fit."]
+    return []

@@ -12,15 +12,21 @@ from qiskit_fedqml.tables import duration
 
 Row = dict[str, str]
 
-_MOST_ROWS = 20
+MOST_ROWS = 8
+"""Of clients and of rounds, unless more is asked for."""
 
 
-def tables(plan: Plan) -> list[tuple[str, list[Row]]]:
-    """Return the tables that have rows, with their titles."""
+def tables(plan: Plan, most_rows: int | None = MOST_ROWS) -> list[tuple[str, list[Row]]]:
+    """Return the tables that have rows, with their titles.
+
+    Args:
+        plan: The plan.
+        most_rows: Of how many clients and rounds there are rows; None for all.
+    """
     found = [
         ("By backend", backend_rows(plan)),
-        ("By client", client_rows(plan)),
-        ("By round", round_rows(plan)),
+        ("By client", _shortened(client_rows(plan), "Client", most_rows)),
+        ("By round", _shortened(round_rows(plan), "Round", most_rows)),
         ("Blocks", block_rows(plan)),
         ("What blocks save", packing_rows(plan)),
         ("What would cost less", saving_rows(plan)),
@@ -53,7 +59,7 @@ def client_rows(plan: Plan) -> list[Row]:
         rows.append(
             {"Client": who, "Backend": backend, "Rounds": str(len({item.round for item in chosen})), **_columns(work)}
         )
-    return _shortened(rows, "Client")
+    return rows
 
 
 def round_rows(plan: Plan) -> list[Row]:
@@ -63,7 +69,7 @@ def round_rows(plan: Plan) -> list[Row]:
         clients = listed(item.client for item in of_round if item.client is not None)
         work = sum((item.work for item in of_round), Work())
         rows.append({"Round": str(round), "Clients": clients, **_columns(work)})
-    return _shortened(rows, "Round")
+    return rows
 
 
 def saving_rows(plan: Plan) -> list[Row]:
@@ -109,9 +115,9 @@ def _columns(work: Work) -> Row:
     }
 
 
-def _shortened(rows: Sequence[Row], first: str) -> list[Row]:
-    """Return the rows, or so many that they fit on a screen, and how many more there are."""
-    if len(rows) <= _MOST_ROWS:
+def _shortened(rows: Sequence[Row], first: str, most: int | None) -> list[Row]:
+    """Return the rows, or the first of them and how many more there are."""
+    if most is None or len(rows) <= most:
         return list(rows)
-    rest = dict.fromkeys(rows[0], "") | {first: f"… {len(rows) - _MOST_ROWS} more"}
-    return [*rows[:_MOST_ROWS], rest]
+    rest = dict.fromkeys(rows[0], "") | {first: f"… {len(rows) - most} more (-v)"}
+    return [*rows[:most], rest]

@@ -15,6 +15,9 @@ from qiskit_fedqml.tables import duration, number
 _BETWEEN_SECONDS = 10.0
 """Between two lines about the same phase."""
 
+_LONG_SECONDS = 5.0
+"""A phase that takes longer has a line in any case."""
+
 MOST_METRICS = 3
 """How many metrics a round's line has at most."""
 
@@ -25,7 +28,7 @@ class ProgressLines:
     Args:
         title: What the run is called.
         stream: Where to print; the standard error by default.
-        has_phases: Whether each phase and each client has a line too.
+        has_phases: Whether each phase and each client has a line too; otherwise phases have one that take long.
     """
 
     def __init__(self, title: str, stream: TextIO | None = None, *, has_phases: bool = False) -> None:
@@ -33,6 +36,7 @@ class ProgressLines:
         self._stream = stream
         self._has_phases = has_phases
         self._phase, self._phase_began, self._phase_shown = "", 0.0, 0.0
+        self._is_phase_said = False
         self._shown: dict[str, str] = {}
 
     def __enter__(self) -> "ProgressLines":
@@ -44,17 +48,21 @@ class ProgressLines:
         pass
 
     def features_extracted(self, what: str, done: int, total: int) -> None:
-        """Print how far that phase is, where phases are shown."""
+        """Print how far that phase is."""
         self.preparing(what, done, total)
 
     def preparing(self, what: str, done: int, total: int) -> None:
-        """Print a line where a phase begins, and at times how long it still takes."""
-        if not self._has_phases:
-            return
+        """Print a line where a phase begins, or once it takes long, and at times how long it still takes."""
         now = time.perf_counter()
         if what != self._phase:
             self._phase, self._phase_began, self._phase_shown = what, now, now
-            self._say(f"{self._title}: {what}")
+            self._is_phase_said = self._has_phases
+            if self._has_phases:
+                self._say(f"{self._title}: {what}")
+        elif not self._is_phase_said:
+            if now - self._phase_began > _LONG_SECONDS:
+                self._is_phase_said, self._phase_shown = True, now
+                self._say(f"{self._title}: {what}")
         elif total and now - self._phase_shown > _BETWEEN_SECONDS:
             self._phase_shown = now
             left = (now - self._phase_began) * (total / done - 1) if done else None
@@ -69,8 +77,8 @@ class ProgressLines:
 
     def round_started(self, round: int, num_rounds: int, num_clients: int) -> None:
         """Print a line where phases are shown."""
+        self._phase = ""
         if self._has_phases:
-            self._phase = ""
             self._say(f"{self._title}: round {round} of {num_rounds}: {num_clients} clients")
 
     def client_finished(self, client: ClientUpdate) -> None:

@@ -1,9 +1,15 @@
 """The size of a run, in sentences."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from qiskit_fedqml.errors import listed
 
 _MANY = 100
 """Trained parameters for each training example, from which a model will learn its examples by heart."""
+
+_SEVERAL = 2
+_MOST_MACHINES = 6
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,7 @@ class RunSize:
         smallest: Examples of the client that has the fewest.
         largest: Examples of the client that has the most.
         parameters: Trained parameters.
+        machines: How many clients each machine has, by its name; empty where that is not fixed.
     """
 
     examples: int
@@ -27,15 +34,23 @@ class RunSize:
     smallest: int
     largest: int
     parameters: int
+    machines: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         held = f"{self.smallest:,}" if self.smallest == self.largest else f"{self.smallest:,} to {self.largest:,}"
         each = " each" if self.clients > 1 else ""
         return (
             f"{self.examples:,} training examples of {len(self.classes)} classes, {self.test_examples:,} for tests; "
-            f"{self.clients:,} {'client' if self.clients == 1 else 'clients'} with {held}{each}; "
+            f"{self.clients:,} {'client' if self.clients == 1 else 'clients'} with {held}{each}{self._array}; "
             f"{self.parameters:,} trained parameters"
         )
+
+    @property
+    def _array(self) -> str:
+        """How many clients are on which machine; empty where there is one machine."""
+        if len(self.machines) < _SEVERAL:
+            return ""
+        return ", " + listed((f"{count:,} on {name}" for name, count in self.machines.items()), _MOST_MACHINES)
 
     @property
     def warning(self) -> str:

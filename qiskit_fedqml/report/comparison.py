@@ -11,8 +11,10 @@ from qiskit_fedqml.report.curves import learning_curves
 from qiskit_fedqml.report.differences import difference_note, difference_rows, paragraph
 from qiskit_fedqml.report.drawing import save_figure
 from qiskit_fedqml.report.earlier import check_comparison
+from qiskit_fedqml.report.effects import Settings, effect_note, effect_rows
 from qiskit_fedqml.report.groups import Runs, groups_of
 from qiskit_fedqml.report.naming import names_to_compare
+from qiskit_fedqml.report.numbers import as_numbers
 from qiskit_fedqml.report.table import table_rows
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
@@ -48,7 +50,7 @@ def open_comparison(
         if path.is_dir():
             stored = RunResult.load(path)
             if not stored.is_complete:
-                raise ResultError(f"The run {name!r} is not finished; `fedqml resume {path}` ends it.")
+                raise ResultError(f"The run {name!r} is not finished; `fedqml resume {path}` goes on with it.")
             found[name] = stored
         elif not overwrite and (out / name / "config.yaml").exists():
             raise ResultError(
@@ -96,24 +98,32 @@ def comparison_text(runs: Runs) -> str:
     return markdown_table(table_rows(runs)) + further
 
 
-def write_study_files(study: Study, out: str | Path, title: str, note: str = "") -> None:
+def write_study_files(
+    study: Study, out: str | Path, title: str, note: str = "", settings: Settings | None = None
+) -> None:
     """Write ``results.md``, ``table.csv``, ``differences.csv``, ``curves.png`` and ``.svg``, and what is of each run.
 
-    These are ``runs.jsonl``, ``rounds.csv`` and ``configurations.json``. Files of the study's last time are replaced.
+    These are ``runs.jsonl``, ``rounds.csv`` and ``configurations.json``; of a grid there is ``effects.csv`` too. Files
+    of the study's last time are replaced.
 
     Args:
         study: The runs.
         out: The study's folder.
         title: What the study is called.
         note: What it shows, in a sentence or two.
+        settings: The settings of each scheme, where the study is a grid.
 
     Raises:
         ResultError: A file cannot be written.
     """
     out, runs = Path(out), {scheme: tuple(study.of(scheme).values()) for scheme in study.schemes}
     write_study(study, out)
-    write_csv(table_rows(runs), out / "table.csv")
+    write_csv(as_numbers(table_rows(runs)), out / "table.csv")
     if differences := difference_rows(runs):
-        write_csv(differences, out / "differences.csv")
+        write_csv(as_numbers(differences), out / "differences.csv")
+    text = comparison_text(runs)
+    if effects := effect_rows(study, settings or {}):
+        write_csv(as_numbers(effects), out / "effects.csv")
+        text += f"\n{markdown_table(effects)}{paragraph(effect_note(study))}"
     save_figure(learning_curves(runs, "\n".join([title, *wrap(note, 125)])), out / "curves")
-    write_text(out / "results.md", f"# {title}\n{paragraph(note)}\n{comparison_text(runs)}")
+    write_text(out / "results.md", f"# {title}\n{paragraph(note)}\n{text}")

@@ -31,6 +31,10 @@ _MOST_LABELS = 6
 """Of more lines the ends are not labelled: the labels would be far from them."""
 
 
+_LEGEND_WIDTH = 150
+"""Characters that a legend's line holds, with about 8 for each name's line and gap."""
+
+
 @dataclass(frozen=True)
 class _Curve:
     """A figure of each round, against how far the run was then."""
@@ -134,7 +138,11 @@ def learning_curves(runs: Runs, title: str = "") -> Figure:
             ends = [(line.get_xdata()[-1], line.get_ydata()[-1], line.get_color()) for line in axis.lines]
             label_ends(axis, [(x, y, curve.text(y), colour) for x, y, colour in ends])
     with mpl.rc_context(AS_WRITTEN):
-        look: Any = {"loc": "outside lower center", "ncols": min(len(groups), 4), "title": spread_words(groups) or None}
+        columns = max(1, min(len(groups), 4, _LEGEND_WIDTH // (max(map(len, groups)) + 8)))
+        words = spread_words(groups)
+        if words and len(groups) <= _MOST_LABELS:
+            words += f"; numbers at their ends: after the last {steps_word(all_runs(runs))}"
+        look: Any = {"loc": "outside lower center", "ncols": columns, "title": words or None}
         add_legend(figure, axes[0, 0].lines, list(groups), **look)
         figure.suptitle(title, fontsize=12 if "\n" not in title else 11)
     return figure

@@ -3,12 +3,15 @@
 from textwrap import fill
 
 from qiskit_fedqml.report.groups import Runs, study_of
-from qiskit_fedqml.study.outcomes import OUTCOMES
+from qiskit_fedqml.study.outcomes import OUTCOMES, last_rounds_in_words
 from qiskit_fedqml.study.statistics import Interval, differ_by_holm, over_seeds
 from qiskit_fedqml.study.study import Study
 
 _FEWEST_PAIRS = 2
 """One pair shows no spread: what it differs by can be read from the table of runs."""
+
+_LONGEST_NAME = 24
+"""Characters of a scheme's name that a heading of a column repeats; the note below the table gives a longer one."""
 
 
 def difference_rows(runs: Runs) -> list[dict[str, str]]:
@@ -27,6 +30,7 @@ def difference_rows(runs: Runs) -> list[dict[str, str]]:
     if not compared:
         return []
     reference = study.schemes[0]
+    rounds = last_rounds_in_words(study.lengths_of(reference, *compared))
     found = {(o.name, scheme): o.less(study, scheme, reference) for scheme in compared for o in OUTCOMES}
     differs = dict(zip(found, differ_by_holm(list(found.values())), strict=True))
     rows = []
@@ -35,8 +39,8 @@ def difference_rows(runs: Runs) -> list[dict[str, str]]:
         for outcome in OUTCOMES:
             of = found.get((outcome.name, scheme))
             row |= {
-                outcome.heading: outcome.text(outcome.mean(study, scheme)),
-                outcome.heading_less(reference): outcome.text(of, signed=True) if of else "",
+                outcome.heading_over(rounds): outcome.text(outcome.mean(study, scheme)),
+                outcome.heading_less(_short(reference)): outcome.text(of, signed=True) if of else "",
                 f"By {outcome.name.lower()}": verdict(of, differs[outcome.name, scheme]) if of else "",
             }
         rows.append(row)
@@ -50,7 +54,12 @@ def difference_note(runs: Runs) -> str:
         return ""
     counts = sorted({len(study.of(scheme)) for scheme in (study.schemes[0], *compared)})
     over = over_seeds(counts[0]) if len(counts) == 1 else f"over {counts[0]} to {counts[-1]} seeds ({_MIXED})"
-    return _NOTE.format(over=over, reference=study.schemes[0], judged=_JUDGED if counts[-1] > _FEWEST_PAIRS else "")
+    return _NOTE.format(
+        rounds=last_rounds_in_words(study.lengths_of(study.schemes[0], *compared)),
+        over=over,
+        reference=study.schemes[0],
+        judged=_JUDGED if counts[-1] > _FEWEST_PAIRS else "",
+    )
 
 
 def verdict(of: Interval, differs: bool) -> str:
@@ -62,6 +71,11 @@ def verdict(of: Interval, differs: bool) -> str:
     return "higher" if of.mean > 0 else "lower"
 
 
+def _short(reference: str) -> str:
+    """Return what a heading calls the scheme that others are compared with."""
+    return f"“{reference}”" if len(reference) <= _LONGEST_NAME else "the first"
+
+
 def _compared(study: Study) -> list[str]:
     first, *others = study.schemes
     seeds = study.of(first)
@@ -70,8 +84,8 @@ def _compared(study: Study) -> list[str]:
 
 _MIXED = "95% intervals by Student's t, or the range of two"
 _NOTE = (
-    "Accuracies and losses are means of the last rounds (ten, or a quarter of a short run) {over}. Differences are to "
-    "{reference} with the same seed.{judged}"
+    "Accuracies and losses are means of the last quarter of the rounds, ten at most ({rounds}), {over}. Differences "
+    "are to the first scheme, “{reference}”, with the same seed.{judged}"
 )
 _JUDGED = " “Higher” and “lower”: the difference is not 0 by Holm's method over the whole table, at 5%."
 

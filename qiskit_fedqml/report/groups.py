@@ -6,11 +6,13 @@ from itertools import takewhile
 from pathlib import Path
 
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.report.naming import run_names
+from qiskit_fedqml.config.text_files import parse_json, read_text
+from qiskit_fedqml.errors import ResultError
+from qiskit_fedqml.report.naming import printable, run_names
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.study.configuration import key_of
-from qiskit_fedqml.study.study import Study
+from qiskit_fedqml.study.study import Study, folder_name
 
 Runs = Mapping[str, RunResult | Sequence[RunResult]]
 """By its name, what is shown as one: a run, or runs that differ in the seed."""
@@ -102,9 +104,24 @@ def _names(members: Sequence[Sequence[str]], places: Mapping[str, tuple[Path, Ex
     own = [parent if parent is not None and parents.count(parent) == 1 else None for parent in parents]
     folders = [parent for parent in own if parent is not None]
     for number, name in zip((n for n, parent in enumerate(own) if parent), run_names(folders), strict=True):
-        found[number] = name
+        folder = own[number]
+        scheme = None if folder is None else _scheme_in(folder)
+        found[number] = name if folder is None or scheme is None else name.removesuffix(folder.name) + scheme
     twice = {name for name in found if found.count(name) > 1}
     return [f"{name} ({number})" if name in twice else name for number, name in enumerate(found, start=1)]
+
+
+def _scheme_in(folder: Path) -> str | None:
+    """Return what a study calls the scheme whose seeds a folder holds; None of a folder of no study."""
+    path = folder.parent.parent / "configurations.json"
+    if folder.parent.name != "runs" or not path.is_file():
+        return None
+    try:
+        schemes = parse_json(read_text(path, ResultError), str(path), ResultError)
+    except ResultError:  # somebody else's file
+        return None
+    known = schemes if isinstance(schemes, dict) else {}
+    return next((printable(scheme) for scheme in known if folder_name(scheme) == folder.name), None)
 
 
 def _parent(names: Sequence[str], places: Mapping[str, tuple[Path, Experiment]]) -> Path | None:

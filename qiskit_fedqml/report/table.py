@@ -9,10 +9,11 @@ from qiskit_fedqml.report.metrics import ShownMetric, metric_columns, shown_metr
 from qiskit_fedqml.report.naming import machine_name
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
+from qiskit_fedqml.study.outcomes import last_rounds_in_words, num_last_rounds
 from qiskit_fedqml.tables import duration, gibibytes
 
-_LONG = 20
-"""Fewest rounds of a run of which a mean of the last ten is given; of fewer it would include the start."""
+_LONG = 8
+"""Fewest rounds of a run of which a mean of the last rounds is given: of fewer it would be that of one round."""
 
 Seeds = Sequence[RunResult]
 """A run, or runs that differ in the seed."""
@@ -26,7 +27,7 @@ def table_rows(runs: Runs) -> list[dict[str, str]]:
 
     Returns:
         A row for each scheme and, where a run was tested on further backends, for each of these: losses and accuracy of
-        the last round, and the best accuracy; where a run has 20 rounds, the mean accuracy of the last ten too (single
+        the last round, and the best accuracy; where a run has 8 rounds, its mean accuracy over the last ones (single
         rounds swing); the metrics that runs were asked for; where runs had a tuning set, loss and accuracy there; where
         time is simulated, how much of it the run took; where devices were used, the QPU time that was charged, or else
         planned. Of several seeds, figures are means with 95% intervals, or with the range of two; times are means, and
@@ -35,7 +36,8 @@ def table_rows(runs: Runs) -> list[dict[str, str]]:
     schemes = seeds_of(runs)
     every = [run for of in schemes.values() for run in of]
     any_validation, any_clock = has_validation(runs), any(map(has_clock, every))
-    any_long = any(len(run.rounds) >= _LONG for run in every)
+    long = [len(run.rounds) for run in every if len(run.rounds) >= _LONG]
+    settled = f"Mean of {last_rounds_in_words(long)}" if long else ""
     any_device = any(record.planned_seconds for run in every for record in run.rounds)
     any_seeds, metrics = len(every) > len(schemes), shown_metrics(every)
     rows = []
@@ -50,22 +52,22 @@ def table_rows(runs: Runs) -> list[dict[str, str]]:
                 **_test_columns(
                     [record.test_loss for record in last],
                     [[record.test_accuracy for record in run.rounds] for run in of],
-                    any_long=any_long,
+                    settled=settled,
                 ),
                 **metric_columns(metrics, of, last),
                 **validation_columns(last, any_validation=any_validation),
                 **(clock_column(mean_clock(last)) if any_clock else {}),
-                "Time": duration(mean_of([sum(record.seconds for record in run.rounds) for run in of])),
+                "Rounds took": duration(mean_of([sum(record.seconds for record in run.rounds) for run in of])),
                 "Memory": gibibytes(max(record.peak_memory_bytes or 0 for run in of for record in run.rounds)),
                 **({"QPU time": _qpu_time(of)} if any_device else {}),
             }
         )
-        further = _further_rows(name, of, metrics, any_long=any_long)
+        further = _further_rows(name, of, metrics, settled=settled)
         rows += [dict.fromkeys(rows[-1], "") | row for row in further]
     return rows
 
 
-def _further_rows(name: str, of: Seeds, metrics: Sequence[ShownMetric], *, any_long: bool) -> list[dict[str, str]]:
+def _further_rows(name: str, of: Seeds, metrics: Sequence[ShownMetric], *, settled: str) -> list[dict[str, str]]:
     """Return a row for each further backend on which a scheme was tested."""
     return [
         {
@@ -74,7 +76,7 @@ def _further_rows(name: str, of: Seeds, metrics: Sequence[ShownMetric], *, any_l
             **_test_columns(
                 [run.final.evaluations[backend]["test_loss"] for run in of],
                 [[record.evaluations[backend]["test_accuracy"] for record in run.rounds] for run in of],
-                any_long=any_long,
+                settled=settled,
             ),
             **metric_columns(metrics, of, [run.final for run in of], backend),
         }
@@ -114,14 +116,18 @@ def _qpu_time(of: Seeds) -> str:
     return duration(sum(known) / len(of)) if len(known) == len(charged) else f"{duration(planned / len(of))} planned"
 
 
-def _test_columns(losses: Sequence[float], accuracies: Sequence[Sequence[float]], *, any_long: bool) -> dict[str, str]:
+def _test_columns(losses: Sequence[float], accuracies: Sequence[Sequence[float]], *, settled: str) -> dict[str, str]:
     is_long = all(len(of_run) >= _LONG for of_run in accuracies)
     return {
         "Testing loss": loss_cell(losses),
         "Testing accuracy": percent_cell([of_run[-1] for of_run in accuracies]),
         **(
-            {"Mean of last ten": percent_cell([mean_of(of_run[-10:]) for of_run in accuracies]) if is_long else NOTHING}
-            if any_long
+            {
+                settled: percent_cell([mean_of(a[-num_last_rounds(len(a)) :]) for a in accuracies])
+                if is_long
+                else NOTHING
+            }
+            if settled
             else {}
         ),
         "Best": percent_cell([max(of_run) for of_run in accuracies]),

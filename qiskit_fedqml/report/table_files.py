@@ -9,6 +9,8 @@ from io import StringIO
 from math import ceil
 from pathlib import Path
 
+from qiskit_fedqml.report.numbers import as_numbers
+
 Row = Mapping[str, str]
 
 MOST_ROWS = 120
@@ -26,6 +28,7 @@ _LATEX = {
         "∏": r"$\prod$",
         "ε": r"$\varepsilon$",
         "−": "$-$",
+        "±": r"$\pm$",
         "π": r"$\pi$",
         '"': "''",
         "[": "{[}",
@@ -85,18 +88,19 @@ def table_files(table: Table, folder: Path) -> dict[Path, bytes]:
 
 
 def csv_text(table: Table) -> str:
-    """Return a table as CSV (RFC 4180), with its columns in the first line."""
+    """Return a table as CSV (RFC 4180), with its columns in the first line; numbers as :func:`as_numbers` has them."""
     text = StringIO()
     writer = csv.writer(text)
-    writer.writerow(table.columns)
-    writer.writerows([row.get(column, "") for column in table.columns] for row in table.rows)
+    rows = as_numbers([{column: row.get(column, "") for column in table.columns} for row in table.rows])
+    writer.writerow(rows[0] if rows else table.columns)
+    writer.writerows(row.values() for row in rows)
     return text.getvalue()
 
 
 def latex_text(table: Table) -> str:
     """Return a table in LaTeX with the rules of booktabs; of more than 40 rows, one that goes on over pages."""
     is_long = len(table.rows) > _ONE_PAGE
-    packages = "booktabs and longtable" if is_long else "booktabs"
+    packages = ["booktabs", "longtable"] if is_long else ["booktabs"]
     columns = "".join("r" if column in table.numeric else "l" for column in table.columns)
     head = [r"\toprule", _line(table.columns), r"\midrule"]
     rows = [_line([row.get(column, "") for column in table.columns]) for row in table.rows]
@@ -107,7 +111,8 @@ def latex_text(table: Table) -> str:
     else:
         begin = [r"\begin{table}", r"\centering", caption, rf"\begin{{tabular}}{{{columns}}}"]
         lines = [*begin, *head, *rows, r"\bottomrule", r"\end{tabular}", r"\end{table}"]
-    return "\n".join([f"% Needs \\usepackage for {packages}.", *lines, ""])
+    needs = "".join(rf"\usepackage{{{package}}}" for package in packages)
+    return "\n".join([f"% Needs {needs}", *lines, ""])
 
 
 def escaped(text: str) -> str:

@@ -101,8 +101,20 @@ class RunFolder:
                 f"{self.path} has {len(alive)} jobs that may still wait or run on devices: resume the run with "
                 f"`fedqml resume {self.path}`, or cancel them with `fedqml jobs {self.path} --cancel`."
             )
+        if not overwrite and self._is_resumable:
+            raise ResultError(
+                f"{self.path} holds a run that is not finished: `fedqml resume {self.path}` goes on with it; or choose "
+                "another folder, or overwrite it (--overwrite)."
+            )
         if not overwrite:
             raise ResultError(f"{self.path} exists already; choose another folder, or overwrite it (--overwrite).")
+
+    @property
+    def _is_resumable(self) -> bool:
+        try:
+            return self.has_checkpoint and not self.is_finished
+        except ResultError:  # damaged
+            return False
 
     @property
     def is_run(self) -> bool:
@@ -246,7 +258,9 @@ class RunFolder:
         """
         path = self.path / "model.safetensors"
         if not path.exists() or not self.is_finished:
-            hint = " The run is not finished: `fedqml resume` ends it." if self.has_checkpoint else ""
+            hint = (
+                f" The run is not finished: `fedqml resume {self.path}` goes on with it." if self.has_checkpoint else ""
+            )
             raise ResultError(f"{self.path} holds no model.safetensors of its own.{hint}")
         if (manifest := load_manifest(self.path)) is not None:
             manifest.check_file(self.path, path.name)

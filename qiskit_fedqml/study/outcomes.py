@@ -1,6 +1,6 @@
 """What runs of a study are compared by: testing accuracy and testing loss, in the units that a reader wants."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +34,25 @@ def settled_training_loss(run: RunResult) -> float:
     return float(np.mean([np.nan if r.train_loss is None else r.train_loss for r in _last_rounds(run)]))
 
 
+def num_last_rounds(num_rounds: int) -> int:
+    """Return of how many last rounds means are taken, of a run of so many rounds: ten, or a quarter of a short run."""
+    return max(min(_SETTLED, num_rounds // 4), 1)
+
+
+def last_rounds_in_words(lengths: Iterable[int]) -> str:
+    """Return of which rounds means are, such as ``"last 5 rounds"``.
+
+    Args:
+        lengths: How many rounds each run has; at least one.
+    """
+    counts = sorted({num_last_rounds(length) for length in lengths})
+    if counts == [1]:
+        return "last round"
+    return f"last {counts[0]} rounds" if len(counts) == 1 else f"last {counts[0]} to {counts[-1]} rounds"
+
+
 def _last_rounds(run: RunResult) -> Sequence[RoundRecord]:
-    return run.rounds[-max(min(_SETTLED, len(run.rounds) // 4), 1) :]
+    return run.rounds[-num_last_rounds(len(run.rounds)) :]
 
 
 @dataclass(frozen=True)
@@ -65,9 +82,18 @@ class Outcome:
         """The heading of a table's column of it, such as ``"Accuracy (%)"``."""
         return _with_unit(self.name, self.unit)
 
+    def heading_over(self, rounds: str) -> str:
+        """Return the heading of a column of means over these rounds, such as ``"Accuracy, last 5 rounds (%)"``."""
+        return _with_unit(f"{self.name}, {rounds}", self.unit)
+
+    @property
+    def heading_change(self) -> str:
+        """The heading of a column of what a setting changes, such as ``"Accuracy, change (points)"``."""
+        return _with_unit(f"{self.name}, change", self.unit_of_differences)
+
     def heading_less(self, reference: str) -> str:
         """Return the heading of a column, or the label of an axis, of differences to a reference."""
-        return _with_unit(f"{self.name} less {reference}", self.unit_of_differences)
+        return _with_unit(f"{self.name} minus {reference}", self.unit_of_differences)
 
     def mean(self, study: Study, scheme: str) -> Interval:
         """Return a scheme's mean over its seeds."""

@@ -34,8 +34,12 @@ class Trial:
 
     def folder(self, out: Path) -> Path:
         """Return the trial's result folder."""
-        name = re.sub(r"[^\w.×]+", "_", self.scheme.lower()).strip("_")
-        return out / name / f"seed{self.seed}"
+        return out / folder_name(self.scheme) / f"seed{self.seed}"
+
+
+def folder_name(scheme: str) -> str:
+    """Return what the folder of a scheme's runs is called."""
+    return re.sub(r"[^\w.×]+", "_", scheme.lower()).strip("_")
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,10 @@ class Study:
     def schemes(self) -> tuple[str, ...]:
         """The schemes, in order."""
         return tuple(dict.fromkeys(scheme for scheme, _ in self.runs))
+
+    def lengths_of(self, *schemes: str) -> list[int]:
+        """Return how many rounds each run of some schemes has."""
+        return [len(run.rounds) for (scheme, _), run in self.runs.items() if scheme in schemes]
 
     def of(self, scheme: str) -> dict[int, RunResult]:
         """Return a scheme's runs by seed."""

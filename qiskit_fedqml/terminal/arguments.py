@@ -31,6 +31,10 @@ def usable(value: Any) -> Any:
     return value
 
 
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_TIME = re.compile(r"(\d{1,12}(?:\.\d*)?|\.\d+) ?(s|min|h)?")
+
+
 def queue_time(seconds: float) -> float:
     """Return the time that is given for a queue.
 
@@ -42,14 +46,21 @@ def queue_time(seconds: float) -> float:
     return seconds
 
 
-def fit_seconds(seconds: float | None) -> float | None:
+def fit_seconds(text: str | None) -> float | None:
     """Return the QPU seconds of ``--fit``.
 
     Raises:
-        ConfigurationError: They are no number above 0.
+        ConfigurationError: They are no number above 0, with s, min or h behind it or without.
     """
-    if seconds is not None and not 0 < seconds < math.inf:
-        raise ConfigurationError(f"--fit must be a number of QPU seconds above 0, but got {seconds:g}.")
+    if text is None:
+        return None
+    found = _TIME.fullmatch(text.strip())
+    seconds = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
+    if not 0 < seconds < math.inf:
+        raise ConfigurationError(
+            f"--fit must be a QPU time above 0, in seconds or with a unit, such as 600, 90s, 10min or 2h, but got "
+            f"{shown(text)}."
+        )
     return seconds
 
 
@@ -230,16 +241,27 @@ QueueOption = Annotated[
     typer.Option("--queue-seconds", help="How long a job waits in its queue, as you expect it.", callback=queue_time),
 ]
 FitOption = Annotated[
-    float | None,
+    str | None,
     typer.Option(
         "--fit",
         metavar="SECONDS",
-        help="Propose settings that take so many QPU seconds at most, such as 600.",
-        callback=fit_seconds,
+        help="Propose settings that take so much QPU time at most, such as 600 or 10min.",
     ),
+]
+ProposalOption = Annotated[
+    int | None,
+    typer.Option("--proposal", metavar="N", min=1, help="With --fit, print the command of the Nth proposal."),
 ]
 ModelBackendOption = Annotated[
     str | None, typer.Option("--backend", metavar="NAME", help="The backend; by default the run's server backend.")
+]
+TestBackendsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="The backend; by default the run's server backend. Given several times, accuracies are put side by side.",
+    ),
 ]
 ModelBackendsOption = Annotated[
     Path | None,

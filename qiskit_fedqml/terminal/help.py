@@ -16,7 +16,7 @@ EXAMPLES = {
     "deploy": ("fedqml deploy experiments/digits.yaml deployment --shards --address quantum.example.org:8000",),
     "plan": (
         "fedqml plan experiments/rehearsal.yaml --queue-seconds 60",
-        "fedqml plan experiments/rehearsal.yaml --fit 600 --json -",
+        "fedqml plan experiments/rehearsal.yaml --fit 10min --json -",
     ),
     "jobs": ("fedqml jobs results/rehearsal", "fedqml jobs results/rehearsal --cancel"),
     "compare": (
@@ -26,7 +26,7 @@ EXAMPLES = {
     "report": ("fedqml report results/ideal results/noisy --out report",),
     "evaluate": (
         "fedqml evaluate results/digits",
-        "fedqml evaluate results/digits --backend quito --backends backends.yaml",
+        "fedqml evaluate results/digits --backend ideal --backend quito --backends backends.yaml",
     ),
     "predict": (
         "fedqml predict results/pictures new/cat.jpg new/ --out predictions.csv",

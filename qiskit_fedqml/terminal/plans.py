@@ -8,16 +8,26 @@ from typing import Any
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.yaml_files import dump_yaml
+from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.planning import sentences, tables
 from qiskit_fedqml.planning.changes import Key
 from qiskit_fedqml.planning.fitting import propose
+from qiskit_fedqml.planning.plan import Plan
 from qiskit_fedqml.planning.planner import Planner, plan_experiment
 from qiskit_fedqml.planning.proposals import Proposal, few_steps, nested
 from qiskit_fedqml.terminal.json_files import earlier_json, write_json
 from qiskit_fedqml.terminal.output import print_table
+from qiskit_fedqml.terminal.verbosity import is_verbose
 
 
-def show_plan(experiment: Experiment, queue_seconds: float, json_: Path | None, *, overwrite: bool = False) -> bool:
+def show_plan(
+    experiment: Experiment,
+    queue_seconds: float,
+    json_: Path | None,
+    *,
+    overwrite: bool = False,
+    command: Sequence[str] = ("fedqml", "plan", "FILE"),
+) -> bool:
     """Print what an experiment will cost; return whether all budgets suffice.
 
     Args:
@@ -25,6 +35,7 @@ def show_plan(experiment: Experiment, queue_seconds: float, json_: Path | None, 
         queue_seconds: How long a job waits in its queue.
         json_: Where the plan is written as JSON, or None; ``-`` prints that, and nothing else.
         overwrite: Whether a file there that holds something else may be replaced.
+        command: What makes this plan.
 
     Raises:
         ResultError: The file exists already and holds something else, or cannot be written.
@@ -32,18 +43,43 @@ def show_plan(experiment: Experiment, queue_seconds: float, json_: Path | None, 
     """
     plan = plan_experiment(experiment)
     if _writes(plan.as_json(), json_, overwrite):
-        for title, rows in tables.tables(plan):
-            print(f"{title}\n")
-            print_table(rows)
-        for sentence in sentences.sentences(plan, queue_seconds):
-            print(sentence)
+        print_plan(plan, queue_seconds, command)
     return not plan.lacking()
 
 
+def print_plan(plan: Plan, queue_seconds: float, command: Sequence[str]) -> None:
+    """Print what a plan comes to, its tables, and what else there is to say.
+
+    Args:
+        plan: The plan.
+        queue_seconds: How long a job waits in its queue.
+        command: The `fedqml plan` that makes it.
+    """
+    for sentence in sentences.answer(plan, f"{shlex.join(command)} --fit {_fit_seconds(plan):g}"):
+        print(sentence)
+    for title, rows in tables.tables(plan, None if is_verbose() else tables.MOST_ROWS):
+        print(f"\n{title}\n")
+        print_table(rows)
+    for sentence in sentences.sentences(plan, queue_seconds):
+        print(sentence)
+
+
+def _fit_seconds(plan: Plan) -> float:
+    """Return the QPU seconds that settings may take which fit: the least that is there, or those of the Open Plan."""
+    left = [ceiling.most - ceiling.spent for ceiling in plan.ceilings if ceiling.of == "seconds"]
+    return max(1.0, min([*left, sentences.OPEN_PLAN_SECONDS]))
+
+
 def show_proposals(
-    experiment: Experiment, seconds: float, command: Sequence[str], json_: Path | None, *, overwrite: bool = False
+    experiment: Experiment,
+    seconds: float,
+    command: Sequence[str],
+    json_: Path | None,
+    *,
+    overwrite: bool = False,
+    number: int | None = None,
 ) -> bool:
-    """Print settings that fit so many QPU seconds, and how to run with the first; return whether there are any.
+    """Print settings that fit so many QPU seconds, and how to run with one of them; return whether there are any.
 
     Args:
         experiment: The experiment.
@@ -51,8 +87,10 @@ def show_proposals(
         command: What runs the experiment as it is.
         json_: As :func:`show_plan`.
         overwrite: As :func:`show_plan`.
+        number: The proposal of which the command is printed, from 1; None for the first.
 
     Raises:
+        ConfigurationError: There is no proposal of this number.
         FedQMLError: As :func:`~qiskit_fedqml.planning.planner.plan_experiment`.
     """
     planner = Planner.open(experiment)
@@ -67,7 +105,12 @@ def show_proposals(
     print_table(tables.proposal_rows(proposals, experiment))
     for sentence in (*sentences.unknown_times(planner.items(experiment)), *_warnings(experiment, proposals)):
         print(sentence)
-    print(_how_to_use(proposals[0].settings(planner.budget(seconds)), command))
+    if number is not None and number > len(proposals):
+        raise ConfigurationError(f"--proposal must be from 1 to {len(proposals)}, the number of proposals.")
+    which = "The first one" if number is None else f"Proposal {number}"
+    if number is None and len(proposals) > 1:
+        print(f"--proposal 2 prints the command of the second one, and so on up to {len(proposals)}.")
+    print(_how_to_use(which, proposals[(number or 1) - 1].settings(planner.budget(seconds)), command))
     return True
 
 
@@ -94,12 +137,12 @@ def _warnings(experiment: Experiment, proposals: Sequence[Proposal]) -> list[str
     return next(([f"Proposal {number}: {warning}"] for number, warning in warned if warning), [])
 
 
-def _how_to_use(settings: Mapping[Key, Any], command: Sequence[str]) -> str:
+def _how_to_use(which: str, settings: Mapping[Key, Any], command: Sequence[str]) -> str:
     """Return a command that runs with other settings; where --set cannot name a key, the settings as YAML."""
     if any("." in part for key in settings for part in key):
-        return f"The first one in the experiment file:\n\n{dump_yaml(nested(settings))}"
+        return f"{which} in the experiment file:\n\n{dump_yaml(nested(settings))}"
     lines = [shlex.join(command), *(f"  --set {shlex.quote(_assigned(key, value))}" for key, value in settings.items())]
-    return "The first one:\n\n" + " \\\n".join(lines)
+    return f"{which}:\n\n" + " \\\n".join(lines)
 
 
 def _assigned(key: Key, value: object) -> str:

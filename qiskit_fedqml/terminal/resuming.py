@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from qiskit_fedqml.errors import AccountLimitError, BackendError, BudgetError, ResultError
+from qiskit_fedqml.terminal.arguments import name_of
 from qiskit_fedqml.terminal.program import code_of
 from qiskit_fedqml.terminal.stopping import exit_code
+from qiskit_fedqml.terminal.verbosity import is_quiet
 
 if TYPE_CHECKING:
     from qiskit_fedqml.results.result import RunResult
@@ -51,6 +53,26 @@ def rounds_if_finished(folder: Path) -> int | None:
         return num_lines(folder / "rounds.jsonl") if RunFolder(folder).is_finished else None
     except ResultError:  # whoever reads it next says what is wrong
         return None
+
+
+def tell_continues(folder: Path) -> None:
+    """Say after which round a run continues; nothing of a finished run, of one without rounds, or if it cannot be read.
+
+    Args:
+        folder: The result folder.
+    """
+    from qiskit_fedqml.results.folder import RunFolder
+
+    try:
+        found = RunFolder(folder)
+        if is_quiet() or found.is_finished:
+            return
+        experiment, _, records = found.read()
+    except ResultError:  # whoever reads it next says what is wrong
+        return
+    if len(records):
+        rounds = f"after round {len(records)} of {experiment.federation.rounds}"
+        print(f"{name_of(folder)}: continues {rounds}", file=sys.stderr, flush=True)
 
 
 def print_end(folder: Path, num_rounds: int, before: int | None) -> None:

@@ -58,7 +58,9 @@ def test_a_grid_makes_a_scheme_of_each_combination(study):
     ]
     first = plan.experiments["batch_size = 8, quantum = frozen"][0]
     assert (first.federation.batch_size, first.model.quantum) == (8, "frozen")
+    assert plan.settings["batch_size = 8, quantum = frozen"] == {"batch_size": "8", "quantum": "frozen"}
     both = load_study(study(grid={"federation.batch_size": [4, 8]}))
+    assert both.settings["fast, batch_size = 4"] == {"Scheme": "fast", "batch_size": "4"}
     assert list(both.experiments) == [f"{name}, batch_size = {size}" for name in ("slow", "fast") for size in (4, 8)]
 
 

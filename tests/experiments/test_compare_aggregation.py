@@ -31,5 +31,5 @@ def test_verdicts_go_by_direction_and_by_holm_over_both_outcomes(script, monkeyp
     rows = {row["Aggregation"]: row for row in script.table(Runs(), "Skewed array")}
     assert (rows["shift"]["By accuracy"], rows["shift"]["By testing loss"]) == ("hurts", "helps")
     assert {rows["same"]["By accuracy"], rows["same"]["By testing loss"]} == {"no significant difference"}
-    assert rows["shift"]["Accuracy less FedAvg's (points)"].startswith("-10.00 ± ")
+    assert rows["shift"]["Accuracy minus FedAvg's (points)"].startswith("-10.00 ± ")
     assert rows["FedAvg"]["By accuracy"] == ""

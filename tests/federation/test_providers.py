@@ -15,7 +15,7 @@ from qiskit_fedqml.backends.devices.journal import Journal
 from qiskit_fedqml.errors import BudgetError, ConfigurationError
 from qiskit_fedqml.planning.jobs import job_rows, job_sentence
 from qiskit_fedqml.planning.planner import plan_experiment
-from qiskit_fedqml.planning.sentences import sentences
+from qiskit_fedqml.planning.sentences import answer, sentences
 from qiskit_fedqml.planning.tables import backend_rows, saving_rows
 from qiskit_fedqml.report.calibrations import calibrations
 from qiskit_fedqml.report.cost import device_rows
@@ -66,7 +66,9 @@ def test_plan_is_what_is_sent(experiment, tmp_path):
     (row,) = device_rows("run", result, sent)
     assert row["Price"] == f"US$ {expected:,.2f} by its prices"
     assert machine_rows("run", result, {})[1]["Made of"] == f"{SHOP}:Shop"
-    assert not any("jobs a minute" in sentence or "Open Plan" in sentence for sentence in sentences(plan, 0.0))
+    assert not any(
+        "jobs a minute" in sentence or "Open Plan" in sentence for sentence in [*answer(plan), *sentences(plan, 0.0)]
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Qiskit backend .* has no QubitProperties")
@@ -74,7 +76,7 @@ def test_plan_without_durations(experiment, tmp_path):
     run = experiment("Silent", budget_executions=100)
     plan = plan_experiment(run)
     assert {row["QPU time"] for row in backend_rows(plan)} == {"–"}
-    said = sentences(plan, 0.0)
+    said = [*answer(plan), *sentences(plan, 0.0)]
     assert "Devices that state no durations, so that their QPU time is not known: mine." in said
     assert any(s.startswith("The budget of mine is 100 executions, ") for s in said)
     half = next(row for row in saving_rows(plan) if row["Change"] == "half the shots (10)")

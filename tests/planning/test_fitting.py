@@ -101,7 +101,7 @@ def test_what_a_device_cannot_take_is_not_proposed(experiment, monkeypatch):
     silent = {"b": {**generic, "arguments": {"num_qubits": 5, "noise_info": False}}}
     asked = experiment(entries=silent)
     assert Planner.open(asked).changeable().copies == {"a": 2}
-    assert proposed(asked, 40, monkeypatch, packed, entry_changes.shots)[0] == ["1/16 of the shots (6)"]
+    assert proposed(asked, 40, monkeypatch, packed, entry_changes.shots)[0] == ["8% of the shots (8)"]
 
 
 def test_own_budgets_are_kept_to(experiment):
@@ -155,10 +155,25 @@ def test_few_steps(experiment):
     assert few_steps(experiment(model__initial="elsewhere"), 4) == "", "the model has learnt already"
 
 
-@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])
-def test_seconds_that_are_none(seconds):
-    with pytest.raises(ConfigurationError, match="--fit must be a number of QPU seconds above 0"):
-        fit_seconds(seconds)
+@pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "", "ten", "10 minutes", "0min", "1e999"])
+def test_times_that_are_none(text):
+    with pytest.raises(ConfigurationError, match=r"--fit must be a QPU time above 0, .* such as 600, 90s, 10min or 2h"):
+        fit_seconds(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("600", 600), ("90s", 90), ("10min", 600), ("1.5 h", 5400)])
+def test_times_with_units(text, seconds):
+    assert fit_seconds(text) == seconds
+
+
+def test_shots_between_halvings_are_proposed_where_all_rounds_fit_so(experiment, monkeypatch):
+    monkeypatch.setattr(fitting, "KINDS", (entry_changes.shots,))
+    asked = experiment({"shots": 512}, {"shots": 256})
+    between = qpu_seconds(experiment({"shots": 352}, {"shots": 176}))
+    first, *_ = propose(Planner.open(asked), between + 0.1)
+    assert [change.words for change in first.changes] == ["69% of the shots (176, 352)"]
+    assert first.rounds == 10
+    assert 0 < first.departure < 1
 
 
 @pytest.fixture
@@ -188,6 +203,20 @@ def test_printed_command_runs_what_was_proposed(experiment, fedqml):
     plan = plan_experiment(load_experiment("an experiment.yaml", overrides))
     assert plan.total().qpu_seconds <= 40
     assert plan.lacking() == []
+
+
+def test_the_command_of_another_proposal(experiment, fedqml):
+    _, first = fedqml(experiment(), "--fit", "40")
+    assert "--proposal 2 prints the command of the second one" in first
+    code, out = fedqml(experiment(), "--fit", "40s", "--proposal", "2")
+    assert code == 0
+    rows = [line for line in out.splitlines() if line.startswith("| ")]
+    overrides = shlex.split(out.partition("Proposal 2:")[2].replace("\\\n", " "))
+    found = dict(parse_override(overrides[n + 1]) for n, part in enumerate(overrides) if part == "--set")
+    plan = plan_experiment(load_experiment("an experiment.yaml", found))
+    assert f"{plan.total().executions:,}" in rows[2]
+    assert fedqml(experiment(), "--fit", "40", "--proposal", "99")[0] == 2
+    assert fedqml(experiment(), "--proposal", "2")[0] == 2
 
 
 def test_printed_budget(experiment, fedqml):

@@ -10,9 +10,13 @@ from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.planning.planner import plan_experiment
 from qiskit_fedqml.planning.rounds import RoundCosts
-from qiskit_fedqml.planning.sentences import sentences
+from qiskit_fedqml.planning.sentences import answer, sentences
 from qiskit_fedqml.planning.tables import backend_rows, client_rows, round_rows, saving_rows
 from tests.planning.conftest import SHARING
+
+
+def all_sentences(plan):
+    return [*answer(plan), *sentences(plan, 0.0)]
 
 
 def test_counts_in_closed_form(planned):
@@ -134,13 +138,13 @@ def test_no_client_on_a_device_is_drawn(planned):
     plan = planned(
         file={"assignment": {"clients": {3: "a"}}}, federation__clients_per_round=1, federation__rounds=1, seed=1
     )
-    assert sentences(plan, 0.0) == ["No client on a device is drawn in any round, so that nothing will be sent."]
+    assert all_sentences(plan) == ["No client on a device is drawn in any round, so that nothing will be sent."]
     assert saving_rows(plan) == client_rows(plan) == []
 
 
 def test_what_the_plan_does_not_know_is_told(planned):
     mitigated = {"primitive": "estimator", "resilience_level": 1}
-    told = " ".join(sentences(planned(mitigated, {"mode": "session"}), 0.0))
+    told = " ".join(all_sentences(planned(mitigated, {"mode": "session"})))
     assert "a: EstimatorV2 mitigates on the server" in told
     assert "b: a session is charged by the clock" in told
 
@@ -183,7 +187,7 @@ def test_rounds_that_fit(planned):
     plan = planned(file={"budget_seconds": 2.5 * each}, federation__rounds=4)
     assert (plan.fit().rounds, plan.fit().passed.what) == (2, "the run's budget")
     assert plan.as_json()["rounds_that_fit"] == 2
-    assert "2 of 4 rounds fit; --fit SECONDS proposes settings that fit." in sentences(plan, 0.0)
+    assert "2 of 4 rounds fit; `--fit SECONDS` proposes settings that fit." in all_sentences(plan)
     whole = planned(file={"budget_seconds": 4.5 * each}, federation__rounds=4)
     assert (whole.fit().rounds, whole.fit().passed, whole.lacking()) == (4, None, [])
 
@@ -195,9 +199,9 @@ def test_open_plan(planned, shots):
     assert (share > 1) == (shots == 8000)
     words = f"{share:.1f} times that, so that it does not fit" if share > 1 else f"{share:.0%} of that"
     free = "The Open Plan gives 600 s of QPU time in 28 days:"
-    assert f"{free} on real devices of one account the run would take {words}." in sentences(plan, 0.0)
+    assert f"{free} on real devices of one account the run would take {words}." in all_sentences(plan)
     alone = planned({"shots": shots}, file={"assignment": {"default": "a"}})
-    assert any(s.startswith(f"{free} on a real device the run would take ") for s in sentences(alone, 0.0))
+    assert any(s.startswith(f"{free} on a real device the run would take ") for s in all_sentences(alone))
 
 
 def test_a_model_to_begin_from_that_is_missing_shows_before_anything_is_planned(planned, tmp_path):
@@ -206,9 +210,9 @@ def test_a_model_to_begin_from_that_is_missing_shows_before_anything_is_planned(
 
 
 def test_only_an_array_is_compared_with_one_device(planned):
-    assert any(s.startswith("On its array of machines") for s in sentences(planned(), 0.0))
+    assert any(s.startswith("On its array of machines") for s in all_sentences(planned()))
     alone = planned(file={"assignment": {"default": "a"}})
-    assert not any(s.startswith("On its array of machines") for s in sentences(alone, 0.0))
+    assert not any(s.startswith("On its array of machines") for s in all_sentences(alone))
 
 
 def test_a_little_more_than_the_open_plan_never_reads_as_all_of_it(planned):
@@ -216,7 +220,7 @@ def test_a_little_more_than_the_open_plan_never_reads_as_all_of_it(planned):
     (item, *rest) = plan.items
     seconds = 601.0 - sum(other.work.qpu_seconds for other in rest)
     plan = replace(plan, items=(replace(item, work=replace(item.work, qpu_seconds=seconds)), *rest))
-    assert any("would take 101% of that, so that it does not fit." in s for s in sentences(plan, 0.0))
+    assert any("would take 101% of that, so that it does not fit." in s for s in all_sentences(plan))
 
 
 def charged(plan, **accounts):
@@ -231,7 +235,7 @@ def test_each_account_has_an_open_plan_and_a_rate_of_jobs(planned):
     free = "The Open Plan gives 600 s of QPU time in 28 days:"
 
     def said(**accounts):
-        return [s.removeprefix(f"{free} ") for s in sentences(charged(plan, **accounts), 0.0) if s.startswith(free)]
+        return [s.removeprefix(f"{free} ") for s in all_sentences(charged(plan, **accounts)) if s.startswith(free)]
 
     both = plan.total().qpu_seconds / 600
     assert said(a="mine", b="mine") == [f"the run takes {both:.0%} of that."]
@@ -252,7 +256,7 @@ def test_tables(planned):
     assert [row["Backend"] for row in backend_rows(plan)] == ["a", "b", "all"]
     assert [row["Round"] for row in round_rows(plan)] == ["1", "2"]
     assert {row["Change"] for row in saving_rows(plan)} >= {"half the shots (50)"}
-    told = " ".join(sentences(plan, 0.0))
+    told = " ".join(all_sentences(plan))
     assert "On its array of machines the run takes" in told
     assert "US$" in told
     assert "The service takes 5 jobs a minute" in told
@@ -276,8 +280,10 @@ def test_command(tmp_path, monkeypatch, capsys):
         cli.main()
     assert ended.value.code == 1, "the budget does not suffice"
     out = capsys.readouterr().out
-    assert "By client" in out
-    assert "s too little." in out
+    answered, _, details = out.partition("\nBy backend")
+    assert "s too little." in answered, "the answer comes first"
+    assert "`fedqml plan e.yaml --fit 1` proposes settings that fit." in answered
+    assert "By client" in details
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert len(plan["items"]) == 6
     assert plan["total"]["jobs"] == sum(item["work"]["jobs"] for item in plan["items"])

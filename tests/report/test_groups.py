@@ -103,7 +103,8 @@ def test_a_group_is_one_curve_with_a_band(groups):
     assert {round(float(y), 6) for y in points[:, 1]} >= {round(float(y), 6) for y in (*low, *high)}
     assert [text.get_text() for text in loss.texts] == [f"{line.get_ydata()[-1]:.3f}" for line in loss.lines]
     assert figure.legends[0].get_title().get_text() == (
-        "Lines: means of 2 to 3 seeds; bands: range of 2 seeds or 95% intervals"
+        "Lines: means of 2 to 3 seeds; bands: range of 2 seeds or 95% intervals; numbers at their ends: after the last "
+        "round"
     )
     accuracy = figure.axes[2].collections[0].get_paths()[0].vertices[:, 1]
     assert 0 <= accuracy.min() <= accuracy.max() <= 100
@@ -112,6 +113,14 @@ def test_a_group_is_one_curve_with_a_band(groups):
     alone = learning_curves({"A": groups["slow"][0]}, "Title")
     assert not alone.axes[0].collections
     assert not alone.legends[0].get_title().get_text()
+
+
+def test_a_legend_of_long_names_stays_inside_the_figure(groups):
+    names = [f"local_epochs = {epochs}, learning_rate = {rate}" for epochs in (1, 2) for rate in (0.02, 0.05)]
+    figure = learning_curves(dict.fromkeys(names, groups["slow"]), "Title")
+    figure.canvas.draw()
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
 
 
 def test_bands_are_intervals_point_by_point():
@@ -132,13 +141,13 @@ def test_rounds_of_a_group_are_rows_of_means(groups):
 def test_differences_are_of_pairs_by_holm_and_of_two_pairs_show_their_range(groups):
     reference, fast = difference_rows(groups)
     assert (reference["Scheme"], fast["Scheme"], fast["Pairs"]) == ("slow", "fast", "2")
-    assert reference["Testing loss less slow"] == ""
-    assert " to " in fast["Testing loss less slow"]
+    assert reference["Testing loss minus “slow”"] == ""
+    assert " to " in fast["Testing loss minus “slow”"]
     assert fast["By testing loss"] == "too few seeds"
     assert "Holm" not in difference_note({name: of[:2] for name, of in groups.items()})
     three = {"slow": groups["slow"], "other": groups["slow"][::-1]}
     row = difference_rows(three)[1]
-    assert row["Testing loss less slow"] == "+0.000 ± 0.000"
+    assert row["Testing loss minus “slow”"] == "+0.000 ± 0.000"
     assert row["By accuracy"] == "no significant difference"
     assert "Holm" in difference_note(three)
     study = study_of(three)

@@ -21,7 +21,9 @@ def test_latex_escapes_what_it_would_read():
     )
     assert escaped("[0]\nµ – →") == r"{[}0{]} $\mu$ -- $\rightarrow$"
     text = latex_text(Table("t", "100% & more", [ODD]))
+    assert text.startswith("% Needs \\usepackage{booktabs}\n")
     assert r"\caption{100\% \& more}" in text
+    assert escaped("80.69 ± 13.07%") == r"80.69 $\pm$ 13.07\%"
     assert r"\begin{tabular}{lrr}" in text
     assert [text.count(rf"\{rule}rule") for rule in ("top", "mid", "bottom")] == [1, 1, 1]
     assert all(line.count(" & ") == 2 for line in text.splitlines() if line.endswith(r"\\"))

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from qiskit_fedqml.study.outcomes import ACCURACY, LOSS, final_accuracy, settled_accuracy, settled_loss
+from qiskit_fedqml.study.outcomes import (
+    ACCURACY,
+    LOSS,
+    final_accuracy,
+    last_rounds_in_words,
+    settled_accuracy,
+    settled_loss,
+)
 from qiskit_fedqml.study.study import Study
 
 
@@ -31,5 +38,15 @@ def test_differences_are_of_pairs_and_written_in_the_outcomes_units():
     assert (difference.low, difference.high) == pytest.approx(tuple(expected))
     assert LOSS.text(difference, signed=True) == "-0.033 ± 0.038"
     assert ACCURACY.text(ACCURACY.mean(study, "a")) == "90.00 ± 0.00"
-    assert ACCURACY.heading_less("noiseless") == "Accuracy less noiseless (points)"
+    assert ACCURACY.heading_less("noiseless") == "Accuracy minus noiseless (points)"
     assert (ACCURACY.heading, LOSS.heading) == ("Accuracy (%)", "Testing loss")
+    headings = ACCURACY.heading_over("last 5 rounds"), LOSS.heading_over("last round")
+    assert headings == ("Accuracy, last 5 rounds (%)", "Testing loss, last round")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "words"),
+    [([20, 20], "last 5 rounds"), ([100], "last 10 rounds"), ([3], "last round"), ([5, 20], "last 1 to 5 rounds")],
+)
+def test_last_rounds_are_named_by_their_number(lengths, words):
+    assert last_rounds_in_words(lengths) == words

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shlex
 
 import pytest
@@ -175,12 +176,28 @@ def test_a_dry_run_writes_nothing(files, fedqml):
     assert code == 0
     facts = dict(line.split("  ", 1) for line in out.splitlines())
     assert facts["Trained parameters"].strip() == "276"
-    assert " on ideal; a test " in facts["Training step"]
+    assert facts["Training step"].endswith(" on ideal")
+    assert facts["Start"].strip().startswith(("about ", "less than 1 s"))
+    assert re.fullmatch(r"less than 1 s|about \d+ s", facts["In all"].strip())
     code, out, _ = fedqml("run", "tiny.yaml", "--dry-run", "--json", "-")
     found = json.loads(out)
     assert (code, found["clients"], found["smallest_shard"], found["plan"]) == (0, 4, 18, None)
     assert found["run_seconds"] > found["step_seconds"] > 0
     assert sorted(files.rglob("*")) == before
+
+
+def test_a_dry_run_times_a_step_on_each_machine(files, fedqml):
+    machines = {f"m{k}": {"type": "aer", "shots": 16 * (k + 1)} for k in range(7)}
+    array = {"backends": machines, "assignment": {"server": "m0", "default": {"cycle": list(machines)}}}
+    federation = TINY["federation"] | {"clients": 7, "clients_per_round": 2}
+    (files / "array.yaml").write_text(yaml.safe_dump({**TINY, "federation": federation, "backends": array}))
+    code, out, err = fedqml("run", "array.yaml", "--dry-run")
+    assert code == 0, err
+    assert len(re.findall(r"^ .* on m\d$|^Training step .* on m\d$", out, re.MULTILINE)) == 5
+    assert "2 more machines were not timed" in out
+    found = json.loads(fedqml("run", "array.yaml", "--dry-run", "--json", "-")[1])
+    assert len(found["step_seconds_by_backend"]) == 5
+    assert found["start_seconds"] > 0
 
 
 def test_a_dry_run_on_a_device_has_its_plan(files, fedqml):

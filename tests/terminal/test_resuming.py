@@ -2,15 +2,18 @@
 
 import pytest
 import typer
+import yaml
 
 from qiskit_fedqml.backends.devices.machine import JobStatus
 from qiskit_fedqml.backends.devices.request import JobWaiting
 from qiskit_fedqml.backends.job import JobKey
 from qiskit_fedqml.errors import AccountLimitError, BackendError, BudgetError, ConfigurationError, JobError
+from qiskit_fedqml.federation.executors import groups
 from qiskit_fedqml.progress.bars import ProgressBars
 from qiskit_fedqml.progress.lines import ProgressLines
 from qiskit_fedqml.terminal.arguments import parse_budget
 from qiskit_fedqml.terminal.resuming import resumable
+from tests.conftest import TINY
 
 
 @pytest.mark.parametrize(
@@ -90,3 +93,36 @@ def test_lines_without_a_terminal_are_only_of_jobs_that_wait():
             bars.job_waiting(JobWaiting(key, "kingston", "ibm_kingston", job_id, JobStatus(state), 0.0))
     (line,) = screen.getvalue().splitlines()
     assert "job j1 queued" in line
+
+
+def test_an_unfinished_run_keeps_its_name_and_is_resumed_before_it_is_replaced(tmp_path, fedqml, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "long.yaml").write_text(yaml.safe_dump(TINY))
+    original, left = groups.train_client, [3]  # of two trainings a round
+
+    def train(*arguments, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    name = "qiskit_fedqml.federation.executors.groups.train_client"
+    monkeypatch.setattr(name, train)
+    code, _, err = fedqml("run", "long.yaml", "--out", "results/k100", "--set", "federation.rounds=3")
+    assert code == 130
+    assert "k100: round 1: " in err
+    monkeypatch.setattr(name, original)
+    code, _, err = fedqml("run", "long.yaml", "--out", "results/k100")
+    assert code == 6
+    assert (
+        "results/k100 holds a run that is not finished: `fedqml resume results/k100` goes on with it; or choose "
+        "another folder, or overwrite it (--overwrite)." in err
+    )
+    _, _, err = fedqml("evaluate", "results/k100")
+    assert "The run is not finished: `fedqml resume results/k100` goes on with it." in err
+    code, out, err = fedqml("resume", "results/k100")
+    assert code == 0, err
+    assert err.splitlines()[0] == "k100: continues after round 1 of 3"
+    assert "k100: round 2: " in err
+    assert "| k100 " in out
+    assert "continues" not in fedqml("resume", "results/k100")[2], "it has all its rounds"

@@ -1,5 +1,7 @@
 """`fedqml run --seeds` and `fedqml study`: run, stopped, resumed, compared."""
 
+import csv
+
 import pytest
 import yaml
 
@@ -90,7 +92,7 @@ def test_what_is_in_the_way_of_a_seed_is_left_alone(here, fedqml):
 def test_a_study_is_run_and_written(here, fedqml, monkeypatch):
     code, out, err = fedqml("study", "rates.yaml", "--set", "federation.rounds=1")
     assert code == 0, err
-    assert "Testing loss less slow" in out
+    assert "Testing loss minus “slow”" in out
     assert "with the range of 2 seeds in brackets" in " ".join(out.split())
     assert "±" not in out
     folder = here / "results" / "rates"
@@ -105,9 +107,44 @@ def test_a_study_is_run_and_written(here, fedqml, monkeypatch):
     assert (code, "| slow   | 2     |" in out) == (0, True)
 
 
+def test_a_grid_says_what_each_setting_changes(here, fedqml):
+    grid = {"federation.learning_rate": [0.01, 0.02], "federation.local_epochs": [1, 2]}
+    study = {"experiment": "tiny.yaml", "seeds": "1-3", "grid": grid}
+    (here / "grid.yaml").write_text(yaml.safe_dump(study))
+    code, out, err = fedqml("study", "grid.yaml", "--set", "federation.rounds=1", "-q")
+    assert (code, err) == (0, ""), "nothing but the result is shown"
+    assert "| local_epochs  | 1 → 2       | 6     |" in out
+    assert "Accuracy minus the first (points)" in out
+    with (here / "results" / "grid" / "effects.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["Setting"], row["Pairs"]) for row in rows] == [("learning_rate", "6"), ("local_epochs", "6")]
+    assert all(float(row["Testing loss, change, half-width of 95% interval"]) > 0 for row in rows)
+    assert "What a setting changes" in (here / "results" / "grid" / "results.md").read_text()
+
+
+def test_seeds_and_studies_are_quiet_if_asked(here, fedqml):
+    code, out, err = fedqml("run", "tiny.yaml", "--seeds", "1-2", "-q")
+    assert (code, err) == (0, "")
+    assert "Result: results/tiny" in out
+    (here / "again").mkdir()
+    assert "tiny" not in fedqml("study", "rates.yaml", "--out", "again", "-q")[2]
+
+
 def test_a_mistake_is_found_before_anything_runs(here, fedqml):
     (here / "bad.yaml").write_text("experiment: tiny.yaml\nseeds: 1-2\nschemes: {a: {}, b: {federation.rounds: 0}}\n")
     code, _, err = fedqml("study", "bad.yaml")
     assert code == 2
     assert "bad.yaml, scheme 'b': federation.rounds" in err
     assert not (here / "results").exists()
+
+
+def test_schemes_keep_their_names_after_the_study(here, fedqml):
+    schemes = {"Slow, as it was": {"federation.learning_rate": 0.01}, "Fast": {}}
+    study = {"experiment": "tiny.yaml", "seeds": "1-2", "schemes": schemes}
+    (here / "named.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    assert fedqml("study", "named.yaml", "--set", "federation.rounds=1", "-q")[0] == 0
+    _, out, _ = fedqml("compare", "results/named")
+    assert "| Slow, as it was | 2     |" in out
+    (here / "results" / "named" / "configurations.json").write_text("[")
+    _, out, _ = fedqml("compare", "results/named", "--out", "again")
+    assert "| slow_as_it_was | 2     |" in out

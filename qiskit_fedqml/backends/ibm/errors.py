@@ -44,7 +44,8 @@ logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 _NO_ACCOUNT = (
-    "There is no IBM Quantum account. Save one with QiskitRuntimeService.save_account, or set QISKIT_IBM_TOKEN"
+    "There is no IBM Quantum account. Save one with QiskitRuntimeService.save_account, or set QISKIT_IBM_TOKEN, with a "
+    "token made at https://quantum.cloud.ibm.com; a fake device, such as `device: FakeFez`, rehearses without one"
 )
 _LONGEST_TEXT = 400
 _OUTAGES = {408, 425}

@@ -1,5 +1,6 @@
 """What is written down of a run when it begins."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,17 @@ def size_of(federation: "Federation") -> RunSize:
         smallest=int(sizes.min()),
         largest=int(sizes.max()),
         parameters=num_trained(federation),
+        machines=_machines_of(federation),
     )
+
+
+def _machines_of(federation: "Federation") -> dict[str, int]:
+    """Return how many clients each machine has; none where clients get machines as they are free, or are elsewhere."""
+    experiment = federation.experiment
+    is_fixed = experiment.scheduling is None or experiment.scheduling.policy == "assigned"
+    if federation.is_remote or not is_fixed or not experiment.model.has_circuit:
+        return {}
+    return dict(Counter(federation.registry.assign(experiment.federation.clients)))
 
 
 def num_trained(federation: "Federation") -> int:

@@ -1,7 +1,8 @@
 """A run put together and tried for a few training steps; nothing is written, and no device is sent anything."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
@@ -26,6 +27,9 @@ _MOST_STEPS = 5
 _LONG_SECONDS = 2.0
 """After so long no further step is timed."""
 
+_MOST_MACHINES = 5
+"""On so many machines steps are timed."""
+
 
 @dataclass(frozen=True)
 class DryRun:
@@ -34,26 +38,29 @@ class DryRun:
     Args:
         size: How large it is.
         num_features: Features of an example.
-        backend: The simulated machine on which steps were timed; None where all clients have devices.
-        step_seconds: The median of a training step there; None without one.
+        step_seconds: The median of a training step on simulated machines, at most five, by their names; empty where
+            all clients have devices.
+        num_machines: How many simulated machines the clients have.
         test_seconds: A test of the global model on the server's backend.
-        run_seconds: What all rounds will take, if all clients are like those; None where some wait for devices.
+        start_seconds: What comes before the first round, once Python runs: data, the model, and what is compiled.
+        run_seconds: What all rounds will take, if clients are like those; None where some wait for devices.
         peak_memory_bytes: Most memory that the process has held; None where the system doesn't say.
         devices: Backends whose jobs wait in a queue.
     """
 
     size: RunSize
     num_features: int
-    backend: str | None
-    step_seconds: float | None
+    step_seconds: Mapping[str, float]
+    num_machines: int
     test_seconds: float
+    start_seconds: float
     run_seconds: float | None
     peak_memory_bytes: int | None
     devices: tuple[str, ...]
 
 
 def try_run(experiment: Experiment, observer: Observer | None = None) -> DryRun:
-    """Put a run together, time some training steps of its first client on a simulator, and a test.
+    """Put a run together, time some training steps on each of its simulated machines, and a test.
 
     Args:
         experiment: What is to run.
@@ -62,39 +69,66 @@ def try_run(experiment: Experiment, observer: Observer | None = None) -> DryRun:
     Raises:
         FedQMLError: As :func:`~qiskit_fedqml.federation.runs.run.run_federation`.
     """
+    started = time.perf_counter()
     with interruptible(), compiling_shown(observer):
         federation = assemble(experiment, observer, None)
         try:
-            return _tried(federation, observer)
+            return _tried(federation, observer, time.perf_counter() - started)
         finally:
             federation.executor.stop()
             federation.registry.dispatcher.patience.stop()
             federation.registry.dispatcher.journal.close()
 
 
-def _tried(federation: Federation, observer: Observer | None) -> DryRun:
+def _tried(federation: Federation, observer: Observer | None, start_seconds: float) -> DryRun:
     preparing, experiment = preparing_of(observer), federation.experiment
-    tasks = federation.algorithm.next_tasks(federation.initial)
-    task = next((task for task in tasks if task.backend not in federation.devices and task.trains), None)
-    preparing("timing a training step", 0, 0)
-    step_seconds = None if task is None else _step_seconds(federation, task)
+    tasks = _tasks(federation)
+    preparing("timing training steps", 0, 0)
+    steps = {task.backend: _step_seconds(federation, task) for task in tasks[:_MOST_MACHINES]}
+    step_seconds = {name: of.later for name, of in steps.items()}
     preparing("timing a test", 0, 0)
     is_simulated = experiment.backends.assignment.server not in federation.devices
-    test_seconds = _test_seconds(federation) if is_simulated else 0.0
+    test = _test_seconds(federation) if is_simulated else _Timed(0.0, 0.0)
     return DryRun(
         size=size_of(federation),
         num_features=federation.data.num_features,
-        backend=None if task is None else task.backend,
         step_seconds=step_seconds,
-        test_seconds=test_seconds,
-        run_seconds=None if federation.devices else _run_seconds(federation, step_seconds, test_seconds),
+        num_machines=len(tasks),
+        test_seconds=test.later,
+        start_seconds=start_seconds + sum(max(0.0, of.first - of.later) for of in (*steps.values(), test)),
+        run_seconds=None if federation.devices else _run_seconds(federation, step_seconds, test.later),
         peak_memory_bytes=peak_memory_bytes(),
         devices=federation.devices,
     )
 
 
-def _step_seconds(federation: Federation, task: ClientTask) -> float:
-    """Return how long a training step of a task takes, once all is compiled."""
+@dataclass(frozen=True)
+class _Timed:
+    """How long something took.
+
+    Args:
+        first: The first time, which compiles.
+        later: Afterwards.
+    """
+
+    first: float
+    later: float
+
+
+def _tasks(federation: Federation) -> list[ClientTask]:
+    """Return a task for each simulated machine on which a client trains."""
+    tasks = [task for task in federation.algorithm.next_tasks(federation.initial) if task.trains]
+    by_machine = {task.backend: task for task in tasks if task.backend not in federation.devices}
+    scheduling = federation.experiment.scheduling
+    if tasks and (scheduling is None or scheduling.policy == "assigned"):  # others' clients come in later rounds
+        for client, name in enumerate(federation.registry.assign(federation.experiment.federation.clients)):
+            if name not in by_machine and name not in federation.devices:
+                by_machine[name] = replace(tasks[0], client_id=client, backend=name)
+    return list(by_machine.values())
+
+
+def _step_seconds(federation: Federation, task: ClientTask) -> _Timed:
+    """Return how long a training step of a task takes, at first and once all is compiled."""
     experiment, data = federation.experiment, federation.data.clients
     config, step = experiment.federation, open_step(experiment.federation)
     blueprint = federation.evaluator.blueprint
@@ -114,24 +148,29 @@ def _step_seconds(federation: Federation, task: ClientTask) -> float:
         step.add_gradients(model, task.state, features, labels)
         optimizer.step()
         seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds[1:]))  # the first one compiles
+    return _Timed(seconds[0], float(np.median(seconds[1:])))
 
 
-def _test_seconds(federation: Federation) -> float:
-    federation.evaluator.test_model(federation.initial.model, 0)  # compiles
-    started = time.perf_counter()
-    federation.evaluator.test_model(federation.initial.model, 0)
-    return time.perf_counter() - started
+def _test_seconds(federation: Federation) -> _Timed:
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        federation.evaluator.test_model(federation.initial.model, 0)
+        seconds.append(time.perf_counter() - started)
+    return _Timed(*seconds)
 
 
-def _run_seconds(federation: Federation, step_seconds: float | None, test_seconds: float) -> float | None:
-    if step_seconds is None:
+def _run_seconds(federation: Federation, step_seconds: Mapping[str, float], test_seconds: float) -> float | None:
+    if not step_seconds:
         return None
     config, sizes = federation.experiment.federation, federation.data.shards.sizes
-    steps = float(np.ceil(sizes / config.batch_size).mean()) * config.local_epochs
+    others = float(np.mean(list(step_seconds.values())))
+    machines = federation.registry.assign(config.clients)
+    of_clients = [step_seconds.get(name, others) for name in machines]
+    a_client = float((np.ceil(sizes / config.batch_size) * of_clients).mean()) * config.local_epochs
     at_once = min(num_workers(federation.experiment), config.clients_per_round) if config.workers != "auto" else 1
     tests = 1 + len(federation.experiment.evaluation.backends)
-    training = ceil(config.clients_per_round / at_once) * steps * step_seconds
+    training = ceil(config.clients_per_round / at_once) * a_client
     return config.rounds * (training + tests * test_seconds)
 
 
@@ -147,9 +186,11 @@ def as_values(found: DryRun) -> dict[str, Any]:
         "smallest_shard": size.smallest,
         "largest_shard": size.largest,
         "trained_parameters": size.parameters,
-        "step_backend": found.backend,
-        "step_seconds": found.step_seconds,
+        "step_backend": next(iter(found.step_seconds), None),
+        "step_seconds": next(iter(found.step_seconds.values()), None),
+        "step_seconds_by_backend": dict(found.step_seconds),
         "test_seconds": found.test_seconds,
+        "start_seconds": found.start_seconds,
         "run_seconds": found.run_seconds,
         "peak_memory_bytes": found.peak_memory_bytes,
         "devices": list(found.devices),

@@ -10,10 +10,12 @@ from qiskit_fedqml.terminal.arguments import (
     ExperimentFile,
     FitOption,
     JsonOption,
+    ProposalOption,
     QueueOption,
     ReplaceOption,
     ResultFolder,
     SetOption,
+    fit_seconds,
     load,
     options_of,
 )
@@ -27,24 +29,28 @@ def plan(
     set_: SetOption = None,
     queue_seconds: QueueOption = 0.0,
     fit: FitOption = None,
+    proposal: ProposalOption = None,
     json_: JsonOption = None,
     overwrite: ReplaceOption = False,
 ) -> None:
     """Say what an experiment will cost on devices: jobs, circuits, executions, QPU time, money.
 
     Nothing is sent. Ends with exit code 1 if a budget, or what the account has left, does not suffice. With --fit it
-    proposes settings that take so many QPU seconds at most.
+    proposes settings that take so much QPU time at most. With -v the tables have a row for each client and each round.
     """
     from qiskit_fedqml.terminal.plans import show_plan, show_proposals
 
     check_overwrite(overwrite, json_)
-    experiment = load(file, backends, set_)
-    if fit is None:
-        suffices = show_plan(experiment, queue_seconds, json_, overwrite=overwrite)
+    seconds = fit_seconds(fit)
+    if proposal is not None and seconds is None:
+        raise ConfigurationError("--proposal goes with --fit SECONDS, which makes proposals.")
+    experiment, options = load(file, backends, set_), [str(file), *options_of(backends, set_)]
+    if seconds is None:
+        command = ["fedqml", "plan", *options]
+        suffices = show_plan(experiment, queue_seconds, json_, overwrite=overwrite, command=command)
     else:
-        options = options_of(backends, set_)
-        command = ["fedqml", "run", str(file), *options]
-        suffices = show_proposals(experiment, fit, command, json_, overwrite=overwrite)
+        command = ["fedqml", "run", *options]
+        suffices = show_proposals(experiment, seconds, command, json_, overwrite=overwrite, number=proposal)
     if not suffices:
         raise typer.Exit(1)
 
@@ -61,7 +67,7 @@ def jobs(
     overwrite: ReplaceOption = False,
 ) -> None:
     """Show the jobs that a run sent to devices, and what they cost: planned, and reported by the service."""
-    from qiskit_fedqml.planning.jobs import job_rows, job_sentence, job_values
+    from qiskit_fedqml.planning.jobs import job_note, job_rows, job_sentence, job_values
     from qiskit_fedqml.results.folder import RunFolder
 
     check_overwrite(overwrite, json_)
@@ -83,4 +89,5 @@ def jobs(
         return
     if submissions:
         print_table(job_rows(submissions))
+        print(job_note(submissions))
     print(job_sentence(submissions))

@@ -12,7 +12,6 @@ from qiskit_fedqml.terminal.arguments import (
     ComparisonFolder,
     FilesOrFolders,
     JsonOption,
-    ModelBackendOption,
     ModelBackendsOption,
     OverwriteOption,
     ReplaceOption,
@@ -20,6 +19,7 @@ from qiskit_fedqml.terminal.arguments import (
     ResultFolder,
     ResultFolders,
     SetOption,
+    TestBackendsOption,
     load,
     options_of,
     usable,
@@ -83,16 +83,16 @@ def report(
 
 def evaluate(
     directory: ResultFolder,
-    backend: ModelBackendOption = None,
+    backend: TestBackendsOption = None,
     backends: ModelBackendsOption = None,
     overwrite: ReplaceOption = False,
     json_: JsonOption = None,
 ) -> None:
-    """Test the trained model of a finished run on a backend, and save the outputs of every test example."""
+    """Test the trained model of a finished run on a backend, or on several, and save the outputs of all examples."""
     from qiskit_fedqml.terminal.evaluations import evaluate_folder
 
     check_target(json_, str(directory), overwrite=overwrite)
-    evaluate_folder(directory, backend, backends, json_, overwrite=overwrite)
+    evaluate_folder(directory, backend or [], backends, json_, overwrite=overwrite)
 
 
 def citation(

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qiskit_fedqml.config.experiment import Experiment
+    from qiskit_fedqml.report.effects import Settings
     from qiskit_fedqml.report.groups import Runs
     from qiskit_fedqml.results.result import RunResult
+    from qiskit_fedqml.study.study import Study
 
 
 def run_shown(
@@ -56,3 +58,13 @@ def show_runs(runs: "Runs") -> None:
     if differences := difference_rows(runs):
         print_table(differences)
         print(paragraph(difference_note(runs)).lstrip())
+
+
+def show_effects(study: "Study", settings: "Settings") -> None:
+    """Print what each setting of a grid changes; nothing without a grid."""
+    from qiskit_fedqml.report.differences import paragraph
+    from qiskit_fedqml.report.effects import effect_note, effect_rows
+
+    if rows := effect_rows(study, settings):
+        print_table(rows)
+        print(paragraph(effect_note(study)).lstrip())

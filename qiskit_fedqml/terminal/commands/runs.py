@@ -1,5 +1,6 @@
 """Commands that train: run, resume, extend."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -23,12 +24,13 @@ from qiskit_fedqml.terminal.arguments import (
     load,
     name_of,
     number_of_workers,
+    options_of,
     parse_budget,
 )
 from qiskit_fedqml.terminal.commands.running import run_shown, show_runs
 from qiskit_fedqml.terminal.commands.studies import run_with_seeds
 from qiskit_fedqml.terminal.json_files import check_overwrite, check_target, write_json
-from qiskit_fedqml.terminal.resuming import print_end, resumable, rounds_if_finished, tell_stopped
+from qiskit_fedqml.terminal.resuming import print_end, resumable, rounds_if_finished, tell_continues, tell_stopped
 from qiskit_fedqml.terminal.showing import progress_of
 from qiskit_fedqml.terminal.summaries import summary_of
 
@@ -53,7 +55,7 @@ def run(
     the data are read, the model is built and some steps are timed, but nothing is run, written or sent; it ends with
     exit code 1 if a budget does not suffice.
     """
-    target = out or Path("results") / file.stem
+    target, began = out or Path("results") / file.stem, time.perf_counter()
     if seeds is not None:
         for option, is_given in (("--allow-partial", allow_partial), ("--json", json_), ("--dry-run", dry_run)):
             if is_given:
@@ -65,13 +67,15 @@ def run(
     if dry_run:
         from qiskit_fedqml.terminal.dry_runs import show_dry_run
 
-        if not show_dry_run(experiment, file.stem, json_, overwrite=overwrite):
+        command = ["fedqml", "plan", str(file), *options_of(backends, set_)]
+        if not show_dry_run(experiment, file.stem, json_, overwrite=overwrite, command=command, began=began):
             raise typer.Exit(1)
         return
     check_target(json_, str(target), overwrite=overwrite)
-    result = run_shown(experiment, file.stem, target, overwrite, allow_partial=allow_partial)
+    name = name_of(target)  # as after `fedqml resume`
+    result = run_shown(experiment, name, target, overwrite, allow_partial=allow_partial)
     if write_json(summary_of(result, target), json_):
-        show_runs({file.stem: result})
+        show_runs({name: result})
         print(f"Result: {target}")
 
 
@@ -90,6 +94,7 @@ def resume(
     check_overwrite(overwrite, json_)
     check_target(json_, str(directory), overwrite=overwrite)
     before = rounds_if_finished(directory)
+    tell_continues(directory)
     with resumable(directory), progress_of(name_of(directory)) as bars:
         result = resume_federation(
             directory, budgets=changed, workers=number_of_workers(workers), observer=bars, allow_partial=allow_partial

@@ -18,7 +18,9 @@ from qiskit_fedqml.terminal.arguments import (
     number_of_workers,
     usable,
 )
-from qiskit_fedqml.terminal.commands.running import show_runs
+from qiskit_fedqml.terminal.commands.running import show_effects, show_runs
+from qiskit_fedqml.terminal.showing import progress_of
+from qiskit_fedqml.terminal.verbosity import is_quiet
 
 if TYPE_CHECKING:
     from qiskit_fedqml.config.experiment import Experiment
@@ -51,7 +53,8 @@ def study(
         found = run_study(plan, target, processes=_processes(workers), overwrite=overwrite, **_shown())
     runs = {scheme: tuple(found.of(scheme).values()) for scheme in found.schemes}
     show_runs(runs)
-    write_study_files(found, target, file.stem)
+    show_effects(found, plan.settings)
+    write_study_files(found, target, file.stem, settings=plan.settings)
     print(f"Result: {target}")
 
 
@@ -96,10 +99,10 @@ def _processes(workers: str | None) -> int:
 
 
 def _shown() -> dict[str, Any]:
-    """Return what shows the progress of trials: each by itself, or a line for each that is finished."""
-    from qiskit_fedqml.progress.opening import open_progress
-
-    return {"watched": lambda trial: open_progress(trial.name), "on_trial": _show_trial}
+    """Return what shows the progress of trials: each by itself, and a line for each that is finished."""
+    if is_quiet():
+        return {}
+    return {"watched": lambda trial: progress_of(trial.name), "on_trial": _show_trial}
 
 
 def _show_trial(trial: "Trial", run: "RunResult", done: int, total: int) -> None:

@@ -172,8 +172,9 @@ def test_usage_limit_reported_on_submit(server, outcome):
 def test_no_account(monkeypatch, tmp_path):
     monkeypatch.delenv("QISKIT_IBM_TOKEN", raising=False)
     monkeypatch.setattr("qiskit_ibm_runtime.accounts.management._DEFAULT_ACCOUNT_CONFIG_JSON_FILE", str(tmp_path / "a"))
-    with pytest.raises(BackendError, match="There is no IBM Quantum account. Save one"):
+    with pytest.raises(BackendError, match="There is no IBM Quantum account. Save one") as error:
         Client()
+    assert all(words in str(error.value) for words in ("https://quantum.cloud.ibm.com", "`device: FakeFez`"))
 
 
 def test_no_such_device(server):
