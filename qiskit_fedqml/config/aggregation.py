@@ -48,10 +48,11 @@ class AggregationConfig(StrictModel):
     """How the server makes one model of the clients'; by default, federated averaging.
 
     ``rule`` makes one state of the clients'. ``weights: uniform`` lets each update count the same, whatever number of
-    examples its client states. ``norm_bound`` shortens updates before the rule gets them (arXiv:1911.07963).
-    ``success_exponent`` is γ: an update counts by its examples times the γ-th
-    power of its machine's estimated success probability (Q-RAIL, arXiv:2605.25783). ``angles: circular`` averages the
-    circuit's weights as directions (FEDCOMPASS, arXiv:2602.03052). ``server_optimizer`` steps towards the aggregate.
+    examples its client states. ``norm_bound`` shortens updates before the rule gets them (arXiv:1911.07963), and
+    ``norm_ratio`` refuses those that are longer than the others of a round. ``success_exponent`` is γ: an update counts
+    by its examples times the γ-th power of its machine's estimated success probability (Q-RAIL, arXiv:2605.25783).
+    ``angles: circular`` averages the circuit's weights as directions (FEDCOMPASS, arXiv:2602.03052).
+    ``server_optimizer`` steps towards the aggregate.
     """
 
     rule: Rule = "fedavg"
@@ -60,6 +61,8 @@ class AggregationConfig(StrictModel):
     """Whether an update counts by its client's examples, or each the same."""
     norm_bound: Annotated[PositiveNumber, Field(le=1e9)] | None = None
     """The largest norm of an update, which is the difference from the global model; longer ones are shortened."""
+    norm_ratio: Annotated[Number, Field(gt=1.0, le=1e9)] | None = None
+    """An update whose norm is more than so many times the median of a round's is refused; none compares none."""
     success_exponent: Annotated[Number, Field(ge=0.0, le=20.0)] = 0.0
     """The exponent γ of a machine's success probability in a client's weight; 0 weighs by examples alone."""
     angles: Literal["arithmetic", "circular"] = "arithmetic"

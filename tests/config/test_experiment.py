@@ -227,6 +227,7 @@ PERTURBED = {
         "uniform",
     ),
     "aggregation.norm_bound": ({}, 0.01),
+    "aggregation.norm_ratio": (SEVEN | {"data.partition": {"scheme": "quantity_skew", "alpha": 0.3}}, 1.01),
     "aggregation.rule.trimmed_mean.fraction": (
         SEVEN | {"aggregation.rule": {"trimmed_mean": {"fraction": 0.2}}},
         0.4,

@@ -8,6 +8,7 @@ from qiskit_fedqml.errors import TrainingError, shown
 from qiskit_fedqml.federation.messages import ClientUpdate, State, States, Status
 from qiskit_fedqml.federation.rules.aggregator import chooses, remembers
 from qiskit_fedqml.federation.server_state import ServerState
+from qiskit_fedqml.federation.validation import validated
 
 if TYPE_CHECKING:
     from qiskit_fedqml.federation.algorithms.algorithm import Setting
@@ -32,7 +33,7 @@ def stepped(
     if remembers(rule):
         rule.recall(server.rule)
     rule.start(server.model)
-    for update in updates:
+    for update in validated(updates, server.model, setting.norm_ratio):
         weight = setting.weight_of(update) if update.state is not None else 0.0
         if weight:
             rule.add(update, weight)

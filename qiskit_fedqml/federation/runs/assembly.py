@@ -307,4 +307,5 @@ def make_setting(
         weight_of=weight_of,
         rule=open_rule(experiment.aggregation, angles),
         server_optimizer=open_server_optimizer(experiment.aggregation),
+        norm_ratio=experiment.aggregation.norm_ratio,
     )
