@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, Tag, model_validator
+from pydantic import Field, model_validator
 
-from qiskit_fedqml.config.alternatives import NAME
-from qiskit_fedqml.config.extension import PYTHON, PythonReference, name_or_python
+from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.config.rules import WEIGHTLESS, LimitedRule, Rule
 from qiskit_fedqml.config.strict import Number, PositiveNumber, StrictModel
 
 
@@ -44,24 +44,59 @@ class FedAdamConfig(StrictModel):
 ServerOptimizer = Annotated[FedAvgMConfig | FedAdamConfig, Field(discriminator="method")]
 
 
-Rule = Annotated[
-    Annotated[Literal["fedavg"], Tag(NAME)] | Annotated[PythonReference, Tag(PYTHON)], name_or_python("fedavg")
-]
-
-
 class AggregationConfig(StrictModel):
     """How the server makes one model of the clients'; by default, federated averaging.
 
-    ``rule`` makes one state of the clients'. ``success_exponent`` is γ: an update counts by its examples times the γ-th
-    power of its machine's estimated success probability (Q-RAIL, arXiv:2605.25783). ``angles: circular`` averages the
-    circuit's weights as directions (FEDCOMPASS, arXiv:2602.03052). ``server_optimizer`` steps towards the aggregate.
+    ``rule`` makes one state of the clients'. ``weights: uniform`` lets each update count the same, whatever number of
+    examples its client states. ``norm_bound`` shortens updates before the rule gets them (arXiv:1911.07963), and
+    ``norm_ratio`` refuses those that are longer than the others of a round. ``success_exponent`` is γ: an update counts
+    by its examples times the γ-th power of its machine's estimated success probability (Q-RAIL, arXiv:2605.25783).
+    ``angles: circular`` averages the circuit's weights as directions (FEDCOMPASS, arXiv:2602.03052).
+    ``server_optimizer`` steps towards the aggregate.
     """
 
     rule: Rule = "fedavg"
-    """What makes one state of the clients' states: `fedavg`, or a class of your own."""
+    """What makes one state of the clients' states: `fedavg`, a rule that bad updates cannot break, or your own."""
+    weights: Literal["examples", "uniform"] = "examples"
+    """Whether an update counts by its client's examples, or each the same."""
+    norm_bound: Annotated[PositiveNumber, Field(le=1e9)] | None = None
+    """The largest norm of an update, which is the difference from the global model; longer ones are shortened."""
+    norm_ratio: Annotated[Number, Field(gt=1.0, le=1e9)] | None = None
+    """An update whose norm is more than so many times the median of a round's is refused; none compares none."""
     success_exponent: Annotated[Number, Field(ge=0.0, le=20.0)] = 0.0
     """The exponent γ of a machine's success probability in a client's weight; 0 weighs by examples alone."""
     angles: Literal["arithmetic", "circular"] = "arithmetic"
     """How the circuit's weights are averaged: as numbers, or as directions."""
     server_optimizer: ServerOptimizer | None = None
     """Steps from the global model towards the aggregate; without one, the aggregate is the next model."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "AggregationConfig":
+        name = self.rule_name
+        if self.rule == "coordinate_median" or isinstance(self.rule, WEIGHTLESS):
+            for key, asked in (("success_exponent", self.success_exponent), ("weights: uniform", self.is_uniform)):
+                if asked:
+                    raise ValueError(f"{key} has no effect with the rule {name}, which takes no weights")
+        if self.angles == "circular" and not (self.rule == "fedavg" or isinstance(self.rule, PythonReference)):
+            raise ValueError(
+                f"angles: circular averages the angles of all clients, bad ones too; with the rule {name} it must be "
+                "arithmetic"
+            )
+        return self
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether each update counts the same."""
+        return self.weights == "uniform"
+
+    @property
+    def rule_name(self) -> str:
+        """The rule, as a configuration calls it."""
+        if isinstance(self.rule, str):
+            return self.rule
+        return "python" if isinstance(self.rule, PythonReference) else next(iter(type(self.rule).model_fields))
+
+    @property
+    def least_updates(self) -> int:
+        """How many updates a server step needs at least, or the global model is in the hands of few; 0 for any."""
+        return self.rule.least_updates if isinstance(self.rule, LimitedRule) else 0

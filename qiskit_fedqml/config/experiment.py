@@ -87,6 +87,7 @@ class Experiment(StrictModel):
         for key, asked in (
             ("success_exponent", self.aggregation.success_exponent > 0),
             ("angles: circular", self.aggregation.angles == "circular"),
+            ("weights: uniform", self.aggregation.is_uniform),
         ):
             if asked and self.federation.clients_per_round == 1:
                 raise ValueError(f"aggregation.{key} has no effect with clients_per_round: 1, which averages nothing")
@@ -99,6 +100,19 @@ class Experiment(StrictModel):
         )
         if self.aggregation.success_exponent and len(machines) == 1 and not has_blocks:
             raise ValueError("aggregation.success_exponent has no effect where all clients have the same machine")
+        return self
+
+    @model_validator(mode="after")
+    def _rule_has_enough_updates(self) -> "Experiment":
+        of, rule = self.federation.algorithm, self.aggregation
+        is_buffered = isinstance(of, Buffered)
+        num_updates = of.buffered.buffer if isinstance(of, Buffered) else self.federation.clients_per_round
+        if num_updates < rule.least_updates:
+            key = "federation.algorithm.buffered.buffer" if is_buffered else "federation.clients_per_round"
+            raise ValueError(
+                f"aggregation.rule {rule.rule_name} needs at least {rule.least_updates} updates with these options, "
+                f"but {key} is {num_updates}"
+            )
         return self
 
     @model_validator(mode="after")

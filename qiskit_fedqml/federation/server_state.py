@@ -15,6 +15,7 @@ class ServerState:
         step: Server steps that are done; in synchronous federations, rounds.
         model: The global model's trained tensors.
         optimizer: The server optimiser's tensors; empty without one, and before its first step.
+        rule: What the aggregation rule remembers; empty where it remembers nothing.
         clients: What clients keep from task to task, by client; such as their optimisers' moments.
         attempt: How often the next server step is being begun, from 1; more than once where too few clients returned.
             Not saved: an interrupted step is replayed from its first attempt.
@@ -28,6 +29,7 @@ class ServerState:
     step: int
     model: State
     optimizer: States = field(default_factory=dict)
+    rule: States = field(default_factory=dict)
     clients: Mapping[int, States] = field(default_factory=dict)
     attempt: int = 1
     clock_seconds: float | None = None
@@ -38,7 +40,7 @@ class ServerState:
     @property
     def is_model_alone(self) -> bool:
         """Whether steps and model are all that the next step needs."""
-        return not (self.optimizer or self.clients or self.dispatched)
+        return not (self.optimizer or self.rule or self.clients or self.dispatched)
 
     def model_of(self, version: int) -> State:
         """Return the global model after so many steps; it is the present one or has tasks on their way."""
@@ -48,6 +50,7 @@ class ServerState:
         """Return plain values and named states, from which :meth:`from_named` makes the same state again."""
         states = {"model": self.model}
         states |= {f"optimizer/{name}": state for name, state in self.optimizer.items()}
+        states |= {f"rule/{name}": state for name, state in self.rule.items()}
         states |= {f"client/{c}/{name}": state for c, kept in self.clients.items() for name, state in kept.items()}
         states |= {f"version/{version}": state for version, state in self.versions.items()}
         clients = [[client, list(kept)] for client, kept in self.clients.items()]
@@ -55,7 +58,11 @@ class ServerState:
         if self.dispatched:
             flights = [list(astuple(flight)) for flight in self.flights]
             values |= {"clock_seconds": self.clock_seconds, "dispatched": self.dispatched, "flights": flights}
-        return values | ({"versions": list(self.versions)} if self.versions else {}), states
+        if self.rule:
+            values["rule"] = list(self.rule)
+        if self.versions:
+            values["versions"] = list(self.versions)
+        return values, states
 
     def on_devices_of(self, model: State) -> "ServerState":
         """Return the state with the global model's tensors, and the server optimiser's, where ``model``'s are."""
@@ -67,6 +74,7 @@ class ServerState:
             self,
             model=moved(self.model),
             optimizer={name: moved(state) for name, state in self.optimizer.items()},
+            rule={name: moved(state) for name, state in self.rule.items()},
             versions={version: moved(state) for version, state in self.versions.items()},
         )
 
@@ -82,6 +90,7 @@ class ServerState:
             step=values["step"],
             model=states["model"],
             optimizer={name: states[f"optimizer/{name}"] for name in values["optimizer"]},
+            rule={name: states[f"rule/{name}"] for name in values.get("rule", ())},
             clients={c: {name: states[f"client/{c}/{name}"] for name in names} for c, names in values["clients"]},
             clock_seconds=values.get("clock_seconds"),
             dispatched=values.get("dispatched", 0),

@@ -89,6 +89,14 @@ def _server_optimizer(method: str) -> Callable[[Experiment], bool]:
     return lambda experiment: getattr(experiment.aggregation.server_optimizer, "method", None) == method
 
 
+def _rule(*names: str) -> Callable[[Experiment], bool]:
+    return lambda experiment: experiment.aggregation.rule_name in names
+
+
+def _bounds_norms(experiment: Experiment) -> bool:
+    return experiment.aggregation.norm_bound is not None
+
+
 def _is_buffered(experiment: Experiment) -> bool:
     return isinstance(experiment.federation.algorithm, Buffered)
 
@@ -153,6 +161,12 @@ TABLE = (
     Citation(_averages_directions, "fedcompass2026", "the circular mean of angles"),
     Citation(_server_optimizer("fedavgm"), "hsu2019fedavgm", "FedAvgM, momentum at the server"),
     Citation(_server_optimizer("fedadam"), "reddi2021fedopt", "FedAdam, Adam at the server"),
+    Citation(_rule("coordinate_median", "trimmed_mean"), "yin2018byzantine", "the rule, number by number"),
+    Citation(_rule("krum", "multi_krum", "bulyan"), "blanchard2017krum", "Krum, the choice of updates"),
+    Citation(_rule("bulyan"), "elmhamdi2018bulyan", "Bulyan, means around medians of chosen updates"),
+    Citation(_rule("geometric_median"), "pillutla2022rfa", "the geometric median of updates, RFA"),
+    Citation(_rule("foolsgold"), "fung2018foolsgold", "FoolsGold, weights against sybils"),
+    Citation(_bounds_norms, "sun2019backdoor", "the bound on the norm of updates"),
     Citation(_is_buffered, "nguyen2022fedbuff", "FedBuff, buffered asynchronous aggregation"),
     Citation(_schedules_by(Best), "stein2022eqc", "calibrations that steer an asynchronous array"),
     Citation(_schedules_by(ExploreThenRefine), "wang2024qoncord", "exploring on fast machines, refining on good ones"),

@@ -129,6 +129,8 @@ OWN_HEAD = {"model": {"head": {"python": "tests.own_parts:own_head"}, "circuit":
 OWN_LOSS = {"model.loss": {"python": "tests.own_parts:focal"}}
 OWN_PYTHON = {"model.circuit": {"python": "tests.own_parts:own_circuit"}}
 # For each key: what the run has, and the value that must make a difference.
+SEVEN = {"federation.clients": 7, "federation.clients_per_round": 7}
+ELEVEN = {"federation.clients": 11, "federation.clients_per_round": 11}
 FEDAVGM = {"aggregation.server_optimizer": {"method": "fedavgm"}}
 FEDADAM = {"aggregation.server_optimizer": {"method": "fedadam"}}
 PERTURBED = {
@@ -220,6 +222,20 @@ PERTURBED = {
         {**TWO, "backends.assignment.default": {"cycle": ["ideal", "noisy"]}, "federation.clients_per_round": 4},
         2.0,
     ),
+    "aggregation.weights": (
+        {"data.partition": {"scheme": "quantity_skew", "alpha": 0.5}, "federation.clients_per_round": 4},
+        "uniform",
+    ),
+    "aggregation.norm_bound": ({}, 0.01),
+    "aggregation.norm_ratio": (SEVEN | {"data.partition": {"scheme": "quantity_skew", "alpha": 0.3}}, 1.01),
+    "aggregation.rule.trimmed_mean.fraction": (
+        SEVEN | {"aggregation.rule": {"trimmed_mean": {"fraction": 0.2}}},
+        0.4,
+    ),
+    "aggregation.rule.krum.byzantine": (ELEVEN | {"aggregation.rule": {"krum": {"byzantine": 1}}}, 4),
+    "aggregation.rule.multi_krum.byzantine": (SEVEN | {"aggregation.rule": {"multi_krum": {"byzantine": 1}}}, 2),
+    "aggregation.rule.multi_krum.keep": (SEVEN | {"aggregation.rule": {"multi_krum": {"byzantine": 1}}}, 2),
+    "aggregation.rule.bulyan.byzantine": (ELEVEN | {"aggregation.rule": {"bulyan": {"byzantine": 1}}}, 2),
     "aggregation.angles": ({"federation.learning_rate": 1.0}, "circular"),
     "aggregation.rule.python": ({"aggregation.rule": {"python": "tests.own_parts:Median"}}, "tests.own_parts:Half"),
     "aggregation.rule.arguments": ({"aggregation.rule": {"python": "tests.own_parts:Median"}}, {"factor": 0.5}),

@@ -25,6 +25,7 @@ class Setting:
         rule: Makes one state of the updates.
         server_optimizer: Steps towards it; None takes it as it is.
         scheduler: The machines of the simulated clock; None where time is not simulated.
+        norm_ratio: Updates whose norm is more than so many times the median are refused; None compares none.
     """
 
     seed: int
@@ -35,6 +36,7 @@ class Setting:
     rule: Aggregator
     server_optimizer: ServerOptimizer | None
     scheduler: Scheduler | None = None
+    norm_ratio: float | None = None
 
     def task(self, server: ServerState, client_id: int) -> ClientTask:
         """Return a client's task in the next server step."""

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from qiskit_fedqml.errors import TrainingError, shown
 from qiskit_fedqml.federation.messages import ClientUpdate, State, States, Status
+from qiskit_fedqml.federation.rules.aggregator import chooses, remembers
 from qiskit_fedqml.federation.server_state import ServerState
+from qiskit_fedqml.federation.validation import validated
 
 if TYPE_CHECKING:
     from qiskit_fedqml.federation.algorithms.algorithm import Setting
@@ -28,17 +30,25 @@ def stepped(
     rule, kept = setting.rule, dict(server.clients)
     seen: list[tuple[ClientUpdate, float]] = []
     total = 0.0
+    if remembers(rule):
+        rule.recall(server.rule)
     rule.start(server.model)
-    for update in updates:
+    for update in validated(updates, server.model, setting.norm_ratio):
         weight = setting.weight_of(update) if update.state is not None else 0.0
         if weight:
             rule.add(update, weight)
             total += weight
         _keep(kept, update)
         seen.append((replace(update, state=None, client_states={}), weight))
-    returned = [replace(update, share=weight / total if total else 0.0) for update, weight in seen]
     model, memory = _moved(setting, server, rule.finish()) if total else (server.model, server.optimizer)
+    shares = [weight / total if total else 0.0 for _, weight in seen]
+    if total and chooses(rule) and (parts := rule.parts()):
+        chosen = iter(parts)
+        shares = [next(chosen) if weight else 0.0 for _, weight in seen]
+    returned = [replace(update, share=share) for (update, _), share in zip(seen, shares, strict=True)]
     after = replace(server, step=server.step + 1, model=model, optimizer=memory, clients=kept, attempt=1)
+    if remembers(rule):
+        after = replace(after, rule=rule.remembered())
     return after, returned
 
 

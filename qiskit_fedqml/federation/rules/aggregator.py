@@ -1,10 +1,10 @@
 """What an aggregation rule is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
-from qiskit_fedqml.federation.messages import ClientUpdate, State
+from qiskit_fedqml.federation.messages import ClientUpdate, State, States
 
 
 class Aggregator(Protocol):
@@ -36,6 +36,42 @@ class Aggregator(Protocol):
     def finish(self) -> State:
         """Return the aggregate of the updates since the start, of which there is at least one."""
         ...
+
+
+class RememberingAggregator(Aggregator, Protocol):
+    """A rule that remembers something from one server step to the next, such as what each client has sent.
+
+    The server's state holds it, so a run that is resumed goes on as if it had not been stopped.
+    """
+
+    def recall(self, memory: States) -> None:
+        """Take up what was remembered after the last server step, before the next begins; empty before the first."""
+        ...
+
+    def remembered(self) -> States:
+        """Return what the next server step needs, as states by name."""
+        ...
+
+
+class ChoosingAggregator(Aggregator, Protocol):
+    """A rule whose aggregate is made of the updates in other parts than their weights."""
+
+    def parts(self) -> Sequence[float]:
+        """Return the part of each update that was added, in their order, after :meth:`finish`.
+
+        Each is from 0, and their sum is at most 1. None at all where the weights say it.
+        """
+        ...
+
+
+def remembers(rule: Aggregator) -> TypeGuard[RememberingAggregator]:
+    """Return whether a rule remembers something from one server step to the next."""
+    return hasattr(rule, "recall")
+
+
+def chooses(rule: Aggregator) -> TypeGuard[ChoosingAggregator]:
+    """Return whether a rule says how large each update's part is."""
+    return hasattr(rule, "parts")
 
 
 @dataclass
@@ -72,6 +108,15 @@ class ByTensor:
         """Return both rules' tensors, in the model's order."""
         found = self.some.finish() | self.others.finish()
         return {name: found[name] for name in self._order}
+
+    def recall(self, memory: States) -> None:
+        """Let the other rule take up what it remembered; circular means and the like remember nothing."""
+        if remembers(self.others):
+            self.others.recall(memory)
+
+    def remembered(self) -> States:
+        """Return what the other rule remembers."""
+        return self.others.remembered() if remembers(self.others) else {}
 
     @staticmethod
     def _of(state: State, names: Iterable[str]) -> State:

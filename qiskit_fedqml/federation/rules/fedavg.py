@@ -34,8 +34,17 @@ class FedAvg:
             weight: Above 0; by FedAvg its number of examples.
         """
         assert update.state is not None
+        self.take(update.state, weight)
+
+    def take(self, state: State, weight: float) -> None:
+        """Take a state into the mean.
+
+        Args:
+            state: The state.
+            weight: Above 0.
+        """
         self.total_weight += weight
-        for name, tensor in update.state.items():
+        for name, tensor in state.items():
             if name in self.average:  # a running mean, so that equal updates average to themselves, to the bit
                 self.average[name].lerp_(tensor, weight / self.total_weight)
             else:

@@ -292,12 +292,12 @@ def make_setting(
     Raises:
         ConfigurationError: A rule of the user's own cannot be found or made.
     """
-    exponent = experiment.aggregation.success_exponent
+    exponent, is_uniform = experiment.aggregation.success_exponent, experiment.aggregation.is_uniform
     has_circuit = experiment.model.has_circuit
     angles = [name for name in model if has_circuit and name.startswith("quantum.")]
 
     def weight_of(update: ClientUpdate) -> float:
-        return noise_aware_weight(update, exponent)
+        return noise_aware_weight(update, exponent, uniform=is_uniform)
 
     return Setting(
         seed=experiment.seed,
@@ -307,4 +307,5 @@ def make_setting(
         weight_of=weight_of,
         rule=open_rule(experiment.aggregation, angles),
         server_optimizer=open_server_optimizer(experiment.aggregation),
+        norm_ratio=experiment.aggregation.norm_ratio,
     )

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from qiskit_fedqml.config.aggregation import AggregationConfig
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.errors import TrainingError, listed, shortened
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
@@ -33,6 +34,7 @@ def attempted(
     server: ServerState,
     attempt: Callable[[ServerState], tuple[ServerState, Updates]],
     past: PastAttempts,
+    rule: AggregationConfig,
 ) -> tuple[ServerState, Updates, list[Updates]]:
     """Try a server step until enough clients have returned.
 
@@ -41,6 +43,7 @@ def attempted(
         server: The state before the step.
         attempt: Lets clients work; returns the state after the step, and their updates without tensors.
         past: Keeps the attempts of which too few returned; those that are there already are not made again.
+        rule: The `aggregation` section, whose rule may need so many updates.
 
     Returns:
         The state after the step, the updates, and those of earlier attempts, which are not aggregated.
@@ -53,28 +56,33 @@ def attempted(
     step, earlier = server.step + 1, past.of(server.step + 1)
     for number in range(len(earlier) + 1, most + 1):
         after, updates = attempt(replace(server, attempt=number))
-        if _num_returned(updates) >= config.min_clients:
+        if not (shortage := _shortage(config, rule, step, updates)):
             return after, updates, earlier
         earlier.append([replace(update, share=0.0) for update in updates])  # what was made of them is dropped
         server = replace(server, clock_seconds=after.clock_seconds, dispatched=after.dispatched)  # but not their time
         past.keep(step, earlier if number < most else [])  # after the last one, the step begins again
         if number < most:
-            logger.warning(
-                "%s; it is repeated (attempt %d of %d).", _too_few(config, server, updates), number + 1, most
-            )
+            logger.warning("%s; it is repeated (attempt %d of %d).", shortage, number + 1, most)
     times = f", {most} times" if most > 1 else ""
-    raise TrainingError(f"{_too_few(config, server, earlier[-1])}{times}. {_reasons(earlier[-1])}")
+    shortage = _shortage(config, rule, step, earlier[-1])
+    raise TrainingError(f"{shortage}{times}. {_reasons(earlier[-1])}")
 
 
-def _num_returned(updates: Sequence[ClientUpdate]) -> int:
-    return sum(update.status in (Status.OK, Status.TESTED) for update in updates)
-
-
-def _too_few(config: FederationConfig, server: ServerState, updates: Sequence[ClientUpdate]) -> str:
-    return (
-        f"Round {server.step + 1}: {_num_returned(updates)} of {len(updates)} clients returned, fewer than "
-        f"`federation.min_clients` ({config.min_clients})"
-    )
+def _shortage(config: FederationConfig, rule: AggregationConfig, step: int, updates: Sequence[ClientUpdate]) -> str:
+    """Return what is missing in words; nothing where enough clients returned, and enough of them with an update."""
+    num_updates = sum(update.status is Status.OK for update in updates)
+    num_returned = num_updates + sum(update.status is Status.TESTED for update in updates)
+    if num_returned < config.min_clients:
+        return (
+            f"Round {step}: {num_returned} of {len(updates)} clients returned, fewer than "
+            f"`federation.min_clients` ({config.min_clients})"
+        )
+    if num_updates < rule.least_updates:
+        return (
+            f"Round {step}: {num_updates} of {len(updates)} clients returned an update, fewer than the rule "
+            f"{rule.rule_name} needs ({rule.least_updates})"
+        )
+    return ""
 
 
 def _reasons(updates: Sequence[ClientUpdate]) -> str:

@@ -113,12 +113,13 @@ class RunLoop:
 
         Where a test may end the run, the next step waits for it.
         """
-        config, server = self.federation.experiment.federation, self._server
+        config, rule = self.federation.experiment.federation, self.federation.experiment.aggregation
+        server = self._server
         past = PastAttempts(self.federation.registry.dispatcher.journal if self.federation.devices else None)
         try:
             while server.step < config.rounds and not self._progress.has_ended:
                 started = time.perf_counter()
-                server, clients, earlier = attempted(config, server, self._attempt, past)
+                server, clients, earlier = attempted(config, server, self._attempt, past, rule)
                 record = partial(self._record, server, clients, earlier)
                 self._testing.test(
                     server, record, started, meanwhile=config.stop is None and self.federation.trains_elsewhere
