@@ -15,7 +15,9 @@ ALGORITHM = "must be synchronous, {buffered: {buffer: K}} or {python: 'module:na
 WORDS = {
     "federation.algorithm": ALGORITHM,
     "federation.client_step": "must be minibatch or {python: 'module:name', arguments: {…}}",
-    "aggregation.rule": "must be fedavg or {python: 'module:name', arguments: {…}}",
+    "aggregation.rule": "must be fedavg, coordinate_median, geometric_median, foolsgold, {trimmed_mean: {fraction: β}}"
+    ", {krum: {byzantine: f}}, {multi_krum: {byzantine: f}}, {bulyan: {byzantine: f}} or "
+    "{python: 'module:name', arguments: {…}}",
     "scheduling.queue": "must be {lognormal: {median_seconds: S, sigma: F}} or {trace: [[TIME, SECONDS], …]}",
     "scheduling.policy": "must be assigned, expected_queue, {best: {…}} or {explore_then_refine: {refine_from: N}}",
     "backends.assignment.default": "must be a backend's name, {cycle: [NAME, …]} or {random: [NAME, …], seed: N}",
@@ -116,7 +118,9 @@ def test_an_unknown_key_is_found_among_those_of_its_alternative(key, value, mess
         (
             "aggregation.rule",
             "fedavgm",
-            "must be fedavg or {python: 'module:name', arguments: {…}}, but got 'fedavgm'.",
+            "must be fedavg, coordinate_median, geometric_median, foolsgold, {trimmed_mean: {fraction: β}}, "
+            "{krum: {byzantine: f}}, {multi_krum: {byzantine: f}}, {bulyan: {byzantine: f}} or "
+            "{python: 'module:name', arguments: {…}}, but got 'fedavgm'.",
         ),
         ("data.classes", [0, [None, False]], "must be a whole number, but got [null, false]."),
         ("model.initial", "", "must have at least 1 character, but got ''."),

@@ -62,8 +62,8 @@ def test_rule_without_weights_is_refused_with_weights(tiny):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("median", r"must be fedavg or \{python: 'module:name'"),
-        (3, r"must be fedavg or \{python: 'module:name'"),
+        ("median", r"must be fedavg, coordinate_median, geometric_median"),
+        (3, r"must be fedavg, coordinate_median, geometric_median"),
         ({"python": "median"}, "python"),
         ({"python": "a:b", "argument": 1}, "argument"),
     ],
