@@ -1,3 +1,4 @@
+import math
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +42,12 @@ def make_tiny(**overrides):
             section = section[part]
         section[parts[-1]] = value
     return Experiment.model_validate(data)
+
+
+@pytest.fixture(autouse=True)
+def _patient_lines(monkeypatch):
+    """Let no phase count as long, such as the compilation of loops by the test that happens to come first."""
+    monkeypatch.setattr("qiskit_fedqml.progress.lines._LONG_SECONDS", math.inf)
 
 
 @pytest.fixture

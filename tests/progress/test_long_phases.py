@@ -7,10 +7,11 @@ from qiskit_fedqml.progress.size import RunSize
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch, _patient_lines):
     """Return a list whose last number is the time."""
     times = [0.0]
     monkeypatch.setattr("qiskit_fedqml.progress.lines.time.perf_counter", lambda: times[-1])
+    monkeypatch.setattr("qiskit_fedqml.progress.lines._LONG_SECONDS", 5.0)
     return times
 
 
