@@ -154,10 +154,10 @@ def _experiment(data: NewTable, dataset: Dataset, plan: Plan) -> str:
         ("federation:", ""),
         (f"  clients: {plan.clients}", ""),
         (f"  clients_per_round: {at_work}", "all of them" if at_work == plan.clients else "drawn again in each round"),
-        (f"  rounds: {3 if is_on_device else 20}", ""),
+        (f"  rounds: {3 if is_on_device else 40 if has_images else 20}", ""),
         (f"  batch_size: {batch_size}", ""),
         (f"  learning_rate: {0.003 if has_images else 0.02}", "of the clients' optimiser, Adam"),
-        *([("  learning_rate_decay: 0.9", "after each round, so that the last ones swing less")] if has_images else []),
+        *([("  learning_rate_decay: 0.95", "after each round; the last ones swing less")] if has_images else []),
         ("", ""),
         ("backends: backends.yaml", "the machines and who has which"),
     ]
