@@ -88,6 +88,7 @@ class Experiment(StrictModel):
             ("success_exponent", self.aggregation.success_exponent > 0),
             ("angles: circular", self.aggregation.angles == "circular"),
             ("weights: uniform", self.aggregation.is_uniform),
+            ("norm_ratio", self.aggregation.norm_ratio is not None),
         ):
             if asked and self.federation.clients_per_round == 1:
                 raise ValueError(f"aggregation.{key} has no effect with clients_per_round: 1, which averages nothing")

@@ -1,5 +1,6 @@
 """The entries of machines of the user's own in `backends.yaml`: made by a function, or given from Python."""
 
+from abc import abstractmethod
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -28,9 +29,9 @@ class OwnEntry(StrictModel):
         """None: tests have the shots of everything else."""
 
     @property
+    @abstractmethod
     def made_of(self) -> str:
         """What it is, in words."""
-        raise NotImplementedError
 
 
 class PythonEntry(OwnEntry):

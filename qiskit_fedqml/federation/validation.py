@@ -7,6 +7,7 @@ from statistics import median
 
 from qiskit_fedqml.errors import shown
 from qiskit_fedqml.federation.messages import ClientUpdate, State, Status
+from qiskit_fedqml.federation.states import difference, squared_norm
 
 
 def validated(updates: Iterable[ClientUpdate], model: State, norm_ratio: float | None) -> Iterator[ClientUpdate]:
@@ -37,9 +38,7 @@ def validated(updates: Iterable[ClientUpdate], model: State, norm_ratio: float |
 
 def update_norm(state: State, model: State) -> float:
     """Return the Euclidean norm of a state less a model, over all tensors together, in float64."""
-    return math.sqrt(
-        sum(float((tensor.double() - model[name].double()).square().sum()) for name, tensor in state.items())
-    )
+    return math.sqrt(squared_norm(difference(state, model)))
 
 
 def _flaw(update: ClientUpdate, model: State) -> str:

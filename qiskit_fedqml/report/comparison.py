@@ -50,7 +50,7 @@ def open_comparison(
         if path.is_dir():
             stored = RunResult.load(path)
             if not stored.is_complete:
-                raise ResultError(f"The run {name!r} is not finished; `fedqml resume {path}` goes on with it.")
+                raise ResultError(f"The run {name!r} is not finished; `fedqml resume {path}` continues it.")
             found[name] = stored
         elif not overwrite and (out / name / "config.yaml").exists():
             raise ResultError(

@@ -103,7 +103,7 @@ class RunFolder:
             )
         if not overwrite and self._is_resumable:
             raise ResultError(
-                f"{self.path} holds a run that is not finished: `fedqml resume {self.path}` goes on with it; or choose "
+                f"{self.path} holds a run that is not finished: `fedqml resume {self.path}` continues it; or choose "
                 "another folder, or overwrite it (--overwrite)."
             )
         if not overwrite:
@@ -258,9 +258,7 @@ class RunFolder:
         """
         path = self.path / "model.safetensors"
         if not path.exists() or not self.is_finished:
-            hint = (
-                f" The run is not finished: `fedqml resume {self.path}` goes on with it." if self.has_checkpoint else ""
-            )
+            hint = f" The run is not finished: `fedqml resume {self.path}` continues it." if self.has_checkpoint else ""
             raise ResultError(f"{self.path} holds no model.safetensors of its own.{hint}")
         if (manifest := load_manifest(self.path)) is not None:
             manifest.check_file(self.path, path.name)

@@ -87,7 +87,7 @@ def load_initial(folder: Path, model: ModelConfig) -> InitialModel:
         if not RunFolder(folder).is_finished:
             raise ResultError(
                 f"the run in {folder} is not finished: {len(source.rounds)} of its "
-                f"{source.experiment.federation.rounds} rounds are done; `fedqml resume` goes on with it."
+                f"{source.experiment.federation.rounds} rounds are done; `fedqml resume` continues it."
             )
         _check_architecture(folder, source.experiment.model, model)
         state = source.state

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from qiskit_fedqml import run_federation
 from qiskit_fedqml.backends.job import Usage
@@ -64,6 +65,11 @@ def test_an_update_that_is_much_longer_than_the_others_is_refused():
     assert found[1].reason == "its norm, 30, is more than 5 times the median, 3"
     assert update_norm(far, MODEL) == pytest.approx(30.0)
     assert list(validated([failed], MODEL, 5.0)) == [failed]
+
+
+def test_a_ratio_to_the_only_update_is_refused(tiny):
+    with pytest.raises(ValidationError, match="aggregation.norm_ratio has no effect with clients_per_round: 1"):
+        tiny(federation__clients_per_round=1, aggregation={"norm_ratio": 2.0})
 
 
 def test_the_record_says_which_update_was_refused(tiny, monkeypatch):

@@ -100,7 +100,7 @@ def test_first_checkpoint_that_is_gone(source, tmp_path):
     [
         ("nothing", {}, "nothing is not a result folder"),
         ("x" * 300, {}, "xx… cannot be used: File name too long"),
-        ("stopped", {}, "is not finished: 1 of its 3 rounds are done; `fedqml resume` goes on with it"),
+        ("stopped", {}, "is not finished: 1 of its 3 rounds are done; `fedqml resume` continues it"),
         ("finished", {"model__hidden": [5]}, r"its model.hidden is \[4\], but must be \[5\]"),
         ("finished", {"model__circuit": CLASSICAL}, "its model.circuit is {'ansatz': 'paper'"),
         ("finished", {"model__quantum": "classical"}, "its model.quantum is 'trainable', but must be 'classical'"),

@@ -115,11 +115,11 @@ def test_an_unfinished_run_keeps_its_name_and_is_resumed_before_it_is_replaced(t
     code, _, err = fedqml("run", "long.yaml", "--out", "results/k100")
     assert code == 6
     assert (
-        "results/k100 holds a run that is not finished: `fedqml resume results/k100` goes on with it; or choose "
+        "results/k100 holds a run that is not finished: `fedqml resume results/k100` continues it; or choose "
         "another folder, or overwrite it (--overwrite)." in err
     )
     _, _, err = fedqml("evaluate", "results/k100")
-    assert "The run is not finished: `fedqml resume results/k100` goes on with it." in err
+    assert "The run is not finished: `fedqml resume results/k100` continues it." in err
     code, out, err = fedqml("resume", "results/k100")
     assert code == 0, err
     assert err.splitlines()[0] == "k100: continues after round 1 of 3"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from qiskit_fedqml.federation.messages import ClientUpdate, State
 from qiskit_fedqml.federation.rules.fedavg import FedAvg
+from qiskit_fedqml.federation.states import difference, squared_norm
 
 
 @dataclass
@@ -52,16 +53,6 @@ def by_coordinate(states: Sequence[State], combined: Callable[[torch.Tensor], to
         name: combined(torch.stack([state[name] for state in states]).double()).to(tensor.dtype)
         for name, tensor in states[0].items()
     }
-
-
-def squared_norm(state: State) -> float:
-    """Return the sum of the squares of all of a state's numbers, in float64."""
-    return sum(float(tensor.double().square().sum()) for tensor in state.values())
-
-
-def difference(state: State, other: State) -> State:
-    """Return a state less another one, in float64."""
-    return {name: tensor.double() - other[name].double() for name, tensor in state.items()}
 
 
 def squared_distances(states: Sequence[State]) -> NDArray[np.float64]:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_fedqml.federation.messages import State, States
-from qiskit_fedqml.federation.rules.collected import Collected, difference, mean_of, normalized, squared_norm
+from qiskit_fedqml.federation.rules.collected import Collected, mean_of, normalized
+from qiskit_fedqml.federation.states import difference, squared_norm
 
 ROUNDING = 1e-6
 """Histories that point the same way up to this count as equal: they are float32."""

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 
 from qiskit_fedqml.federation.messages import State
-from qiskit_fedqml.federation.rules.collected import Collected, difference, normalized, squared_norm
+from qiskit_fedqml.federation.rules.collected import Collected, normalized
+from qiskit_fedqml.federation.states import difference, squared_norm
 
 SMOOTHING = 1e-6
 """ν: distances below it count as it, so that no weight is infinite (the paper's value)."""

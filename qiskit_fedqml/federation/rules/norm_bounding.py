@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from qiskit_fedqml.federation.messages import ClientUpdate, State, States
 from qiskit_fedqml.federation.rules.aggregator import Aggregator, chooses, remembers
-from qiskit_fedqml.federation.rules.collected import difference, squared_norm
+from qiskit_fedqml.federation.states import difference, squared_norm
 
 
 @dataclass
