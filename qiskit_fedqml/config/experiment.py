@@ -18,6 +18,8 @@ from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.config.own_data import GivenData
 from qiskit_fedqml.config.own_machines import ObjectEntry
+from qiskit_fedqml.config.privacy import PrivacyConfig
+from qiskit_fedqml.config.private_runs import check_privacy
 from qiskit_fedqml.config.scheduling import SchedulingConfig
 from qiskit_fedqml.config.showing import experiment_as_html, experiment_in_words
 from qiskit_fedqml.config.simulated_time import check_real_time, check_scheduling
@@ -55,6 +57,8 @@ class Experiment(StrictModel):
     """How often the run's state is kept."""
     scheduling: SchedulingConfig | None = None
     """A simulated clock for simulated machines."""
+    privacy: PrivacyConfig | None = None
+    """Differential privacy, for each example or for each client; none protects nobody."""
 
     def __repr__(self) -> str:
         return experiment_in_words(self)
@@ -185,6 +189,12 @@ class Experiment(StrictModel):
                         f"federation.{key} has no effect with algorithm: buffered on devices, where one client of a "
                         "simulator trains after another"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_private(self) -> "Experiment":
+        if self.privacy is not None:
+            check_privacy(self, self.privacy)
         return self
 
     @property

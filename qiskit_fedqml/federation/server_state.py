@@ -5,6 +5,7 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from qiskit_fedqml.federation.messages import Flight, State, States
+from qiskit_fedqml.privacy.spending import Spending
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class ServerState:
         flights: Tasks that are on their way, in the order in which they were dispatched.
         versions: Earlier models, by the number of steps after which they were the global model: those from which tasks
             on their way start.
+        spent: What was released of private data.
     """
 
     step: int
@@ -36,11 +38,12 @@ class ServerState:
     dispatched: int = 0
     flights: tuple[Flight, ...] = ()
     versions: Mapping[int, State] = field(default_factory=dict)
+    spent: Spending = field(default_factory=Spending)
 
     @property
     def is_model_alone(self) -> bool:
         """Whether steps and model are all that the next step needs."""
-        return not (self.optimizer or self.rule or self.clients or self.dispatched)
+        return not (self.optimizer or self.rule or self.clients or self.dispatched or self.spent)
 
     def model_of(self, version: int) -> State:
         """Return the global model after so many steps; it is the present one or has tasks on their way."""
@@ -60,6 +63,8 @@ class ServerState:
             values |= {"clock_seconds": self.clock_seconds, "dispatched": self.dispatched, "flights": flights}
         if self.rule:
             values["rule"] = list(self.rule)
+        if self.spent:
+            values["spent"] = self.spent.as_json()
         if self.versions:
             values["versions"] = list(self.versions)
         return values, states
@@ -96,4 +101,5 @@ class ServerState:
             dispatched=values.get("dispatched", 0),
             flights=tuple(Flight(*flight) for flight in values.get("flights", ())),
             versions={version: states[f"version/{version}"] for version in values.get("versions", ())},
+            spent=Spending.from_json(values["spent"]) if "spent" in values else Spending(),
         )

@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from qiskit_fedqml.federation.executors.processes import ProcessExecutor, num_wo
 from qiskit_fedqml.federation.executors.serial import SerialExecutor
 from qiskit_fedqml.federation.executors.shared_data import SharedData
 from qiskit_fedqml.federation.executors.training import make_training
-from qiskit_fedqml.federation.messages import ClientUpdate, State
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State
 from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
 from qiskit_fedqml.federation.rules.opening import open_rule, open_server_optimizer
 from qiskit_fedqml.federation.runs.evaluator import Evaluator
@@ -45,6 +45,7 @@ from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.steps.opening import open_step
 from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.model.metrics import open_metrics
+from qiskit_fedqml.privacy.spending import PrivacyBudget
 from qiskit_fedqml.progress.observer import Observer, preparing_of
 from qiskit_fedqml.results.initial import InitialModel, load_initial
 from qiskit_fedqml.workers.memory import Memory
@@ -69,6 +70,7 @@ class Federation:
         origin: Of the model that ``model.initial`` names: folder, run_id, rounds, SHA-256; None where it names none.
         observer: Notified of what happens, or None.
         is_remote: Whether the clients are elsewhere, so that only a server that reaches them can resume the run.
+        privacy: Counts what is released of private data, or None.
     """
 
     experiment: Experiment
@@ -82,6 +84,27 @@ class Federation:
     origin: dict[str, Any] | None
     observer: Observer | None
     is_remote: bool = False
+    privacy: PrivacyBudget | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.experiment.privacy is not None:
+            self.privacy = PrivacyBudget(self.experiment.privacy, self.experiment.federation)
+
+    def spending(self, server: ServerState, tasks: Sequence[ClientTask]) -> ServerState:
+        """Return the server's state with what tasks will release counted, as it must be before they begin."""
+        if self.privacy is None:
+            return server
+        return replace(server, spent=self.privacy.after(server.spent, [task.client_id for task in tasks]))
+
+    def epsilons(self, server: ServerState) -> dict[str, Any]:
+        """Return what a record says of the privacy that was spent; nothing where nobody is protected."""
+        if self.privacy is None:
+            return {}
+        spent = {"epsilon": self.privacy.epsilon(server.spent)}
+        if self.privacy.config.epsilon is None:
+            return spent
+        following = self.spending(server, self.algorithm.next_tasks(server))
+        return spent | {"next_epsilon": self.privacy.epsilon(following.spent)}
 
     @property
     def trains_elsewhere(self) -> bool:

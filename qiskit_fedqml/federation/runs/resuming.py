@@ -1,7 +1,7 @@
 """Runs that were stopped, resumed; and runs that get another number of rounds."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -22,6 +22,7 @@ from qiskit_fedqml.federation.interruption import interruptible
 from qiskit_fedqml.federation.runs.assembly import Federation, assemble
 from qiskit_fedqml.federation.runs.best_model import BestModel, named
 from qiskit_fedqml.federation.runs.loop import RunLoop
+from qiskit_fedqml.federation.runs.private import record_spending, with_interrupted
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.progress.compiling import compiling_shown
 from qiskit_fedqml.progress.observer import Observer, preparing_of
@@ -36,6 +37,7 @@ from qiskit_fedqml.results.provenance import (
     check_machines,
     check_weights,
 )
+from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.results.tensors import load_tensors
 from qiskit_fedqml.results.writer import RunWriter
@@ -127,6 +129,8 @@ def extend_federation(
         stored = RunResult.of(writer.folder)
         if rounds < len(stored.rounds):
             raise ResultError(f"{out}: {len(stored.rounds)} rounds are done, so it cannot have {rounds}.")
+        if stored.is_spent and rounds > len(stored.rounds):
+            raise ResultError(f"{out} cannot have more rounds. {stored.ended_early}")
         ended_early = bool(stored.ended_early) and rounds > len(stored.rounds)
         experiment, command = stored.experiment.with_rounds(rounds, ended_early=ended_early), "extend --rounds"
         if workers is not None:
@@ -182,11 +186,7 @@ def _resume(
     put_together = assembled or partial(assemble, objects=objects)
     federation = put_together(experiment.without_initial(), observer, folder.journal)
     federation.experiment = experiment
-    check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
-    check_circuit(stored.run, federation.evaluator.blueprint.spec, folder.path)
-    check_head(stored.run, federation.evaluator.model.head, folder.path)
-    if assembled is None:
-        check_machines(stored.run, own_machines(experiment, federation.registry), folder.path)
+    _check_parts(stored, federation, folder, is_remote=assembled is not None)
     checkpoint, records = load_last_checkpoint(folder)
     if checkpoint is None and folder.is_finished and _keeps_state(stored):
         raise ResultError(
@@ -194,6 +194,7 @@ def _resume(
             "continue; a new run may begin from its model (`model.initial`)."
         )
     server = _state_in(folder, federation, checkpoint, len(records))
+    server = with_interrupted(federation, server, stored)
     best = BestModel.of(checkpoint, server) if experiment.federation.keep_best else None
     guard = None
     if federation.devices:
@@ -201,15 +202,33 @@ def _resume(
 
         preparing_of(federation.observer)("planning the jobs of all rounds", 0, 0)
         guard = budget_guard(federation, server, allow_partial=allow_partial)
+    done: Sequence[RoundRecord] = records
     writer.take_up(len(records))
     if folder.is_finished:
         writer.save_checkpoint(*named(server, best), keep=experiment.checkpoints.keep)
         writer.wait()
         writer.reopen()
     writer.drop_later(server.step)
+    if server.spent:
+        done = record_spending(federation, server, records, writer)
+        writer.save_checkpoint(*named(server, best), keep=experiment.checkpoints.keep)
+        writer.wait()
     if command:
         writer.replace_experiment(experiment, command)
-    return RunLoop(federation, stored.run, writer, guard, allow_partial=allow_partial).run(server, records, best)
+    return RunLoop(federation, stored.run, writer, guard, allow_partial=allow_partial).run(server, done, best)
+
+
+def _check_parts(stored: RunResult, federation: Federation, folder: RunFolder, *, is_remote: bool) -> None:
+    """Check that a run works on what it worked on before.
+
+    Raises:
+        ResultError: It does not.
+    """
+    check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
+    check_circuit(stored.run, federation.evaluator.blueprint.spec, folder.path)
+    check_head(stored.run, federation.evaluator.model.head, folder.path)
+    if not is_remote:
+        check_machines(stored.run, own_machines(federation.experiment, federation.registry), folder.path)
 
 
 def _check_journal(folder: RunFolder, experiment: Experiment) -> None:
@@ -242,8 +261,12 @@ def _keeps_state(stored: RunResult) -> bool:
     has_state = optimizer is not None or federation.client_optimizer_state == "keep"
     is_buffered = isinstance(federation.algorithm, Buffered)
     is_not_the_last = federation.keep_best is not None and stored.final.round != len(stored.rounds)
+    is_private = stored.experiment.privacy is not None
     return (
-        is_buffered or is_not_the_last or (has_state and any(record.train_loss is not None for record in stored.rounds))
+        is_buffered
+        or is_private
+        or is_not_the_last
+        or (has_state and any(record.train_loss is not None for record in stored.rounds))
     )
 
 
