@@ -2,6 +2,7 @@
 
 from qiskit_fedqml.config.buffered import Buffered as BufferedConfig
 from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.config.gossip import Gossip as GossipConfig
 from qiskit_fedqml.config.parts import make_part
 from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting
 from qiskit_fedqml.federation.algorithms.buffered import Buffered
@@ -23,4 +24,8 @@ def open_algorithm(setting: Setting) -> Algorithm:
         if setting.scheduler is None:
             return BufferedOnDevices(setting, named.buffered)
         return Buffered(setting, setting.scheduler, named.buffered)
+    if isinstance(named, GossipConfig):
+        from qiskit_fedqml.federation.algorithms.gossip import Gossip  # networkx takes long to import
+
+        return Gossip(setting, named.gossip)
     return Synchronous(setting)
