@@ -90,7 +90,9 @@ class Gossip(StrictModel):
             raise ValueError("on_too_few: repeat cannot come with algorithm: gossip, in which no clients are drawn")
         for absence in options.absences:
             if absence.node >= nodes:
-                raise ValueError(f"absences names node {absence.node}, but the nodes are 0 to {nodes - 1}")
+                raise ValueError(
+                    f"algorithm.gossip.absences names node {absence.node}, but the nodes are 0 to {nodes - 1}"
+                )
             if absence.first > config.rounds:
                 raise ValueError(
                     f"the absence of node {absence.node} has no effect: it begins in step {absence.first}, and there "
@@ -98,7 +100,8 @@ class Gossip(StrictModel):
                 )
         if (every := options.test_nodes_every) is not None and every > config.rounds:
             raise ValueError(
-                f"test_nodes_every ({every}) has no effect with {config.rounds} rounds; it may be none (null)"
+                f"algorithm.gossip.test_nodes_every ({every}) has no effect with {config.rounds} rounds; it "
+                "may be null, for never"
             )
         check_graph(options.graph, nodes)
 

@@ -103,8 +103,8 @@ def _num_edges(graph: "NamedGraph | RandomRegular | Edges", nodes: int) -> int:
 def _check_degree(degree: int, nodes: int) -> None:
     if degree > nodes - 2:
         raise ValueError(
-            f"random_regular.degree ({degree}) must be at most {nodes - 2} with {nodes} nodes; with one more neighbour "
-            "it would be the graph complete"
+            f"algorithm.gossip.graph.random_regular.degree ({degree}) must be at most {nodes - 2} with {nodes} "
+            "nodes; with one more neighbour it would be the graph complete"
         )
     if degree * nodes % 2:
         raise ValueError(f"no graph has {nodes} nodes of {degree} neighbours each: one of the two numbers must be even")
@@ -118,12 +118,13 @@ def _check_edges(edges: tuple[tuple[int, int], ...], nodes: int) -> None:
     for first, second in edges:
         if max(first, second) >= nodes:
             raise ValueError(
-                f"edges names node {max(first, second)}, but with {nodes} clients the nodes are 0 to {nodes - 1}"
+                f"algorithm.gossip.graph.edges names node {max(first, second)}, but with {nodes} clients the nodes are "
+                f"0 to {nodes - 1}"
             )
         if first == second:
-            raise ValueError(f"edges joins node {first} with itself")
+            raise ValueError(f"algorithm.gossip.graph.edges joins node {first} with itself")
         if graph.has_edge(first, second):
-            raise ValueError(f"edges joins nodes {first} and {second} twice")
+            raise ValueError(f"algorithm.gossip.graph.edges joins nodes {first} and {second} twice")
         graph.add_edge(first, second)
     check_connected(graph)
 

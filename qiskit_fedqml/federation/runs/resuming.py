@@ -191,8 +191,8 @@ def _resume(
     checkpoint, records = load_last_checkpoint(folder)
     if checkpoint is None and folder.is_finished and _keeps_state(stored):
         raise ResultError(
-            f"{folder.path}: its checkpoints are gone, and with them what its optimisers, nodes or tasks on their way "
-            "need to continue; a new run may begin from its model (`model.initial`)."
+            f"{folder.path}: its checkpoints are gone, and with them what its optimisers, tasks on their way or "
+            "nodes need to continue; a new run may begin from its model (`model.initial`)."
         )
     server = _state_in(folder, federation, checkpoint, len(records))
     best = BestModel.of(checkpoint, server) if experiment.federation.keep_best else None
