@@ -36,9 +36,9 @@ def metropolis_weights(neighbours: Neighbours, present: Collection[int]) -> dict
     """Return the weights by which each node that is present mixes: W_ij of node i and its neighbours j.
 
     W_ij = 1 / (1 + max(d_i, d_j)) for neighbours, and W_ii is what is left to 1, with d the numbers of neighbours that
-    are present: Metropolis weights (Xiao, Boyd and Lall, 2005, doi:10.1109/IPSN.2005.1440896, Eq. 5, which are made for
-    graphs that change). A node needs to know its own degree and its neighbours'. W is symmetric and each row adds up to
-    1, so the mean of all models stays.
+    are present: Metropolis weights (Xiao, Boyd and Lall, 2005, doi:10.1109/IPSN.2005.1440896), also for graphs that
+    change from step to step. A node needs to know its own degree and its neighbours'. W is symmetric and each row adds
+    up to 1, so the mean of all models stays.
 
     Args:
         neighbours: The graph.
