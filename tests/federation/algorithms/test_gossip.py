@@ -311,3 +311,21 @@ def test_a_state_is_moved_to_another_torch_device(tiny):
     again = ServerState.from_named(values, states)
     assert again.nodes.left == ()
     assert all(torch.equal(a[n], b[n]) for a, b in zip(again.nodes.models, server.nodes.models, strict=True) for n in a)
+
+
+@pytest.mark.slow
+def test_nodes_on_devices(tiny, tmp_path):
+    """Nodes of one device share jobs, each with its own model, and a run that was stopped sends none again."""
+    device = {"type": "ibm", "device": "FakeManilaV2", "shots": 16, "joint": True}
+    entries = {"ideal": {"type": "aer"}, "manila": device, "tester": {**device, "task": "evaluate", "joint": False}}
+    backends = {"backends": entries, "assignment": {"clients": {"0-1": "manila", 2: "tester"}}}
+    changes = {"federation__rounds": 2, "federation__batch_size": 64, "backends": backends}
+    experiment = gossip(tiny, nodes=4, changes=changes, absences=[{"node": 1, "first": 2, "last": 2}])
+    whole = run_federation(experiment, tmp_path / "whole")
+    assert [[c.id for c in record.clients] for record in whole.rounds] == [[0, 1, 2, 3], [0, 2, 3]]
+    assert whole.rounds[0].clients[2].status is Status.TESTED
+    assert whole.rounds[0].clients[0].jobs == whole.rounds[0].clients[1].jobs
+    with pytest.raises(Interrupt):
+        run_federation(experiment, tmp_path / "run", observer=StopAfter(2, 1))
+    same(whole, resume_federation(tmp_path / "run"))
+    assert len(RunFolder(tmp_path / "run").submissions()) == len(RunFolder(tmp_path / "whole").submissions())
