@@ -126,20 +126,6 @@ def _check_edges(edges: tuple[tuple[int, int], ...], nodes: int) -> None:
         if graph.has_edge(first, second):
             raise ValueError(f"algorithm.gossip.graph.edges joins nodes {first} and {second} twice")
         graph.add_edge(first, second)
-    check_connected(graph)
-
-
-def check_connected(graph: "object") -> None:
-    """Refuse a graph of which a part does not hear of the rest.
-
-    Args:
-        graph: A graph of networkx.
-
-    Raises:
-        ValueError: It is not connected.
-    """
-    import networkx as nx
-
     parts = sorted(nx.connected_components(graph), key=min)
     if len(parts) > 1:
         raise ValueError(

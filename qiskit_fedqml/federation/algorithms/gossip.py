@@ -8,11 +8,11 @@ sends what it has then.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from qiskit_fedqml.config.gossip import GossipOptions
 from qiskit_fedqml.federation.algorithms.algorithm import Setting
-from qiskit_fedqml.federation.algorithms.graphs import Neighbours, metropolis_weights, neighbours_in, num_messages
+from qiskit_fedqml.federation.algorithms.graphs import Neighbours, metropolis_weights, num_messages
 from qiskit_fedqml.federation.algorithms.presence import left_before, present_in
 from qiskit_fedqml.federation.algorithms.stepping import keep
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
@@ -32,16 +32,13 @@ class Gossip:
 
     Args:
         setting: The nodes; neither its rule nor its server optimiser is used.
-        options: The graph, and which nodes are there when.
+        options: Which nodes are there when.
+        neighbours: The graph.
     """
 
     setting: Setting
     options: GossipOptions
-    neighbours: Neighbours = field(init=False)
-
-    def __post_init__(self) -> None:
-        found = neighbours_in(self.options.graph, self.setting.config.clients, self.setting.seed)
-        object.__setattr__(self, "neighbours", found)
+    neighbours: Neighbours
 
     def init(self, model: State) -> ServerState:
         """Return the state before the first step, in which all nodes have the same model."""

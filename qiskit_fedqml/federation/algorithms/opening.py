@@ -14,7 +14,7 @@ def open_algorithm(setting: Setting) -> Algorithm:
     """Return the algorithm of a configuration.
 
     Raises:
-        ConfigurationError: One of the user's own cannot be found or made.
+        ConfigurationError: One of the user's own cannot be found or made, or a random graph is not connected.
     """
     named = setting.config.algorithm
     if isinstance(named, PythonReference):
@@ -25,7 +25,8 @@ def open_algorithm(setting: Setting) -> Algorithm:
             return BufferedOnDevices(setting, named.buffered)
         return Buffered(setting, setting.scheduler, named.buffered)
     if isinstance(named, GossipConfig):
-        from qiskit_fedqml.federation.algorithms.gossip import Gossip  # networkx takes long to import
+        from qiskit_fedqml.federation.algorithms.gossip import Gossip
+        from qiskit_fedqml.federation.algorithms.graphs import neighbours_in  # networkx takes long to import
 
-        return Gossip(setting, named.gossip)
+        return Gossip(setting, named.gossip, neighbours_in(named.gossip.graph, setting.config.clients, setting.seed))
     return Synchronous(setting)

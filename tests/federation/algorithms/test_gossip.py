@@ -1,5 +1,6 @@
 """Decentralised training: what nodes mix, who is there when, and that the bits are the same however it is run."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from qiskit_fedqml import RunResult, resume_federation, run_federation
 from qiskit_fedqml.backends.job import Usage
-from qiskit_fedqml.errors import BackendError, TrainingError
+from qiskit_fedqml.errors import BackendError, ResultError, TrainingError
 from qiskit_fedqml.federation.clients import client as clients_work
 from qiskit_fedqml.federation.executors.parcels import _SHARED_BYTES
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
@@ -158,7 +159,7 @@ def test_where_nobody_is_there_the_models_stay(tiny):
     assert [(record.clients, record.train_loss) for record in result.rounds] == [((), None)] * 4
     assert {record.nodes.messages for record in result.rounds} == {0}
     assert {record.nodes.consensus_distance for record in result.rounds} == {0.0}
-    with pytest.raises(TrainingError, match=r"0 of 0 clients returned, fewer than `federation.min_clients` \(1\)"):
+    with pytest.raises(TrainingError, match=r"0 of 0 clients returned, fewer than `federation.min_clients` \(1\)\.$"):
         run_federation(gossip(tiny, changes={"federation__min_clients": 1}, leaving=nobody))
 
 
@@ -329,3 +330,10 @@ def test_nodes_on_devices(tiny, tmp_path):
         run_federation(experiment, tmp_path / "run", observer=StopAfter(2, 1))
     same(whole, resume_federation(tmp_path / "run"))
     assert len(RunFolder(tmp_path / "run").submissions()) == len(RunFolder(tmp_path / "whole").submissions())
+
+
+def test_a_finished_run_whose_nodes_are_gone_is_not_extended_from_their_mean(tiny, tmp_path):
+    run_federation(gossip(tiny), tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    with pytest.raises(ResultError, match="its checkpoints are gone, and with them what .* nodes need to continue"):
+        extend_federation(tmp_path / "run", 6)
