@@ -11,7 +11,7 @@ resumed.
 from pathlib import Path
 
 from parts.command_line import ScriptParser, experiment_file, positive, run_script
-from parts.gossip_results import Pair, about, gossip_figure, table
+from parts.gossip_results import Pair, about, gossip_figure, node_lines, table
 from parts.progress import show_trial
 
 from qiskit_fedqml import load_experiment
@@ -54,6 +54,7 @@ def main() -> None:
     write_study(study, out)
     rows = table(study, pairs)
     write_csv(rows, out / "table.csv")
+    write_csv(node_lines(study), out / "nodes.csv")
     save_figure(gossip_figure(study), out / "gossip")
     text = f"{markdown_table(rows)}\n{about(study, LEAVING)}"
     write_text(out / "results.md", text)

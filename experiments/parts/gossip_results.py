@@ -19,6 +19,9 @@ from qiskit_fedqml.study.statistics import bands, in_points, mean_interval, over
 from qiskit_fedqml.study.study import Study
 
 
+_ACCURACIES = ("accuracy", "lowest_accuracy", "highest_accuracy")
+
+
 @dataclass(frozen=True)
 class Pair:
     """A federation without a server, and the one with a server that it is compared with.
@@ -81,6 +84,23 @@ def _last_nodes(run: RunResult) -> NodesRecord:
     nodes = run.final.nodes
     assert nodes is not None
     return nodes
+
+
+def node_lines(study: Study) -> list[dict[str, Any]]:
+    """Return a line for each round of each run without a server, with what was recorded of its nodes."""
+    return [
+        {
+            "scheme": scheme,
+            "seed": seed,
+            "round": record.round,
+            "present": of.present,
+            "messages": of.messages,
+            **{name: f"{getattr(of, name):.6g}" for name in ("consensus_distance", *_ACCURACIES)},
+        }
+        for (scheme, seed), run in study.runs.items()
+        for record in run.rounds
+        if (of := record.nodes) is not None
+    ]
 
 
 def about(study: Study, leaving: Mapping[str, float]) -> str:

@@ -174,6 +174,8 @@ def gossip_study(printed, out):
     assert sent == {"FedAvg, 4 clients": 8, "Ring of 4": 8, "FedAvg, 9 clients": 18, "Torus of 9": 36}
     assert all((line["Consensus distance"] != "") == ("FedAvg" not in name) for name, line in rows.items())
     assert (out / "results.md").read_text() in printed
+    with (out / "nodes.csv").open() as lines:
+        assert len(list(csv.DictReader(lines))) == 3 * 2 * 4, "of each run without a server, seed and round"
     assert drawn(out, "gossip")
 
 
