@@ -15,6 +15,7 @@ from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
 from qiskit_fedqml.config.evaluation import EvaluationConfig
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.config.own_data import GivenData
 from qiskit_fedqml.config.own_machines import ObjectEntry
@@ -75,6 +76,13 @@ class Experiment(StrictModel):
             raise ValueError(f"evaluation.backends must differ, but are {listed(self.evaluation.backends)}")
         if not self.model.has_circuit and (self.evaluation.backends or self.backends != _IDEAL):
             raise ValueError(f"backends have no effect with model.quantum: {self.model.quantum}, which runs no circuit")
+        return self
+
+    @model_validator(mode="after")
+    def _nodes_have_no_server(self) -> "Experiment":
+        if isinstance(self.federation.algorithm, Gossip):
+            is_scheduled = self.scheduling is not None
+            self.federation.algorithm.check_alone(self.aggregation, self.backends, is_scheduled=is_scheduled)
         return self
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.circuit import QpyCircuit
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.errors import ConfigurationError, listed
 
 
@@ -13,8 +14,9 @@ def check_remote(experiment: Experiment) -> None:
         ConfigurationError: It states how time or computers here are used, or names a file that lies here.
     """
     config = experiment.federation
-    if isinstance(config.algorithm, Buffered):
-        raise ConfigurationError("Clients elsewhere take part in synchronous rounds, not in `algorithm: buffered`.")
+    if isinstance(config.algorithm, Buffered | Gossip):
+        name = "buffered" if isinstance(config.algorithm, Buffered) else "gossip"
+        raise ConfigurationError(f"Clients elsewhere take part in synchronous rounds, not in `algorithm: {name}`.")
     if isinstance(experiment.model.circuit, QpyCircuit):
         raise ConfigurationError(
             "`model.circuit.qpy` is a file of this computer, which clients elsewhere do not have; name a function that "

@@ -5,6 +5,7 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from qiskit_fedqml.federation.messages import Flight, State, States
+from qiskit_fedqml.federation.nodes import Nodes
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class ServerState:
 
     Args:
         step: Server steps that are done; in synchronous federations, rounds.
-        model: The global model's trained tensors.
+        model: The global model's trained tensors; where there are nodes, the mean of their models, which no node holds.
         optimizer: The server optimiser's tensors; empty without one, and before its first step.
         rule: What the aggregation rule remembers; empty where it remembers nothing.
         clients: What clients keep from task to task, by client; such as their optimisers' moments.
@@ -24,6 +25,7 @@ class ServerState:
         flights: Tasks that are on their way, in the order in which they were dispatched.
         versions: Earlier models, by the number of steps after which they were the global model: those from which tasks
             on their way start.
+        nodes: The nodes of a federation without a server; None where there is one.
     """
 
     step: int
@@ -36,11 +38,12 @@ class ServerState:
     dispatched: int = 0
     flights: tuple[Flight, ...] = ()
     versions: Mapping[int, State] = field(default_factory=dict)
+    nodes: Nodes | None = None
 
     @property
     def is_model_alone(self) -> bool:
         """Whether steps and model are all that the next step needs."""
-        return not (self.optimizer or self.rule or self.clients or self.dispatched)
+        return not (self.optimizer or self.rule or self.clients or self.dispatched or self.nodes)
 
     def model_of(self, version: int) -> State:
         """Return the global model after so many steps; it is the present one or has tasks on their way."""
@@ -62,6 +65,10 @@ class ServerState:
             values["rule"] = list(self.rule)
         if self.versions:
             values["versions"] = list(self.versions)
+        if self.nodes is not None:
+            states |= {f"node/{node}": state for node, state in enumerate(self.nodes.models)}
+            values["nodes"] = len(self.nodes.models)
+            values |= {"left": list(self.nodes.left), "messages": self.nodes.messages}
         return values, states
 
     def on_devices_of(self, model: State) -> "ServerState":
@@ -76,6 +83,7 @@ class ServerState:
             optimizer={name: moved(state) for name, state in self.optimizer.items()},
             rule={name: moved(state) for name, state in self.rule.items()},
             versions={version: moved(state) for version, state in self.versions.items()},
+            nodes=None if self.nodes is None else replace(self.nodes, models=tuple(map(moved, self.nodes.models))),
         )
 
     @classmethod
@@ -86,6 +94,10 @@ class ServerState:
             KeyError: A value or a state is missing.
             TypeError: A task on its way has other values than it should.
         """
+        nodes = None
+        if "nodes" in values:
+            models = tuple(states[f"node/{node}"] for node in range(values["nodes"]))
+            nodes = Nodes(models, tuple(values["left"]), values["messages"])
         return cls(
             step=values["step"],
             model=states["model"],
@@ -96,4 +108,5 @@ class ServerState:
             dispatched=values.get("dispatched", 0),
             flights=tuple(Flight(*flight) for flight in values.get("flights", ())),
             versions={version: states[f"version/{version}"] for version in values.get("versions", ())},
+            nodes=nodes,
         )

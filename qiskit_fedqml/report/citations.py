@@ -11,6 +11,7 @@ from qiskit_fedqml.config.backends import AerEntry, BackendEntry
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.config.gradient import Spsa
 from qiskit_fedqml.config.scheduling import Best, ExploreThenRefine
 
@@ -35,6 +36,14 @@ def _always(_: Experiment) -> bool:
 
 def _is_federated(experiment: Experiment) -> bool:
     return experiment.federation.clients > 1
+
+
+def _averages_at_a_server(experiment: Experiment) -> bool:
+    return _is_federated(experiment) and not _has_nodes(experiment)
+
+
+def _has_nodes(experiment: Experiment) -> bool:
+    return isinstance(experiment.federation.algorithm, Gossip)
 
 
 def _has_circuit(experiment: Experiment) -> bool:
@@ -155,7 +164,7 @@ _SWEEPS = "the adjoint method: the simulator's sweeps are similar, and also give
 
 TABLE = (
     Citation(_always, "chen2021federated", "federated quantum machine learning, the system that is run"),
-    Citation(_is_federated, "mcmahan2017fedavg", "federated averaging"),
+    Citation(_averages_at_a_server, "mcmahan2017fedavg", "federated averaging"),
     Citation(_has_proximal_term, "li2020fedprox", "FedProx, the clients' proximal term"),
     Citation(_weighs_by_noise, "qrail2026", "weights by the machines' calibration"),
     Citation(_averages_directions, "fedcompass2026", "the circular mean of angles"),
@@ -168,6 +177,8 @@ TABLE = (
     Citation(_rule("foolsgold"), "fung2018foolsgold", "FoolsGold, weights against sybils"),
     Citation(_bounds_norms, "sun2019backdoor", "the bound on the norm of updates"),
     Citation(_is_buffered, "nguyen2022fedbuff", "FedBuff, buffered asynchronous aggregation"),
+    Citation(_has_nodes, "lian2017dpsgd", "D-PSGD, decentralised training: nodes mix with their neighbours"),
+    Citation(_has_nodes, "xiao2005metropolis", "Metropolis weights of neighbours"),
     Citation(_schedules_by(Best), "stein2022eqc", "calibrations that steer an asynchronous array"),
     Citation(_schedules_by(ExploreThenRefine), "wang2024qoncord", "exploring on fast machines, refining on good ones"),
     Citation(_ansatz("reuploading"), "perezsalinas2020reuploading", "the circuit, data re-uploading"),

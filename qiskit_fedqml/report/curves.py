@@ -18,6 +18,7 @@ from qiskit_fedqml.report.drawing import AS_WRITTEN, Mark, Panel, add_legend, co
 from qiskit_fedqml.report.groups import Runs, all_runs, seeds_of
 from qiskit_fedqml.report.metrics import ShownMetric, metric_columns, shown_metrics
 from qiskit_fedqml.report.naming import file_names, step_word, steps_word
+from qiskit_fedqml.report.nodes import has_nodes, node_columns
 from qiskit_fedqml.report.notebook import NotebookFigure
 from qiskit_fedqml.report.progress import Progress, times_of
 from qiskit_fedqml.report.staleness import is_stale, staleness_column
@@ -189,6 +190,7 @@ def round_rows(runs: Runs) -> list[dict[str, str]]:
     groups, every = seeds_of(runs), all_runs(runs)
     any_validation, any_clock = has_validation(every), any(map(has_clock, every.values()))
     any_stale, step = any(map(is_stale, every.values())), steps_word(every).capitalize()
+    any_nodes = any(map(has_nodes, every.values()))
     metrics = shown_metrics(every.values())
     return [
         {
@@ -206,6 +208,7 @@ def round_rows(runs: Runs) -> list[dict[str, str]]:
             "Examples": f"{mean_of([record.examples for record in records]):,.0f}",
             **(clock_column(mean_clock(records)) if any_clock else {}),
             **(staleness_column(r.staleness_of(c) for r in records for c in r.clients) if any_stale else {}),
+            **(node_columns(records) if any_nodes else {}),
             "Time": duration(mean_of([record.seconds for record in records])),
         }
         for name, of in groups.items()

@@ -9,8 +9,10 @@ from qiskit_fedqml.config.circuit import QpyCircuit
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.errors import listed
 from qiskit_fedqml.report.naming import step_word, steps_word
+from qiskit_fedqml.report.nodes import graph_name, has_nodes
 from qiskit_fedqml.results.result import RunResult
 
 Row = dict[str, str]
@@ -21,9 +23,10 @@ def sentence(runs: Mapping[str, RunResult]) -> str:
     data = dict.fromkeys(_data(run) for run in runs.values())
     circuits = dict.fromkeys(_circuit(run.experiment) for run in runs.values())
     count = "One run" if len(runs) == 1 else f"{len(runs)} runs"
+    by = "" if any(map(has_nodes, runs.values())) else " by the server"
     return (
         f"{count} of {_listed(list(dict.fromkeys(_kind(run.experiment) for run in runs.values())))} training of "
-        f"{_listed(list(circuits))} on {_listed(list(data))}, tested by the server after each {steps_word(runs)}."
+        f"{_listed(list(circuits))} on {_listed(list(data))}, tested{by} after each {steps_word(runs)}."
     )
 
 
@@ -100,6 +103,8 @@ def _short(commit: str | None) -> str:
 
 
 def _kind(experiment: Experiment) -> str:
+    if isinstance(experiment.federation.algorithm, Gossip):
+        return "decentralised"
     return "non-federated" if experiment.federation.clients == 1 else "federated"
 
 
@@ -125,6 +130,9 @@ def _data(run: RunResult) -> str:
 
 
 def _clients(config: FederationConfig) -> str:
+    if isinstance(config.algorithm, Gossip):
+        graph = graph_name(config.algorithm)
+        return f"{config.clients} nodes of a {graph}"
     at_work = config.clients_per_round
     who = f"all {config.clients} clients" if config.clients == at_work else f"{at_work} of {config.clients} clients"
     return f"{who} {'at work at a time' if isinstance(config.algorithm, Buffered) else 'a round'}"

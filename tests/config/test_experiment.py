@@ -105,6 +105,16 @@ BUFFERED = SIX | {
     "federation.algorithm": {"buffered": {"buffer": 2}},
     "scheduling": {"queue": {"lognormal": {"median_seconds": 60, "sigma": 1.0}}},
 }
+NODES = {"federation.clients": 6, "federation.clients_per_round": 6, "federation.rounds": 3}
+ON_A_RING = NODES | {"federation.algorithm": {"gossip": {"graph": "ring"}}}
+RANDOM_GRAPH = NODES | {"federation.algorithm": {"gossip": {"graph": {"random_regular": {"degree": 3}}}}}
+BY_EDGES = NODES | {"federation.algorithm": {"gossip": {"graph": {"edges": [[k, k + 1] for k in range(5)]}}}}
+LEAVING = NODES | {
+    "federation.algorithm": {"gossip": {"graph": "ring", "leaving": {"probability": 0.5, "return_probability": 0.5}}}
+}
+ABSENT = NODES | {
+    "federation.algorithm": {"gossip": {"graph": "ring", "absences": [{"node": 1, "first": 1, "last": 2}]}}
+}
 TRACED = BUFFERED | {"scheduling": {"queue": {"trace": [[0, 60]]}}}
 BEST = BUFFERED | {"scheduling.policy": {"best": {}}}
 EXPLORING = BUFFERED | {"scheduling.policy": {"explore_then_refine": {"refine_from": 2, "least_success": 1.0}}}
@@ -255,6 +265,13 @@ PERTURBED = {
     "federation.algorithm.buffered.buffer": (BUFFERED, 3),
     "federation.algorithm.buffered.staleness_exponent": (BUFFERED, 2.0),
     "federation.algorithm.buffered.max_staleness": (BUFFERED, 0),
+    "federation.algorithm.gossip.graph": (ON_A_RING, "complete"),
+    "federation.algorithm.gossip.graph.random_regular.degree": (RANDOM_GRAPH, 4),
+    "federation.algorithm.gossip.graph.edges": (BY_EDGES, [[0, k] for k in range(1, 6)]),
+    "federation.algorithm.gossip.leaving.probability": (LEAVING, 0.1),
+    "federation.algorithm.gossip.leaving.return_probability": (LEAVING, 1.0),
+    "federation.algorithm.gossip.absences": (ABSENT, [{"node": 2, "first": 1, "last": 2}]),
+    "federation.algorithm.gossip.test_nodes_every": (ON_A_RING, 2),
     "scheduling.queue.lognormal.median_seconds": (BUFFERED, 30),
     "scheduling.queue.lognormal.sigma": (BUFFERED, 0.5),
     "scheduling.queue.trace": (TRACED, [[0, 60], [100, 5]]),
@@ -363,6 +380,8 @@ OF_A_TRACKER = {f"tracking.{key}" for key in ("tensorboard", "mlflow.uri", "mlfl
 OF_ONE_QUEUE = {f"scheduling.queues.{key}" for key in ("lognormal.median_seconds", "lognormal.sigma", "trace")}
 # What an item of evaluation.metrics has; held by tests/model/test_metrics.py.
 OF_A_METRIC = {f"evaluation.metrics.{key}" for key in ("python", "arguments")}
+# What an item of absences has; held by tests/federation/algorithms/test_gossip.py.
+OF_AN_ABSENCE = {f"federation.algorithm.gossip.absences.{key}" for key in ("node", "first", "last")}
 # What changes where a run computes, and never its result: held by tests/federation/executors/.
 OF_A_PLACE = {"federation.workers"}
 # What changes what is kept of a run while it runs, and never its result: held by tests/results/.
@@ -465,7 +484,9 @@ def models_in(annotation):
 
 
 def test_no_key_is_left_out():
-    of_no_result = OF_A_RUN | OF_A_SERVICE | OF_A_TRACKER | OF_A_PLACE | OF_A_FOLDER | OF_ONE_QUEUE | OF_A_METRIC
+    of_no_result = (
+        OF_A_RUN | OF_A_SERVICE | OF_A_TRACKER | OF_A_PLACE | OF_A_FOLDER | OF_ONE_QUEUE | OF_A_METRIC | OF_AN_ABSENCE
+    )
     assert leaves(Experiment) - set(PERTURBED) - of_no_result == set()
 
 
@@ -510,7 +531,7 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
         ({"federation.workers": "two"}, r"'federation.workers': must be 'auto' or a whole number, but got 'two'\.$"),
         (
             {"federation.algorithm": "bufferd"},
-            r"must be synchronous, \{buffered: \{buffer: K\}\} or .*but got 'bufferd'\.$",
+            r"must be synchronous, \{buffered: \{buffer: K\}\}, \{gossip: .* or .*but got 'bufferd'\.$",
         ),
         (
             {"scheduling": {"queue": {"trace": []}}},

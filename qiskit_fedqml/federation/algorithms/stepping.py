@@ -38,7 +38,7 @@ def stepped(
         if weight:
             rule.add(update, weight)
             total += weight
-        _keep(kept, update)
+        keep(kept, update)
         seen.append((replace(update, state=None, client_states={}), weight))
     model, memory = _moved(setting, server, rule.finish()) if total else (server.model, server.optimizer)
     shares = [weight / total if total else 0.0 for _, weight in seen]
@@ -65,7 +65,7 @@ def _moved(setting: "Setting", server: ServerState, aggregate: State) -> tuple[S
     return setting.server_optimizer.step(server.model, aggregate, server.optimizer)
 
 
-def _keep(kept: dict[int, States], update: ClientUpdate) -> None:
+def keep(kept: dict[int, States], update: ClientUpdate) -> None:
     """Keep what a client that trained wants kept; what went wrong is forgotten."""
     if update.status is Status.TESTED:
         return

@@ -65,7 +65,7 @@ def attempted(
             logger.warning("%s; it is repeated (attempt %d of %d).", shortage, number + 1, most)
     times = f", {most} times" if most > 1 else ""
     shortage = _shortage(config, rule, step, earlier[-1])
-    raise TrainingError(f"{shortage}{times}. {_reasons(earlier[-1])}")
+    raise TrainingError(f"{shortage}{times}. {_reasons(earlier[-1])}".rstrip())
 
 
 def _shortage(config: FederationConfig, rule: AggregationConfig, step: int, updates: Sequence[ClientUpdate]) -> str:

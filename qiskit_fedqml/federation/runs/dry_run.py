@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.federation.clients.optimizers import make_optimizer
 from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.processes import num_workers
@@ -169,9 +171,15 @@ def _run_seconds(federation: Federation, step_seconds: Mapping[str, float], test
     of_clients = [step_seconds.get(name, others) for name in machines]
     a_client = float((np.ceil(sizes / config.batch_size) * of_clients).mean()) * config.local_epochs
     at_once = min(num_workers(federation.experiment), config.clients_per_round) if config.workers != "auto" else 1
-    tests = 1 + len(federation.experiment.evaluation.backends)
+    tests = 1 + len(federation.experiment.evaluation.backends) + _node_tests(config)
     training = ceil(config.clients_per_round / at_once) * a_client
     return config.rounds * (training + tests * test_seconds)
+
+
+def _node_tests(config: FederationConfig) -> float:
+    """Return how many tests of nodes' own models there are in a round, in the mean."""
+    every = config.algorithm.gossip.test_nodes_every if isinstance(config.algorithm, Gossip) else None
+    return 0.0 if every is None else config.clients / every
 
 
 def as_values(found: DryRun) -> dict[str, Any]:

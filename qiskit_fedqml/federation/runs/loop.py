@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qiskit_fedqml.backends.devices.device import DeviceBackend
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.errors import BudgetError, ResultError
 from qiskit_fedqml.federation.algorithms.buffered_on_devices import BufferedOnDevices
 from qiskit_fedqml.federation.executors.executor import in_task_order
@@ -151,7 +152,11 @@ class RunLoop:
     ) -> RoundRecord:
         experiment = self.federation.experiment
         local_epochs, backends = experiment.federation.local_epochs, experiment.evaluation.backends
-        return record_step(server, clients, earlier, self.federation.evaluator, backends, local_epochs, started)
+        named, evaluator = experiment.federation.algorithm, self.federation.evaluator
+        tests_nodes = isinstance(named, Gossip) and named.tests_nodes(server.step)
+        return record_step(
+            server, clients, earlier, evaluator, backends, local_epochs, started, tests_nodes=tests_nodes
+        )
 
     def _keep(self, server: ServerState, record: RoundRecord) -> None:
         self._server = server

@@ -16,6 +16,7 @@ from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.config.backends import AerEntry
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.executors.processes import num_workers
 from qiskit_fedqml.federation.interruption import interruptible
@@ -190,8 +191,8 @@ def _resume(
     checkpoint, records = load_last_checkpoint(folder)
     if checkpoint is None and folder.is_finished and _keeps_state(stored):
         raise ResultError(
-            f"{folder.path}: its checkpoints are gone, and with them what its optimisers or tasks on their way need to "
-            "continue; a new run may begin from its model (`model.initial`)."
+            f"{folder.path}: its checkpoints are gone, and with them what its optimisers, tasks on their way or "
+            "nodes need to continue; a new run may begin from its model (`model.initial`)."
         )
     server = _state_in(folder, federation, checkpoint, len(records))
     best = BestModel.of(checkpoint, server) if experiment.federation.keep_best else None
@@ -240,11 +241,9 @@ def _keeps_state(stored: RunResult) -> bool:
     """Return whether the next round needs more than the model of a run; its checkpoints are kept then."""
     federation, optimizer = stored.experiment.federation, stored.experiment.aggregation.server_optimizer
     has_state = optimizer is not None or federation.client_optimizer_state == "keep"
-    is_buffered = isinstance(federation.algorithm, Buffered)
+    has_more = isinstance(federation.algorithm, Buffered | Gossip)
     is_not_the_last = federation.keep_best is not None and stored.final.round != len(stored.rounds)
-    return (
-        is_buffered or is_not_the_last or (has_state and any(record.train_loss is not None for record in stored.rounds))
-    )
+    return has_more or is_not_the_last or (has_state and any(record.train_loss is not None for record in stored.rounds))
 
 
 def _state_in(folder: RunFolder, federation: Federation, checkpoint: Checkpoint | None, num_rounds: int) -> ServerState:
@@ -268,7 +267,8 @@ def _state_of(checkpoint: Checkpoint, federation: Federation, path: Path) -> Ser
         server = ServerState.from_named(checkpoint.header.values, checkpoint.states)
     except (KeyError, TypeError, ValueError) as error:
         raise ResultError(f"{path}: the checkpoint lacks {error}.") from error
-    shapes = {name: tensor.shape for name, tensor in server.model.items()}
-    if shapes != {name: tensor.shape for name, tensor in expected.items()}:
+    models = [server.model, *(server.nodes.models if server.nodes else ())]
+    shapes = {name: tensor.shape for name, tensor in expected.items()}
+    if any({name: tensor.shape for name, tensor in model.items()} != shapes for model in models):
         raise ResultError(f"{path}: the checkpoint holds the tensors of another model.")
     return server.on_devices_of(expected)
