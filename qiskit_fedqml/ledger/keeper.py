@@ -4,14 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from qiskit_fedqml import __version__
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.ledger.chain import Chain
 from qiskit_fedqml.ledger.digests import digest_of_state, digest_of_states, save_start
+from qiskit_fedqml.ledger.environment import environment
 from qiskit_fedqml.ledger.figures import digest_of_figures
 from qiskit_fedqml.ledger.keys import SERVER, SimulatedKeys
 from qiskit_fedqml.ledger.links import CHAIN, FOLDER, digest_of_value
@@ -199,9 +197,7 @@ class LedgerKeeper:
         return {
             "configuration": digest_of_value(manifest.configuration),
             "key": self._keys.public_key(SERVER),
-            "threads": torch.get_num_threads(),
-            "versions": {"qiskit-fedqml": __version__, "torch": torch.__version__},
-            "vectors": torch.backends.cpu.get_cpu_capability(),
+            **environment(),
         }
 
     def _know(self, server: ServerState) -> None:

@@ -2,9 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
-
-import torch
 
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.experiment import Experiment
@@ -88,29 +85,3 @@ def digests_of(server: ServerState) -> Mapping[str, str]:
     if server.rule:
         found["rule"] = digest_of_states(server.rule)
     return found
-
-
-class Threads:
-    """So many threads of torch as the run had, by which sums of large tensors are rounded; a context manager."""
-
-    def __init__(self) -> None:
-        self._before = torch.get_num_threads()
-
-    def use(self, threads: Any) -> None:
-        """Use so many threads.
-
-        Raises:
-            ValueError: It is no number of threads.
-        """
-        if not (isinstance(threads, int) and 1 <= threads <= _MOST_THREADS):
-            raise ValueError(f"{threads!r} is no number of threads")
-        torch.set_num_threads(threads)
-
-    def __enter__(self) -> "Threads":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self._before)
-
-
-_MOST_THREADS = 1024

@@ -22,6 +22,10 @@ class MisfitError(Exception):
     """A link does not fit; its text says why."""
 
 
+class ReplayError(MisfitError):
+    """What the server did, done again, gives something else: to the bit, so where it is done again counts."""
+
+
 class StepCheck:
     """Checks the links of server steps, one after another.
 
@@ -80,7 +84,7 @@ class StepCheck:
         for name, what in (("after", "the global model"), ("optimizer", "the server optimiser"), ("rule", "the rule")):
             if found.get(name) != said.get(name):
                 is_model = "is not what the rule gives of the stored updates"
-                raise MisfitError(f"{what} after it {is_model if name == 'after' else 'remembers something else'}")
+                raise ReplayError(f"{what} after it {is_model if name == 'after' else 'remembers something else'}")
         replay.go_on(after, said.get("versions", []))
 
     def _check_clients(self, step: int, attempt: int, entries: Sequence[Entry]) -> None:
@@ -155,7 +159,7 @@ class StepCheck:
             found = tuple(entry[name] for name in ("status", "reason", "share", "weight"))
             for name, one, other in zip(("status", "reason", "share", "weight"), found, expected, strict=True):
                 if one != other:
-                    raise MisfitError(f"the {name} of client {update.client_id} is {shown(one)}, not {shown(other)}")
+                    raise ReplayError(f"the {name} of client {update.client_id} is {shown(one)}, not {shown(other)}")
         if self._is_enough(returned) != is_last:
             few = "has too few updates, but counts" if is_last else "has enough updates, but does not count"
             raise MisfitError(f"attempt {number} {few}")

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.ledger.digests import digest_of_state, load_start
+from qiskit_fedqml.ledger.environment import Threads, difference_from
 from qiskit_fedqml.ledger.figures import digest_of_figures
 from qiskit_fedqml.ledger.keeper import FORMAT, START
 from qiskit_fedqml.ledger.keys import is_signed
 from qiskit_fedqml.ledger.links import FOLDER, Link, digest_of_value, parse_link, read_links
-from qiskit_fedqml.ledger.replay import Replay, Threads
-from qiskit_fedqml.ledger.step_check import MisfitError, StepCheck
+from qiskit_fedqml.ledger.replay import Replay
+from qiskit_fedqml.ledger.step_check import MisfitError, ReplayError, StepCheck
 from qiskit_fedqml.ledger.update_files import UpdateFiles
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.records import RoundRecord
@@ -109,7 +110,8 @@ class _Walk:
             try:
                 self._link(line)
             except MisfitError as error:
-                raise MisfitError(f"Link {self._links} does not fit: {error}.") from None
+                doubt = f" ({self._other}, which may be why)" if isinstance(error, ReplayError) and self._other else ""
+                raise MisfitError(f"Link {self._links} does not fit: {error}{doubt}.") from None
             except (ValueError, KeyError, TypeError, AttributeError, IndexError, ResultError) as error:
                 reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
                 raise MisfitError(f"Link {self._links} does not fit: {reason}.") from error
@@ -174,7 +176,7 @@ class _Walk:
 
     def _open(self, link: Link) -> None:
         self.threads.use(link.content["threads"])
-        self._opening = link
+        self._opening, self._other = link, difference_from(link.content)
         self._check.forget_keys()
 
     def _step(self, link: Link) -> None:
