@@ -12,7 +12,7 @@ from qiskit_fedqml.ledger.digests import digest_of_state, digest_of_states, save
 from qiskit_fedqml.ledger.environment import environment
 from qiskit_fedqml.ledger.figures import digest_of_figures
 from qiskit_fedqml.ledger.keys import SERVER, SimulatedKeys
-from qiskit_fedqml.ledger.links import CHAIN, FOLDER, digest_of_value
+from qiskit_fedqml.ledger.links import CHAIN, FOLDER, START, digest_of_value
 from qiskit_fedqml.ledger.statements import Statement, entry_of, weights_of
 from qiskit_fedqml.ledger.update_files import UpdateFiles
 from qiskit_fedqml.results.manifest import Manifest
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """The version of the chain's format."""
-START = "start.safetensors"
-"""The file of the model with which the run began."""
 
 Entry = dict[str, Any]
 

@@ -14,6 +14,8 @@ FOLDER = "ledger"
 """The ledger's folder in a result folder."""
 CHAIN = "chain.jsonl"
 """The chain's file in it."""
+START = "start.safetensors"
+"""The file of the model with which the run began."""
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,20 @@
 """Whether a ledger proves its run: link by link, up to the first that does not fit."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.ledger.digests import digest_of_state, load_start
 from qiskit_fedqml.ledger.environment import Threads, difference_from
-from qiskit_fedqml.ledger.figures import digest_of_figures
-from qiskit_fedqml.ledger.keeper import FORMAT, START
+from qiskit_fedqml.ledger.keeper import FORMAT
 from qiskit_fedqml.ledger.keys import is_signed
-from qiskit_fedqml.ledger.links import FOLDER, Link, digest_of_value, parse_link, read_links
+from qiskit_fedqml.ledger.links import FOLDER, START, Link, digest_of_value, parse_link, read_links
 from qiskit_fedqml.ledger.replay import Replay
+from qiskit_fedqml.ledger.result_check import check_result
 from qiskit_fedqml.ledger.step_check import MisfitError, ReplayError, StepCheck
 from qiskit_fedqml.ledger.update_files import UpdateFiles
 from qiskit_fedqml.results.folder import RunFolder
-from qiskit_fedqml.results.records import RoundRecord
-from qiskit_fedqml.results.tensors import load_tensors
+from qiskit_fedqml.results.result import RunResult
 
 
 @dataclass(frozen=True)
@@ -147,18 +145,20 @@ class _Walk:
         self._last = link
 
     def _begin(self, link: Link) -> None:
-        said, configuration = link.content, self._manifest.configuration
+        said, here = link.content, self._experiment
         if said["format"] != FORMAT:
             raise MisfitError(f"its format is {said['format']!r}, but this version reads {FORMAT}")
         if said["run_id"] != self._manifest.run_id:
             raise MisfitError("it is of another run")
-        expected = {
-            "aggregation": configuration["aggregation"],
-            "algorithm": configuration["federation"]["algorithm"],
-            "updates": self._experiment.ledger is True,
-        }
-        if other := next((name for name, value in expected.items() if said[name] != value), None):
-            raise MisfitError(f"its {other} is not that of config.yaml")
+        sections = {("aggregation",): said["aggregation"], ("federation", "algorithm"): said["algorithm"]}
+        named = here.changed({key: ("a value that it names", value) for key, value in sections.items()})
+        for what, is_same in (
+            ("aggregation", named.aggregation == here.aggregation),
+            ("algorithm", named.federation.algorithm == here.federation.algorithm),
+            ("choice of what is kept", said["updates"] == (here.ledger is True)),
+        ):
+            if not is_same:
+                raise MisfitError(f"its {what} is not that of config.yaml")
         start = load_start(self._path / START)
         if digest_of_state(start) != said["model"]:
             raise MisfitError(f"{START} is not the model with which the run began")
@@ -203,18 +203,13 @@ class _Walk:
         if self._run.is_finished:
             if self._last.content["kind"] != "end":
                 raise MisfitError(f"Link {self._links} is missing: the run is finished, but the chain has not ended.")
-            self._check_result(self._records)
+            end = self._last
+            wanted = self._model_digests[end.content["model_step"]]
+            try:
+                check_result(
+                    self._run, RunResult(self._experiment, {}, self._records), end.content, wanted, self._frozen
+                )
+            except MisfitError as error:
+                raise MisfitError(f"Link {end.index} does not fit: {error}.") from None
         if head is not None and self._after_head is None:
             raise MisfitError(f"No link is {head}: the chain was cut, or another was made, since that was noted.")
-
-    def _check_result(self, records: Sequence[RoundRecord]) -> None:
-        end = self._last
-        if len(records) != end.content["step"] or digest_of_figures(records) != end.content["figures"]:
-            raise MisfitError(f"Link {end.index} does not fit: the figures of rounds.jsonl are not those of the run.")
-        model = load_tensors(self._run.model_file())
-        trained = load_start(self._path / START)
-        final = {name: model.pop(name) for name in trained if name in model}
-        wanted = self._model_digests[end.content["model_step"]]
-        frozen = digest_of_state({name: model[name] for name in sorted(model)})
-        if digest_of_state(final) != wanted or frozen != self._frozen:
-            raise MisfitError(f"Link {end.index} does not fit: model.safetensors is not the model that it leads to.")

@@ -9,7 +9,10 @@ import pytest
 import torch
 
 from qiskit_fedqml import RunResult, resume_federation, run_federation
+from qiskit_fedqml.backends.job import Usage
 from qiskit_fedqml.errors import ConfigurationError, ResultError
+from qiskit_fedqml.federation.messages import ClientUpdate, Status
+from qiskit_fedqml.federation.past_attempts import PastAttempts
 from qiskit_fedqml.federation.runs.assembly import assemble
 from qiskit_fedqml.federation.runs.resuming import extend_federation
 from qiskit_fedqml.federation.runs.run import run_assembled
@@ -164,6 +167,23 @@ def test_repeated_attempts(tmp_path):
     first, second = contents(tmp_path / "run")[1]["attempts"]
     assert [entry["status"] for entry in first] == ["failed", "ok"]
     assert [entry["status"] for entry in second] == ["ok", "ok"]
+
+
+def test_attempts_of_which_the_journal_of_devices_keeps_no_updates(tmp_path, monkeypatch):
+    def recalled(self, step):
+        statuses = (Status.FAILED, Status.OK)
+        return [[recalled_update(*pair) for pair in zip(drawn(5, 1), statuses)]] if step == 1 else []
+
+    monkeypatch.setattr(PastAttempts, "of", recalled)
+    repeat = {**SKIP, "federation__min_clients": 2, "federation__on_too_few": "repeat"}
+    run_federation(make_tiny(**repeat, federation__rounds=1, ledger=True), tmp_path / "run")
+    check_fits(tmp_path / "run", steps=1)
+    first, second = contents(tmp_path / "run")[1]["attempts"]
+    assert ["signed" in entry for entry in (*first, *second)] == [False, False, True, True]
+
+
+def recalled_update(client, status):
+    return ClientUpdate(client, "ideal", "none", 10, None, 0.0, Usage(), status, "gone" * (status is Status.FAILED))
 
 
 def test_an_attempt_that_counts_cannot_be_dropped(tmp_path, monkeypatch):

@@ -6,7 +6,9 @@ import re
 
 import pytest
 
+from qiskit_fedqml import RunResult
 from qiskit_fedqml.errors import ConfigurationError, ResultError
+from qiskit_fedqml.ledger.figures import digest_of_figures
 from qiskit_fedqml.ledger.verifying import verify_ledger
 from tests.ledger.forging import Forger, known_keys, other_keys
 
@@ -221,6 +223,24 @@ def test_a_tail_that_is_cut(folder):
 def test_another_model(folder, tensor):
     Forger(folder).change_model(tensor)
     assert verify_ledger(folder).misfit == "Link 4 does not fit: model.safetensors is not the model that it leads to."
+
+
+def test_an_end_that_comes_too_early(folder):
+    forger = Forger(folder, known_keys(), known_keys())
+    records = RunResult.load(folder).rounds[:2]
+    forger.change_records(lambda lines: lines[:2])
+    del forger.links[3]
+    forger.content(3)["step"] = forger.content(3)["model_step"] = 2
+    forger.content(3)["figures"] = digest_of_figures(records)
+    forger.write()
+    assert verify_ledger(folder).misfit == "Link 3 does not fit: it ends the run after 2 rounds, too early."
+
+
+def test_the_model_of_another_round(folder):
+    forger = Forger(folder, known_keys(), known_keys())
+    forger.content(4)["model_step"] = 2
+    forger.write()
+    assert verify_ledger(folder).misfit == "Link 4 does not fit: the final model is that of round 3."
 
 
 def test_other_figures(folder):
