@@ -4,6 +4,7 @@ import json
 import os
 import re
 
+import numpy as np
 import pytest
 
 from qiskit_fedqml import RunResult
@@ -275,6 +276,28 @@ def test_records_of_other_clients(folder):
 def test_what_is_no_link(folder, line, why):
     (folder / "ledger" / "chain.jsonl").write_bytes(line)
     assert re.match(rf"Link 0 does not fit: .*{why}", verify_ledger(folder).misfit)
+
+
+def test_any_other_byte_of_the_chain_is_found(folder):
+    path, rng = folder / "ledger" / "chain.jsonl", np.random.default_rng(0)
+    whole = path.read_bytes()
+    ends = np.cumsum([len(line) for line in whole.splitlines(keepends=True)])
+    for position in rng.integers(len(whole), size=25):
+        changed = bytearray(whole)
+        changed[position] ^= 1 << int(rng.integers(7))
+        path.write_bytes(changed)
+        assert verify_ledger(folder).misfit.startswith(f"Link {np.searchsorted(ends, position, 'right')} does not fit")
+
+
+def test_a_step_that_other_instructions_may_round_differently(folder, monkeypatch):
+    monkeypatch.setattr("qiskit_fedqml.ledger.environment.torch.backends.cpu.get_cpu_capability", lambda: "ABACUS")
+    assert verify_ledger(folder).misfit == ""
+    keys = known_keys()
+    assert re.fullmatch(
+        rf"Link 2 does not fit: {RULE} \(the run had \w+ instructions, but it is repeated with ABACUS instructions, "
+        r"which may be why\)\.",
+        tampered(folder, change_aggregate, keys, None),
+    )
 
 
 def test_a_head_is_a_digest(folder):
