@@ -31,9 +31,16 @@ def digest_of_states(states: States) -> str:
 
 
 def bytes_of(state: State) -> bytes:
-    """Return a state as a safetensors file."""
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-    return bytes(save(plain, {_ORDER: json.dumps(list(state))}))
+    """Return a state as a safetensors file.
+
+    Raises:
+        ValueError: It holds what such a file cannot, such as a sparse tensor.
+    """
+    try:
+        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+        return bytes(save(plain, {_ORDER: json.dumps(list(state))}))
+    except (SafetensorError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is no state of plain tensors: {error}") from error
 
 
 def state_of(content: bytes) -> State:

@@ -1,6 +1,7 @@
 """The ledger of a run at work: it sees each update as it comes, and writes a link when a server step is done."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.ledger.chain import Chain
-from qiskit_fedqml.ledger.digests import digest_of_state, digest_of_states, save_start
+from qiskit_fedqml.ledger.digests import bytes_of, digest_of_state, digest_of_states, save_start
 from qiskit_fedqml.ledger.environment import environment
 from qiskit_fedqml.ledger.figures import digest_of_figures
 from qiskit_fedqml.ledger.keys import SERVER, SimulatedKeys
@@ -114,24 +115,35 @@ class LedgerKeeper:
     def _noted(self, step: int, tasks: Sequence[ClientTask], updates: Iterable[ClientUpdate]) -> Iterator[ClientUpdate]:
         by_client = {task.client_id: task for task in tasks}
         for update in updates:
-            task, entry = by_client[update.client_id], dict[str, Any]()
-            if update.status is not Status.FAILED:
-                digest = None if update.state is None else digest_of_state(update.state)
-                statement = Statement(
-                    client=update.client_id,
-                    step=task.server_step,
-                    start=self._digest(task.state),
-                    update=digest,
-                    examples=int(update.num_examples),
-                    success_probability=update.success_probability,
-                    status=str(update.status),
-                )
-                entry = {"signed": statement.as_json(), **self._signature(statement)}
-                if update.state is not None and self._keeps_updates:
-                    entry["at"] = list(self._files.add(step, update.state))
-            entry["weight"] = self._weight_of(update)
-            self._attempts[-1].append(entry)
-            yield update
+            noted, entry = self._note(step, by_client[update.client_id], update)
+            self._attempts[-1].append({**entry, "weight": self._weight_of(noted)})
+            yield noted
+
+    def _note(self, step: int, task: ClientTask, update: ClientUpdate) -> tuple[ClientUpdate, Entry]:
+        """Return an update as it goes on, and what is noted of it."""
+        if update.status is Status.FAILED:
+            return update, {}
+        digest, content = None, b""
+        if update.state is not None:
+            try:
+                content = bytes_of(update.state) if self._keeps_updates else b""
+                digest = digest_of_state(update.state)
+            except (ValueError, RuntimeError):  # sparse, or without numbers: no rule would get it either
+                reason = "it holds tensors that cannot be written down"
+                update = replace(update, status=Status.REFUSED, reason=reason, state=None, client_states={})
+        statement = Statement(
+            client=update.client_id,
+            step=task.server_step,
+            start=self._digest(task.state),
+            update=digest,
+            examples=int(update.num_examples),
+            success_probability=update.success_probability,
+            status=str(update.status),
+        )
+        entry = {"signed": statement.as_json(), **self._signature(statement)}
+        if digest is not None and self._keeps_updates:
+            entry["at"] = list(self._files.add(step, content))
+        return update, entry
 
     def _signature(self, statement: Statement) -> Entry:
         """Return the client's signature, and its key where it takes part for the first time.

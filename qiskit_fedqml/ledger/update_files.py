@@ -8,7 +8,7 @@ from qiskit_fedqml.config.text_files import reading
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.messages import State
 from qiskit_fedqml.files import make_folder, sync_folder, writing
-from qiskit_fedqml.ledger.digests import bytes_of, state_of
+from qiskit_fedqml.ledger.digests import state_of
 
 Place = tuple[int, int]
 """Where an update begins in its step's file, and its length, in bytes."""
@@ -29,13 +29,16 @@ class UpdateFiles:
         """Return the name of the file of a server step."""
         return self._folder / f"step-{step:06d}.bin"
 
-    def add(self, step: int, state: State) -> Place:
+    def add(self, step: int, content: bytes) -> Place:
         """Write an update behind those of the same step, in place of what a stopped process has left there.
+
+        Args:
+            step: The server step.
+            content: The update as a safetensors file.
 
         Raises:
             ResultError: It cannot be written.
         """
-        content = bytes_of(state)
         is_first = self._open[0] != step
         start = 0 if is_first else self._open[1]
         if is_first:

@@ -116,14 +116,13 @@ def test_digests_alone(tmp_path):
 class Spoiled:
     """An executor one of whose clients sends what is no update."""
 
-    def __init__(self, inner, client):
-        self.inner, self.client = inner, client
+    def __init__(self, inner, client, spoil):
+        self.inner, self.client, self.spoil = inner, client, spoil
 
     def run(self, tasks):
         for update in self.inner.run(tasks):
             if update.client_id == self.client:
-                state = {**update.state, "more": torch.full((2,), torch.nan), "half": torch.ones(2).half()}
-                update = replace(update, state=state)  # noqa: PLW2901
+                update = replace(update, state=self.spoil(update.state))  # noqa: PLW2901
             yield update
 
     def stop(self):
@@ -144,9 +143,42 @@ def run_with(federation, folder):
         writer.release()
 
 
+def with_more(state):
+    return {**state, "more": torch.full((2,), torch.nan), "half": torch.ones(2).half()}
+
+
+def with_infinity(state):
+    return {name: tensor / 0 for name, tensor in state.items()}
+
+
+def sparse(state):
+    return {name: tensor.to_sparse() for name, tensor in state.items()}
+
+
+def without_numbers(state):
+    return {name: tensor.to("meta") for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (with_infinity, "'head.0.weight' is not finite"),
+        (sparse, "it holds tensors that cannot be written down"),
+        (without_numbers, "it holds tensors that cannot be written down"),
+    ],
+)
+def test_what_is_no_update_is_refused(tmp_path, spoil, reason):
+    federation = assemble(make_tiny(ledger=True, federation__rounds=1, **ALL), None, None)
+    federation.executor = Spoiled(federation.executor, 2, spoil)
+    run_with(federation, tmp_path / "run")
+    check_fits(tmp_path / "run", steps=1)
+    (entries,) = contents(tmp_path / "run")[1]["attempts"]
+    assert [entry["reason"] for entry in entries] == ["", "", reason, ""]
+
+
 def test_failed_and_refused_updates_are_in_it_with_their_reasons(tmp_path):
     federation = broken(make_tiny(**SKIP, ledger=True, **ALL), 1)
-    federation.executor = Spoiled(federation.executor, 2)
+    federation.executor = Spoiled(federation.executor, 2, with_more)
     run_with(federation, tmp_path / "run")
     check_fits(tmp_path / "run", steps=2)
     (entries,) = contents(tmp_path / "run")[1]["attempts"]
