@@ -91,6 +91,7 @@ FLOORS = (
         "federation.executors",
         "federation.scheduling",
         "federation.algorithms",
+        "ledger",
         "planning",
         "progress",
         "federation.runs",

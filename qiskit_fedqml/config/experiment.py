@@ -16,6 +16,7 @@ from qiskit_fedqml.config.evaluation import EvaluationConfig
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.gossip import Gossip
+from qiskit_fedqml.config.ledger import Ledger, check_ledger
 from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.config.own_data import GivenData
 from qiskit_fedqml.config.own_machines import ObjectEntry
@@ -56,6 +57,8 @@ class Experiment(StrictModel):
     """How often the run's state is kept."""
     scheduling: SchedulingConfig | None = None
     """A simulated clock for simulated machines."""
+    ledger: Ledger = False
+    """Whether a signed chain proves what was aggregated: with the clients' updates, or with their digests alone."""
 
     def __repr__(self) -> str:
         return experiment_in_words(self)
@@ -169,6 +172,12 @@ class Experiment(StrictModel):
                 f"federation.workers must be 1 with {listed(objects)}, an object of Python that other processes do not "
                 "have; a function that makes it can be named (type: python)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _ledger_can_be_verified(self) -> "Experiment":
+        if self.ledger:
+            check_ledger(self.ledger, self.federation.algorithm, self.aggregation.rule, self.model.device)
         return self
 
     @model_validator(mode="after")

@@ -27,6 +27,8 @@ def check_remote(experiment: Experiment) -> None:
             f"{listed(objects)} would be an object of Python, which clients elsewhere are not given; name a function "
             "that makes it at the node (`type: python`)."
         )
+    if experiment.ledger:
+        raise ConfigurationError("`ledger` cannot be kept of clients elsewhere, which do not sign their updates yet.")
     for key, asked in (
         ("scheduling", experiment.scheduling is not None),
         ("federation.lockstep", config.lockstep != 1),

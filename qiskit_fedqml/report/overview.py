@@ -11,6 +11,7 @@ from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.errors import listed
+from qiskit_fedqml.ledger.overview import overview_of
 from qiskit_fedqml.report.naming import step_word, steps_word
 from qiskit_fedqml.report.nodes import graph_name, has_nodes
 from qiskit_fedqml.results.result import RunResult
@@ -66,6 +67,7 @@ def _origin(run: RunResult) -> Row:
         else "–",
         **_missing(described),
         **_initial(described),
+        **_ledger(run),
         "Commit": _short(described.get("git_commit")),
         **{package: version or "–" for package, version in versions.items()},
     }
@@ -88,6 +90,12 @@ def _initial(described: Mapping[str, Any]) -> Row:
         return {}
     name, rounds = Path(str(initial.get("folder"))).name, initial.get("rounds")
     return {"Began from": f"the model of {name} after {_rounds(rounds)} (SHA-256 {str(initial.get('sha256'))[:12]})"}
+
+
+def _ledger(run: RunResult) -> Row:
+    """Return the head of a run's ledger, which was not verified."""
+    found = overview_of(run.folder) if run.folder is not None and run.experiment.ledger else None
+    return {"Ledger": f"{found.links:,} links, head {found.head}"} if found else {}
 
 
 def _rounds(count: Any) -> str:

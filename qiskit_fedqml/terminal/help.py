@@ -35,6 +35,7 @@ EXAMPLES = {
     "export": ("fedqml export results/digits model.pt2", "fedqml export results/digits model.onnx"),
     "study": ("fedqml study study.yaml --workers 2",),
     "citation": ("fedqml citation experiments/planes_vs_cars.yaml results/noisy",),
+    "ledger": ("fedqml ledger verify results/digits", "fedqml ledger show results/digits"),
     "backends": (
         "fedqml backends --check",
         "fedqml backends --map manila --out maps",

@@ -384,8 +384,8 @@ OF_A_METRIC = {f"evaluation.metrics.{key}" for key in ("python", "arguments")}
 OF_AN_ABSENCE = {f"federation.algorithm.gossip.absences.{key}" for key in ("node", "first", "last")}
 # What changes where a run computes, and never its result: held by tests/federation/executors/.
 OF_A_PLACE = {"federation.workers"}
-# What changes what is kept of a run while it runs, and never its result: held by tests/results/.
-OF_A_FOLDER = {"checkpoints.keep", "checkpoints.every"}
+# What changes what is kept of a run, and never its result: held by tests/results/ and tests/ledger/.
+OF_A_FOLDER = {"checkpoints.keep", "checkpoints.every", "ledger"}
 # What a run writes down of an object that it was given: held by tests/federation/test_own_machines.py.
 OF_A_RUN = {f"{IDEAL}.class_", f"{IDEAL}.described"}
 

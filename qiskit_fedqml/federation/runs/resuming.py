@@ -24,6 +24,7 @@ from qiskit_fedqml.federation.runs.assembly import Federation, assemble
 from qiskit_fedqml.federation.runs.best_model import BestModel, named
 from qiskit_fedqml.federation.runs.loop import RunLoop
 from qiskit_fedqml.federation.server_state import ServerState
+from qiskit_fedqml.ledger.opening import check_ledger, open_ledger
 from qiskit_fedqml.progress.compiling import compiling_shown
 from qiskit_fedqml.progress.observer import Observer, preparing_of
 from qiskit_fedqml.results.checkpoint import Checkpoint
@@ -174,6 +175,7 @@ def _resume(
     if stored.rounds and assembled is None:
         _check_journal(folder, experiment)
     check_tracking(experiment.tracking, has_folder=True)
+    check_ledger(experiment, has_folder=True)
     if changes := changes_since(stored.run, num_workers(experiment)):
         logger.warning(
             "%s is resumed in another environment, so its bits may differ: %s", folder.path, "; ".join(changes)
@@ -210,7 +212,10 @@ def _resume(
     writer.drop_later(server.step)
     if command:
         writer.replace_experiment(experiment, command)
-    return RunLoop(federation, stored.run, writer, guard, allow_partial=allow_partial).run(server, records, best)
+    ledger = open_ledger(experiment, writer, server, federation.evaluator.model, resumes=True)
+    return RunLoop(federation, stored.run, writer, guard, ledger, allow_partial=allow_partial).run(
+        server, records, best
+    )
 
 
 def _check_journal(folder: RunFolder, experiment: Experiment) -> None:
