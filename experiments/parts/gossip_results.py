@@ -18,7 +18,6 @@ from qiskit_fedqml.study.outcomes import ACCURACY, last_rounds_in_words
 from qiskit_fedqml.study.statistics import bands, in_points, mean_interval, over_seeds, spread_of
 from qiskit_fedqml.study.study import Study
 
-
 _ACCURACIES = ("accuracy", "lowest_accuracy", "highest_accuracy")
 
 

@@ -276,4 +276,7 @@ def _state_of(checkpoint: Checkpoint, federation: Federation, path: Path) -> Ser
     shapes = {name: tensor.shape for name, tensor in expected.items()}
     if any({name: tensor.shape for name, tensor in model.items()} != shapes for model in models):
         raise ResultError(f"{path}: the checkpoint holds the tensors of another model.")
+    found, nodes = (0 if of.nodes is None else len(of.nodes.models) for of in (server, federation.initial))
+    if found != nodes:
+        raise ResultError(f"{path}: the checkpoint holds {found} nodes, not {nodes}.")
     return server.on_devices_of(expected)

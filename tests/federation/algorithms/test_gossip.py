@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +15,14 @@ from qiskit_fedqml.federation.clients import client as clients_work
 from qiskit_fedqml.federation.executors.parcels import _SHARED_BYTES
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
 from qiskit_fedqml.federation.runs.assembly import assemble
-from qiskit_fedqml.federation.runs.resuming import extend_federation
+from qiskit_fedqml.federation.runs.resuming import _state_of, extend_federation
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.planning.rounds import drawn_clients
+from qiskit_fedqml.results.checkpoint import Checkpoint
 from qiskit_fedqml.results.folder import RunFolder
+from qiskit_fedqml.results.header import Header
 from qiskit_fedqml.results.last_checkpoint import load_last_checkpoint
+from qiskit_fedqml.results.proof import Proof
 from tests.federation.test_federation import same
 from tests.stopping import Interrupt, StopAfter
 
@@ -220,6 +224,15 @@ def test_a_finished_run_is_extended_to_the_same_bits(tiny, tmp_path):
     experiment = gossip(tiny, leaving=LEAVING)
     run_federation(experiment.with_rounds(2), tmp_path / "run")
     same(run_federation(experiment), extend_federation(tmp_path / "run", 4))
+
+
+def test_a_checkpoint_of_other_nodes_is_refused(tiny):
+    federation = assemble(gossip(tiny), None, None)
+    for other, found in ((gossip(tiny, nodes=6), 6), (tiny(), 0)):
+        state = assemble(other, None, None).initial.named()
+        checkpoint = Checkpoint(Header("id", state[0], Proof(0, 0, "")), state[1])
+        with pytest.raises(ResultError, match=f"the checkpoint holds {found} nodes, not 5"):
+            _state_of(checkpoint, federation, Path("run"))
 
 
 def test_a_run_begins_from_another_model(tiny, tmp_path):
