@@ -79,8 +79,8 @@ def _shortage(config: FederationConfig, rule: AggregationConfig, step: int, upda
         )
     if num_updates < rule.least_updates:
         return (
-            f"Round {step}: {num_updates} of {len(updates)} clients returned an update, fewer than the rule "
-            f"{rule.rule_name} needs ({rule.least_updates})"
+            f"Round {step}: {num_updates} of {len(updates)} clients returned an update, fewer than "
+            f"{rule.what_needs_them} needs ({rule.least_updates})"
         )
     return ""
 
