@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
-from flwr.app import Context, Message
-from flwr.common.secure_aggregation.secaggplus_constants import RECORD_KEY_CONFIGS
+from flwr.app import ConfigRecord, Context, Message
+from flwr.common.secure_aggregation.secaggplus_constants import RECORD_KEY_CONFIGS, Key, Stage
 from numpy.typing import NDArray
 
 PARAMETERS = "fitres.parameters"
@@ -74,7 +74,7 @@ def masked(message: Message, context: Context, answer: Callable[[Message, Contex
         answer: Answers a message that is about work.
 
     Raises:
-        ValueError: An update would leave unmasked; or the stage does not follow the one before.
+        ValueError: An update would leave unmasked or too easy to uncover; or the stage does not follow the one before.
     """
     if RECORD_KEY_CONFIGS not in message.content.config_records:
         return _without_update(answer(message, context))
@@ -87,6 +87,7 @@ def masked(message: Message, context: Context, answer: Callable[[Message, Contex
             raise ValueError("tensors next to an update for secure aggregation would leave unmasked")
         return reply
 
+    _check(message.content.config_records[RECORD_KEY_CONFIGS], context.node_config.get("secure_threshold"))
     use_strong_masks()
     modifier: Any = importlib.import_module(_MODULES[0])
     try:
@@ -96,6 +97,25 @@ def masked(message: Message, context: Context, answer: Callable[[Message, Contex
             raise ValueError("tensors would leave unmasked in secure aggregation") from None
         return nothing.reply
     return masked_reply
+
+
+def _check(stage: ConfigRecord, least: Any) -> None:
+    """Refuse what an honest server never asks.
+
+    Raises:
+        ValueError: Half of the clients could uncover an update, or fewer than the node wants; or one client's secrets
+            are asked for that must not come together.
+    """
+    if stage.get(Key.STAGE) == Stage.SETUP:
+        threshold, clients = stage.get(Key.THRESHOLD), stage.get(Key.SAMPLE_NUMBER)
+        if not isinstance(threshold, int) or not isinstance(clients, int) or threshold * 2 <= clients:
+            raise ValueError("the threshold must be more than half of the clients")
+        if isinstance(least, int) and threshold < least:
+            raise ValueError(f"the threshold is {threshold}, less than this node's `secure_threshold` ({least})")
+    elif stage.get(Key.STAGE) == Stage.UNMASK:
+        stayed, dropped = stage.get(Key.ACTIVE_NODE_ID_LIST), stage.get(Key.DEAD_NODE_ID_LIST)
+        if not isinstance(stayed, list) or not isinstance(dropped, list) or {*stayed} & {*dropped}:
+            raise ValueError("a client cannot both have stayed and have dropped out")
 
 
 def _without_update(reply: Message) -> Message:

@@ -88,6 +88,7 @@ class FakeGrid(Grid):
         kind = message.metadata.message_type
         came = Message(recorddict_from_proto(recorddict_to_proto(message.content)), metadata=message.metadata)
         try:
+            node.context.node_config = node.config()
             reply = masked(came, node.context, lambda one, _: node.answered(one))
         except Exception as error:  # as Flower does
             reply = Message(Error(1, f"{type(error).__name__}: {error}"), reply_to=message)
