@@ -44,7 +44,7 @@ def test_a_threshold_is_all_that_is_needed():
         ({"aggregation__secure__clipping_range": 0.0}, "'aggregation.secure.clipping_range': must be greater than 0"),
         (
             {"federation__client_optimizer_state": "keep"},
-            "client_optimizer_state must be reset with aggregation.secure",
+            "must be reset with aggregation.secure",
         ),
         ({"federation__algorithm": {"python": "tests.own_parts:RoundRobin"}}, "algorithm must be synchronous"),
         ({"backends__backends": {"ideal": DEVICE}}, "clients on 'ideal' only test the global model"),
