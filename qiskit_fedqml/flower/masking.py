@@ -15,7 +15,7 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from flwr.app import ConfigRecord, Context, Message
-from flwr.common.secure_aggregation.secaggplus_constants import RECORD_KEY_CONFIGS, Key, Stage
+from flwr.common.secure_aggregation.secaggplus_constants import RECORD_KEY_CONFIGS, RECORD_KEY_STATE, Key, Stage
 from numpy.typing import NDArray
 
 PARAMETERS = "fitres.parameters"
@@ -87,7 +87,9 @@ def masked(message: Message, context: Context, answer: Callable[[Message, Contex
             raise ValueError("tensors next to an update for secure aggregation would leave unmasked")
         return reply
 
-    _check(message.content.config_records[RECORD_KEY_CONFIGS], context.node_config.get("secure_threshold"))
+    stage = message.content.config_records[RECORD_KEY_CONFIGS]
+    _check(stage, context.node_config.get("secure_threshold"))
+    is_last = stage.get(Key.STAGE) == Stage.UNMASK
     use_strong_masks()
     modifier: Any = importlib.import_module(_MODULES[0])
     try:
@@ -95,7 +97,9 @@ def masked(message: Message, context: Context, answer: Callable[[Message, Contex
     except _NothingToMaskError as nothing:
         if nothing.reply.content.array_records:
             raise ValueError("tensors would leave unmasked in secure aggregation") from None
-        return nothing.reply
+        masked_reply, is_last = nothing.reply, True
+    if is_last:  # nothing is asked after that, so secrets need not lie about until the next round
+        context.state.config_records.pop(RECORD_KEY_STATE, None)
     return masked_reply
 
 

@@ -101,11 +101,13 @@ def test_the_mean_is_the_plain_one_but_for_the_steps_of_the_range(deployed, weig
 def test_by_default_the_steps_are_as_small_as_those_of_float32(deployed, optimizer, quantum):
     aggregation = {"server_optimizer": optimizer and {"method": optimizer}}
     model = {} if quantum == "none" else {"model": TINY["model"]}
-    result = deployed(3, 2, aggregation=aggregation, **model).serve()
+    deployment = deployed(3, 2, aggregation=aggregation, **model)
+    result = deployment.serve()
     assert largest_difference(result.state, plain(3, rounds=2, optimizer=optimizer, quantum=quantum)) < 2e-6
     for record in result.rounds:
         assert [client.outcome for client in record.clients] == ["ok", "ok", "ok"]
         assert sum(client.share for client in record.clients) == pytest.approx(1)
+    assert not any(node.context.state for node in deployment.nodes.values()), "secrets are left"
 
 
 @pytest.mark.parametrize("stage", Stage.all())
@@ -261,6 +263,20 @@ def test_a_vector_that_is_no_update_spoils_no_model(deployed):
 
     deployment.nodes[102].changed = garbage
     with pytest.raises(TrainingError, match="the sum is none of updates within the clipping range"):
+        deployment.serve()
+
+
+def test_a_share_that_is_none_spoils_no_model(deployed):
+    deployment = deployed(3, 2, **ONE)
+
+    def changed(kind, records):
+        if answers_in(Stage.UNMASK, records):
+            shares = records.config_records[RECORD_KEY_CONFIGS][Key.SHARE_LIST]
+            shares[0] = shares[0][:4] + bytes(len(shares[0]) - 4)
+        return records
+
+    deployment.nodes[102].changed = changed
+    with pytest.raises(TrainingError, match="there is no sum: "):
         deployment.serve()
 
 
