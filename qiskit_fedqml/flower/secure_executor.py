@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from qiskit_fedqml.config.secure import SecureConfig
+from qiskit_fedqml.errors import FedQMLError
 from qiskit_fedqml.federation.interruption import check_interrupted
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
 from qiskit_fedqml.flower.executor import FlowerExecutor
@@ -49,19 +50,23 @@ class SecureExecutor:
         handed_out = time.monotonic()
         here = self._here(tasks, handed_out)
         line = Line(self.nodes, here, {node: self._weight(task) for node, task in here.items()}, handed_out)
-        absent = [task for task in tasks if task not in here.values()]
-        for task in absent:
-            reason = f"its node has been out of reach for {self.nodes.away_seconds:g} seconds"
-            yield self.nodes.failed(task, reason, handed_out)
+        taking_part = {task.client_id for task in here.values()}
+        for task in tasks:
+            if task.client_id not in taking_part:
+                reason = f"its node has been out of reach for {self.nodes.away_seconds:g} seconds"
+                yield self.nodes.failed(task, reason, handed_out)
         try:
             mean, summed = self._mean(line, tasks)
+        except FedQMLError:
+            raise
         except (ShortageError, ValueError) as error:
             logger.warning("Round %d: there is no sum: %s.", tasks[0].server_step, error)
             yield from self._refused(line, f"there is no sum: {error}")
             return
-        for node, task in here.items():
+        state = _moved(tasks[0].state, mean)  # all tasks of a round begin at the same model
+        for node in here:
             update = line.updates[node]
-            yield replace(update, state=_moved(task.state, mean)) if node in summed else update
+            yield replace(update, state=state) if node in summed else update
 
     def stop(self) -> None:
         """Wait no longer."""

@@ -10,7 +10,7 @@ from flwr.common import bytes_to_ndarray, ndarray_to_bytes
 from flwr.common.secure_aggregation.secaggplus_constants import RECORD_KEY_CONFIGS, Key, Stage
 
 from qiskit_fedqml.config.secure import SecureConfig
-from qiskit_fedqml.errors import ConfigurationError, TrainingError
+from qiskit_fedqml.errors import ConfigurationError, DataError, TrainingError
 from qiskit_fedqml.federation.runs.run import run_federation
 from qiskit_fedqml.flower import executor, line, roll, secure_executor
 from qiskit_fedqml.results.result import RunResult
@@ -171,6 +171,20 @@ def test_a_client_that_drops_out_stops_the_run_if_it_is_to(deployed):
     deployment = deployed(3, 2, federation__rounds=1)
     deployment.nodes[101].changed = dropping(Stage.SHARE_KEYS)
     with pytest.raises(TrainingError, match="Round 1, client 1: it dropped out in stage 'share_keys'"):
+        deployment.serve()
+
+
+def test_an_error_at_a_node_stops_the_run_as_the_error_that_it_was(deployed):
+    deployment = deployed(3, 2, federation__rounds=1)
+    examples = deployment.folder / "client-1" / "examples.npz"
+
+    def broken(kind, records):
+        if answers_in(Stage.SHARE_KEYS, records):
+            examples.write_bytes(b"no archive")
+        return records
+
+    deployment.nodes[101].changed = broken
+    with pytest.raises(DataError, match="Round 1, client 1: .*must be an NPZ file of x and y"):
         deployment.serve()
 
 
