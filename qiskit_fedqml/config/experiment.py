@@ -16,6 +16,7 @@ from qiskit_fedqml.config.evaluation import EvaluationConfig
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.gossip import Gossip
+from qiskit_fedqml.config.hidden_updates import check_secure
 from qiskit_fedqml.config.ledger import Ledger, check_ledger
 from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.config.own_data import GivenData
@@ -112,6 +113,12 @@ class Experiment(StrictModel):
         )
         if self.aggregation.success_exponent and len(machines) == 1 and not has_blocks:
             raise ValueError("aggregation.success_exponent has no effect where all clients have the same machine")
+        return self
+
+    @model_validator(mode="after")
+    def _secure_aggregation_fits(self) -> "Experiment":
+        if self.aggregation.secure is not None:
+            check_secure(self.aggregation.secure, self.federation, self.backends)
         return self
 
     @model_validator(mode="after")

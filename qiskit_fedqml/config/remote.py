@@ -1,4 +1,4 @@
-"""What an experiment may ask of clients that are elsewhere."""
+"""What an experiment may ask of clients that are elsewhere, and of those that are here."""
 
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.circuit import QpyCircuit
@@ -35,3 +35,16 @@ def check_remote(experiment: Experiment) -> None:
     ):
         if asked:
             raise ConfigurationError(f"`{key}` has no effect on clients elsewhere; leave it out.")
+
+
+def check_here(experiment: Experiment) -> None:
+    """Refuse an experiment that only clients elsewhere can run.
+
+    Raises:
+        ConfigurationError: It wants updates hidden from the process that makes them.
+    """
+    if experiment.aggregation.secure is not None:
+        raise ConfigurationError(
+            "`aggregation.secure` hides updates from a server that is another computer than the clients' "
+            "(`fedqml deploy`); here, one process sees all of them anyway. Leave it out."
+        )

@@ -386,6 +386,8 @@ OF_AN_ABSENCE = {f"federation.algorithm.gossip.absences.{key}" for key in ("node
 OF_A_PLACE = {"federation.workers"}
 # What changes what is kept of a run, and never its result: held by tests/results/ and tests/ledger/.
 OF_A_FOLDER = {"checkpoints.keep", "checkpoints.every", "ledger"}
+# What only nodes do, and is refused here: held by tests/flower/.
+OF_A_DEPLOYMENT = {f"aggregation.secure.{key}" for key in ("threshold", "clipping_range")}
 # What a run writes down of an object that it was given: held by tests/federation/test_own_machines.py.
 OF_A_RUN = {f"{IDEAL}.class_", f"{IDEAL}.described"}
 
@@ -484,9 +486,8 @@ def models_in(annotation):
 
 
 def test_no_key_is_left_out():
-    of_no_result = (
-        OF_A_RUN | OF_A_SERVICE | OF_A_TRACKER | OF_A_PLACE | OF_A_FOLDER | OF_ONE_QUEUE | OF_A_METRIC | OF_AN_ABSENCE
-    )
+    of_no_result = OF_A_RUN | OF_A_SERVICE | OF_A_TRACKER | OF_A_PLACE | OF_A_FOLDER | OF_ONE_QUEUE | OF_A_METRIC
+    of_no_result |= OF_AN_ABSENCE | OF_A_DEPLOYMENT
     assert leaves(Experiment) - set(PERTURBED) - of_no_result == set()
 
 

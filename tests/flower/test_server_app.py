@@ -45,7 +45,8 @@ class Deployment:
         self.experiment = make_tiny(**{"federation__clients": 2, "backends": BACKENDS} | changes)
         self.folder = folder / "deployment"
         deploy(self.experiment, self.folder, Address("localhost", 8000), shards=True)
-        self.nodes = {100 + client: FakeNode(self.folder / f"client-{client}") for client in range(2)}
+        number = self.experiment.federation.clients
+        self.nodes = {100 + client: FakeNode(self.folder / f"client-{client}") for client in range(number)}
         self.grid = FakeGrid(self.nodes)
         self.out = self.folder / "server" / "result"
 

@@ -22,6 +22,7 @@ from qiskit_fedqml.config.devices import ProviderEntry
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.own_machines import OwnEntry
+from qiskit_fedqml.config.remote import check_here
 from qiskit_fedqml.data.preparation import FederatedData, prepare_data
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting
@@ -117,6 +118,7 @@ def assemble(
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if experiment.model.device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("`model.device` is 'cuda', but torch finds no CUDA device here; use 'cpu'.")
+    check_here(experiment)
     start = load_initial(Path(experiment.model.initial), experiment.model) if experiment.model.initial else None
     step, preparing = open_step(experiment.federation), preparing_of(observer)
     registry, assignment, devices = _open_array(experiment, observer, journal, objects)
