@@ -198,6 +198,15 @@ class Experiment(StrictModel):
         return self
 
     @property
+    def expected_examples(self) -> int | None:
+        """How many examples a client is expected to use in a local epoch with `privacy.examples`; None without.
+
+        Simulated times and plans go by it, so that they say nothing of how many a client has.
+        """
+        options = self.privacy.examples if self.privacy is not None else None
+        return None if options is None else options.steps_per_epoch * self.federation.batch_size
+
+    @property
     def clients_objects(self) -> list[str]:
         """The backends that clients may have and that are objects, which no other process has."""
         machines = sorted(self.backends.assignment.machines)

@@ -6,6 +6,7 @@ from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.data import ClientSumsScaling
 from qiskit_fedqml.config.devices import DeviceEntry
 from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.config.own_data import TableData
 from qiskit_fedqml.errors import listed
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ def _of_both(experiment: "Experiment", privacy: "PrivacyConfig") -> "Iterable[Re
         f"the accuracy on a client's examples would leave it, as on {listed(only_test)}",
     )
     yield (
+        "data.missing: mean",
+        isinstance(experiment.data, TableData) and experiment.data.missing == "mean",
+        "means of the training data would be in the model without noise",
+    )
+    yield (
         "federation.algorithm: buffered on devices",
         is_buffered and experiment.scheduling is None,
         "tasks that are on their way are not counted",
@@ -82,6 +88,8 @@ def _takes_no_weights(experiment: "Experiment") -> bool:
 
 def _of_examples(experiment: "Experiment") -> "Iterable[Refused]":
     federation = experiment.federation
+    machines = {name: experiment.backends.backends[name] for name in sorted(experiment.backends.assignment.machines)}
+    shared = [name for name, entry in machines.items() if isinstance(entry, DeviceEntry) and entry.blocks is not None]
     yield (
         "a client_step of your own",
         isinstance(federation.client_step, PythonReference),
@@ -96,6 +104,11 @@ def _of_examples(experiment: "Experiment") -> "Iterable[Refused]":
         f"federation.lockstep: {federation.lockstep}",
         federation.lockstep not in (1, "auto"),
         "each client takes gradients of single examples, so they do not train together",
+    )
+    yield (
+        "blocks of a device",
+        bool(shared),
+        f"which block an example gets, and so its gradient, depends on the others of its batch, as on {listed(shared)}",
     )
 
 

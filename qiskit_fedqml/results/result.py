@@ -138,8 +138,10 @@ class RunResult:
     @property
     def never_trained(self) -> str:
         """Why no update was ever aggregated, so that the model is as it began; empty where one was."""
-        if any(record.train_loss is not None for record in self.rounds):  # most often the first one
-            return ""
+        is_private = self.experiment.privacy is not None  # where losses stay at the clients
+        for record in self.rounds:  # most often the first one tells
+            if record.train_loss is not None or (is_private and any(client.share for client in record.clients)):
+                return ""
         lost = [c.outcome for r in self.rounds for c in r.clients if c.status in (Status.FAILED, Status.REFUSED)]
         return lost[-1] if lost else ""
 
