@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from qiskit_fedqml.config.privacy import PrivacyConfig
 from qiskit_fedqml.errors import TrainingError
 from qiskit_fedqml.federation.messages import State
-from qiskit_fedqml.federation.steps.example_gradients import ExampleGradients
+from qiskit_fedqml.federation.steps.example_gradients import ExampleGradients, Watched
 from qiskit_fedqml.privacy.randomness import Randomness, open_randomness
 
 _HAIR = 1e-6
@@ -53,19 +53,18 @@ class DpSgd:
         """Leave the noisy sum of shortened gradients by the batch size; return the loss, which stays at the client."""
         options = self.config.examples
         assert options is not None
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        sums, loss = self.shortened_sum(model, features, labels)
-        deviation = options.noise_multiplier * options.max_norm
-        for parameter, summed in zip(trained, sums, strict=True):
-            noise = torch.from_numpy(self._drawing.normal(parameter.numel())).to(summed.device)
-            noisy = summed.flatten().add_(noise, alpha=deviation).div_(self.batch_size)
-            parameter.grad = noisy.reshape(parameter.shape).to(parameter.dtype)
+        with self.gradients.of(model) as watched:
+            total, parts = watched.zeros()
+            loss = self._add(watched, features, labels, parts)
+            noise = torch.from_numpy(self._drawing.normal(len(total))).to(total.device)
+            total.add_(noise, alpha=options.noise_multiplier * options.max_norm).div_(self.batch_size)
+            rounded = total.to(watched.trained[0].dtype).split(watched.sizes)
+            for parameter, part in zip(watched.trained, rounded, strict=True):
+                parameter.grad = part.view(parameter.shape)
         return loss
 
-    def shortened_sum(
-        self, model: nn.Module, features: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[list[torch.Tensor], float]:
-        """Return the sum of the examples' shortened gradients, before there is noise, and their mean loss.
+    def shortened_sum(self, model: nn.Module, features: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
+        """Return the sum of the examples' shortened gradients, before there is noise.
 
         An example whose gradient is not finite adds nothing.
 
@@ -77,41 +76,42 @@ class DpSgd:
         Returns:
             float64, in the order of the model's trained parameters.
         """
+        with self.gradients.of(model) as watched:
+            parts = watched.zeros()[1]
+            self._add(watched, features, labels, parts)
+        return parts
+
+    def _add(self, watched: Watched, features: torch.Tensor, labels: torch.Tensor, parts: list[torch.Tensor]) -> float:
+        """Put the sum into ``parts``, which are zeros; return the mean loss."""
+        try:
+            return self._add_at_once(watched, features, labels, parts) if len(labels) else 0.0
+        except TrainingError:  # inputs or angles of the circuit are not finite
+            watched.reset()
+        if len(labels) > 1:  # the others must count as they do without the one that is at fault
+            for row in range(len(labels)):
+                alone = watched.zeros()[1]
+                self._add(watched, features[row : row + 1], labels[row : row + 1], alone)
+                for part, one in zip(parts, alone, strict=True):
+                    part.add_(one)
+        return 0.0
+
+    def _add_at_once(
+        self, watched: Watched, features: torch.Tensor, labels: torch.Tensor, parts: list[torch.Tensor]
+    ) -> float:
         assert self.config.examples is not None
         most = self.config.examples.max_norm * (1 - _HAIR)
-        total = [
-            torch.zeros(parameter.shape, dtype=torch.float64, device=parameter.device)
-            for parameter in model.parameters()
-            if parameter.requires_grad
-        ]
-        try:
-            return self._added(total, model, features, labels, most)
-        except TrainingError:  # inputs or angles of the circuit are not finite
-            if len(labels) == 1:
-                return total, 0.0
-        for row in range(len(labels)):  # the others must count as they do without the one that is at fault
-            alone, _ = self.shortened_sum(model, features[row : row + 1], labels[row : row + 1])
-            for summed, one in zip(total, alone, strict=True):
-                summed.add_(one)
-        return total, 0.0
-
-    def _added(
-        self, total: list[torch.Tensor], model: nn.Module, features: torch.Tensor, labels: torch.Tensor, most: float
-    ) -> tuple[list[torch.Tensor], float]:
-        if not len(labels):
-            return total, 0.0
-        with self.gradients.of(model) as wrapped:
-            loss = cross_entropy(wrapped(features), labels, reduction="sum")
-            loss.backward()
-            samples = wrapped.samples()
-        squares = torch.stack([sample.squared_norms() for sample in samples]).sum(dim=0)
-        is_finite = squares.isfinite()
-        weights = torch.where(is_finite, (most / squares.sqrt()).clamp(max=1.0), 0.0)
+        loss = cross_entropy(watched.model(features), labels, reduction="sum")
+        samples = watched.samples(loss)
+        norms = torch.linalg.vector_norm(torch.stack([sample.norms() for sample in samples]), dim=0)
+        weights = (most / norms).clamp_(max=1.0)
+        is_finite = norms.isfinite()
         if not bool(is_finite.all()):
-            for sample in samples:
-                sample.forget(~is_finite)
-        mean = float(loss.detach()) / len(labels)
-        return [sample.weighted_sum(weights) for sample in samples], mean if math.isfinite(mean) else 0.0
+            weights[~is_finite] = 0.0
+            samples = [sample.without(~is_finite) for sample in samples]
+        for sample, part in zip(samples, parts, strict=True):
+            sample.add_up(weights, part)
+        mean = loss.item() / len(labels)
+        return mean if math.isfinite(mean) else 0.0
 
     @property
     def _drawing(self) -> Randomness:

@@ -32,7 +32,7 @@ def check_separable(head: OwnHead, num_features: int) -> None:
         reason = _mixing(head, features) or (_unsupported(head, features) if is_trained else "")
     finally:
         head.generator = generator
-        head.train(was_training).zero_grad()
+        head.train(was_training)
     if reason:
         raise ConfigurationError(f"`model.head` cannot come with `privacy.examples`: {reason}.")
 
@@ -55,17 +55,19 @@ def _unsupported(head: OwnHead, features: torch.Tensor) -> str:
     gradients, names = ExampleGradients(), {id(p): name for name, p in head.module.named_parameters()}
     trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
     try:
-        with gradients.of(head) as wrapped:
-            outputs = wrapped(features)
-            (outputs * torch.linspace(0.5, 1.5, outputs.shape[1], device=outputs.device)).sum().backward()
-            samples = wrapped.samples()
+        with gradients.of(head) as watched:
+            outputs = head(features)
+            loss = (outputs * torch.linspace(0.5, 1.5, outputs.shape[1], device=outputs.device)).sum()
+            of_batch = torch.autograd.grad(loss, trained, retain_graph=True)
+            samples = watched.samples(loss)
     except (RuntimeError, NotImplementedError, ValueError) as error:
         return f"Opacus finds no gradients of single examples: {shortened(' '.join(str(error).split()), 200)}"
     finally:
         gradients.close()
     every = torch.ones(len(features), dtype=torch.float64, device=features.device)
-    for parameter, sample in zip(trained, samples, strict=True):
-        found = sample.weighted_sum(every).float()
-        if parameter.grad is None or not torch.allclose(found, parameter.grad, rtol=1e-3, atol=1e-4):
+    for parameter, expected, sample in zip(trained, of_batch, samples, strict=True):
+        found = torch.zeros_like(parameter, dtype=torch.float64)
+        sample.add_up(every, found)
+        if not torch.allclose(found.to(parameter.dtype), expected, rtol=1e-3, atol=1e-4):
             return f"the gradients of single examples of {names[id(parameter)]!r} do not add up to the batch's"
     return ""
