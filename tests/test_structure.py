@@ -83,7 +83,7 @@ FLOORS = (
     *("errors", "seeds", "files", "tables", "config", "circuits", "simulation", "backends"),
     *("backends.packing", "backends.simulated"),
     *("backends.devices", "backends.ibm", "backends.providers", "backends.array"),
-    *("data", "model", "federation", "workers", "results", "tracking"),
+    *("data", "model", "privacy", "federation", "workers", "results", "tracking"),
     *(
         "federation.rules",
         "federation.steps",

@@ -21,6 +21,8 @@ from qiskit_fedqml.config.ledger import Ledger, check_ledger
 from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.config.own_data import GivenData
 from qiskit_fedqml.config.own_machines import ObjectEntry
+from qiskit_fedqml.config.privacy import PrivacyConfig
+from qiskit_fedqml.config.private_runs import check_privacy
 from qiskit_fedqml.config.scheduling import SchedulingConfig
 from qiskit_fedqml.config.showing import experiment_as_html, experiment_in_words
 from qiskit_fedqml.config.simulated_time import check_real_time, check_scheduling
@@ -60,6 +62,8 @@ class Experiment(StrictModel):
     """A simulated clock for simulated machines."""
     ledger: Ledger = False
     """Whether a signed chain proves what was aggregated: with the clients' updates, or with their digests alone."""
+    privacy: PrivacyConfig | None = None
+    """Differential privacy, for each example or for each client; none protects nobody."""
 
     def __repr__(self) -> str:
         return experiment_in_words(self)
@@ -210,6 +214,21 @@ class Experiment(StrictModel):
                         "simulator trains after another"
                     )
         return self
+
+    @model_validator(mode="after")
+    def _can_be_private(self) -> "Experiment":
+        if self.privacy is not None:
+            check_privacy(self, self.privacy)
+        return self
+
+    @property
+    def expected_examples(self) -> int | None:
+        """How many examples a client is expected to use in a local epoch with `privacy.examples`; None without.
+
+        Simulated times and plans go by it, so that they say nothing of how many a client has.
+        """
+        options = self.privacy.examples if self.privacy is not None else None
+        return None if options is None else options.steps_per_epoch * self.federation.batch_size
 
     @property
     def clients_objects(self) -> list[str]:

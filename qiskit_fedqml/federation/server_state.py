@@ -6,6 +6,7 @@ from typing import Any
 
 from qiskit_fedqml.federation.messages import Flight, State, States
 from qiskit_fedqml.federation.nodes import Nodes
+from qiskit_fedqml.privacy.spending import Spending
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class ServerState:
         versions: Earlier models, by the number of steps after which they were the global model: those from which tasks
             on their way start.
         nodes: The nodes of a federation without a server; None where there is one.
+        spent: What was released of private data.
     """
 
     step: int
@@ -39,11 +41,12 @@ class ServerState:
     flights: tuple[Flight, ...] = ()
     versions: Mapping[int, State] = field(default_factory=dict)
     nodes: Nodes | None = None
+    spent: Spending = field(default_factory=Spending)
 
     @property
     def is_model_alone(self) -> bool:
         """Whether steps and model are all that the next step needs."""
-        return not (self.optimizer or self.rule or self.clients or self.dispatched or self.nodes)
+        return not (self.optimizer or self.rule or self.clients or self.dispatched or self.nodes or self.spent)
 
     def model_of(self, version: int) -> State:
         """Return the global model after so many steps; it is the present one or has tasks on their way."""
@@ -63,6 +66,8 @@ class ServerState:
             values |= {"clock_seconds": self.clock_seconds, "dispatched": self.dispatched, "flights": flights}
         if self.rule:
             values["rule"] = list(self.rule)
+        if self.spent:
+            values["spent"] = self.spent.as_json()
         if self.versions:
             values["versions"] = list(self.versions)
         if self.nodes is not None:
@@ -109,4 +114,5 @@ class ServerState:
             flights=tuple(Flight(*flight) for flight in values.get("flights", ())),
             versions={version: states[f"version/{version}"] for version in values.get("versions", ())},
             nodes=nodes,
+            spent=Spending.from_json(values["spent"]) if "spent" in values else Spending(),
         )

@@ -38,6 +38,8 @@ class Sizes:
     @classmethod
     def of(cls, experiment: Experiment, clients: Iterable[int], num_test: int, num_validation: int) -> "Sizes":
         """Return the sizes of an experiment whose data are shared out."""
+        if (expected := experiment.expected_examples) is not None:
+            clients = [expected for _ in clients]
         server = experiment.backends.assignment.server
         tests = [(name, num_test) for name in (server, *experiment.evaluation.backends)]
         if num_validation:

@@ -1,9 +1,10 @@
 """Which round of a run is its best so far, and whether the rounds after it have gone on for too long."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
+from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.stopping import Metric
 from qiskit_fedqml.results.records import RoundRecord
@@ -15,29 +16,38 @@ class ProgressMade:
 
     Args:
         config: The `federation` section.
+        most_epsilon: ``privacy.epsilon``, or None.
         best_round: The first round with the best value of ``keep_best``; 0 without that, and before the first round.
         waited: Rounds since the last one that was better by ``stop.min_delta``.
+        is_spent: Whether one more round would spend more than ``privacy.epsilon``.
     """
 
     config: FederationConfig
+    most_epsilon: float | None = None
     best_round: int = 0
     waited: int = 0
+    is_spent: bool = False
     _best: float = inf
     _reference: float = inf
 
     @classmethod
-    def of(cls, config: FederationConfig, records: Iterable[RoundRecord]) -> "ProgressMade":
+    def of(cls, experiment: Experiment, records: Sequence[RoundRecord]) -> "ProgressMade":
         """Return what records say; they are not looked at where nothing is asked of them."""
-        made = cls(config)
+        config, privacy = experiment.federation, experiment.privacy
+        made = cls(config, privacy.epsilon if privacy is not None else None)
         if config.stop is not None or config.keep_best is not None:
             for record in records:
                 made.add(record)
+        elif made.most_epsilon is not None and len(records):
+            made.add(records[-1])
         return made
 
     def add(self, record: RoundRecord) -> None:
         """Take up the record of the next round."""
         if self.config.keep_best is not None and (value := _value_of(record, self.config.keep_best)) < self._best:
             self.best_round, self._best = record.round, value
+        if self.most_epsilon is not None and record.next_epsilon is not None:
+            self.is_spent = record.next_epsilon > self.most_epsilon
         if (stop := self.config.stop) is not None:
             value = _value_of(record, stop.metric)
             if value < self._reference - stop.min_delta:
@@ -48,7 +58,7 @@ class ProgressMade:
     @property
     def has_ended(self) -> bool:
         """Whether the run ends here, however many rounds it may have."""
-        return self.config.stop is not None and self.waited >= self.config.stop.patience
+        return self.is_spent or (self.config.stop is not None and self.waited >= self.config.stop.patience)
 
 
 def _value_of(record: RoundRecord, metric: Metric) -> float:

@@ -125,6 +125,9 @@ class RoundRecord:
         attempts: The clients of earlier attempts at the round, of which too few returned; their work is counted above.
         clock_seconds: Simulated time of the server step, since the run began; None where time is not simulated, and not
             written then.
+        epsilon: What has been spent of ``privacy``: the ε of whoever is protected least; None without that, and not
+            written then.
+        next_epsilon: What one more server step would make of it, where ``privacy.epsilon`` limits it; else as above.
         metrics: What ``evaluation.metrics`` names, of the aggregate on the server's backend; one that is undefined,
             such as the AUC where the test data lack a class, is missing. Where there is none, nothing is written.
         nodes: What is known of the nodes of a federation without a server, in which the aggregate is the mean of their
@@ -153,14 +156,17 @@ class RoundRecord:
     devices: dict[str, dict[str, Any]] = field(default_factory=dict)
     attempts: tuple[tuple[ClientRecord, ...], ...] = ()
     clock_seconds: float | None = None
+    epsilon: float | None = None
+    next_epsilon: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     nodes: NodesRecord | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as plain values, as a line of ``rounds.jsonl`` has them."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.clock_seconds is None:
-            del values["clock_seconds"]
+        for name in ("clock_seconds", "epsilon", "next_epsilon"):
+            if values[name] is None:
+                del values[name]
         if not self.metrics:
             del values["metrics"]
         nodes = values.pop("nodes")

@@ -70,15 +70,26 @@ class RunResult:
 
     @property
     def ended_early(self) -> str:
-        """Why the run ended before its last round, where `federation.stop` ended it; empty otherwise."""
+        """Why the run ended before its last round, where `stop` or `privacy.epsilon` ended it; empty otherwise."""
         config = self.experiment.federation
-        if config.stop is None or len(self.rounds) == config.rounds or not self._progress.has_ended:
+        if len(self.rounds) == config.rounds or not self._progress.has_ended:
             return ""
+        if self.is_spent:
+            return (
+                f"Ended after round {len(self.rounds)} of {config.rounds}: one more would spend ε = "
+                f"{self.rounds[-1].next_epsilon:.4g}, more than `privacy.epsilon`, {self._progress.most_epsilon:g}."
+            )
+        assert config.stop is not None
         of, rounds = self._data_looked_at, "1 round" if config.stop.patience == 1 else f"{config.stop.patience} rounds"
         return (
             f"Ended after round {len(self.rounds)} of {config.rounds}: the {of} {config.stop.metric} has not improved "
             f"for {rounds}."
         )
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether one more round would spend more than `privacy.epsilon`."""
+        return self._progress.is_spent
 
     @property
     def final(self) -> RoundRecord:
@@ -110,7 +121,7 @@ class RunResult:
 
     @cached_property
     def _progress(self) -> ProgressMade:
-        return ProgressMade.of(self.experiment.federation, self.rounds)
+        return ProgressMade.of(self.experiment, self.rounds)
 
     @property
     def class_counts(self) -> dict[int, dict[str, int]]:
@@ -127,8 +138,10 @@ class RunResult:
     @property
     def never_trained(self) -> str:
         """Why no update was ever aggregated, so that the model is as it began; empty where one was."""
-        if any(record.train_loss is not None for record in self.rounds):  # most often the first one
-            return ""
+        is_private = self.experiment.privacy is not None  # where losses stay at the clients
+        for record in self.rounds:  # most often the first one tells
+            if record.train_loss is not None or (is_private and any(client.share for client in record.clients)):
+                return ""
         lost = [c.outcome for r in self.rounds for c in r.clients if c.status in (Status.FAILED, Status.REFUSED)]
         return lost[-1] if lost else ""
 

@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,18 @@ from qiskit_fedqml.federation.executors.processes import ProcessExecutor, num_wo
 from qiskit_fedqml.federation.executors.serial import SerialExecutor
 from qiskit_fedqml.federation.executors.shared_data import SharedData
 from qiskit_fedqml.federation.executors.training import make_training
-from qiskit_fedqml.federation.messages import ClientUpdate, State
+from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State
 from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
 from qiskit_fedqml.federation.rules.opening import open_rule, open_server_optimizer
 from qiskit_fedqml.federation.runs.evaluator import Evaluator
 from qiskit_fedqml.federation.scheduling.opening import open_scheduler
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.steps.opening import open_step
+from qiskit_fedqml.federation.steps.separable import check_separable
 from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.model.metrics import open_metrics
+from qiskit_fedqml.model.own_head import OwnHead
+from qiskit_fedqml.privacy.spending import PrivacyBudget
 from qiskit_fedqml.progress.observer import Observer, preparing_of
 from qiskit_fedqml.results.initial import InitialModel, load_initial
 from qiskit_fedqml.workers.memory import Memory
@@ -70,6 +73,7 @@ class Federation:
         origin: Of the model that ``model.initial`` names: folder, run_id, rounds, SHA-256; None where it names none.
         observer: Notified of what happens, or None.
         is_remote: Whether the clients are elsewhere, so that only a server that reaches them can resume the run.
+        privacy: Counts what is released of private data, or None.
     """
 
     experiment: Experiment
@@ -83,6 +87,27 @@ class Federation:
     origin: dict[str, Any] | None
     observer: Observer | None
     is_remote: bool = False
+    privacy: PrivacyBudget | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.experiment.privacy is not None:
+            self.privacy = PrivacyBudget(self.experiment.privacy, self.experiment.federation)
+
+    def spending(self, server: ServerState, tasks: Sequence[ClientTask]) -> ServerState:
+        """Return the server's state with what tasks will release counted, as it must be before they begin."""
+        if self.privacy is None:
+            return server
+        return replace(server, spent=self.privacy.after(server.spent, [task.client_id for task in tasks]))
+
+    def epsilons(self, server: ServerState) -> dict[str, Any]:
+        """Return what a record says of the privacy that was spent; nothing where nobody is protected."""
+        if self.privacy is None:
+            return {}
+        spent = {"epsilon": self.privacy.epsilon(server.spent)}
+        if self.privacy.config.epsilon is None:
+            return spent
+        following = self.spending(server, self.algorithm.next_tasks(server))
+        return spent | {"next_epsilon": self.privacy.epsilon(following.spent)}
 
     @property
     def trains_elsewhere(self) -> bool:
@@ -120,7 +145,7 @@ def assemble(
         raise ConfigurationError("`model.device` is 'cuda', but torch finds no CUDA device here; use 'cpu'.")
     check_here(experiment)
     start = load_initial(Path(experiment.model.initial), experiment.model) if experiment.model.initial else None
-    step, preparing = open_step(experiment.federation), preparing_of(observer)
+    step, preparing = open_step(experiment.federation, experiment.privacy), preparing_of(observer)
     registry, assignment, devices = _open_array(experiment, observer, journal, objects)
     preparing("loading data", 0, 0)
     data = prepare_data(experiment, observer.features_extracted if observer else None)
@@ -128,11 +153,14 @@ def assemble(
     blueprint = blueprint_of(experiment, data)
     _check_machines(experiment, registry, assignment, blueprint)
     evaluator = make_evaluator(experiment, blueprint, registry, data)
+    head = evaluator.model.head
+    if isinstance(head, OwnHead) and experiment.privacy is not None and experiment.privacy.examples is not None:
+        check_separable(head, data.num_features)
 
     config = _training_config(experiment)
 
     def make_worker(config: FederationConfig = config) -> Worker:
-        return Worker(blueprint, registry, data.clients, config, step, experiment.seed, preparing)
+        return Worker(blueprint, registry, data.clients, config, step, experiment.seed, experiment.privacy, preparing)
 
     simulators = _simulators(experiment, config, assignment, blueprint, data, make_worker)
     stop = registry.dispatcher.patience.stop
@@ -141,8 +169,9 @@ def assemble(
     if isinstance(experiment.federation.algorithm, Buffered) and experiment.scheduling is None:
         executor = FlightExecutor(devices, make_device_worker, make_worker, stop, registry.dispatcher.journal)
     model = first_model(evaluator, start, data)
+    expected = experiment.expected_examples
     scheduler = open_scheduler(
-        experiment, registry, blueprint.spec, assignment, lambda client: len(data.shards[client])
+        experiment, registry, blueprint.spec, assignment, lambda client: expected or len(data.shards[client])
     )
     setting = make_setting(experiment, assignment, registry.trains, model)
     algorithm = open_algorithm(replace(setting, scheduler=scheduler))
@@ -216,9 +245,13 @@ def _check_machines(
 
 
 def _training_config(experiment: Experiment) -> FederationConfig:
-    """Return the `federation` section as executors follow it: one's own head or loss trains no clients together."""
-    config = experiment.federation
-    return config.model_copy(update={"lockstep": 1}) if experiment.model.is_own else config
+    """Return the `federation` section as executors follow it.
+
+    No clients train together where the head or the loss is the user's own, or where they are private: each example has
+    its own gradient, and the last bits of one client must not depend on others.
+    """
+    is_alone = experiment.model.is_own or experiment.privacy is not None
+    return experiment.federation.model_copy(update={"lockstep": 1}) if is_alone else experiment.federation
 
 
 def _simulators(
@@ -235,10 +268,10 @@ def _simulators(
 
     def make_setup(common: Memory) -> Setup:
         shared = SharedData.of(data.clients, common)
-        kit = Kit(blueprint, experiment.backends, assignment, shared, config, experiment.seed)
+        kit = Kit(blueprint, experiment.backends, assignment, shared, config, experiment.seed, experiment.privacy)
         return Setup(make_training, kit, threads=1)
 
-    processes = ProcessExecutor(make_setup, config, data.clients, workers)
+    processes = ProcessExecutor(make_setup, config, data.clients, workers, is_private=experiment.privacy is not None)
     return AutomaticExecutor(make_worker(), processes) if config.workers == "auto" else processes
 
 
@@ -295,11 +328,14 @@ def make_setting(
         ConfigurationError: A rule of the user's own cannot be found or made.
     """
     exponent, is_uniform = experiment.aggregation.success_exponent, experiment.aggregation.is_uniform
+    is_private = experiment.privacy is not None
     has_circuit = experiment.model.has_circuit
     angles = [name for name in model if has_circuit and name.startswith("quantum.")]
 
     def weight_of(update: ClientUpdate) -> float:
-        return noise_aware_weight(update, exponent, uniform=is_uniform)
+        return noise_aware_weight(
+            replace(update, num_examples=1) if is_private else update, exponent, uniform=is_uniform
+        )
 
     return Setting(
         seed=experiment.seed,

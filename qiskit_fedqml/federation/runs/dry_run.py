@@ -132,9 +132,10 @@ def _tasks(federation: Federation) -> list[ClientTask]:
 def _step_seconds(federation: Federation, task: ClientTask) -> _Timed:
     """Return how long a training step of a task takes, at first and once all is compiled."""
     experiment, data = federation.experiment, federation.data.clients
-    config, step = experiment.federation, open_step(experiment.federation)
-    blueprint = federation.evaluator.blueprint
-    worker = Worker(blueprint, federation.registry, data, config, step, experiment.seed)
+    config, blueprint = experiment.federation, federation.evaluator.blueprint
+    opened = open_step(config, experiment.privacy)
+    worker = Worker(blueprint, federation.registry, data, config, opened, experiment.seed)
+    step = worker.step_of(task.server_step, task.client_id)
     examples, model = data.open(task.client_id), worker.model_on(task.backend)
     model.load_trainable_state(task.state)
     model.train()
@@ -165,7 +166,8 @@ def _test_seconds(federation: Federation) -> _Timed:
 def _run_seconds(federation: Federation, step_seconds: Mapping[str, float], test_seconds: float) -> float | None:
     if not step_seconds:
         return None
-    config, sizes = federation.experiment.federation, federation.data.shards.sizes
+    config, expected = federation.experiment.federation, federation.experiment.expected_examples
+    sizes = federation.data.shards.sizes if expected is None else np.full(config.clients, expected)
     others = float(np.mean(list(step_seconds.values())))
     machines = federation.registry.assign(config.clients)
     of_clients = [step_seconds.get(name, others) for name in machines]

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,7 @@ class RunLoop:
 
     def _take_up(self, done: Sequence[RoundRecord], best: BestModel | None) -> None:
         config = self.federation.experiment.federation
-        self._progress = ProgressMade.of(config, done)
+        self._progress = ProgressMade.of(self.federation.experiment, done)
         self._best = best if config.keep_best else None
         if config.keep_best and self._progress.best_round != (self._best.round if self._best else 0):
             raise ResultError(f"The model of round {self._progress.best_round}, the best one so far, is gone.")
@@ -115,7 +116,7 @@ class RunLoop:
     def _run_steps(self) -> None:
         """Run the steps; where clients train elsewhere, the next ones do so while a step's model is tested here.
 
-        Where a test may end the run, the next step waits for it.
+        Where a test may end the run, or what a step releases is counted, the next step waits for it.
         """
         config, rule = self.federation.experiment.federation, self.federation.experiment.aggregation
         server = self._server
@@ -127,15 +128,15 @@ class RunLoop:
                 if self.ledger:
                     self.ledger.stepped(before, server, [*earlier, clients])
                 record = partial(self._record, server, clients, earlier)
-                self._testing.test(
-                    server, record, started, meanwhile=config.stop is None and self.federation.trains_elsewhere
-                )
+                may_wait = config.stop is None and self.federation.privacy is None
+                self._testing.test(server, record, started, meanwhile=may_wait and self.federation.trains_elsewhere)
         finally:  # also where the next step has failed: what is raised by the test of one before counts more
             self._testing.settle()
 
     def _attempt(self, server: ServerState) -> tuple[ServerState, list[ClientUpdate]]:
         federation, step = self.federation, server.step + 1
         tasks = federation.algorithm.next_tasks(server)
+        server = federation.spending(server, tasks)
         if self.guard and (shortage := self.guard.shortage(step, by_step(tasks))):
             raise _ShortageError(shortage)
         self._testing.show(lambda o: o.round_started(step, federation.experiment.federation.rounds, len(tasks)))
@@ -161,9 +162,10 @@ class RunLoop:
         local_epochs, backends = experiment.federation.local_epochs, experiment.evaluation.backends
         named, evaluator = experiment.federation.algorithm, self.federation.evaluator
         tests_nodes = isinstance(named, Gossip) and named.tests_nodes(server.step)
-        return record_step(
+        record = record_step(
             server, clients, earlier, evaluator, backends, local_epochs, started, tests_nodes=tests_nodes
         )
+        return replace(record, **self.federation.epsilons(server))
 
     def _keep(self, server: ServerState, record: RoundRecord) -> None:
         self._server = server
@@ -179,8 +181,8 @@ class RunLoop:
         is_last = server.step == rounds or self._progress.has_ended
         if self.writer and (server.step % config.every == 0 or is_last):
             self.writer.save_checkpoint(*named(server, self._best), keep=config.keep)
-            if isinstance(self.federation.executor, FlightExecutor):
-                self.writer.wait()  # new tasks are sent only when the state that holds them is on disk
+            if isinstance(self.federation.executor, FlightExecutor) or self.federation.privacy is not None:
+                self.writer.wait()  # new tasks are sent only when the state that holds or counts them is on disk
         self._testing.notify(lambda o: o.round_finished(record))
 
     def _end(self, stopped: str = "") -> RunResult:

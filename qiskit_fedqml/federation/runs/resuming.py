@@ -1,7 +1,7 @@
 """Runs that were stopped, resumed; and runs that get another number of rounds."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,6 +23,7 @@ from qiskit_fedqml.federation.interruption import interruptible
 from qiskit_fedqml.federation.runs.assembly import Federation, assemble
 from qiskit_fedqml.federation.runs.best_model import BestModel, named
 from qiskit_fedqml.federation.runs.loop import RunLoop
+from qiskit_fedqml.federation.runs.private import record_spending, with_interrupted
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.ledger.opening import check_ledger, open_ledger
 from qiskit_fedqml.progress.compiling import compiling_shown
@@ -38,6 +39,7 @@ from qiskit_fedqml.results.provenance import (
     check_machines,
     check_weights,
 )
+from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.results.tensors import load_tensors
 from qiskit_fedqml.results.writer import RunWriter
@@ -129,6 +131,8 @@ def extend_federation(
         stored = RunResult.of(writer.folder)
         if rounds < len(stored.rounds):
             raise ResultError(f"{out}: {len(stored.rounds)} rounds are done, so it cannot have {rounds}.")
+        if stored.is_spent and rounds > len(stored.rounds):
+            raise ResultError(f"{out} cannot have more rounds. {stored.ended_early}")
         ended_early = bool(stored.ended_early) and rounds > len(stored.rounds)
         experiment, command = stored.experiment.with_rounds(rounds, ended_early=ended_early), "extend --rounds"
         if workers is not None:
@@ -185,11 +189,7 @@ def _resume(
     put_together = assembled or partial(assemble, objects=objects)
     federation = put_together(experiment.without_initial(), observer, folder.journal)
     federation.experiment = experiment
-    check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
-    check_circuit(stored.run, federation.evaluator.blueprint.spec, folder.path)
-    check_head(stored.run, federation.evaluator.model.head, folder.path)
-    if assembled is None:
-        check_machines(stored.run, own_machines(experiment, federation.registry), folder.path)
+    _check_parts(stored, federation, folder, is_remote=assembled is not None)
     checkpoint, records = load_last_checkpoint(folder)
     if checkpoint is None and folder.is_finished and _keeps_state(stored):
         raise ResultError(
@@ -197,6 +197,7 @@ def _resume(
             "nodes need to continue; a new run may begin from its model (`model.initial`)."
         )
     server = _state_in(folder, federation, checkpoint, len(records))
+    server = with_interrupted(federation, server, stored)
     best = BestModel.of(checkpoint, server) if experiment.federation.keep_best else None
     guard = None
     if federation.devices:
@@ -204,18 +205,34 @@ def _resume(
 
         preparing_of(federation.observer)("planning the jobs of all rounds", 0, 0)
         guard = budget_guard(federation, server, allow_partial=allow_partial)
+    done: Sequence[RoundRecord] = records
     writer.take_up(len(records))
     if folder.is_finished:
         writer.save_checkpoint(*named(server, best), keep=experiment.checkpoints.keep)
         writer.wait()
         writer.reopen()
     writer.drop_later(server.step)
+    if server.spent:
+        done = record_spending(federation, server, records, writer)
+        writer.save_checkpoint(*named(server, best), keep=experiment.checkpoints.keep)
+        writer.wait()
     if command:
         writer.replace_experiment(experiment, command)
     ledger = open_ledger(experiment, writer, server, federation.evaluator.model, resumes=True)
-    return RunLoop(federation, stored.run, writer, guard, ledger, allow_partial=allow_partial).run(
-        server, records, best
-    )
+    return RunLoop(federation, stored.run, writer, guard, ledger, allow_partial=allow_partial).run(server, done, best)
+
+
+def _check_parts(stored: RunResult, federation: Federation, folder: RunFolder, *, is_remote: bool) -> None:
+    """Check that a run works on what it worked on before.
+
+    Raises:
+        ResultError: It does not.
+    """
+    check_data(stored.run, federation.data.classes, federation.data.digests, folder.path)
+    check_circuit(stored.run, federation.evaluator.blueprint.spec, folder.path)
+    check_head(stored.run, federation.evaluator.model.head, folder.path)
+    if not is_remote:
+        check_machines(stored.run, own_machines(federation.experiment, federation.registry), folder.path)
 
 
 def _check_journal(folder: RunFolder, experiment: Experiment) -> None:
@@ -248,7 +265,13 @@ def _keeps_state(stored: RunResult) -> bool:
     has_state = optimizer is not None or federation.client_optimizer_state == "keep"
     has_more = isinstance(federation.algorithm, Buffered | Gossip)
     is_not_the_last = federation.keep_best is not None and stored.final.round != len(stored.rounds)
-    return has_more or is_not_the_last or (has_state and any(record.train_loss is not None for record in stored.rounds))
+    is_private = stored.experiment.privacy is not None
+    return (
+        has_more
+        or is_private
+        or is_not_the_last
+        or (has_state and any(record.train_loss is not None for record in stored.rounds))
+    )
 
 
 def _state_in(folder: RunFolder, federation: Federation, checkpoint: Checkpoint | None, num_rounds: int) -> ServerState:

@@ -15,6 +15,7 @@ from qiskit_fedqml.federation.runs.assembly import Federation, assemble
 from qiskit_fedqml.federation.runs.describing import describe, size_of
 from qiskit_fedqml.federation.runs.loop import RunLoop
 from qiskit_fedqml.federation.runs.own_parts import with_own_parts
+from qiskit_fedqml.federation.runs.private import check_first_round
 from qiskit_fedqml.ledger.opening import check_ledger, open_ledger
 from qiskit_fedqml.progress.compiling import compiling_shown
 from qiskit_fedqml.progress.observer import Observer, prepared_of, preparing_of
@@ -120,6 +121,7 @@ def run_assembled(federation: Federation, writer: RunWriter | None = None, *, al
     Raises:
         FedQMLError: As :func:`run_federation`.
     """
+    check_first_round(federation)
     guard = None
     if federation.devices:
         from qiskit_fedqml.planning.guard import budget_guard
