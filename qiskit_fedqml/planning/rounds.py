@@ -170,6 +170,9 @@ def drawn_clients(
             if round >= first:
                 yield round, [(client, assignment[client]) for client in clients]
         return
+    if (privacy := experiment.privacy) is not None and privacy.protects_clients:  # on simulators, so they send nothing
+        yield from ((round, []) for round in range(first, config.rounds + 1))
+        return
     for round in range(first, config.rounds + 1):
         chosen = sample_clients(experiment.seed, round, config.clients, config.clients_per_round)
         yield round, [(client, assignment[client]) for client in chosen]

@@ -40,6 +40,7 @@ from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State
 from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
 from qiskit_fedqml.federation.rules.opening import open_rule, open_server_optimizer
 from qiskit_fedqml.federation.runs.evaluator import Evaluator
+from qiskit_fedqml.federation.runs.private_clients import with_private_clients
 from qiskit_fedqml.federation.scheduling.opening import open_scheduler
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.steps.opening import open_step
@@ -237,9 +238,14 @@ def _check_machines(
 
 
 def _training_config(experiment: Experiment) -> FederationConfig:
-    """Return the `federation` section as executors follow it: one's own head or loss trains no clients together."""
-    config = experiment.federation
-    return config.model_copy(update={"lockstep": 1}) if experiment.model.is_own else config
+    """Return the `federation` section as executors follow it.
+
+    One's own head or loss trains no clients together. Private clients do not either, since the last bits of one would
+    depend on the others.
+    """
+    config, privacy = experiment.federation, experiment.privacy
+    is_alone = experiment.model.is_own or (privacy is not None and privacy.protects_clients)
+    return config.model_copy(update={"lockstep": 1}) if is_alone else config
 
 
 def _simulators(
@@ -322,7 +328,7 @@ def make_setting(
     def weight_of(update: ClientUpdate) -> float:
         return noise_aware_weight(update, exponent, uniform=is_uniform)
 
-    return Setting(
+    setting = Setting(
         seed=experiment.seed,
         config=experiment.federation,
         backends=assignment,
@@ -332,3 +338,4 @@ def make_setting(
         server_optimizer=open_server_optimizer(experiment.aggregation),
         norm_ratio=experiment.aggregation.norm_ratio,
     )
+    return with_private_clients(setting, experiment.privacy)
