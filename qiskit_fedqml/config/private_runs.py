@@ -156,5 +156,5 @@ def _of_clients(experiment: "Experiment", options: "ClientPrivacy") -> "Iterable
         yield (
             f"adaptive.count_noise: {count_noise:g}",
             count_noise <= least,
-            f"it must be above half of noise_multiplier ({least:g}), or the number of shorter updates alone spends more",
+            f"it must be above half of noise_multiplier ({least:g}), since the number of short updates is released too",
         )

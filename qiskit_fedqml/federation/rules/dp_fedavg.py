@@ -35,12 +35,14 @@ class DPFedAvg:
         privacy: The `privacy` section, with ``clients``.
         clients_per_round: By what the sum is divided.
         seed: The run's seed, from which simulated noise derives.
+        excess: The number of updates since the start that are not longer than the norm, less half of all.
     """
 
     privacy: PrivacyConfig
     clients_per_round: int
     seed: int
     takes_weights = False
+    excess: float = field(default=0.0, init=False)
     _norm: float = field(init=False)
     _sum: State = field(default_factory=dict, init=False, repr=False)
     _parts: list[float] = field(default_factory=list, init=False, repr=False)
@@ -57,7 +59,7 @@ class DPFedAvg:
 
     def start(self, model: State) -> None:
         """Forget the last server step's updates."""
-        self._model, self._parts, self._excess = model, [], 0.0
+        self._model, self._parts, self.excess = model, [], 0.0
         self._sum = {name: torch.zeros_like(tensor, dtype=torch.int64) for name, tensor in model.items()}
 
     def add(self, update: ClientUpdate, weight: float) -> None:
@@ -65,13 +67,17 @@ class DPFedAvg:
         assert update.state is not None
         change = difference(update.state, self._model)
         norm = math.sqrt(squared_norm(change))
-        self._excess += 0.5 if norm <= self._norm else -0.5
+        self.excess += 0.5 if norm <= self._norm else -0.5
         self._parts.append(1 / self.clients_per_round if math.isfinite(norm) else 0.0)
         if math.isfinite(norm):
             most = (1 - _HAIR) * self._norm
             units = _UNITS / self._norm * min(1.0, most / norm if norm else 1.0)
             for name, tensor in change.items():
                 self._sum[name] += (tensor * units).trunc().long()
+
+    def total(self) -> State:
+        """Return the sum of the shortened updates since the start, in float64, without noise: nobody may see it."""
+        return {name: self._norm / _UNITS * tensor.double() for name, tensor in self._sum.items()}
 
     def finish(self) -> State:
         """Return the global model, moved by the mean of the updates with noise; without any, by noise alone."""
@@ -80,10 +86,11 @@ class DPFedAvg:
         if adaptive is not None:
             deviation = noise_on_sum(deviation, adaptive.noise_on_count(self.clients_per_round))
         aggregate = {}
-        for name, tensor in self._model.items():
+        for name, total in self.total().items():
+            tensor = self._model[name]
             normal = torch.from_numpy(noise.normal(tensor.numel())).to(tensor.device).reshape(tensor.shape)
-            total = self._norm * (self._sum[name].double() / _UNITS + deviation * normal)
-            aggregate[name] = (tensor.double() + total / self.clients_per_round).to(tensor.dtype)
+            noisy = total + deviation * self._norm * normal
+            aggregate[name] = (tensor.double() + noisy / self.clients_per_round).to(tensor.dtype)
         if adaptive is not None:
             self._adapt(adaptive)
         return aggregate
@@ -107,8 +114,9 @@ class DPFedAvg:
         As in the proof of Theorem 1, a client adds ±½, not 1 or 0, so that it changes the sum by ½; in a round of more
         or fewer clients than usual, that is also closer to the quantile.
         """
-        noise = adaptive.noise_on_count(self.clients_per_round) * self._draws("noise on the number of updates").normal(1)
-        fraction = 0.5 + (self._excess + float(noise[0])) / self.clients_per_round
+        normal = float(self._draws("noise on the number of updates").normal(1)[0])
+        noisy = self.excess + adaptive.noise_on_count(self.clients_per_round) * normal
+        fraction = 0.5 + noisy / self.clients_per_round
         following = self._norm * math.exp(-adaptive.learning_rate * (fraction - adaptive.quantile))
         norms = {"used": self._norm, "next": min(max(following, _LEAST_NORM), _MOST_NORM)}
         self._memory = {"norm": {name: torch.tensor(norm, dtype=torch.float64) for name, norm in norms.items()}}
