@@ -5,7 +5,7 @@
 In each round a client is added to others, and both sums are compared, as the rule itself makes them, after the server's
 checks. Updates are drawn at random or made to be bad: as long as the bound to the last bit, huge, tiny, not finite, of
 many tensors, all along one line, against each other, or of any number of examples. Prints the largest ratio of each
-kind, writes all of them to ratios.csv, and ends with 1 if one is above 1.
+kind (results.md), writes all of them to ratios.csv, and ends with 1 if one is above 1.
 """
 
 import csv
@@ -174,7 +174,9 @@ def main() -> None:
         writer = csv.writer(file)
         writer.writerows([[of.name for of in fields(Case)], *map(astuple, cases)])
     rows = [_row(kind, [case for case in cases if case.kind == kind]) for kind in (*KINDS, MIXED)]
-    print(markdown_table([*rows, _row("all", cases)]))
+    table = markdown_table([*rows, _row("all", cases)])
+    (arguments.out / "results.md").write_text(table, encoding="utf-8")
+    print(table)
     if max(max(case.ratio, case.count_ratio) for case in cases) > 1:
         sys.exit("A client changed more than the bound allows.")
 

@@ -102,6 +102,8 @@ class Federation:
         if self.privacy is None:
             return {}
         spent = {"epsilon": self.privacy.epsilon(server.spent)}
+        if (norms := server.rule.get("norm")) is not None and self.privacy.config.protects_clients:
+            spent["max_norm"] = float(norms["used"])
         if self.privacy.config.epsilon is None:
             return spent
         following = self.spending(server, self.algorithm.next_tasks(server))
