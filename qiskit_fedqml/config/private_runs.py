@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from qiskit_fedqml.config.experiment import Experiment
-    from qiskit_fedqml.config.privacy import PrivacyConfig
+    from qiskit_fedqml.config.privacy import ClientPrivacy, PrivacyConfig
 
 
 def check_privacy(experiment: "Experiment", privacy: "PrivacyConfig") -> None:
@@ -27,7 +27,8 @@ def check_privacy(experiment: "Experiment", privacy: "PrivacyConfig") -> None:
         ValueError: It would not.
     """
     level = "examples" if privacy.examples is not None else "clients"
-    refused = [*_of_both(experiment, privacy), *(_of_examples if level == "examples" else _of_clients)(experiment)]
+    of_level = _of_examples(experiment) if privacy.clients is None else _of_clients(experiment, privacy.clients)
+    refused = [*_of_both(experiment, privacy), *of_level]
     for key, is_there, reason in refused:
         if is_there:
             raise ValueError(f"{key} cannot come with privacy.{level}: {reason}")
@@ -49,7 +50,7 @@ def _of_both(experiment: "Experiment", privacy: "PrivacyConfig") -> "Iterable[Re
     )
     yield (
         "aggregation.weights: examples",
-        not aggregation.is_uniform and not _takes_no_weights(experiment),
+        not aggregation.is_uniform and federation.clients_per_round > 1 and not _takes_no_weights(experiment),
         "numbers of examples would leave the clients; weights must be uniform",
     )
     yield (
@@ -112,8 +113,10 @@ def _of_examples(experiment: "Experiment") -> "Iterable[Refused]":
     )
 
 
-def _of_clients(experiment: "Experiment") -> "Iterable[Refused]":
+def _of_clients(experiment: "Experiment", options: "ClientPrivacy") -> "Iterable[Refused]":
     federation, aggregation = experiment.federation, experiment.aggregation
+    machines = {name: experiment.backends.backends[name] for name in sorted(experiment.backends.assignment.machines)}
+    devices = [name for name, entry in machines.items() if isinstance(entry, DeviceEntry)]
     yield (
         f"aggregation.rule: {aggregation.rule_name}",
         aggregation.rule != "fedavg",
@@ -137,7 +140,34 @@ def _of_clients(experiment: "Experiment") -> "Iterable[Refused]":
         "only the synchronous one draws clients as the accountant expects",
     )
     yield (
+        "federation.on_client_failure: stop",
+        federation.on_client_failure == "stop",
+        "whether the run goes on may not depend on one client (on_client_failure: skip)",
+    )
+    yield (
+        "federation.client_seconds",
+        federation.client_seconds is not None,
+        "whether a client ends in time may depend on the others, which take processor time too",
+    )
+    yield (
+        f"federation.lockstep: {federation.lockstep}",
+        federation.lockstep not in (1, "auto"),
+        "the last bits of clients that train together depend on each other, so each trains alone",
+    )
+    yield (
+        "a client's device",
+        bool(devices),
+        f"what a round costs, and whether that can be paid, would depend on who takes part, as on {listed(devices)}",
+    )
+    yield (
         "scheduling",
         experiment.scheduling is not None,
         "the simulated clock waits for those who take part",
     )
+    if options.adaptive is not None:
+        least, count_noise = options.noise_multiplier / 2, options.adaptive.noise_on_count(federation.clients_per_round)
+        yield (
+            f"adaptive.count_noise: {count_noise:g}",
+            count_noise <= least,
+            f"it must be above half of noise_multiplier ({least:g}), since the number of short updates is released too",
+        )

@@ -80,7 +80,7 @@ class ServerState:
         """Return the state with the global model's tensors, and the server optimiser's, where ``model``'s are."""
 
         def moved(state: State) -> State:
-            return {name: tensor.to(model[name].device) for name, tensor in state.items()}
+            return {name: tensor.to(model[name].device) if name in model else tensor for name, tensor in state.items()}
 
         return replace(
             self,

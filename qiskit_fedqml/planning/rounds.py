@@ -181,6 +181,8 @@ def _drawn(experiment: Experiment, first: int) -> Iterator[tuple[int, list[int]]
         yield from _handed_out(experiment, config.algorithm.buffered.buffer)
     elif isinstance(config.algorithm, Gossip):
         yield from _present(experiment, config.algorithm.gossip)
+    elif (privacy := experiment.privacy) is not None and privacy.protects_clients:
+        yield from ((round, []) for round in range(first, config.rounds + 1))  # on simulators, so they send nothing
     else:
         for round in range(first, config.rounds + 1):
             yield round, sample_clients(seed, round, config.clients, config.clients_per_round)

@@ -106,6 +106,23 @@ def _bounds_norms(experiment: Experiment) -> bool:
     return experiment.aggregation.norm_bound is not None
 
 
+def _is_private(experiment: Experiment) -> bool:
+    return experiment.privacy is not None
+
+
+def _protects_examples(experiment: Experiment) -> bool:
+    return experiment.privacy is not None and experiment.privacy.examples is not None
+
+
+def _protects_clients(experiment: Experiment) -> bool:
+    return experiment.privacy is not None and experiment.privacy.protects_clients
+
+
+def _adapts_the_norm(experiment: Experiment) -> bool:
+    clients = None if experiment.privacy is None else experiment.privacy.clients
+    return clients is not None and clients.adaptive is not None
+
+
 def _is_buffered(experiment: Experiment) -> bool:
     return isinstance(experiment.federation.algorithm, Buffered)
 
@@ -176,6 +193,10 @@ TABLE = (
     Citation(_rule("geometric_median"), "pillutla2022rfa", "the geometric median of updates, RFA"),
     Citation(_rule("foolsgold"), "fung2018foolsgold", "FoolsGold, weights against sybils"),
     Citation(_bounds_norms, "sun2019backdoor", "the bound on the norm of updates"),
+    Citation(_protects_examples, "abadi2016dpsgd", "DP-SGD, privacy for each example"),
+    Citation(_protects_clients, "mcmahan2018dpfedavg", "DP-FedAvg, privacy for each client"),
+    Citation(_adapts_the_norm, "andrew2021adaptive", "the norm that follows a quantile of updates"),
+    Citation(_is_private, "doroshenko2022pld", "privacy loss distributions, which ε is computed by"),
     Citation(_is_buffered, "nguyen2022fedbuff", "FedBuff, buffered asynchronous aggregation"),
     Citation(_has_nodes, "lian2017dpsgd", "D-PSGD, decentralised training: nodes mix with their neighbours"),
     Citation(_has_nodes, "xiao2005metropolis", "Metropolis weights of neighbours"),

@@ -27,6 +27,7 @@ from qiskit_fedqml.report.metrics import shown_metrics
 from qiskit_fedqml.report.naming import file_names, machine_name, steps_word
 from qiskit_fedqml.report.nodes import has_nodes, node_panels, node_rows
 from qiskit_fedqml.report.overview import origin_rows
+from qiskit_fedqml.report.privacy import privacy_panels
 from qiskit_fedqml.report.programs import compiled_circuits, designed_circuits
 from qiskit_fedqml.report.queues import queue_rows
 from qiskit_fedqml.report.staleness import is_stale, staleness_panel
@@ -118,7 +119,7 @@ def collect(runs: Mapping[str, RunResult]) -> Contents:
     compiled = compiled_circuits(runs)
     circuits = circuit_drawings(designed_circuits(runs), compiled, len(runs))
     panels = Panels(
-        curves=curve_panels(grouped(runs)),
+        curves=[*curve_panels(grouped(runs)), *privacy_panels(grouped(runs))],
         confusions=confusion_panels(found),
         classes=[],
         maps=map_panels(blocks, len(runs)),

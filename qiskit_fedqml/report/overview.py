@@ -36,15 +36,17 @@ def run_facts(run: RunResult) -> str:
     config, machines = run.experiment.federation, run.experiment.backends.backends
     used = {client.backend for record in run.rounds for client in record.clients}
     names = [name for name in machines if name in used]
-    how_many = "one client with all data" if config.clients == 1 else _clients(config)
+    is_poisson = run.experiment.privacy is not None and run.experiment.privacy.protects_clients
+    how_many = "one client with all data" if config.clients == 1 else _clients(config, is_poisson=is_poisson)
     epochs = f"{config.local_epochs} local {'epoch' if config.local_epochs == 1 else 'epochs'}"
     where = f" on {_listed(names)}" if names and run.experiment.model.has_circuit else ""
     ended = ", where it ended early" if run.ended_early else ""
     kept = f", the model of {step_word(run)} {run.final.round} kept" if config.keep_best else ""
     rounds = f"{len(run.rounds)} of {config.rounds} {step_word(run)}s{ended}{kept}"
+    privacy = f" {run.privacy_in_words}" if run.privacy_in_words else ""
     return (
         f"{rounds}; {how_many}{where}{_buffer(config)}; {epochs} in "
-        f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}."
+        f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}.{privacy}"
     )
 
 
@@ -137,12 +139,13 @@ def _data(run: RunResult) -> str:
     return f"{name} ({len(classes)} classes)"
 
 
-def _clients(config: FederationConfig) -> str:
+def _clients(config: FederationConfig, *, is_poisson: bool) -> str:
     if isinstance(config.algorithm, Gossip):
         graph = graph_name(config.algorithm)
         return f"{config.clients} nodes of a {graph}"
-    at_work = config.clients_per_round
-    who = f"all {config.clients} clients" if config.clients == at_work else f"{at_work} of {config.clients} clients"
+    at_work, about = config.clients_per_round, "on average " if is_poisson else ""
+    some = f"{about}{at_work} of {config.clients} clients"
+    who = f"all {config.clients} clients" if config.clients == at_work else some
     return f"{who} {'at work at a time' if isinstance(config.algorithm, Buffered) else 'a round'}"
 
 

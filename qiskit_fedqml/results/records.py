@@ -128,6 +128,7 @@ class RoundRecord:
         epsilon: What has been spent of ``privacy``: the ε of whoever is protected least; None without that, and not
             written then.
         next_epsilon: What one more server step would make of it, where ``privacy.epsilon`` limits it; else as above.
+        max_norm: The norm to which updates were shortened, where ``privacy.clients.adaptive`` finds it; else as above.
         metrics: What ``evaluation.metrics`` names, of the aggregate on the server's backend; one that is undefined,
             such as the AUC where the test data lack a class, is missing. Where there is none, nothing is written.
         nodes: What is known of the nodes of a federation without a server, in which the aggregate is the mean of their
@@ -158,13 +159,14 @@ class RoundRecord:
     clock_seconds: float | None = None
     epsilon: float | None = None
     next_epsilon: float | None = None
+    max_norm: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     nodes: NodesRecord | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as plain values, as a line of ``rounds.jsonl`` has them."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("clock_seconds", "epsilon", "next_epsilon"):
+        for name in ("clock_seconds", "epsilon", "next_epsilon", "max_norm"):
             if values[name] is None:
                 del values[name]
         if not self.metrics:

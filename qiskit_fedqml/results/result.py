@@ -15,6 +15,7 @@ from qiskit_fedqml.federation.messages import State, Status
 from qiskit_fedqml.results.best_round import ProgressMade
 from qiskit_fedqml.results.confusion import load_confusion
 from qiskit_fedqml.results.folder import RunFolder
+from qiskit_fedqml.results.private import privacy_in_words
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.showing import as_dataframe, result_as_html, result_in_words
 
@@ -134,6 +135,11 @@ class RunResult:
         if any(size != 1 for size in known.get("clients", ())):
             return {}
         return {client: dict(zip(classes, row, strict=True)) for client, row in enumerate(known.get("counts", ()))}
+
+    @property
+    def privacy_in_words(self) -> str:
+        """What was spent of `privacy`, and who is protected by what; empty without that, and before the first round."""
+        return privacy_in_words(self)
 
     @property
     def never_trained(self) -> str:

@@ -18,6 +18,10 @@ EXAMPLES = {
         "fedqml plan experiments/rehearsal.yaml --queue-seconds 60",
         "fedqml plan experiments/rehearsal.yaml --fit 10min --json -",
     ),
+    "privacy": (
+        "fedqml privacy private.yaml",
+        "fedqml privacy private.yaml --epsilon 3 --rounds 40",
+    ),
     "jobs": ("fedqml jobs results/rehearsal", "fedqml jobs results/rehearsal --cancel"),
     "compare": (
         "fedqml compare results/ideal results/noisy",

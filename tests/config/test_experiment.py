@@ -143,6 +143,12 @@ SEVEN = {"federation.clients": 7, "federation.clients_per_round": 7}
 ELEVEN = {"federation.clients": 11, "federation.clients_per_round": 11}
 FEDAVGM = {"aggregation.server_optimizer": {"method": "fedavgm"}}
 FEDADAM = {"aggregation.server_optimizer": {"method": "fedadam"}}
+PRIVATE_CLIENTS = {
+    "privacy": {"delta": 1e-5, "randomness": "simulated", "clients": {"noise_multiplier": 1.0, "max_norm": 0.5}},
+    "federation.on_client_failure": "skip",
+    "aggregation.weights": "uniform",
+}
+ADAPTIVE = PRIVATE_CLIENTS | {"privacy.clients.adaptive": {"count_noise": 1.0}}
 PERTURBED = {
     "seed": ({}, 6),
     "data.dataset": (NPZ, "digits"),
@@ -362,6 +368,14 @@ PERTURBED = {
     f"{IDEAL}.arguments": (PROVIDER, {"num_qubits": 2, "seed": 2}),
     f"{IDEAL}.budget_executions": (PROVIDER, 10),
     "backends.budget_seconds": (REHEARSAL, 1.5),
+    "privacy.delta": (PRIVATE_CLIENTS, 1e-4),
+    "privacy.epsilon": (PRIVATE_CLIENTS, 5.0),
+    "privacy.randomness": (PRIVATE_CLIENTS, "system"),
+    "privacy.clients.noise_multiplier": (PRIVATE_CLIENTS, 1.1),
+    "privacy.clients.max_norm": (PRIVATE_CLIENTS, 0.6),
+    "privacy.clients.adaptive.quantile": (ADAPTIVE, 0.9),
+    "privacy.clients.adaptive.learning_rate": (ADAPTIVE, 0.5),
+    "privacy.clients.adaptive.count_noise": (ADAPTIVE, 2.0),
 }
 
 OF_THE_EXECUTOR = {f"{IDEAL}.{key}" for key in ("primitive", "resilience_level", "options")}

@@ -240,6 +240,14 @@ def same_bits(printed, out):
     assert printed.count(" records ") + printed.count("left out") == 8
 
 
+def sensitivity(printed, out):
+    with (out / "ratios.csv").open() as table:
+        lines = list(csv.DictReader(table))
+    assert len(lines) == 60
+    assert max(float(line["ratio"]) for line in lines) <= 1
+    assert "| all " in printed
+
+
 CHECKS = {
     check.__name__: check
     for check in (
@@ -248,7 +256,7 @@ CHECKS = {
         *(benchmark_startup, benchmark_training_step, benchmark_workers),
         *(compare_aggregation, compare_circuits, compare_mitigation, crosstalk_study, fuzz, gossip_study),
         interrupt_runs,
-        *(noise_study, noisy_vs_noiseless, open_plan, qpu_time_study, reproduce_paper, same_bits),
+        *(noise_study, noisy_vs_noiseless, open_plan, qpu_time_study, reproduce_paper, same_bits, sensitivity),
     )
 }
 

@@ -41,6 +41,7 @@ from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State
 from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
 from qiskit_fedqml.federation.rules.opening import open_rule, open_server_optimizer
 from qiskit_fedqml.federation.runs.evaluator import Evaluator
+from qiskit_fedqml.federation.runs.private_clients import with_private_clients
 from qiskit_fedqml.federation.scheduling.opening import open_scheduler
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.steps.opening import open_step
@@ -104,6 +105,8 @@ class Federation:
         if self.privacy is None:
             return {}
         spent = {"epsilon": self.privacy.epsilon(server.spent)}
+        if (norms := server.rule.get("norm")) is not None and self.privacy.config.protects_clients:
+            spent["max_norm"] = float(norms["used"])
         if self.privacy.config.epsilon is None:
             return spent
         following = self.spending(server, self.algorithm.next_tasks(server))
@@ -337,7 +340,7 @@ def make_setting(
             replace(update, num_examples=1) if is_private else update, exponent, uniform=is_uniform
         )
 
-    return Setting(
+    setting = Setting(
         seed=experiment.seed,
         config=experiment.federation,
         backends=assignment,
@@ -347,3 +350,4 @@ def make_setting(
         server_optimizer=open_server_optimizer(experiment.aggregation),
         norm_ratio=experiment.aggregation.norm_ratio,
     )
+    return with_private_clients(setting, experiment.privacy)

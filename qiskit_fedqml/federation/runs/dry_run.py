@@ -45,7 +45,8 @@ class DryRun:
         num_machines: How many simulated machines the clients have.
         test_seconds: A test of the global model on the server's backend.
         start_seconds: What comes before the first round, once Python runs: data, the model, and what is compiled.
-        run_seconds: What all rounds will take, if clients are like those; None where some wait for devices.
+        run_seconds: What all rounds will take, if clients are like those, and as many as on average; None where some
+            wait for devices.
         peak_memory_bytes: Most memory that the process has held; None where the system doesn't say.
         devices: Backends whose jobs wait in a queue.
     """
@@ -119,7 +120,11 @@ class _Timed:
 
 def _tasks(federation: Federation) -> list[ClientTask]:
     """Return a task for each simulated machine on which a client trains."""
-    tasks = [task for task in federation.algorithm.next_tasks(federation.initial) if task.trains]
+    drawn = federation.algorithm.next_tasks(federation.initial)
+    if not drawn:  # where each client is drawn by itself, a round may have none
+        name = federation.registry.assign(federation.experiment.federation.clients)[0]
+        drawn = [ClientTask(1, 0, name, federation.initial.model, federation.registry.trains(name))]
+    tasks = [task for task in drawn if task.trains]
     by_machine = {task.backend: task for task in tasks if task.backend not in federation.devices}
     scheduling = federation.experiment.scheduling
     if tasks and (scheduling is None or scheduling.policy == "assigned"):  # others' clients come in later rounds
