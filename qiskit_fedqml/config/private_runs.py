@@ -6,7 +6,9 @@ from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.data import ClientSumsScaling
 from qiskit_fedqml.config.devices import DeviceEntry
 from qiskit_fedqml.config.extension import PythonReference
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.config.own_data import TableData
+from qiskit_fedqml.config.rules import WEIGHTLESS
 from qiskit_fedqml.errors import listed
 
 if TYPE_CHECKING:
@@ -81,10 +83,8 @@ def _of_both(experiment: "Experiment", privacy: "PrivacyConfig") -> "Iterable[Re
 
 
 def _takes_no_weights(experiment: "Experiment") -> bool:
-    from qiskit_fedqml.config.rules import WEIGHTLESS
-
-    rule = experiment.aggregation.rule
-    return rule == "coordinate_median" or isinstance(rule, WEIGHTLESS)
+    rule, algorithm = experiment.aggregation.rule, experiment.federation.algorithm
+    return rule == "coordinate_median" or isinstance(rule, WEIGHTLESS) or isinstance(algorithm, Gossip)
 
 
 def _of_examples(experiment: "Experiment") -> "Iterable[Refused]":
@@ -163,6 +163,16 @@ def _of_clients(experiment: "Experiment", options: "ClientPrivacy") -> "Iterable
         "scheduling",
         experiment.scheduling is not None,
         "the simulated clock waits for those who take part",
+    )
+    yield (
+        "aggregation.secure",
+        aggregation.secure is not None,
+        "the server shortens each update, which it must see for that",
+    )
+    yield (
+        "ledger",
+        experiment.ledger is not False,
+        "it would hold each client's update without noise, and nobody could repeat the noise",
     )
     if options.adaptive is not None:
         least, count_noise = options.noise_multiplier / 2, options.adaptive.noise_on_count(federation.clients_per_round)

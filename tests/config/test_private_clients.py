@@ -37,6 +37,9 @@ DEVICE = {"rehearsed": {"type": "ibm", "device": "FakeManilaV2"}, "ideal": {"typ
         ({"aggregation__angles": "circular"}, "aggregation.angles: circular cannot come with"),
         ({"features": {"scaling": {"method": "client_sums"}}}, "features.scaling.method: client_sums cannot come with"),
         ({"checkpoints": {"every": 2}}, "checkpoints.every: 2 cannot come with"),
+        ({"aggregation__secure": {"threshold": 2}}, "aggregation.secure cannot come with privacy.clients"),
+        ({"ledger": True}, "ledger cannot come with privacy.clients"),
+        ({"ledger": "digests"}, "ledger cannot come with privacy.clients"),
         (
             {"backends": {"backends": DEVICE, "assignment": {"clients": {"1": "rehearsed"}}}},
             "a client's device cannot come with privacy.clients: .*, as on rehearsed",

@@ -17,6 +17,7 @@ from qiskit_fedqml.federation.clients.client import train_client
 from qiskit_fedqml.federation.messages import Status
 from qiskit_fedqml.federation.runs.assembly import assemble
 from qiskit_fedqml.federation.runs.resuming import extend_federation
+from qiskit_fedqml.privacy.spending import PrivacyBudget, Spending
 from qiskit_fedqml.results.result import RunResult
 from tests.conftest import make_tiny
 
@@ -227,3 +228,21 @@ def test_reasons_of_other_peoples_errors_are_not_sent():
     worker.data = SimpleNamespace(open=opened)
     update = train_client(worker, task)
     assert (update.status, update.reason) == (Status.FAILED, "ValueError")
+
+
+def test_nodes_without_a_server_protect_their_examples_too(tmp_path):
+    graph = {"gossip": {"graph": "ring"}}
+    ring = {"federation__clients_per_round": 4, "federation__algorithm": graph, "aggregation__weights": "examples"}
+    run = run_federation(private(**ring), tmp_path / "run")
+    assert run.final.epsilon == pytest.approx(_budget(private(**ring)).epsilon(_spent(run)))
+    assert run.final.nodes.messages == 8
+    run_federation(private(**ring, federation__rounds=1), tmp_path / "one")
+    assert same(extend_federation(tmp_path / "one", 2), run)
+
+
+def _budget(experiment):
+    return PrivacyBudget(experiment.privacy, experiment.federation)
+
+
+def _spent(run):
+    return Spending(0, dict.fromkeys(range(4), len(run.rounds)))
