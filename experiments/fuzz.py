@@ -42,6 +42,7 @@ WEIGHTS = {
     "results": 6,
     "checkpoints": 3,
     "nodes": 3,
+    "updates": 6,
 }
 """How many inputs each kind has of all."""
 
@@ -82,12 +83,13 @@ def kinds() -> dict[str, Any]:
         fuzz_npz,
         fuzz_paths,
         fuzz_results,
+        fuzz_updates,
         fuzz_weights,
     )
 
     modules = (
         *(fuzz_documents, fuzz_paths, fuzz_npz, fuzz_images, fuzz_weights, fuzz_calibrations, fuzz_results),
-        *(fuzz_checkpoints, fuzz_nodes),
+        *(fuzz_checkpoints, fuzz_nodes, fuzz_updates),
     )
     return {name: kind for module in modules for name, kind in module.KINDS.items()}
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qiskit_fedqml.errors import FedQMLError
     from qiskit_fedqml.federation.runs.resuming import extend_federation, resume_federation
     from qiskit_fedqml.federation.runs.run import run_federation
+    from qiskit_fedqml.ledger.verifying import verify_ledger
     from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer
     from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
     from qiskit_fedqml.progress.bars import ProgressBars
@@ -72,6 +73,7 @@ _MODULE_OF = {
     "reuploading_circuit": "circuits.reuploading",
     "run_federation": "federation.runs.run",
     "tree_circuit": "circuits.tree",
+    "verify_ledger": "ledger.verifying",
     "write_report": "report.page",
 }
 
@@ -105,6 +107,7 @@ __all__ = [
     "reuploading_circuit",
     "run_federation",
     "tree_circuit",
+    "verify_ledger",
     "write_report",
 ]
 

@@ -9,8 +9,10 @@ from qiskit_fedqml import __version__
 from qiskit_fedqml.terminal.commands.configuration import config, init
 from qiskit_fedqml.terminal.commands.deployments import deploy
 from qiskit_fedqml.terminal.commands.devices import jobs, plan
+from qiskit_fedqml.terminal.commands.ledgers import ledger, show, verify
 from qiskit_fedqml.terminal.commands.machines import backends
 from qiskit_fedqml.terminal.commands.prediction import export, predict
+from qiskit_fedqml.terminal.commands.privacy import privacy
 from qiskit_fedqml.terminal.commands.results import citation, compare, evaluate, report
 from qiskit_fedqml.terminal.commands.runs import extend, resume, run
 from qiskit_fedqml.terminal.commands.studies import study
@@ -32,11 +34,14 @@ app = typer.Typer(
     epilog=epilog_of("fedqml"),
 )
 for command in (
-    *(init, run, study, resume, extend, deploy, plan, jobs, compare, report, evaluate),
-    *(predict, export, citation, backends, config),
+    *(init, run, study, resume, extend, deploy, plan, privacy, jobs, compare, report),
+    *(evaluate, predict, export, citation, backends, config),
 ):
     register = app.command(cls=HelpfulCommand, help=help_of(command), epilog=epilog_of(command.__name__))
     register(with_verbosity(command))
+app.add_typer(ledger, epilog=epilog_of("ledger"))
+for part in (verify, show):
+    ledger.command(cls=HelpfulCommand, help=help_of(part))(with_verbosity(part))
 
 
 def _show_version(wanted: bool) -> None:

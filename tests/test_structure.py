@@ -91,6 +91,7 @@ FLOORS = (
         "federation.executors",
         "federation.scheduling",
         "federation.algorithms",
+        "ledger",
         "planning",
         "progress",
         "federation.runs",
@@ -143,6 +144,7 @@ def test_what_a_folder_reaches(place, only):
 
 
 FLOWER = ("answering", "answers", "client_app", "executor", "node_process", "post", "records", "server_app")
+SECURE = ("hiding", "line", "masking", "secure_executor", "secure_sum", "stages")
 IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("connection", "errors", "primitive", "service")}
 
 
@@ -154,7 +156,7 @@ IBM = {f"qiskit_fedqml.backends.ibm.{name}" for name in ("connection", "errors",
         ("torchvision", {f"qiskit_fedqml.data.{name}" for name in ("vision", "backbone", "cifar10")}),
         ("yaml", {"qiskit_fedqml.config.yaml_files"}),
         ("pickle", set()),
-        ("flwr", {f"qiskit_fedqml.flower.{name}" for name in FLOWER}),
+        ("flwr", {f"qiskit_fedqml.flower.{name}" for name in (*FLOWER, *SECURE)}),
         ("pyarrow", {"qiskit_fedqml.data.table_files"}),
         ("datasets", {"qiskit_fedqml.data.hugging_face"}),
         ("tensorboard", set()),  # optional: opened by name, when a run asks for them

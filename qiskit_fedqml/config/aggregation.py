@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.rules import WEIGHTLESS, LimitedRule, Rule
+from qiskit_fedqml.config.secure import SecureConfig
 from qiskit_fedqml.config.strict import Number, PositiveNumber, StrictModel
 
 
@@ -52,7 +53,8 @@ class AggregationConfig(StrictModel):
     ``norm_ratio`` refuses those that are longer than the others of a round. ``success_exponent`` is γ: an update counts
     by its examples times the γ-th power of its machine's estimated success probability (Q-RAIL, arXiv:2605.25783).
     ``angles: circular`` averages the circuit's weights as directions (FEDCOMPASS, arXiv:2602.03052).
-    ``server_optimizer`` steps towards the aggregate.
+    ``server_optimizer`` steps towards the aggregate. ``secure`` hides each client's update from the server of a
+    deployment, which then learns their mean only.
     """
 
     rule: Rule = "fedavg"
@@ -69,6 +71,8 @@ class AggregationConfig(StrictModel):
     """How the circuit's weights are averaged: as numbers, or as directions."""
     server_optimizer: ServerOptimizer | None = None
     """Steps from the global model towards the aggregate; without one, the aggregate is the next model."""
+    secure: SecureConfig | None = None
+    """Lets the server of a deployment learn the sum of a round's updates only; none shows it each of them."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "AggregationConfig":
@@ -82,6 +86,24 @@ class AggregationConfig(StrictModel):
                 f"angles: circular averages the angles of all clients, bad ones too; with the rule {name} it must be "
                 "arithmetic"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _single_updates_are_not_needed(self) -> "AggregationConfig":
+        if self.secure is None:
+            return self
+        for key, asked in (
+            (f"the rule {self.rule_name}", self.rule != "fedavg"),
+            ("angles: circular", self.angles == "circular"),
+            ("success_exponent", self.success_exponent > 0),
+            ("norm_bound", self.norm_bound is not None),
+            ("norm_ratio", self.norm_ratio is not None),
+        ):
+            if asked:
+                raise ValueError(
+                    f"{key} needs the single updates, which secure aggregation hides from the server: with `secure`, "
+                    "updates are averaged as numbers (the rule fedavg)"
+                )
         return self
 
     @property
@@ -99,4 +121,11 @@ class AggregationConfig(StrictModel):
     @property
     def least_updates(self) -> int:
         """How many updates a server step needs at least, or the global model is in the hands of few; 0 for any."""
+        if self.secure is not None:
+            return self.secure.threshold
         return self.rule.least_updates if isinstance(self.rule, LimitedRule) else 0
+
+    @property
+    def what_needs_them(self) -> str:
+        """What needs so many updates, in words."""
+        return "secure aggregation" if self.secure is not None else f"the rule {self.rule_name}"

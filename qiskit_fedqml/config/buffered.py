@@ -4,8 +4,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from qiskit_fedqml.config.alternatives import one_of
-from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, StrictModel
 
 
@@ -53,11 +51,3 @@ class Buffered(StrictModel):
             )
         if self.buffered.buffer == clients:
             raise ValueError("a buffer of all clients waits for each of them: that is the algorithm synchronous")
-
-
-algorithm_kind = one_of(
-    "must be synchronous, {buffered: {buffer: K}} or {python: 'module:name', arguments: {…}}",
-    {"buffered": Buffered, "python": PythonReference},
-    ["synchronous"],
-)
-"""Tells the algorithms apart."""

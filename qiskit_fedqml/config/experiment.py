@@ -15,6 +15,9 @@ from qiskit_fedqml.config.devices import DeviceEntry, ProviderEntry
 from qiskit_fedqml.config.evaluation import EvaluationConfig
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.gossip import Gossip
+from qiskit_fedqml.config.hidden_updates import check_secure
+from qiskit_fedqml.config.ledger import Ledger, check_ledger
 from qiskit_fedqml.config.model import ModelConfig
 from qiskit_fedqml.config.own_data import GivenData
 from qiskit_fedqml.config.own_machines import ObjectEntry
@@ -57,6 +60,8 @@ class Experiment(StrictModel):
     """How often the run's state is kept."""
     scheduling: SchedulingConfig | None = None
     """A simulated clock for simulated machines."""
+    ledger: Ledger = False
+    """Whether a signed chain proves what was aggregated: with the clients' updates, or with their digests alone."""
     privacy: PrivacyConfig | None = None
     """Differential privacy, for each example or for each client; none protects nobody."""
 
@@ -79,6 +84,13 @@ class Experiment(StrictModel):
             raise ValueError(f"evaluation.backends must differ, but are {listed(self.evaluation.backends)}")
         if not self.model.has_circuit and (self.evaluation.backends or self.backends != _IDEAL):
             raise ValueError(f"backends have no effect with model.quantum: {self.model.quantum}, which runs no circuit")
+        return self
+
+    @model_validator(mode="after")
+    def _nodes_have_no_server(self) -> "Experiment":
+        if isinstance(self.federation.algorithm, Gossip):
+            is_scheduled = self.scheduling is not None
+            self.federation.algorithm.check_alone(self.aggregation, self.backends, is_scheduled=is_scheduled)
         return self
 
     @model_validator(mode="after")
@@ -105,6 +117,12 @@ class Experiment(StrictModel):
         )
         if self.aggregation.success_exponent and len(machines) == 1 and not has_blocks:
             raise ValueError("aggregation.success_exponent has no effect where all clients have the same machine")
+        return self
+
+    @model_validator(mode="after")
+    def _secure_aggregation_fits(self) -> "Experiment":
+        if self.aggregation.secure is not None:
+            check_secure(self.aggregation.secure, self.federation, self.backends)
         return self
 
     @model_validator(mode="after")
@@ -168,6 +186,12 @@ class Experiment(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _ledger_can_be_verified(self) -> "Experiment":
+        if self.ledger:
+            check_ledger(self.ledger, self.federation.algorithm, self.aggregation.rule, self.model.device)
+        return self
+
+    @model_validator(mode="after")
     def _can_be_scheduled(self) -> "Experiment":
         if self.scheduling is not None:
             is_own = isinstance(self.federation.algorithm, PythonReference)
@@ -196,6 +220,15 @@ class Experiment(StrictModel):
         if self.privacy is not None:
             check_privacy(self, self.privacy)
         return self
+
+    @property
+    def expected_examples(self) -> int | None:
+        """How many examples a client is expected to use in a local epoch with `privacy.examples`; None without.
+
+        Simulated times and plans go by it, so that they say nothing of how many a client has.
+        """
+        options = self.privacy.examples if self.privacy is not None else None
+        return None if options is None else options.steps_per_epoch * self.federation.batch_size
 
     @property
     def clients_objects(self) -> list[str]:

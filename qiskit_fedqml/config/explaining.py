@@ -26,6 +26,7 @@ _SHORT_FORMS: dict[tuple[str, str], dict[str, Any]] = {
     ("QpyCircuit", "inputs"): _TEXT,
     ("QpyCircuit", "weights"): _TEXT,
     ("Trace", "trace"): _TEXT,
+    ("Edges", "edges"): _TEXT,
     ("Experiment", "backends"): _TEXT,
     ("FederationConfig", "keep_best"): {"type": "boolean"},
 }

@@ -5,17 +5,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag, model_validator
 
-from qiskit_fedqml.config.alternatives import NAME, tag_of
-from qiskit_fedqml.config.buffered import Buffered, algorithm_kind
+from qiskit_fedqml.config.alternatives import NAME, one_of, tag_of
+from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.extension import PYTHON, PythonReference, name_or_python
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.config.stopping import Metric, StopConfig
 from qiskit_fedqml.config.strict import Integer, Number, PositiveInteger, PositiveNumber, StrictModel
 
 Algorithm = Annotated[
     Annotated[Literal["synchronous"], Tag(NAME)]
     | Annotated[Buffered, Tag(tag_of("buffered"))]
+    | Annotated[Gossip, Tag(tag_of("gossip"))]
     | Annotated[PythonReference, Tag(PYTHON)],
-    algorithm_kind,
+    one_of(
+        "must be synchronous, {buffered: {buffer: K}}, {gossip: {graph: ring}} or "
+        "{python: 'module:name', arguments: {…}}",
+        {"buffered": Buffered, "gossip": Gossip, "python": PythonReference},
+        ["synchronous"],
+    ),
 ]
 ClientStep = Annotated[
     Annotated[Literal["minibatch"], Tag(NAME)] | Annotated[PythonReference, Tag(PYTHON)], name_or_python("minibatch")
@@ -32,7 +39,8 @@ class FederationConfig(StrictModel):
     trains for longer than ``client_seconds`` has failed. Where fewer than ``min_clients`` return, the run stops, or
     with ``on_too_few: repeat`` draws the round's clients again, twice at most. ``algorithm`` says who gets which task
     and what becomes of the updates; ``client_step`` how a batch changes a client's model. With the algorithm
-    ``buffered``, ``clients_per_round`` clients are at work at a time and ``rounds`` counts server steps.
+    ``buffered``, ``clients_per_round`` clients are at work at a time and ``rounds`` counts server steps; with
+    ``gossip`` there is no server: clients are the nodes of a graph, and in each round all that are there train and mix.
     ``workers`` is the number of processes in which clients of simulators train, each with one of torch's threads;
     ``auto`` is one for each processor core. With 1 they train in the run's own process, with torch's own threads.
     ``lockstep`` is the number of clients of one simulated backend that train together, at most: their models are
@@ -68,7 +76,7 @@ class FederationConfig(StrictModel):
     on_client_failure: Literal["stop", "skip"] = "stop"
     """Whether a client that fails stops the run, or is recorded and left out."""
     algorithm: Algorithm = "synchronous"
-    """Who gets which task and what becomes of the updates: synchronous, `{buffered: …}` or your own."""
+    """Who gets which task and what becomes of the updates: synchronous, `{buffered: …}`, `{gossip: …}` or your own."""
     client_step: ClientStep = "minibatch"
     """How a batch changes a client's model: minibatch or your own."""
     client_seconds: Annotated[PositiveNumber, Field(le=1e9)] | None = None
@@ -123,6 +131,8 @@ class FederationConfig(StrictModel):
             raise ValueError("momentum is for the optimizers sgd and rmsprop; adam has its own")
         if isinstance(self.algorithm, Buffered):
             self.algorithm.check_sizes(self.clients_per_round, self.clients, self.min_clients)
+        if isinstance(self.algorithm, Gossip):
+            self.algorithm.check_fits(self)
         return self
 
     @model_validator(mode="after")

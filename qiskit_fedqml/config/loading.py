@@ -7,6 +7,7 @@ from typing import Any
 
 from qiskit_fedqml.config.backends import BackendsFile
 from qiskit_fedqml.config.backends_file import read_backends
+from qiskit_fedqml.config.edge_files import place_edges
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.sources import Key, Sources
 from qiskit_fedqml.config.traces import place_traces
@@ -35,8 +36,8 @@ def load_experiment(
     Args:
         path: The YAML file, or its content as a mapping, whose paths start at the current folder. Its key ``backends``
             holds a backends file's content, or its path from the folder of the experiment file; a relative
-            ``model.initial``, ``model.circuit.qpy``, ``data.path`` of given data and the paths of traces start at that
-            folder too.
+            ``model.initial``, ``model.circuit.qpy``, ``data.path`` of given data and the paths of traces and edges
+            start at that folder too.
         overrides: Values to put in place of the file's, by dotted key, such as ``{"federation.rounds": 3}``. Paths
             that are given here start at ``folder``.
         options: What errors call overrides, by their keys, such as ``{"federation.workers": "--workers"}``.
@@ -57,7 +58,7 @@ def load_experiment(
     files: dict[Key, str] = {}
     given: dict[Key, str] = {}
     _place_files(data, folder)
-    files |= place_traces(data, folder)
+    files |= place_traces(data, folder) | place_edges(data, folder)
     if "backends" in overrides:
         name, data["backends"], folder = names["backends"], overrides.pop("backends"), folder_of_overrides
         given["backends",] = name
@@ -69,7 +70,7 @@ def load_experiment(
         parts = _put(data, key, value, names[key])
         files, given = _without(files, parts), _without(given, parts) | {parts: names[key]}
     _place_files(data, folder_of_overrides)
-    files |= place_traces(data, folder_of_overrides)
+    files |= place_traces(data, folder_of_overrides) | place_edges(data, folder_of_overrides)
     # With absolute paths the experiment does not depend on where its file is.
     experiment = validate(Experiment, data, Sources(source, files, given))
     return experiment.with_files(

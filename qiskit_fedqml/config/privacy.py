@@ -42,6 +42,10 @@ class AdaptiveNorm(StrictModel):
     count_noise: Annotated[PositiveNumber, Field(le=1e6)] | None = None
     """σ_b: the noise on the number of updates that are shorter; none is a twentieth of ``clients_per_round``."""
 
+    def noise_on_count(self, clients_per_round: int) -> float:
+        """Return σ_b, given how many clients take part in a round on average."""
+        return clients_per_round / 20 if self.count_noise is None else self.count_noise
+
 
 class ClientPrivacy(StrictModel):
     """DP-FedAvg at the server (McMahan et al., 2018, arXiv:1710.06963, Algorithm 1): each client is protected.
@@ -77,6 +81,11 @@ class PrivacyConfig(StrictModel):
     """Protects each example, from the server too: DP-SGD at the clients."""
     clients: ClientPrivacy | None = None
     """Protects each client from those who get the model, but not from the server: DP-FedAvg."""
+
+    @property
+    def protects_clients(self) -> bool:
+        """Whether each client is protected, and not each example."""
+        return self.clients is not None
 
     @model_validator(mode="after")
     def _has_one_level(self) -> "PrivacyConfig":

@@ -5,6 +5,7 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from qiskit_fedqml.federation.messages import Flight, State, States
+from qiskit_fedqml.federation.nodes import Nodes
 from qiskit_fedqml.privacy.spending import Spending
 
 
@@ -14,7 +15,7 @@ class ServerState:
 
     Args:
         step: Server steps that are done; in synchronous federations, rounds.
-        model: The global model's trained tensors.
+        model: The global model's trained tensors; where there are nodes, the mean of their models, which no node holds.
         optimizer: The server optimiser's tensors; empty without one, and before its first step.
         rule: What the aggregation rule remembers; empty where it remembers nothing.
         clients: What clients keep from task to task, by client; such as their optimisers' moments.
@@ -25,6 +26,7 @@ class ServerState:
         flights: Tasks that are on their way, in the order in which they were dispatched.
         versions: Earlier models, by the number of steps after which they were the global model: those from which tasks
             on their way start.
+        nodes: The nodes of a federation without a server; None where there is one.
         spent: What was released of private data.
     """
 
@@ -38,12 +40,13 @@ class ServerState:
     dispatched: int = 0
     flights: tuple[Flight, ...] = ()
     versions: Mapping[int, State] = field(default_factory=dict)
+    nodes: Nodes | None = None
     spent: Spending = field(default_factory=Spending)
 
     @property
     def is_model_alone(self) -> bool:
         """Whether steps and model are all that the next step needs."""
-        return not (self.optimizer or self.rule or self.clients or self.dispatched or self.spent)
+        return not (self.optimizer or self.rule or self.clients or self.dispatched or self.nodes or self.spent)
 
     def model_of(self, version: int) -> State:
         """Return the global model after so many steps; it is the present one or has tasks on their way."""
@@ -67,13 +70,17 @@ class ServerState:
             values["spent"] = self.spent.as_json()
         if self.versions:
             values["versions"] = list(self.versions)
+        if self.nodes is not None:
+            states |= {f"node/{node}": state for node, state in enumerate(self.nodes.models)}
+            values["nodes"] = len(self.nodes.models)
+            values |= {"left": list(self.nodes.left), "messages": self.nodes.messages}
         return values, states
 
     def on_devices_of(self, model: State) -> "ServerState":
         """Return the state with the global model's tensors, and the server optimiser's, where ``model``'s are."""
 
         def moved(state: State) -> State:
-            return {name: tensor.to(model[name].device) for name, tensor in state.items()}
+            return {name: tensor.to(model[name].device) if name in model else tensor for name, tensor in state.items()}
 
         return replace(
             self,
@@ -81,6 +88,7 @@ class ServerState:
             optimizer={name: moved(state) for name, state in self.optimizer.items()},
             rule={name: moved(state) for name, state in self.rule.items()},
             versions={version: moved(state) for version, state in self.versions.items()},
+            nodes=None if self.nodes is None else replace(self.nodes, models=tuple(map(moved, self.nodes.models))),
         )
 
     @classmethod
@@ -91,6 +99,10 @@ class ServerState:
             KeyError: A value or a state is missing.
             TypeError: A task on its way has other values than it should.
         """
+        nodes = None
+        if "nodes" in values:
+            models = tuple(states[f"node/{node}"] for node in range(values["nodes"]))
+            nodes = Nodes(models, tuple(values["left"]), values["messages"])
         return cls(
             step=values["step"],
             model=states["model"],
@@ -101,5 +113,6 @@ class ServerState:
             dispatched=values.get("dispatched", 0),
             flights=tuple(Flight(*flight) for flight in values.get("flights", ())),
             versions={version: states[f"version/{version}"] for version in values.get("versions", ())},
+            nodes=nodes,
             spent=Spending.from_json(values["spent"]) if "spent" in values else Spending(),
         )

@@ -4,10 +4,14 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from statistics import median
+from typing import TYPE_CHECKING
 
 from qiskit_fedqml.errors import shown
 from qiskit_fedqml.federation.messages import ClientUpdate, State, Status
 from qiskit_fedqml.federation.states import difference, squared_norm
+
+if TYPE_CHECKING:
+    import torch
 
 
 def validated(updates: Iterable[ClientUpdate], model: State, norm_ratio: float | None) -> Iterator[ClientUpdate]:
@@ -50,17 +54,20 @@ def _flaw(update: ClientUpdate, model: State) -> str:
     if update.state.keys() != model.keys():
         lacking, more = sorted(model.keys() - update.state.keys()), sorted(update.state.keys() - model.keys())
         return f"it lacks {shown(lacking[0])}" if lacking else f"it has {shown(more[0])}, which the model has not"
-    for name, expected in model.items():
-        tensor = update.state[name]
-        if (tensor.dtype, tensor.shape) != (expected.dtype, expected.shape):
-            return (
-                f"{shown(name)} is {tensor.dtype} of shape {tuple(tensor.shape)}, not {expected.dtype} of shape "
-                f"{tuple(expected.shape)}"
-            )
-        # A sum is finite only if all of it is, and is several times as fast; it may overflow.
-        if not (bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())):
-            return f"{shown(name)} is not finite"
-    return ""
+    flaws = (_flaw_of(update.state[name], expected) for name, expected in model.items())
+    return next((f"{shown(name)} is {flaw}" for name, flaw in zip(model, flaws, strict=True) if flaw), "")
+
+
+def _flaw_of(tensor: "torch.Tensor", expected: "torch.Tensor") -> str:
+    """Return what a tensor is that it should not be."""
+    if (tensor.dtype, tensor.shape) != (expected.dtype, expected.shape):
+        found, wanted = (f"{of.dtype} of shape {tuple(of.shape)}" for of in (tensor, expected))
+        return f"{found}, not {wanted}"
+    if tensor.layout != expected.layout or tensor.is_meta:
+        return "a shape without numbers" if tensor.is_meta else "sparse"
+    # A sum is finite only if all of it is, and is several times as fast; it may overflow.
+    is_finite = bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
+    return "" if is_finite else "not finite"
 
 
 def _refused(update: ClientUpdate, reason: str) -> ClientUpdate:

@@ -6,6 +6,7 @@ from typing import Any
 from flwr.app import RecordDict
 
 from qiskit_fedqml.errors import FedQMLError
+from qiskit_fedqml.flower.hiding import hidden
 from qiskit_fedqml.flower.node import Node
 from qiskit_fedqml.flower.node_config import NodeConfig
 from qiskit_fedqml.flower.protocol import MODEL, SCALING, Answer, Failure, Question, Work
@@ -57,6 +58,8 @@ def _worked(records: RecordDict, node: Node) -> RecordDict:
     model, scaling = state_in(records, MODEL), state_in(records, SCALING)
     kept = {slot: state_in(records, f"kept/{slot}") for slot in work.kept}
     update = node.work(work, model, kept, scaling)
+    if work.secure is not None:
+        return hidden(update, work, work.secure, model)
     states = {f"kept/{slot}": state for slot, state in update.client_states.items()}
     if update.state is not None:
         states[MODEL] = update.state

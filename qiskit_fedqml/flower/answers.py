@@ -11,7 +11,14 @@ from qiskit_fedqml.flower.records import UnfitError, check_fits, state_in
 
 
 def update_of(
-    task: ClientTask, answer: Answer, records: RecordDict, model: State, num_examples: int, elapsed: float
+    task: ClientTask,
+    answer: Answer,
+    records: RecordDict,
+    model: State,
+    num_examples: int,
+    elapsed: float,
+    *,
+    is_hidden: bool = False,
 ) -> ClientUpdate:
     """Return a node's answer as an update.
 
@@ -22,6 +29,7 @@ def update_of(
         model: The trained tensors, whose names, types and shapes the update's must have.
         num_examples: Examples that the node said it has when the run began.
         elapsed: Seconds since the task was handed out.
+        is_hidden: Whether its tensors and its loss are hidden by secure aggregation; the update is without them then.
 
     Raises:
         UnfitError: Something in it is not what it should be.
@@ -32,11 +40,12 @@ def update_of(
         raise UnfitError(f"it claims {answer.examples} examples, where there were {num_examples} when the run began")
     if answer.has_state != (answer.status is Status.OK) or (answer.kept and not answer.has_state):
         raise UnfitError(f"its status is {answer.status}, which does not fit its tensors")
-    if answer.status is Status.OK and (not task.trains or answer.train_loss is None):
-        raise UnfitError("it trained where it was to test, or has no loss")
+    if answer.status is Status.OK and (not task.trains or (answer.train_loss is None) != is_hidden):
+        raise UnfitError(f"it trained where it was to test, or has {'a' if is_hidden else 'no'} loss")
     if answer.status is Status.TESTED and task.trains:
         raise UnfitError("it tested where it was to train")
-    state = check_fits(state_in(records, MODEL), model, "its update") if answer.has_state else None
+    has_tensors = answer.has_state and not is_hidden
+    state = check_fits(state_in(records, MODEL), model, "its update") if has_tensors else None
     return ClientUpdate(
         client_id=task.client_id,
         backend=task.backend,

@@ -19,6 +19,8 @@ from flwr.clientapp import ClientApp
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 
+from qiskit_fedqml.flower.masking import masked
+
 PROGRAM = "qiskit_fedqml.flower.node_process"
 ADDRESS = Path(".node-process.json")
 """Where the other process says how it can be reached; in the folder in which the SuperNode was started."""
@@ -36,8 +38,8 @@ def introduce(message: Message, context: Context) -> Message:
 
 @app.train()
 def work(message: Message, context: Context) -> Message:
-    """Run a task."""
-    return _answered(message, context)
+    """Run a task, or a stage of secure aggregation."""
+    return masked(message, context, _answered)
 
 
 def _answered(message: Message, context: Context) -> Message:

@@ -20,6 +20,7 @@ from qiskit_fedqml.config.backends import AerEntry, CalibrationFile
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.own_data import HuggingFaceData
 from qiskit_fedqml.config.remote import check_remote
+from qiskit_fedqml.config.secure import SecureConfig
 from qiskit_fedqml.config.text_files import reading
 from qiskit_fedqml.config.yaml_files import dump_yaml
 from qiskit_fedqml.data.loading import load_dataset
@@ -201,7 +202,7 @@ def _write(
         _put(server / "nodes" / f"client-{client}.pub", pair.public)
         _put(own / "ca.crt", keys.authority)
         _put(own / "node.key", pair.private, secret=True)
-        _put(own / "node.toml", _node(client, name))
+        _put(own / "node.toml", _node(client, name, experiment.aggregation.secure))
         _put(own / "backends.yaml", dump_yaml(_backends(experiment, name, own)).encode())
         if data:
             rows = data.shards[client]
@@ -256,10 +257,11 @@ def _backends(experiment: Experiment, name: str, own: Path) -> dict[str, Any]:
     return {"backends": {name: entry.model_dump(mode="json")}, "assignment": {"server": name, "default": name}}
 
 
-def _node(client: int, backend: str) -> bytes:
+def _node(client: int, backend: str, secure: SecureConfig | None) -> bytes:
+    only = "" if secure is None else f"# It shows no update to the server.\nsecure_threshold = {secure.threshold}\n"
     return (
         f"# Which client this node is, and where it has its data and its backend.\nclient = {client}\n"
-        f'data = "examples.npz"\nbackends = "backends.yaml"\nbackend = {json.dumps(backend)}\n'
+        f'data = "examples.npz"\nbackends = "backends.yaml"\nbackend = {json.dumps(backend)}\n{only}'
     ).encode()
 
 

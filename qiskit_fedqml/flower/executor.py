@@ -13,7 +13,7 @@ from qiskit_fedqml.federation.interruption import check_interrupted
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
 from qiskit_fedqml.flower import texts
 from qiskit_fedqml.flower.answers import update_of
-from qiskit_fedqml.flower.protocol import MODEL, SCALING, Answer, Failure, Work
+from qiskit_fedqml.flower.protocol import MODEL, SCALING, Answer, Failure, SecureTerms, Work
 from qiskit_fedqml.flower.records import UnfitError, kind_of, packed, values_in
 from qiskit_fedqml.flower.roll import LOOK_SECONDS, Roll
 
@@ -69,7 +69,7 @@ class FlowerExecutor:
     round_seconds: float
     away_seconds: float
     attempts: int
-    _is_stopped: bool = field(default=False, init=False)
+    is_stopped: bool = field(default=False, init=False)
 
     def run(self, tasks: Sequence[ClientTask]) -> Iterator[ClientUpdate]:
         """Run tasks; give their updates as they come.
@@ -83,7 +83,7 @@ class FlowerExecutor:
         """
         handed_out = time.monotonic()
         errands = {task.client_id: _Errand(task) for task in tasks}
-        while errands and not self._is_stopped:
+        while errands and not self.is_stopped:
             check_interrupted()
             self.roll.look()
             left = self.round_seconds - (time.monotonic() - handed_out)
@@ -94,13 +94,13 @@ class FlowerExecutor:
                 yield update
             for errand in list(errands.values()):
                 if reason := self._given_up(errand, left):
-                    yield self._failed(errands.pop(errand.task.client_id).task, reason, handed_out)
+                    yield self.failed(errands.pop(errand.task.client_id).task, reason, handed_out)
             if errands:
                 time.sleep(LOOK_SECONDS)
 
     def stop(self) -> None:
         """Wait no longer; what nodes work on, they end, and nobody reads it."""
-        self._is_stopped = True
+        self.is_stopped = True
 
     def _given_up(self, errand: _Errand, left: float) -> str:
         """Return why a task has failed; empty while it may still be answered."""
@@ -123,15 +123,14 @@ class FlowerExecutor:
         node = self.roll.members[task.client_id].node
         if errand.sent:
             logger.warning("Round %d, client %d: sent again: %s.", task.server_step, task.client_id, errand.reason)
-        states = {f"kept/{slot}": state for slot, state in task.client_states.items()}
-        records = packed(self._work(task), {MODEL: task.state, SCALING: self.scaling, **states})
-        errand.message = self.roll.post.send(node, "train", records, left, f"round {task.server_step}")
+        errand.message = self.roll.post.send(node, "train", self.content(task), left, f"round {task.server_step}")
         if errand.message is not None:
             errand.started, errand.sent, errand.reason = started, errand.sent + 1, "its node works on it or is lost"
 
-    def _work(self, task: ClientTask) -> Work:
-        experiment = self.experiment
-        return Work(
+    def content(self, task: ClientTask) -> RecordDict:
+        """Return what a node gets for a task."""
+        experiment, secure = self.experiment, self.experiment.aggregation.secure
+        work = Work(
             run=self.run_id(),
             server_step=task.server_step,
             client=task.client_id,
@@ -142,7 +141,12 @@ class FlowerExecutor:
             features=experiment.features,
             model=experiment.without_initial().model,
             federation=experiment.federation,
+            secure=None
+            if secure is None
+            else SecureTerms(clipping_range=secure.clipping_range, is_uniform=experiment.aggregation.is_uniform),
         )
+        states = {f"kept/{slot}": state for slot, state in task.client_states.items()}
+        return packed(work, {MODEL: task.state, SCALING: self.scaling, **states})
 
     def _arrived(self, errands: dict[int, _Errand], handed_out: float) -> Iterator[ClientUpdate]:
         waiting = {errand.message: errand for errand in errands.values() if errand.message is not None}
@@ -153,9 +157,19 @@ class FlowerExecutor:
                 errand.not_before = time.monotonic() + _PAUSE_SECONDS * 2**errand.sent
                 self.roll.forget()
                 continue
-            yield self._read(errand.task, reply.records, handed_out)
+            yield self.read(errand.task, reply.records, handed_out)
 
-    def _read(self, task: ClientTask, records: RecordDict, handed_out: float) -> ClientUpdate:
+    def read(self, task: ClientTask, records: RecordDict, handed_out: float) -> ClientUpdate:
+        """Return an answer as an update, refused if it does not hold what it should.
+
+        Args:
+            task: The task.
+            records: The answer.
+            handed_out: When the task was handed out, on the clock of ``time.monotonic``.
+
+        Raises:
+            FedQMLError: What went wrong at the node, if ``on_client_failure`` is ``"stop"``.
+        """
         introduction = self.roll.members[task.client_id].introduction
         waited = time.monotonic() - handed_out
         try:
@@ -169,14 +183,24 @@ class FlowerExecutor:
             answer = values_in(records, Answer)
             if answer.kept and self.experiment.federation.client_optimizer_state != "keep":
                 raise UnfitError("it wants tensors kept, which this run does not do")
-            return update_of(task, answer, records, self.model, introduction.examples, waited)
+            is_hidden = self.experiment.aggregation.secure is not None
+            return update_of(task, answer, records, self.model, introduction.examples, waited, is_hidden=is_hidden)
         except UnfitError as error:
             reason = f"its answer was not taken: {error}"
             logger.warning("Round %d, client %d: %s.", task.server_step, task.client_id, reason)
-            return ClientUpdate.without_model(task, introduction.examples, Status.REFUSED, reason, waited)
+            return self.without_update(task, reason, handed_out, Status.REFUSED)
 
-    def _failed(self, task: ClientTask, reason: str, handed_out: float) -> ClientUpdate:
+    def failed(self, task: ClientTask, reason: str, handed_out: float) -> ClientUpdate:
+        """Return the update of a client that has failed.
+
+        Raises:
+            TrainingError: ``on_client_failure`` is ``"stop"``.
+        """
         if self.experiment.federation.on_client_failure == "stop":
             raise TrainingError(f"Round {task.server_step}, client {task.client_id}: {reason}.")
+        return self.without_update(task, reason, handed_out, Status.FAILED)
+
+    def without_update(self, task: ClientTask, reason: str, handed_out: float, status: Status) -> ClientUpdate:
+        """Return the update of a client of which nothing can be aggregated."""
         examples = self.roll.members[task.client_id].introduction.examples
-        return ClientUpdate.without_model(task, examples, Status.FAILED, reason, time.monotonic() - handed_out)
+        return ClientUpdate.without_model(task, examples, status, reason, time.monotonic() - handed_out)

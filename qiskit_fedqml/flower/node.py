@@ -170,6 +170,11 @@ class Node:
         """
         if work.client != self.config.client:
             raise ConfigurationError(f"This node is client {self.config.client}, but was given work of {work.client}.")
+        if self.config.secure_threshold is not None and work.secure is None:
+            raise ConfigurationError(
+                "--node-config: `secure_threshold` lets this node take part in secure aggregation alone, but the "
+                "server's experiment has no `aggregation.secure`."
+            )
         if self._run is None or not self._run.fits(work, scaling):
             self.close()
             self._run = self._begin(work, scaling)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from qiskit_fedqml.config.backends import Name
-from qiskit_fedqml.config.strict import NaturalNumber, StrictModel
+from qiskit_fedqml.config.strict import NaturalNumber, PositiveInteger, StrictModel
 from qiskit_fedqml.config.validation import validate
 
 
@@ -21,6 +21,8 @@ class NodeConfig(StrictModel):
         folder: Where the journals of devices are kept.
         weights: A state-dict file of the backbone; without it, the path that the server's experiment names.
         device: torch's device for the head.
+        secure_threshold: The least threshold of secure aggregation in which the node takes part; it shows no update to
+            the server then. Without it, the server says whether updates are hidden.
     """
 
     client: NaturalNumber
@@ -30,6 +32,7 @@ class NodeConfig(StrictModel):
     folder: str = "."
     weights: str | None = None
     device: Literal["cpu", "cuda"] = "cpu"
+    secure_threshold: Annotated[PositiveInteger, Field(ge=2)] | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "NodeConfig":

@@ -12,7 +12,7 @@ from qiskit_fedqml.config.backends import BackendEntry, Name
 from qiskit_fedqml.config.data import FeaturesConfig
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.model import ModelConfig
-from qiskit_fedqml.config.strict import Integer, NaturalNumber, Number, PositiveInteger, StrictModel
+from qiskit_fedqml.config.strict import Integer, NaturalNumber, Number, PositiveInteger, PositiveNumber, StrictModel
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
 
 SUMS, MODEL, SCALING = "sums", "model", "scaling"
@@ -67,6 +67,18 @@ class Introduction(StrictModel):
     versions: dict[str, str | None]
 
 
+class SecureTerms(StrictModel):
+    """How an update is to be hidden from the server.
+
+    Args:
+        clipping_range: The most by which it may change a number.
+        is_uniform: Whether each update counts the same; otherwise it counts by its client's examples.
+    """
+
+    clipping_range: PositiveNumber
+    is_uniform: bool
+
+
 class Work(StrictModel):
     """A task with all that a node needs for it but its own data and backend.
 
@@ -81,6 +93,7 @@ class Work(StrictModel):
         features: How images become features.
         model: The `model` section.
         federation: The `federation` section.
+        secure: How the update is to be hidden; None shows it to the server.
     """
 
     run: RunId
@@ -93,6 +106,7 @@ class Work(StrictModel):
     features: FeaturesConfig
     model: ModelConfig
     federation: FederationConfig
+    secure: SecureTerms | None = None
 
 
 class Receipt(StrictModel):

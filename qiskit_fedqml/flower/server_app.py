@@ -28,6 +28,7 @@ from qiskit_fedqml.flower.post import Post
 from qiskit_fedqml.flower.protocol import Question
 from qiskit_fedqml.flower.resuming import compare_versions, rounds_to_resume
 from qiskit_fedqml.flower.roll import Roll
+from qiskit_fedqml.flower.secure_executor import SecureExecutor
 from qiskit_fedqml.flower.server_config import ServerConfig, config_or_error
 from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.progress.observer import Observer
@@ -83,7 +84,7 @@ def serve(grid: Grid, config: ServerConfig, observer: Observer | None) -> RunRes
         def assembled(experiment: Experiment, observer: Observer | None, journal: Path | None) -> Federation:
             def make_executor(blueprint: Blueprint, model: State) -> Executor:
                 scaling = {"mean": torch.as_tensor(data.mean), "deviation": torch.as_tensor(data.deviation)}
-                return FlowerExecutor(
+                nodes = FlowerExecutor(
                     roll=roll,
                     experiment=experiment,
                     classes=data.classes,
@@ -94,6 +95,8 @@ def serve(grid: Grid, config: ServerConfig, observer: Observer | None) -> RunRes
                     away_seconds=config.away_seconds,
                     attempts=config.attempts,
                 )
+                secure = experiment.aggregation.secure
+                return nodes if secure is None else SecureExecutor(nodes, secure)
 
             return assemble_remote(experiment, data, make_executor, observer)
 

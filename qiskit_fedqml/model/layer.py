@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.exceptions import QiskitMachineLearningError
+from torch import nn
 
 from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.circuits.arrays import Array
@@ -153,12 +154,31 @@ class QuantumLayer(TorchConnector):
             NotFiniteError: A value is not finite.
             CircuitError: The inputs are complex.
         """
+        return self._jacobian(input_data, "all")
+
+    def example_gradients(self, input_data: torch.Tensor, upstream: torch.Tensor) -> dict[nn.Parameter, torch.Tensor]:
+        """Return each example's gradient of the weights, as Opacus expects it, from the last forward pass.
+
+        Args:
+            input_data: Shape (batch, inputs); nothing is evaluated where it is that of the last forward pass.
+            upstream: Derivatives of the loss with respect to the outputs, shape (batch, outputs).
+
+        Returns:
+            ``weight`` with the gradients, shape (batch, weights).
+
+        Raises:
+            NotFiniteError: As :meth:`jacobian`.
+        """
+        of_weights = self._jacobian(input_data, "weights")[..., self.neural_network.num_inputs :]
+        return {cast(nn.Parameter, self.weight): torch.einsum("no,now->nw", upstream, of_weights)}
+
+    def _jacobian(self, input_data: torch.Tensor, of: Wanted) -> torch.Tensor:
         last, qnn = self._last, self.neural_network
         batch, weights = self._arrays(input_data)
         parameters = np.concatenate([batch, np.broadcast_to(weights, (len(batch), len(weights)))], axis=1)
-        is_known = last is not None and last.jacobian is not None and last.of == "all"
+        is_known = last is not None and last.jacobian is not None and last.of in ("all", of)
         if last is None or not is_known or not np.array_equal(parameters, last.parameters):
-            self._last = last = self._ask(input_data, jacobian=True, of="all")
+            self._last = last = self._ask(input_data, jacobian=True, of=of)
         jacobian = _tensor(cast(Array, last.jacobian), self.weight, input_data)
         return jacobian.reshape(*input_data.shape[:-1], *qnn.output_shape, parameters.shape[1])
 

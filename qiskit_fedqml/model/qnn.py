@@ -168,7 +168,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             seed: The seed.
             key: What the next evaluation is for; the following ones are its next steps.
         """
-        self._seed, self._key, self._step = seed, key, 0
+        self._seed, self._key, self._step = seed, key, 0 if key is None else key.step
 
     def twin(self, evaluate: Evaluate) -> "BroadcastEstimatorQNN":
         """Return a network with the same program and a usage of its own, evaluated by somebody else.

@@ -126,7 +126,7 @@ def _steps_of_a_round(planner: "Planner", experiment: Experiment) -> int:
     devices, assignment = planner.devices(experiment), planner.machines(experiment).assignment
     config = experiment.federation
     steps = sorted(
-        config.local_epochs * ceil(examples / config.batch_size)
+        config.local_epochs * ceil((experiment.expected_examples or examples) / config.batch_size)
         for examples, name in zip(planner.shards, assignment, strict=True)
         if name not in devices or devices[name][0].entry.task == "train"
     )

@@ -8,6 +8,8 @@ from qiskit_fedqml.backends.devices.device import DeviceBackend
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.gossip import Gossip, GossipOptions
+from qiskit_fedqml.federation.algorithms.presence import left_before, present_in
 from qiskit_fedqml.federation.algorithms.staleness import drawn_client
 from qiskit_fedqml.federation.executors.lockstep import MOST_TOGETHER
 from qiskit_fedqml.federation.sampling import sample_clients
@@ -36,6 +38,8 @@ class Sizes:
     @classmethod
     def of(cls, experiment: Experiment, clients: Iterable[int], num_test: int, num_validation: int) -> "Sizes":
         """Return the sizes of an experiment whose data are shared out."""
+        if (expected := experiment.expected_examples) is not None:
+            clients = [expected for _ in clients]
         server = experiment.backends.assignment.server
         tests = [(name, num_test) for name in (server, *experiment.evaluation.backends)]
         if num_validation:
@@ -157,22 +161,39 @@ def drawn_clients(
     """Give the rounds of synchronous federated averaging, each with the clients that will be drawn and their backends.
 
     Of buffered asynchronous federations, each server step is given with the clients that get a task before it, as if
-    tasks ended in the order in which they are handed out; which clients are drawn depends on that a little.
+    tasks ended in the order in which they are handed out; which clients are drawn depends on that a little. Where there
+    is no server, each step is given with the nodes that are there.
 
     Args:
         experiment: The experiment.
         assignment: Name of each client's backend.
         first: The first round.
     """
-    config = experiment.federation
+    for round, clients in _drawn(experiment, first):
+        if round >= first:
+            yield round, [(client, assignment[client]) for client in clients]
+
+
+def _drawn(experiment: Experiment, first: int) -> Iterator[tuple[int, list[int]]]:
+    """Give the rounds with their clients; those before the first one may be left out."""
+    config, seed = experiment.federation, experiment.seed
     if isinstance(config.algorithm, Buffered):
-        for round, clients in _handed_out(experiment, config.algorithm.buffered.buffer):
-            if round >= first:
-                yield round, [(client, assignment[client]) for client in clients]
-        return
-    for round in range(first, config.rounds + 1):
-        chosen = sample_clients(experiment.seed, round, config.clients, config.clients_per_round)
-        yield round, [(client, assignment[client]) for client in chosen]
+        yield from _handed_out(experiment, config.algorithm.buffered.buffer)
+    elif isinstance(config.algorithm, Gossip):
+        yield from _present(experiment, config.algorithm.gossip)
+    elif (privacy := experiment.privacy) is not None and privacy.protects_clients:
+        yield from ((round, []) for round in range(first, config.rounds + 1))  # on simulators, so they send nothing
+    else:
+        for round in range(first, config.rounds + 1):
+            yield round, sample_clients(seed, round, config.clients, config.clients_per_round)
+
+
+def _present(experiment: Experiment, options: GossipOptions) -> Iterator[tuple[int, list[int]]]:
+    """Give the steps of a federation without a server with the nodes that are there in each."""
+    nodes, left = experiment.federation.clients, tuple[int, ...]()
+    for step in range(1, experiment.federation.rounds + 1):
+        left = left_before(experiment.seed, options, nodes, step, left)
+        yield step, present_in(options, nodes, step, left)
 
 
 def _handed_out(experiment: Experiment, buffer: int) -> Iterator[tuple[int, list[int]]]:

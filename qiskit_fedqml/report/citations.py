@@ -11,6 +11,7 @@ from qiskit_fedqml.config.backends import AerEntry, BackendEntry
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.devices import DeviceEntry, IBMEntry
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.config.gradient import Spsa
 from qiskit_fedqml.config.scheduling import Best, ExploreThenRefine
 
@@ -35,6 +36,14 @@ def _always(_: Experiment) -> bool:
 
 def _is_federated(experiment: Experiment) -> bool:
     return experiment.federation.clients > 1
+
+
+def _averages_at_a_server(experiment: Experiment) -> bool:
+    return _is_federated(experiment) and not _has_nodes(experiment)
+
+
+def _has_nodes(experiment: Experiment) -> bool:
+    return isinstance(experiment.federation.algorithm, Gossip)
 
 
 def _has_circuit(experiment: Experiment) -> bool:
@@ -97,6 +106,23 @@ def _bounds_norms(experiment: Experiment) -> bool:
     return experiment.aggregation.norm_bound is not None
 
 
+def _is_private(experiment: Experiment) -> bool:
+    return experiment.privacy is not None
+
+
+def _protects_examples(experiment: Experiment) -> bool:
+    return experiment.privacy is not None and experiment.privacy.examples is not None
+
+
+def _protects_clients(experiment: Experiment) -> bool:
+    return experiment.privacy is not None and experiment.privacy.protects_clients
+
+
+def _adapts_the_norm(experiment: Experiment) -> bool:
+    clients = None if experiment.privacy is None else experiment.privacy.clients
+    return clients is not None and clients.adaptive is not None
+
+
 def _is_buffered(experiment: Experiment) -> bool:
     return isinstance(experiment.federation.algorithm, Buffered)
 
@@ -155,7 +181,7 @@ _SWEEPS = "the adjoint method: the simulator's sweeps are similar, and also give
 
 TABLE = (
     Citation(_always, "chen2021federated", "federated quantum machine learning, the system that is run"),
-    Citation(_is_federated, "mcmahan2017fedavg", "federated averaging"),
+    Citation(_averages_at_a_server, "mcmahan2017fedavg", "federated averaging"),
     Citation(_has_proximal_term, "li2020fedprox", "FedProx, the clients' proximal term"),
     Citation(_weighs_by_noise, "qrail2026", "weights by the machines' calibration"),
     Citation(_averages_directions, "fedcompass2026", "the circular mean of angles"),
@@ -167,7 +193,13 @@ TABLE = (
     Citation(_rule("geometric_median"), "pillutla2022rfa", "the geometric median of updates, RFA"),
     Citation(_rule("foolsgold"), "fung2018foolsgold", "FoolsGold, weights against sybils"),
     Citation(_bounds_norms, "sun2019backdoor", "the bound on the norm of updates"),
+    Citation(_protects_examples, "abadi2016dpsgd", "DP-SGD, privacy for each example"),
+    Citation(_protects_clients, "mcmahan2018dpfedavg", "DP-FedAvg, privacy for each client"),
+    Citation(_adapts_the_norm, "andrew2021adaptive", "the norm that follows a quantile of updates"),
+    Citation(_is_private, "doroshenko2022pld", "privacy loss distributions, which ε is computed by"),
     Citation(_is_buffered, "nguyen2022fedbuff", "FedBuff, buffered asynchronous aggregation"),
+    Citation(_has_nodes, "lian2017dpsgd", "D-PSGD, decentralised training: nodes mix with their neighbours"),
+    Citation(_has_nodes, "xiao2005metropolis", "Metropolis weights of neighbours"),
     Citation(_schedules_by(Best), "stein2022eqc", "calibrations that steer an asynchronous array"),
     Citation(_schedules_by(ExploreThenRefine), "wang2024qoncord", "exploring on fast machines, refining on good ones"),
     Citation(_ansatz("reuploading"), "perezsalinas2020reuploading", "the circuit, data re-uploading"),

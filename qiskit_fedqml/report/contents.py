@@ -25,7 +25,9 @@ from qiskit_fedqml.report.groups import grouped
 from qiskit_fedqml.report.machines import StatedRates, machine_rows, rate_tables
 from qiskit_fedqml.report.metrics import shown_metrics
 from qiskit_fedqml.report.naming import file_names, machine_name, steps_word
+from qiskit_fedqml.report.nodes import has_nodes, node_panels, node_rows
 from qiskit_fedqml.report.overview import origin_rows
+from qiskit_fedqml.report.privacy import privacy_panels
 from qiskit_fedqml.report.programs import compiled_circuits, designed_circuits
 from qiskit_fedqml.report.queues import queue_rows
 from qiskit_fedqml.report.staleness import is_stale, staleness_panel
@@ -50,6 +52,7 @@ class Panels:
     timelines: list[Panel]
     clients: list[Panel]
     stale: list[Panel]
+    nodes: list[Panel]
 
     def all(self) -> list[Panel]:
         """Return all figures."""
@@ -116,7 +119,7 @@ def collect(runs: Mapping[str, RunResult]) -> Contents:
     compiled = compiled_circuits(runs)
     circuits = circuit_drawings(designed_circuits(runs), compiled, len(runs))
     panels = Panels(
-        curves=curve_panels(grouped(runs)),
+        curves=[*curve_panels(grouped(runs)), *privacy_panels(grouped(runs))],
         confusions=confusion_panels(found),
         classes=[],
         maps=map_panels(blocks, len(runs)),
@@ -126,12 +129,14 @@ def collect(runs: Mapping[str, RunResult]) -> Contents:
         timelines=[],
         clients=[],
         stale=[],
+        nodes=[],
     )
     of_classes = []
     for (name, run), slug in zip(runs.items(), slugs, strict=True):
         panels.timelines.extend(timeline_panels(run, name, of_machines, slug))
         panels.clients.extend(client_panels(run, name, of_machines, slug))
         panels.stale.extend([staleness_panel(run, name, of_machines, slug)] if is_stale(run) else [])
+        panels.nodes.extend(node_panels(run, name, slug) if has_nodes(run) else [])
         panels.blocks.extend(client_block_panels(run, name, of_machines, slug))
         panels.classes.extend(class_panels(run, name, slug))
         of_classes.append(Table(f"classes_{slug}", f"Classes by client: {name}", class_rows(run), is_tall=True))
@@ -166,6 +171,7 @@ def _tables(
         Table("results", f"{shown} of each run after its last {step}", _accuracy_first(table_rows(groups))),
         Table("differences", "Differences to the first, in pairs of the same seed", difference_rows(groups)),
         Table("rounds", f"Each {step} of each run", round_rows(groups), is_tall=True),
+        Table("nodes", "Nodes without a server: what they sent, and how far they are from each other", node_rows(runs)),
         Table("machines", what, machines),
         Table("blocks", cut, blocks),
         Table("queues", queues, queue_rows(runs)),

@@ -32,8 +32,8 @@ def cost_rows(runs: Mapping[str, RunResult]) -> list[Row]:
             "Examples": f"{sum(record.examples for record in run.rounds):,}",
             "Clients' circuits": f"{sum(record.circuits for record in run.rounds):,}",
             "Clients' executions": f"{sum(record.executions for record in run.rounds):,}",
-            "To the server": _bytes(sum(record.bytes_up for record in run.rounds)),
-            "To the clients": _bytes(sum(record.bytes_down for record in run.rounds)),
+            "Clients sent": _bytes(sum(record.bytes_up for record in run.rounds)),
+            "Clients received": _bytes(sum(record.bytes_down for record in run.rounds)),
         }
         for name, run in runs.items()
     ]

@@ -15,9 +15,11 @@ from qiskit_fedqml.report.bands import Band, label_ends
 from qiskit_fedqml.report.cells import loss_cell, mean_of, percent_cell
 from qiskit_fedqml.report.clock import clock_column, has_clock
 from qiskit_fedqml.report.drawing import AS_WRITTEN, Mark, Panel, add_legend, colours, dashes, new_figure
+from qiskit_fedqml.report.epsilon import is_private, privacy_column
 from qiskit_fedqml.report.groups import Runs, all_runs, seeds_of
 from qiskit_fedqml.report.metrics import ShownMetric, metric_columns, shown_metrics
 from qiskit_fedqml.report.naming import file_names, step_word, steps_word
+from qiskit_fedqml.report.nodes import has_nodes, node_columns
 from qiskit_fedqml.report.notebook import NotebookFigure
 from qiskit_fedqml.report.progress import Progress, times_of
 from qiskit_fedqml.report.staleness import is_stale, staleness_column
@@ -189,7 +191,8 @@ def round_rows(runs: Runs) -> list[dict[str, str]]:
     groups, every = seeds_of(runs), all_runs(runs)
     any_validation, any_clock = has_validation(every), any(map(has_clock, every.values()))
     any_stale, step = any(map(is_stale, every.values())), steps_word(every).capitalize()
-    metrics = shown_metrics(every.values())
+    any_nodes = any(map(has_nodes, every.values()))
+    metrics, any_private = shown_metrics(every.values()), any(map(is_private, every.values()))
     return [
         {
             "Run": name,
@@ -203,9 +206,11 @@ def round_rows(runs: Runs) -> list[dict[str, str]]:
                 f"on {other}": percent_cell([record.evaluations[other]["test_accuracy"] for record in records])
                 for other in records[0].evaluations
             },
+            **(privacy_column(of, records) if any_private else {}),
             "Examples": f"{mean_of([record.examples for record in records]):,.0f}",
             **(clock_column(mean_clock(records)) if any_clock else {}),
             **(staleness_column(r.staleness_of(c) for r in records for c in r.clients) if any_stale else {}),
+            **(node_columns(records) if any_nodes else {}),
             "Time": duration(mean_of([record.seconds for record in records])),
         }
         for name, of in groups.items()

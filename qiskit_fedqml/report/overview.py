@@ -9,8 +9,11 @@ from qiskit_fedqml.config.circuit import QpyCircuit
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.errors import listed
+from qiskit_fedqml.ledger.overview import overview_of
 from qiskit_fedqml.report.naming import step_word, steps_word
+from qiskit_fedqml.report.nodes import graph_name, has_nodes
 from qiskit_fedqml.results.result import RunResult
 
 Row = dict[str, str]
@@ -21,9 +24,10 @@ def sentence(runs: Mapping[str, RunResult]) -> str:
     data = dict.fromkeys(_data(run) for run in runs.values())
     circuits = dict.fromkeys(_circuit(run.experiment) for run in runs.values())
     count = "One run" if len(runs) == 1 else f"{len(runs)} runs"
+    by = "" if any(map(has_nodes, runs.values())) else " by the server"
     return (
         f"{count} of {_listed(list(dict.fromkeys(_kind(run.experiment) for run in runs.values())))} training of "
-        f"{_listed(list(circuits))} on {_listed(list(data))}, tested by the server after each {steps_word(runs)}."
+        f"{_listed(list(circuits))} on {_listed(list(data))}, tested{by} after each {steps_word(runs)}."
     )
 
 
@@ -32,15 +36,17 @@ def run_facts(run: RunResult) -> str:
     config, machines = run.experiment.federation, run.experiment.backends.backends
     used = {client.backend for record in run.rounds for client in record.clients}
     names = [name for name in machines if name in used]
-    how_many = "one client with all data" if config.clients == 1 else _clients(config)
+    is_poisson = run.experiment.privacy is not None and run.experiment.privacy.protects_clients
+    how_many = "one client with all data" if config.clients == 1 else _clients(config, is_poisson=is_poisson)
     epochs = f"{config.local_epochs} local {'epoch' if config.local_epochs == 1 else 'epochs'}"
     where = f" on {_listed(names)}" if names and run.experiment.model.has_circuit else ""
     ended = ", where it ended early" if run.ended_early else ""
     kept = f", the model of {step_word(run)} {run.final.round} kept" if config.keep_best else ""
     rounds = f"{len(run.rounds)} of {config.rounds} {step_word(run)}s{ended}{kept}"
+    privacy = f" {run.privacy_in_words}" if run.privacy_in_words else ""
     return (
         f"{rounds}; {how_many}{where}{_buffer(config)}; {epochs} in "
-        f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}."
+        f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}.{privacy}"
     )
 
 
@@ -63,6 +69,7 @@ def _origin(run: RunResult) -> Row:
         else "–",
         **_missing(described),
         **_initial(described),
+        **_ledger(run),
         "Commit": _short(described.get("git_commit")),
         **{package: version or "–" for package, version in versions.items()},
     }
@@ -87,6 +94,12 @@ def _initial(described: Mapping[str, Any]) -> Row:
     return {"Began from": f"the model of {name} after {_rounds(rounds)} (SHA-256 {str(initial.get('sha256'))[:12]})"}
 
 
+def _ledger(run: RunResult) -> Row:
+    """Return the head of a run's ledger, which was not verified."""
+    found = overview_of(run.folder) if run.folder is not None and run.experiment.ledger else None
+    return {"Ledger": f"{found.links:,} links, head {found.head}"} if found else {}
+
+
 def _rounds(count: Any) -> str:
     return "1 round" if count == 1 else f"{count} rounds"
 
@@ -100,6 +113,8 @@ def _short(commit: str | None) -> str:
 
 
 def _kind(experiment: Experiment) -> str:
+    if isinstance(experiment.federation.algorithm, Gossip):
+        return "decentralised"
     return "non-federated" if experiment.federation.clients == 1 else "federated"
 
 
@@ -124,9 +139,13 @@ def _data(run: RunResult) -> str:
     return f"{name} ({len(classes)} classes)"
 
 
-def _clients(config: FederationConfig) -> str:
-    at_work = config.clients_per_round
-    who = f"all {config.clients} clients" if config.clients == at_work else f"{at_work} of {config.clients} clients"
+def _clients(config: FederationConfig, *, is_poisson: bool) -> str:
+    if isinstance(config.algorithm, Gossip):
+        graph = graph_name(config.algorithm)
+        return f"{config.clients} nodes of a {graph}"
+    at_work, about = config.clients_per_round, "on average " if is_poisson else ""
+    some = f"{about}{at_work} of {config.clients} clients"
+    who = f"all {config.clients} clients" if config.clients == at_work else some
     return f"{who} {'at work at a time' if isinstance(config.algorithm, Buffered) else 'a round'}"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from qiskit_fedqml.report.cells import NOTHING, loss_cell, mean_of, percent_cell
 from qiskit_fedqml.report.clock import clock_column, has_clock
+from qiskit_fedqml.report.epsilon import is_private, privacy_column
 from qiskit_fedqml.report.groups import Runs, seeds_of
 from qiskit_fedqml.report.metrics import ShownMetric, metric_columns, shown_metrics
 from qiskit_fedqml.report.naming import machine_name
@@ -29,9 +30,9 @@ def table_rows(runs: Runs) -> list[dict[str, str]]:
         A row for each scheme and, where a run was tested on further backends, for each of these: losses and accuracy of
         the last round, and the best accuracy; where a run has 8 rounds, its mean accuracy over the last ones (single
         rounds swing); the metrics that runs were asked for; where runs had a tuning set, loss and accuracy there; where
-        time is simulated, how much of it the run took; where devices were used, the QPU time that was charged, or else
-        planned. Of several seeds, figures are means with 95% intervals, or with the range of two; times are means, and
-        memory is the most of any.
+        privacy is counted, the ε of all rounds; where time is simulated, how much of it the run took; where devices
+        were used, the QPU time that was charged, or else planned. Of several seeds, figures are means with 95%
+        intervals, or with the range of two; times are means, and memory and ε are the most of any.
     """
     schemes = seeds_of(runs)
     every = [run for of in schemes.values() for run in of]
@@ -39,6 +40,7 @@ def table_rows(runs: Runs) -> list[dict[str, str]]:
     long = [len(run.rounds) for run in every if len(run.rounds) >= _LONG]
     settled = f"Mean of {last_rounds_in_words(long)}" if long else ""
     any_device = any(record.planned_seconds for run in every for record in run.rounds)
+    any_private = any(map(is_private, every))
     any_seeds, metrics = len(every) > len(schemes), shown_metrics(every)
     rows = []
     for name, of in schemes.items():
@@ -56,6 +58,7 @@ def table_rows(runs: Runs) -> list[dict[str, str]]:
                 ),
                 **metric_columns(metrics, of, last),
                 **validation_columns(last, any_validation=any_validation),
+                **(privacy_column(of, [run.rounds[-1] for run in of]) if any_private else {}),
                 **(clock_column(mean_clock(last)) if any_clock else {}),
                 "Rounds took": duration(mean_of([sum(record.seconds for record in run.rounds) for run in of])),
                 "Memory": gibibytes(max(record.peak_memory_bytes or 0 for run in of for record in run.rounds)),

@@ -3,7 +3,8 @@
 A folder holds ``config.yaml`` (resolved), ``run.json`` (versions, seed, classes), ``rounds.jsonl`` (a line a round),
 ``checkpoints/`` while the run is not finished, ``model.safetensors`` at its end, and ``manifest.json``, by which all
 these prove to be what the run wrote. Runs on devices keep their jobs in ``journal.sqlite``, which changes as
-jobs do and is not proved; trackers have ``tensorboard/`` and ``mlflow.json``. Nothing is pickled.
+jobs do and is not proved; trackers have ``tensorboard/`` and ``mlflow.json``; ``ledger/`` proves itself. Nothing is
+pickled.
 """
 
 import logging
@@ -37,7 +38,7 @@ FILES = (
     *("journal.sqlite", "journal.sqlite-journal", "mlflow.json"),
 )
 """Files of a run."""
-FOLDERS = (FOLDER, "calibrations", "evaluations", "tensorboard")
+FOLDERS = (FOLDER, "calibrations", "evaluations", "ledger", "tensorboard")
 """Folders of a run."""
 
 _DESCRIPTION = {

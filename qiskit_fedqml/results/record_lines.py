@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 from qiskit_fedqml.config.text_files import parse_json
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.results.json_types import check_types
+from qiskit_fedqml.results.node_records import NodesRecord
 from qiskit_fedqml.results.records import ClientRecord, RoundRecord
 
 _FORMAT = 2
@@ -45,6 +46,8 @@ def record_of(line: bytes, number: int, source: str, *, is_proved: bool) -> Roun
             values["clients"] = unpack_clients(values["clients"])
         if not is_proved:
             check_types(values, get_type_hints(RoundRecord))
+            if "nodes" in values:
+                check_types(values["nodes"], get_type_hints(NodesRecord))
             for client in values["clients"]:
                 check_types(client, get_type_hints(ClientRecord) | {"status": str})
         record = RoundRecord.from_json(values)

@@ -7,6 +7,7 @@ from typing import Any
 
 from qiskit_fedqml.backends.devices.submission import Submission
 from qiskit_fedqml.federation.messages import Status
+from qiskit_fedqml.results.node_records import NodesRecord
 
 _OF_A_CLOCK = ("model_version", "dispatched_at", "started_at", "arrived_at")
 """What is written of a client only where time is simulated."""
@@ -109,8 +110,9 @@ class RoundRecord:
         examples: Examples processed in training, each as often as it was used.
         circuits: Bound circuits that the clients' training ran.
         executions: Their shots; a circuit evaluated exactly counts once.
-        bytes_up: Bytes of trained tensors that clients sent.
-        bytes_down: Bytes of trained tensors that clients received.
+        bytes_up: Bytes of trained tensors that clients sent: to the server, or along the edges of a graph.
+        bytes_down: Bytes of trained tensors that clients received: from the server, or along the edges of a graph, in
+            which each byte that one sends is one that another receives.
         seconds: Time of the round.
         evaluation_seconds: Time of it that tests of the aggregate took.
         peak_memory_bytes: Most memory that the process has held so far; None where the system doesn't say.
@@ -126,8 +128,11 @@ class RoundRecord:
         epsilon: What has been spent of ``privacy``: the ε of whoever is protected least; None without that, and not
             written then.
         next_epsilon: What one more server step would make of it, where ``privacy.epsilon`` limits it; else as above.
+        max_norm: The norm to which updates were shortened, where ``privacy.clients.adaptive`` finds it; else as above.
         metrics: What ``evaluation.metrics`` names, of the aggregate on the server's backend; one that is undefined,
             such as the AUC where the test data lack a class, is missing. Where there is none, nothing is written.
+        nodes: What is known of the nodes of a federation without a server, in which the aggregate is the mean of their
+            models; None where there is a server, and not written then.
     """
 
     round: int
@@ -154,16 +159,21 @@ class RoundRecord:
     clock_seconds: float | None = None
     epsilon: float | None = None
     next_epsilon: float | None = None
+    max_norm: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    nodes: NodesRecord | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as plain values, as a line of ``rounds.jsonl`` has them."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("clock_seconds", "epsilon", "next_epsilon"):
+        for name in ("clock_seconds", "epsilon", "next_epsilon", "max_norm"):
             if values[name] is None:
                 del values[name]
         if not self.metrics:
             del values["metrics"]
+        nodes = values.pop("nodes")
+        if nodes is not None:
+            values["nodes"] = nodes.as_json()
         clients = [client.as_json() for client in self.clients]
         attempts = [[client.as_json() for client in attempt] for attempt in values.pop("attempts")]
         own = {"attempts": attempts} if attempts else {}
@@ -181,7 +191,8 @@ class RoundRecord:
         clients = tuple(map(ClientRecord.from_json, values["clients"]))
         attempts = tuple(tuple(map(ClientRecord.from_json, attempt)) for attempt in values.get("attempts", ()))
         jobs = tuple(values.get("server_jobs", ()))
-        return cls(**{**values, "clients": clients, "attempts": attempts, "server_jobs": jobs})
+        nodes = NodesRecord.from_json(values["nodes"]) if "nodes" in values else None
+        return cls(**{**values, "clients": clients, "attempts": attempts, "server_jobs": jobs, "nodes": nodes})
 
     def staleness_of(self, client: ClientRecord) -> int | None:
         """Return how many server steps were taken between the model that a client got and this step.

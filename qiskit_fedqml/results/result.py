@@ -15,6 +15,7 @@ from qiskit_fedqml.federation.messages import State, Status
 from qiskit_fedqml.results.best_round import ProgressMade
 from qiskit_fedqml.results.confusion import load_confusion
 from qiskit_fedqml.results.folder import RunFolder
+from qiskit_fedqml.results.private import privacy_in_words
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.showing import as_dataframe, result_as_html, result_in_words
 
@@ -136,10 +137,17 @@ class RunResult:
         return {client: dict(zip(classes, row, strict=True)) for client, row in enumerate(known.get("counts", ()))}
 
     @property
+    def privacy_in_words(self) -> str:
+        """What was spent of `privacy`, and who is protected by what; empty without that, and before the first round."""
+        return privacy_in_words(self)
+
+    @property
     def never_trained(self) -> str:
         """Why no update was ever aggregated, so that the model is as it began; empty where one was."""
-        if any(record.train_loss is not None for record in self.rounds):  # most often the first one
-            return ""
+        is_private = self.experiment.privacy is not None  # where losses stay at the clients
+        for record in self.rounds:  # most often the first one tells
+            if record.train_loss is not None or (is_private and any(client.share for client in record.clients)):
+                return ""
         lost = [c.outcome for r in self.rounds for c in r.clients if c.status in (Status.FAILED, Status.REFUSED)]
         return lost[-1] if lost else ""
 

@@ -25,7 +25,8 @@ def result_in_words(result: "RunResult") -> str:
     if done:
         last = result.final
         text += f"; testing accuracy {last.test_accuracy:.1%}, testing loss {last.test_loss:.3f}"
-    return f"<{text}>"
+    privacy = f"; {result.privacy_in_words.rstrip('.')}" if result.privacy_in_words else ""
+    return f"<{text}{privacy}>"
 
 
 def result_as_html(result: "RunResult") -> str:

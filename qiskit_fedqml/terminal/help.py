@@ -18,6 +18,10 @@ EXAMPLES = {
         "fedqml plan experiments/rehearsal.yaml --queue-seconds 60",
         "fedqml plan experiments/rehearsal.yaml --fit 10min --json -",
     ),
+    "privacy": (
+        "fedqml privacy private.yaml",
+        "fedqml privacy private.yaml --epsilon 3 --rounds 40",
+    ),
     "jobs": ("fedqml jobs results/rehearsal", "fedqml jobs results/rehearsal --cancel"),
     "compare": (
         "fedqml compare results/ideal results/noisy",
@@ -35,6 +39,7 @@ EXAMPLES = {
     "export": ("fedqml export results/digits model.pt2", "fedqml export results/digits model.onnx"),
     "study": ("fedqml study study.yaml --workers 2",),
     "citation": ("fedqml citation experiments/planes_vs_cars.yaml results/noisy",),
+    "ledger": ("fedqml ledger verify results/digits", "fedqml ledger show results/digits"),
     "backends": (
         "fedqml backends --check",
         "fedqml backends --map manila --out maps",

@@ -86,7 +86,16 @@ def print_end(folder: Path, num_rounds: int, before: int | None) -> None:
     if before == num_rounds:
         rounds = "its only round" if before == 1 else f"all its {before} rounds"
         print(f"{folder} had {rounds} already; `fedqml extend {folder} --rounds N` gives it more.")
+    print_result(folder)
+
+
+def print_result(folder: Path) -> None:
+    """Print where a run is, and the head of its ledger if it keeps one."""
+    from qiskit_fedqml.ledger.overview import overview_of
+
     print(f"Result: {folder}")
+    if (overview := overview_of(folder)) is not None:
+        print(f"Ledger: {overview.links} links, head {overview.head}")
 
 
 def tell_stopped(result: "RunResult", folder: Path) -> None:

@@ -31,6 +31,7 @@ def summary_of(run: "RunResult", folder: Path) -> dict[str, Any]:
         "validation_loss": last.validation_loss,
         "validation_accuracy": last.validation_accuracy,
         "evaluations": last.evaluations,
+        "privacy": _privacy_of(run),
         "seconds": sum(record.seconds for record in rounds),
         "clock_seconds": last.clock_seconds,
         "executions": sum(record.executions for record in rounds),
@@ -48,6 +49,16 @@ def summaries_of(runs: "Mapping[str, RunResult]", out: Path, folders: Mapping[st
         folders: Where each run is.
     """
     return {"folder": str(out), "runs": {name: summary_of(run, folders[name]) for name, run in runs.items()}}
+
+
+def _privacy_of(run: "RunResult") -> dict[str, Any] | None:
+    """Return what a run has spent of its privacy; None without that."""
+    config, epsilon = run.experiment.privacy, run.rounds[-1].epsilon
+    if config is None or epsilon is None:
+        return None
+    level = "clients" if config.protects_clients else "examples"
+    is_simulated = config.randomness == "simulated"
+    return {"protects": level, "epsilon": epsilon, "delta": config.delta, "is_simulated": is_simulated}
 
 
 def _sum_if_known(seconds: list[float | None]) -> float | None:

@@ -130,6 +130,8 @@ def metrics_of(record: RoundRecord, num_examples: int) -> dict[str, float]:
         "seconds": record.seconds,
         "qpu_seconds": record.qpu_seconds,
     }
+    if (nodes := record.nodes) is not None:
+        values |= {"consensus_distance": nodes.consensus_distance, "node_accuracy": nodes.accuracy}
     values |= {f"{key}_on_{name}": v for name, tests in record.evaluations.items() for key, v in tests.items()}
     return {name: value for name, value in values.items() if value is not None}
 

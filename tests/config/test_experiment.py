@@ -105,6 +105,16 @@ BUFFERED = SIX | {
     "federation.algorithm": {"buffered": {"buffer": 2}},
     "scheduling": {"queue": {"lognormal": {"median_seconds": 60, "sigma": 1.0}}},
 }
+NODES = {"federation.clients": 6, "federation.clients_per_round": 6, "federation.rounds": 3}
+ON_A_RING = NODES | {"federation.algorithm": {"gossip": {"graph": "ring"}}}
+RANDOM_GRAPH = NODES | {"federation.algorithm": {"gossip": {"graph": {"random_regular": {"degree": 3}}}}}
+BY_EDGES = NODES | {"federation.algorithm": {"gossip": {"graph": {"edges": [[k, k + 1] for k in range(5)]}}}}
+LEAVING = NODES | {
+    "federation.algorithm": {"gossip": {"graph": "ring", "leaving": {"probability": 0.5, "return_probability": 0.5}}}
+}
+ABSENT = NODES | {
+    "federation.algorithm": {"gossip": {"graph": "ring", "absences": [{"node": 1, "first": 1, "last": 2}]}}
+}
 TRACED = BUFFERED | {"scheduling": {"queue": {"trace": [[0, 60]]}}}
 BEST = BUFFERED | {"scheduling.policy": {"best": {}}}
 EXPLORING = BUFFERED | {"scheduling.policy": {"explore_then_refine": {"refine_from": 2, "least_success": 1.0}}}
@@ -133,6 +143,12 @@ SEVEN = {"federation.clients": 7, "federation.clients_per_round": 7}
 ELEVEN = {"federation.clients": 11, "federation.clients_per_round": 11}
 FEDAVGM = {"aggregation.server_optimizer": {"method": "fedavgm"}}
 FEDADAM = {"aggregation.server_optimizer": {"method": "fedadam"}}
+PRIVATE_CLIENTS = {
+    "privacy": {"delta": 1e-5, "randomness": "simulated", "clients": {"noise_multiplier": 1.0, "max_norm": 0.5}},
+    "federation.on_client_failure": "skip",
+    "aggregation.weights": "uniform",
+}
+ADAPTIVE = PRIVATE_CLIENTS | {"privacy.clients.adaptive": {"count_noise": 1.0}}
 PERTURBED = {
     "seed": ({}, 6),
     "data.dataset": (NPZ, "digits"),
@@ -255,6 +271,13 @@ PERTURBED = {
     "federation.algorithm.buffered.buffer": (BUFFERED, 3),
     "federation.algorithm.buffered.staleness_exponent": (BUFFERED, 2.0),
     "federation.algorithm.buffered.max_staleness": (BUFFERED, 0),
+    "federation.algorithm.gossip.graph": (ON_A_RING, "complete"),
+    "federation.algorithm.gossip.graph.random_regular.degree": (RANDOM_GRAPH, 4),
+    "federation.algorithm.gossip.graph.edges": (BY_EDGES, [[0, k] for k in range(1, 6)]),
+    "federation.algorithm.gossip.leaving.probability": (LEAVING, 0.1),
+    "federation.algorithm.gossip.leaving.return_probability": (LEAVING, 1.0),
+    "federation.algorithm.gossip.absences": (ABSENT, [{"node": 2, "first": 1, "last": 2}]),
+    "federation.algorithm.gossip.test_nodes_every": (ON_A_RING, 2),
     "scheduling.queue.lognormal.median_seconds": (BUFFERED, 30),
     "scheduling.queue.lognormal.sigma": (BUFFERED, 0.5),
     "scheduling.queue.trace": (TRACED, [[0, 60], [100, 5]]),
@@ -345,6 +368,14 @@ PERTURBED = {
     f"{IDEAL}.arguments": (PROVIDER, {"num_qubits": 2, "seed": 2}),
     f"{IDEAL}.budget_executions": (PROVIDER, 10),
     "backends.budget_seconds": (REHEARSAL, 1.5),
+    "privacy.delta": (PRIVATE_CLIENTS, 1e-4),
+    "privacy.epsilon": (PRIVATE_CLIENTS, 5.0),
+    "privacy.randomness": (PRIVATE_CLIENTS, "system"),
+    "privacy.clients.noise_multiplier": (PRIVATE_CLIENTS, 1.1),
+    "privacy.clients.max_norm": (PRIVATE_CLIENTS, 0.6),
+    "privacy.clients.adaptive.quantile": (ADAPTIVE, 0.9),
+    "privacy.clients.adaptive.learning_rate": (ADAPTIVE, 0.5),
+    "privacy.clients.adaptive.count_noise": (ADAPTIVE, 2.0),
 }
 
 OF_THE_EXECUTOR = {f"{IDEAL}.{key}" for key in ("primitive", "resilience_level", "options")}
@@ -363,10 +394,14 @@ OF_A_TRACKER = {f"tracking.{key}" for key in ("tensorboard", "mlflow.uri", "mlfl
 OF_ONE_QUEUE = {f"scheduling.queues.{key}" for key in ("lognormal.median_seconds", "lognormal.sigma", "trace")}
 # What an item of evaluation.metrics has; held by tests/model/test_metrics.py.
 OF_A_METRIC = {f"evaluation.metrics.{key}" for key in ("python", "arguments")}
+# What an item of absences has; held by tests/federation/algorithms/test_gossip.py.
+OF_AN_ABSENCE = {f"federation.algorithm.gossip.absences.{key}" for key in ("node", "first", "last")}
 # What changes where a run computes, and never its result: held by tests/federation/executors/.
 OF_A_PLACE = {"federation.workers"}
-# What changes what is kept of a run while it runs, and never its result: held by tests/results/.
-OF_A_FOLDER = {"checkpoints.keep", "checkpoints.every"}
+# What changes what is kept of a run, and never its result: held by tests/results/ and tests/ledger/.
+OF_A_FOLDER = {"checkpoints.keep", "checkpoints.every", "ledger"}
+# What only nodes do, and is refused here: held by tests/flower/.
+OF_A_DEPLOYMENT = {f"aggregation.secure.{key}" for key in ("threshold", "clipping_range")}
 # What a run writes down of an object that it was given: held by tests/federation/test_own_machines.py.
 OF_A_RUN = {f"{IDEAL}.class_", f"{IDEAL}.described"}
 
@@ -466,6 +501,7 @@ def models_in(annotation):
 
 def test_no_key_is_left_out():
     of_no_result = OF_A_RUN | OF_A_SERVICE | OF_A_TRACKER | OF_A_PLACE | OF_A_FOLDER | OF_ONE_QUEUE | OF_A_METRIC
+    of_no_result |= OF_AN_ABSENCE | OF_A_DEPLOYMENT
     assert leaves(Experiment) - set(PERTURBED) - of_no_result == set()
 
 
@@ -510,7 +546,7 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
         ({"federation.workers": "two"}, r"'federation.workers': must be 'auto' or a whole number, but got 'two'\.$"),
         (
             {"federation.algorithm": "bufferd"},
-            r"must be synchronous, \{buffered: \{buffer: K\}\} or .*but got 'bufferd'\.$",
+            r"must be synchronous, \{buffered: \{buffer: K\}\}, \{gossip: .* or .*but got 'bufferd'\.$",
         ),
         (
             {"scheduling": {"queue": {"trace": []}}},

@@ -112,6 +112,8 @@ def test_the_package_refuses_whatever_has_mistakes():
         {"aggregation.server_optimizer": {"method": "fedadam", "momentum": 0.9}},
         {"federation.algorithm": {"bufferd": {"buffer": 2}}},
         {"federation.algorithm": {"buffered": {"buffer": 2}, "python": "a:b"}},
+        {"federation.algorithm": {"gossip": {"graph": "star"}}},
+        {"federation.algorithm": {"gossip": {"graph": {"edges": [[0]]}}}},
         {"scheduling": {"queue": {"trace": [[0, 5, 7]]}}},
         {**PLAIN, f"{IDEAL}.type": "air"},
         {**PLAIN, f"{IDEAL}.blocks": "on"},

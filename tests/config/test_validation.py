@@ -11,7 +11,9 @@ from qiskit_fedqml.errors import ConfigurationError
 from tests.conftest import TINY
 
 DATASETS = "'digits', 'npz', 'cifar10', 'image_folder', 'table', 'huggingface' or 'given'"
-ALGORITHM = "must be synchronous, {buffered: {buffer: K}} or {python: 'module:name', arguments: {…}}"
+ALGORITHM = (
+    "must be synchronous, {buffered: {buffer: K}}, {gossip: {graph: ring}} or {python: 'module:name', arguments: {…}}"
+)
 WORDS = {
     "federation.algorithm": ALGORITHM,
     "federation.client_step": "must be minibatch or {python: 'module:name', arguments: {…}}",

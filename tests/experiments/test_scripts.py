@@ -166,6 +166,19 @@ def fuzz(printed, out):
     assert "| all " in printed
 
 
+def gossip_study(printed, out):
+    with (out / "table.csv").open() as table:
+        rows = {line["Training"]: line for line in csv.DictReader(table)}
+    sent = {name: int(line["Models sent a round"]) for name, line in rows.items()}
+    assert sent.pop("Ring of 4, nodes leave") < sent["Ring of 4"]
+    assert sent == {"FedAvg, 4 clients": 8, "Ring of 4": 8, "FedAvg, 9 clients": 18, "Torus of 9": 36}
+    assert all((line["Consensus distance"] != "") == ("FedAvg" not in name) for name, line in rows.items())
+    assert (out / "results.md").read_text() in printed
+    with (out / "nodes.csv").open() as lines:
+        assert len(list(csv.DictReader(lines))) == 3 * 2 * 4, "of each run without a server, seed and round"
+    assert drawn(out, "gossip")
+
+
 def interrupt_runs(printed, out):
     assert "Runs that differ from the reference: none" in printed
 
@@ -227,14 +240,23 @@ def same_bits(printed, out):
     assert printed.count(" records ") + printed.count("left out") == 8
 
 
+def sensitivity(printed, out):
+    with (out / "ratios.csv").open() as table:
+        lines = list(csv.DictReader(table))
+    assert len(lines) == 60
+    assert max(float(line["ratio"]) for line in lines) <= 1
+    assert "| all " in printed
+
+
 CHECKS = {
     check.__name__: check
     for check in (
         asynchronous_study,
         *(benchmark_flower, benchmark_head, benchmark_many_clients, benchmark_round, benchmark_scaling),
         *(benchmark_startup, benchmark_training_step, benchmark_workers),
-        *(compare_aggregation, compare_circuits, compare_mitigation, crosstalk_study, fuzz, interrupt_runs),
-        *(noise_study, noisy_vs_noiseless, open_plan, qpu_time_study, reproduce_paper, same_bits),
+        *(compare_aggregation, compare_circuits, compare_mitigation, crosstalk_study, fuzz, gossip_study),
+        interrupt_runs,
+        *(noise_study, noisy_vs_noiseless, open_plan, qpu_time_study, reproduce_paper, same_bits, sensitivity),
     )
 }
 

@@ -29,6 +29,8 @@ def update(state, client=0, examples=3):
         (GOOD | {"b": torch.ones(3).double()}, 3, "'b' is torch.float64 of shape (3,), not torch.float32"),
         (GOOD | {"b": torch.tensor([0.0, float("nan"), 0.0])}, 3, "'b' is not finite"),
         (GOOD | {"b": torch.tensor([0.0, float("-inf"), 0.0])}, 3, "'b' is not finite"),
+        (GOOD | {"b": torch.ones(3).to_sparse()}, 3, "'b' is sparse"),
+        (GOOD | {"b": torch.ones(3, device="meta")}, 3, "'b' is a shape without numbers"),
         (GOOD, -1, "it states -1 examples"),
     ],
 )

@@ -4,12 +4,14 @@ import itertools
 import tomllib
 from dataclasses import dataclass, field
 
-from flwr.app import Message
+from flwr.app import Context, Message, RecordDict
 from flwr.app.error import Error
+from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 from qiskit_fedqml.flower.answering import Answering
+from qiskit_fedqml.flower.masking import masked
 
 
 @dataclass
@@ -35,6 +37,12 @@ class FakeNode:
     changed: object = staticmethod(lambda kind, records: records)
     received: list = field(default_factory=list)
     answering: Answering = field(default_factory=Answering)
+    context: Context = field(default_factory=lambda: Context(1, 1, {}, RecordDict(), {}))
+
+    def answered(self, message):
+        """Answer a message as the process that works for the node does."""
+        kind = message.metadata.message_type
+        return Message(self.answering.answer(kind, self.config(), message.content), reply_to=message)
 
     def config(self):
         """Return what its ``--node-config`` says, with paths that do not depend on where the test runs."""
@@ -78,9 +86,14 @@ class FakeGrid(Grid):
 
     def _answer(self, node, message):
         kind = message.metadata.message_type
-        reply = Message(node.answering.answer(kind, node.config(), message.content), reply_to=message)
+        came = Message(recorddict_from_proto(recorddict_to_proto(message.content)), metadata=message.metadata)
+        try:
+            node.context.node_config = node.config()
+            reply = masked(came, node.context, lambda one, _: node.answered(one))
+        except Exception as error:  # as Flower does
+            reply = Message(Error(1, f"{type(error).__name__}: {error}"), reply_to=message)
         node.received.append(kind)
-        changed = node.changed(kind, reply.content)
+        changed = reply.error.reason if reply.has_error() else node.changed(kind, reply.content)
         if isinstance(changed, str):
             reply = Message(Error(5, changed), reply_to=message)
         elif changed is None:

@@ -161,6 +161,7 @@ def test_addresses_that_are_none(text):
     [
         ({"backends": OBJECT}, "mine would be an object of Python, which clients elsewhere are not given"),
         ({"backends": SERVERS_OBJECT}, "mine would be an object that is given from Python, but a server"),
+        ({"ledger": True}, "`ledger` cannot be kept of clients elsewhere, which do not sign their updates yet"),
         ({"federation__lockstep": "auto"}, "`federation.lockstep` has no effect on clients elsewhere"),
     ],
 )

@@ -45,7 +45,8 @@ class Deployment:
         self.experiment = make_tiny(**{"federation__clients": 2, "backends": BACKENDS} | changes)
         self.folder = folder / "deployment"
         deploy(self.experiment, self.folder, Address("localhost", 8000), shards=True)
-        self.nodes = {100 + client: FakeNode(self.folder / f"client-{client}") for client in range(2)}
+        number = self.experiment.federation.clients
+        self.nodes = {100 + client: FakeNode(self.folder / f"client-{client}") for client in range(number)}
         self.grid = FakeGrid(self.nodes)
         self.out = self.folder / "server" / "result"
 
@@ -82,6 +83,12 @@ CHANGES = [
         "evaluation": {"metrics": ["auc", {"python": "tests.own_parts:share_of_first"}]},
     },
 ]
+PRIVATE = {
+    "seed": 1,
+    "privacy": {"delta": 1e-3, "randomness": "simulated", "clients": {"noise_multiplier": 1.0, "max_norm": 0.3}},
+    "federation": TINY["federation"] | {"clients": 2, "clients_per_round": 1, "rounds": 4, "on_client_failure": "skip"},
+}
+"""Rounds of none, one or both of the two nodes."""
 MORE_CHANGES = [
     {"features": {"scaling": {"method": "client_sums", "per_feature": True, "center": True}}},
     {"federation__optimizer": "sgd", "federation__proximal_mu": 0.1, "federation__local_epochs": 2},
@@ -96,6 +103,13 @@ MORE_CHANGES = [
 def test_a_run_on_nodes_is_that_of_the_local_engine_to_the_bit(deployed, changes):
     deployment = deployed(**changes)
     assert_same(deployment.serve(), run_federation(deployment.experiment))
+
+
+def test_private_clients_are_drawn_on_nodes_as_here(deployed):
+    deployment = deployed(**PRIVATE)
+    served = deployment.serve()
+    assert {len(record.clients) for record in served.rounds} == {0, 1, 2}
+    assert_same(served, run_federation(deployment.experiment))
 
 
 def test_a_calibration_of_a_node_comes_into_the_result(deployed, tmp_path):

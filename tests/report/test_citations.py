@@ -69,6 +69,11 @@ def mitigating(server):
         ({"aggregation__server_optimizer": {"method": "fedavgm"}}, {"hsu2019fedavgm"}, set()),
         ({"aggregation__server_optimizer": {"method": "fedadam"}}, {"reddi2021fedopt"}, set()),
         ({"federation__algorithm": {"buffered": {"buffer": 2}}, "scheduling": QUEUE}, {"nguyen2022fedbuff"}, set()),
+        (
+            {"federation__clients_per_round": 4, "federation__algorithm": {"gossip": {"graph": "ring"}}},
+            {"lian2017dpsgd", "xiao2005metropolis"},
+            {"mcmahan2017fedavg"},
+        ),
         ({"scheduling": QUEUE | {"policy": {"best": {}}}, "backends": TWO}, {"stein2022eqc"}, set()),
         ({"scheduling": QUEUE | {"policy": EXPLORE}, "backends": TWO}, {"wang2024qoncord"}, set()),
         ({"model__circuit": {"ansatz": "reuploading"}}, {"perezsalinas2020reuploading"}, set()),

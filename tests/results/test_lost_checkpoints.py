@@ -109,7 +109,9 @@ def test_a_finished_run_whose_state_is_gone_is_not_extended_from_its_model_alone
     """Its optimiser's moments were in the checkpoints: other rounds would follow than those of a longer run."""
     folder = copy("finished")
     shutil.rmtree(folder / "checkpoints")
-    with pytest.raises(ResultError, match="its checkpoints are gone, and with them what its optimisers or tasks"):
+    with pytest.raises(
+        ResultError, match="its checkpoints are gone, and with them what its optimisers, tasks on their way or nodes"
+    ):
         extend_federation(folder, 4)
     assert RunResult.load(folder).is_complete
 

@@ -159,6 +159,7 @@ def test_a_file_of_json_replaces_only_its_own(files, fedqml):
         ("plan", "tiny.yaml", "--overwrite", "--json", "-"),
         ("backends", "--overwrite"),
         ("backends", "--check", "--overwrite"),
+        ("privacy", "tiny.yaml", "--overwrite"),
         ("jobs", "run", "--overwrite"),
         ("resume", "run", "--overwrite"),
         ("config", "tiny.yaml", "--overwrite"),

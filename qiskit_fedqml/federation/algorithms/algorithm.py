@@ -8,6 +8,7 @@ from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Flight, State
 from qiskit_fedqml.federation.rules.aggregator import Aggregator
 from qiskit_fedqml.federation.rules.server_optimizer import ServerOptimizer
+from qiskit_fedqml.federation.sampling import PoissonSampler
 from qiskit_fedqml.federation.scheduling.scheduler import Scheduler
 from qiskit_fedqml.federation.server_state import ServerState
 
@@ -26,6 +27,7 @@ class Setting:
         server_optimizer: Steps towards it; None takes it as it is.
         scheduler: The machines of the simulated clock; None where time is not simulated.
         norm_ratio: Updates whose norm is more than so many times the median are refused; None compares none.
+        sampler: Draws each client by itself, as privacy for clients needs it; None draws so many as there must be.
     """
 
     seed: int
@@ -37,6 +39,7 @@ class Setting:
     server_optimizer: ServerOptimizer | None
     scheduler: Scheduler | None = None
     norm_ratio: float | None = None
+    sampler: PoissonSampler | None = None
 
     def task(self, server: ServerState, client_id: int) -> ClientTask:
         """Return a client's task in the next server step."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qiskit_fedqml.errors import TrainingError, shown
 from qiskit_fedqml.federation.messages import ClientUpdate, State, States, Status
-from qiskit_fedqml.federation.rules.aggregator import chooses, remembers
+from qiskit_fedqml.federation.rules.aggregator import chooses, releases, remembers
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.validation import validated
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def stepped(
     setting: "Setting", server: ServerState, updates: Iterable[ClientUpdate]
 ) -> tuple[ServerState, list[ClientUpdate]]:
-    """Aggregate updates; where nothing came back, the global model stays.
+    """Aggregate updates; where nothing came back, the global model stays, unless the rule releases noise all the same.
 
     Args:
         setting: Rule, weights and server optimiser.
@@ -32,15 +32,18 @@ def stepped(
     total = 0.0
     if remembers(rule):
         rule.recall(server.rule)
+    if releases(rule):
+        rule.begin(server.step + 1)
     rule.start(server.model)
     for update in validated(updates, server.model, setting.norm_ratio):
         weight = setting.weight_of(update) if update.state is not None else 0.0
         if weight:
             rule.add(update, weight)
             total += weight
-        _keep(kept, update)
+        keep(kept, update)
         seen.append((replace(update, state=None, client_states={}), weight))
-    model, memory = _moved(setting, server, rule.finish()) if total else (server.model, server.optimizer)
+    is_moved = total > 0 or releases(rule)
+    model, memory = _moved(setting, server, rule.finish()) if is_moved else (server.model, server.optimizer)
     shares = [weight / total if total else 0.0 for _, weight in seen]
     if total and chooses(rule) and (parts := rule.parts()):
         chosen = iter(parts)
@@ -65,7 +68,7 @@ def _moved(setting: "Setting", server: ServerState, aggregate: State) -> tuple[S
     return setting.server_optimizer.step(server.model, aggregate, server.optimizer)
 
 
-def _keep(kept: dict[int, States], update: ClientUpdate) -> None:
+def keep(kept: dict[int, States], update: ClientUpdate) -> None:
     """Keep what a client that trained wants kept; what went wrong is forgotten."""
     if update.status is Status.TESTED:
         return

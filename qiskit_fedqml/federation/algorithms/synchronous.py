@@ -28,13 +28,13 @@ class Synchronous:
         return ServerState(0, model)
 
     def next_tasks(self, server: ServerState) -> list[ClientTask]:
-        """Draw the clients of the next round."""
+        """Draw the clients of the next round; there may be none where each is drawn by itself."""
         if self.setting.scheduler is not None:
             return [self.setting.task_of(server, flight) for flight in self._flights(server, self.setting.scheduler)]
         return [self.setting.task(server, client) for client in self._drawn(server)]
 
     def apply(self, server: ServerState, updates: Iterable[ClientUpdate]) -> tuple[ServerState, list[ClientUpdate]]:
-        """Aggregate a round; where nothing came back, the global model stays."""
+        """Aggregate a round; where nothing came back, the global model stays, unless noise is released."""
         after, returned = stepped(self.setting, server, updates)
         if self.setting.scheduler is None:
             return after, returned
@@ -44,6 +44,8 @@ class Synchronous:
         return replace(after, clock_seconds=clock, dispatched=server.dispatched + len(flights)), returned
 
     def _drawn(self, server: ServerState) -> list[int]:
+        if self.setting.sampler is not None:
+            return self.setting.sampler.clients_of(server.step + 1)
         config = self.setting.config
         seed, step = self.setting.seed, server.step + 1
         return sample_clients(seed, step, config.clients, config.clients_per_round, server.attempt)

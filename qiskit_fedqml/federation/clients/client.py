@@ -1,5 +1,6 @@
 """What happens at a client in one server step. Nothing here knows of other clients."""
 
+import secrets
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,12 +15,16 @@ from qiskit_fedqml.federation.clients.optimizers import make_optimizer, optimize
 from qiskit_fedqml.federation.clients.outcome import Machine, Outcome, placed
 from qiskit_fedqml.federation.clients.time_limit import time_limit
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, Status
+from qiskit_fedqml.federation.steps.step import ClientStep
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.prediction import loss_and_accuracy, predict
 from qiskit_fedqml.seeds import derive_seed, numpy_generator, torch_generator
 
 if TYPE_CHECKING:
     from qiskit_fedqml.federation.clients.worker import Worker
+
+_MOST_STEPS = 10**12
+"""Jobs of private clients are counted from a random number below this."""
 
 
 def train_client(worker: "Worker", task: ClientTask) -> ClientUpdate:
@@ -53,11 +58,19 @@ def train_client(worker: "Worker", task: ClientTask) -> ClientUpdate:
     except Exception as error:
         if worker.config.on_client_failure == "stop":
             raise
-        is_ours = isinstance(error, FedQMLError)
-        outcome.status, outcome.reason = Status.FAILED, str(error) if is_ours else f"{type(error).__name__}: {error}"
+        outcome.status, outcome.reason = Status.FAILED, _reason_of(error, worker)
+    if worker.privacy is not None:
+        outcome.withhold()
     is_finite = all(bool(tensor.isfinite().all()) for tensor in (outcome.state or {}).values())
     machine = Machine.of(model.network if model else None)
     return outcome.update(task, machine, time.perf_counter() - started, is_finite=is_finite)
+
+
+def _reason_of(error: Exception, worker: "Worker") -> str:
+    """Return why a client failed; of other people's errors in private runs only the kind, since the text may quote."""
+    if isinstance(error, FedQMLError):
+        return str(error)
+    return type(error).__name__ if worker.privacy is not None else f"{type(error).__name__}: {error}"
 
 
 def _run(
@@ -87,14 +100,15 @@ def _train(
     """Train all local epochs."""
     model.train()
     device = next(model.parameters()).device
-    dropout = derive_seed(worker.seed, "dropout", task.server_step, task.client_id)
+    dropout = worker.seed_for("dropout", task.server_step, task.client_id)
     model.use_dropout_generator(torch_generator(dropout, device))
     _reseed(worker, task, model, "shots", "train")
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer = make_optimizer(worker.config, parameters, task.server_step, task.client_states)
     check_time = time_limit(worker.config.client_seconds)
+    step = worker.step_of(task.server_step, task.client_id)
     for epoch in range(worker.config.local_epochs):
-        outcome.loss = _train_epoch(worker, task, model, examples, optimizer, epoch, check_time)
+        outcome.loss = _train_epoch(worker, task, step, model, examples, optimizer, epoch, check_time)
     outcome.state = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     if worker.config.client_optimizer_state == "keep":
         outcome.client_states = optimizer_states(optimizer, parameters)
@@ -103,6 +117,7 @@ def _train(
 def _train_epoch(
     worker: "Worker",
     task: ClientTask,
+    step: ClientStep,
     model: HybridClassifier,
     examples: ExampleSource,
     optimizer: torch.optim.Optimizer,
@@ -113,11 +128,11 @@ def _train_epoch(
     device = next(model.parameters()).device
     rng = numpy_generator(derive_seed(worker.seed, "order of examples", task.server_step, task.client_id, epoch))
     total, count = 0.0, 0
-    for positions in worker.step.batches(len(examples), worker.config.batch_size, rng):
+    for positions in step.batches(len(examples), worker.config.batch_size, rng):
         batch = examples.take(positions)
         optimizer.zero_grad()
         features, labels = torch.from_numpy(batch.features).to(device), torch.from_numpy(batch.labels).to(device)
-        total += worker.step.add_gradients(model, task.state, features, labels) * len(positions)
+        total += step.add_gradients(model, task.state, features, labels) * len(positions)
         count += len(positions)
         optimizer.step()
         check_time()
@@ -127,5 +142,7 @@ def _train_epoch(
 def _reseed(worker: "Worker", task: ClientTask, model: HybridClassifier, purpose: str, kind: str) -> None:
     """Let the shots of what follows derive from the client's seed."""
     if model.network:
-        seed = derive_seed(worker.seed, purpose, task.server_step, task.client_id)
-        model.network.reseed(seed, JobKey(task.server_step, task.client_id, 0, kind))
+        seed = worker.seed_for(purpose, task.server_step, task.client_id)
+        # A task that asks something else each time must not find the jobs of an interrupted one in the journal.
+        first = secrets.randbelow(_MOST_STEPS) if worker.is_secret else 0
+        model.network.reseed(seed, JobKey(task.server_step, task.client_id, first, kind))

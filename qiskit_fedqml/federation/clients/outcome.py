@@ -42,7 +42,7 @@ class Outcome:
         usage: What was asked of the backend.
         status: What came of the task.
         reason: Why there is nothing to aggregate.
-        loss: Training loss, or that of the client's test.
+        loss: Training loss, or that of the client's test; None where it is withheld.
         accuracy: That of the client's test.
         state: The trained tensors.
         client_states: What the client keeps.
@@ -52,10 +52,18 @@ class Outcome:
     usage: Usage = field(default_factory=Usage)
     status: Status = Status.OK
     reason: str = ""
-    loss: float = float("nan")
+    loss: float | None = float("nan")
     accuracy: float | None = None
     state: State | None = None
     client_states: States = field(default_factory=dict)
+
+    def withhold(self) -> None:
+        """Leave out what would say something of the examples: their number, losses, accuracy, and circuits.
+
+        Jobs on devices stay, because their charges are settled by them.
+        """
+        self.num_examples, self.loss, self.accuracy = 0, None, None
+        self.usage = Usage(jobs=len(self.usage.receipts), receipts=self.usage.receipts)
 
     def update(self, task: ClientTask, machine: Machine, seconds: float, *, is_finite: bool) -> ClientUpdate:
         """Return the update; one that is not finite is refused.
@@ -66,7 +74,9 @@ class Outcome:
             seconds: Time that it took.
             is_finite: Whether all of the trained tensors are finite.
         """
-        if self.status is Status.OK and not (np.isfinite(self.loss) and is_finite):
+        loss = None if self.loss is None or not np.isfinite(self.loss) else self.loss
+        is_finite = is_finite and (loss is not None or self.loss is None)
+        if self.status is Status.OK and not is_finite:
             self.status, self.reason = Status.REFUSED, "the update is not finite"
         is_ok = self.status is Status.OK
         return ClientUpdate(
@@ -74,7 +84,7 @@ class Outcome:
             backend=task.backend,
             simulator=machine.simulator,
             num_examples=self.num_examples,
-            train_loss=self.loss if np.isfinite(self.loss) else None,
+            train_loss=loss,
             seconds=seconds,
             usage=self.usage,
             status=self.status,

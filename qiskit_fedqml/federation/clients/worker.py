@@ -1,16 +1,19 @@
 """Where clients train: one model in memory, and the circuit compiled for each backend that was used."""
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.privacy import PrivacyConfig
 from qiskit_fedqml.data.examples import ClientData
-from qiskit_fedqml.federation.steps.step import ClientStep
+from qiskit_fedqml.federation.steps.step import ClientStep, DrawingStep
 from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.model.classifier import HybridClassifier
 from qiskit_fedqml.model.layer import QuantumLayer
 from qiskit_fedqml.model.qnn import Evaluate
+from qiskit_fedqml.seeds import derive_seed
 
 
 @dataclass
@@ -24,6 +27,7 @@ class Worker:
         config: The `federation` section.
         step: How a batch changes the model.
         seed: The run's seed.
+        privacy: The `privacy` section, with which updates say nothing of the examples but what noise hides; or None.
         preparing: Notified where a circuit is compiled for a backend: what, and how much of how much is done; or None.
     """
 
@@ -33,6 +37,7 @@ class Worker:
     config: FederationConfig
     step: ClientStep
     seed: int
+    privacy: PrivacyConfig | None = None
     preparing: Callable[[str, int, int], None] | None = None
     _model: HybridClassifier | None = field(default=None, init=False)
     _layers: dict[str, QuantumLayer] = field(default_factory=dict, init=False)
@@ -49,6 +54,25 @@ class Worker:
         elif layer is not None:
             self._model.use_quantum_layer(layer)
         return self._model
+
+    def step_of(self, server_step: int, client: int) -> ClientStep:
+        """Return how a batch changes the model in one task."""
+        step = self.step
+        return step.for_task(self.seed, server_step, client) if isinstance(step, DrawingStep) else step
+
+    def seed_for(self, purpose: str, server_step: int, client: int) -> int:
+        """Return the seed of a client's dropout or shots in one task.
+
+        It derives from the run's; where each example is protected, from the operating system. Rows of a batch draw one
+        after another: whoever knew the seed would see how one example more moves what all the others draw.
+        """
+        return secrets.randbits(63) if self.is_secret else derive_seed(self.seed, purpose, server_step, client)
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether nobody may know what clients draw, so that no task can be replayed."""
+        privacy = self.privacy
+        return privacy is not None and privacy.examples is not None and privacy.randomness == "system"
 
     def layer_on(self, backend: str) -> QuantumLayer:
         """Return the quantum layer on a backend; it is compiled at the first time.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from qiskit_fedqml.config.backends import BackendsFile
 from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.privacy import PrivacyConfig
 from qiskit_fedqml.federation.executors.shared_data import SharedData
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State
 from qiskit_fedqml.model.building import Blueprint
@@ -33,6 +34,7 @@ class Kit:
         data: Where the clients' examples lie.
         config: The `federation` section.
         seed: The run's seed.
+        privacy: The `privacy` section, or None.
     """
 
     blueprint: Blueprint
@@ -41,6 +43,7 @@ class Kit:
     data: SharedData
     config: FederationConfig
     seed: int
+    privacy: PrivacyConfig | None = None
 
 
 @dataclass(frozen=True)

@@ -61,12 +61,14 @@ class ProcessExecutor:
         config: The `federation` section.
         data: How clients open their examples.
         workers: How many there are.
+        is_private: Whether updates do not say how many examples a client has.
     """
 
     make_setup: Callable[[Memory], Setup]
     config: FederationConfig
     data: ClientData
     workers: int
+    is_private: bool = False
     _model: tuple[State, Sent] | None = field(default=None, init=False)
 
     @cached_property
@@ -126,5 +128,5 @@ class ProcessExecutor:
         return self._model[1]
 
     def _failed(self, task: ClientTask, lost: Lost) -> ClientUpdate:
-        num_examples = len(self.data.open(task.client_id))
+        num_examples = 0 if self.is_private else len(self.data.open(task.client_id))
         return ClientUpdate.without_model(task, num_examples, Status.FAILED, lost.reason, lost.seconds)

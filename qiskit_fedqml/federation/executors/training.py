@@ -21,7 +21,9 @@ def make_training(kit: Kit, memories: Memories) -> Work:
     registry = BackendRegistry(kit.backends, Path())
     registry.give_blocks(kit.assignment, simulated_only=True)
     data = kit.data.open_in(memories.common)
-    worker = Worker(kit.blueprint, registry, data, kit.config, open_step(kit.config), kit.seed)
+    worker = Worker(
+        kit.blueprint, registry, data, kit.config, open_step(kit.config, kit.privacy), kit.seed, kit.privacy
+    )
     return partial(_train, worker, memories)
 
 

@@ -59,9 +59,25 @@ class ChoosingAggregator(Aggregator, Protocol):
     def parts(self) -> Sequence[float]:
         """Return the part of each update that was added, in their order, after :meth:`finish`.
 
-        Each is from 0, and their sum is at most 1. None at all where the weights say it.
+        Each is from 0, and their sum is at most 1, unless a constant divides it. None at all where the weights say it.
         """
         ...
+
+
+class ReleasingAggregator(RememberingAggregator, Protocol):
+    """A rule that releases an aggregate in every server step, also where no update came back, as one with noise must.
+
+    Whether there was an update would show otherwise.
+    """
+
+    def begin(self, server_step: int) -> None:
+        """Say which server step begins, from 1, before :meth:`start`: its noise derives from it."""
+        ...
+
+
+def releases(rule: Aggregator) -> TypeGuard[ReleasingAggregator]:
+    """Return whether a rule makes an aggregate of no update too."""
+    return hasattr(rule, "begin")
 
 
 def remembers(rule: Aggregator) -> TypeGuard[RememberingAggregator]:

@@ -22,6 +22,7 @@ from qiskit_fedqml.config.devices import ProviderEntry
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.own_machines import OwnEntry
+from qiskit_fedqml.config.remote import check_here
 from qiskit_fedqml.data.preparation import FederatedData, prepare_data
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting
@@ -40,11 +41,14 @@ from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State
 from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
 from qiskit_fedqml.federation.rules.opening import open_rule, open_server_optimizer
 from qiskit_fedqml.federation.runs.evaluator import Evaluator
+from qiskit_fedqml.federation.runs.private_clients import with_private_clients
 from qiskit_fedqml.federation.scheduling.opening import open_scheduler
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.steps.opening import open_step
+from qiskit_fedqml.federation.steps.separable import check_separable
 from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.model.metrics import open_metrics
+from qiskit_fedqml.model.own_head import OwnHead
 from qiskit_fedqml.privacy.spending import PrivacyBudget
 from qiskit_fedqml.progress.observer import Observer, preparing_of
 from qiskit_fedqml.results.initial import InitialModel, load_initial
@@ -101,6 +105,8 @@ class Federation:
         if self.privacy is None:
             return {}
         spent = {"epsilon": self.privacy.epsilon(server.spent)}
+        if (norms := server.rule.get("norm")) is not None and self.privacy.config.protects_clients:
+            spent["max_norm"] = float(norms["used"])
         if self.privacy.config.epsilon is None:
             return spent
         following = self.spending(server, self.algorithm.next_tasks(server))
@@ -140,8 +146,9 @@ def assemble(
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if experiment.model.device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("`model.device` is 'cuda', but torch finds no CUDA device here; use 'cpu'.")
+    check_here(experiment)
     start = load_initial(Path(experiment.model.initial), experiment.model) if experiment.model.initial else None
-    step, preparing = open_step(experiment.federation), preparing_of(observer)
+    step, preparing = open_step(experiment.federation, experiment.privacy), preparing_of(observer)
     registry, assignment, devices = _open_array(experiment, observer, journal, objects)
     preparing("loading data", 0, 0)
     data = prepare_data(experiment, observer.features_extracted if observer else None)
@@ -149,11 +156,14 @@ def assemble(
     blueprint = blueprint_of(experiment, data)
     _check_machines(experiment, registry, assignment, blueprint)
     evaluator = make_evaluator(experiment, blueprint, registry, data)
+    head = evaluator.model.head
+    if isinstance(head, OwnHead) and experiment.privacy is not None and experiment.privacy.examples is not None:
+        check_separable(head, data.num_features)
 
     config = _training_config(experiment)
 
     def make_worker(config: FederationConfig = config) -> Worker:
-        return Worker(blueprint, registry, data.clients, config, step, experiment.seed, preparing)
+        return Worker(blueprint, registry, data.clients, config, step, experiment.seed, experiment.privacy, preparing)
 
     simulators = _simulators(experiment, config, assignment, blueprint, data, make_worker)
     stop = registry.dispatcher.patience.stop
@@ -162,8 +172,9 @@ def assemble(
     if isinstance(experiment.federation.algorithm, Buffered) and experiment.scheduling is None:
         executor = FlightExecutor(devices, make_device_worker, make_worker, stop, registry.dispatcher.journal)
     model = first_model(evaluator, start, data)
+    expected = experiment.expected_examples
     scheduler = open_scheduler(
-        experiment, registry, blueprint.spec, assignment, lambda client: len(data.shards[client])
+        experiment, registry, blueprint.spec, assignment, lambda client: expected or len(data.shards[client])
     )
     setting = make_setting(experiment, assignment, registry.trains, model)
     algorithm = open_algorithm(replace(setting, scheduler=scheduler))
@@ -237,9 +248,13 @@ def _check_machines(
 
 
 def _training_config(experiment: Experiment) -> FederationConfig:
-    """Return the `federation` section as executors follow it: one's own head or loss trains no clients together."""
-    config = experiment.federation
-    return config.model_copy(update={"lockstep": 1}) if experiment.model.is_own else config
+    """Return the `federation` section as executors follow it.
+
+    No clients train together where the head or the loss is the user's own, or where they are private: each example has
+    its own gradient, and the last bits of one client must not depend on others.
+    """
+    is_alone = experiment.model.is_own or experiment.privacy is not None
+    return experiment.federation.model_copy(update={"lockstep": 1}) if is_alone else experiment.federation
 
 
 def _simulators(
@@ -256,10 +271,10 @@ def _simulators(
 
     def make_setup(common: Memory) -> Setup:
         shared = SharedData.of(data.clients, common)
-        kit = Kit(blueprint, experiment.backends, assignment, shared, config, experiment.seed)
+        kit = Kit(blueprint, experiment.backends, assignment, shared, config, experiment.seed, experiment.privacy)
         return Setup(make_training, kit, threads=1)
 
-    processes = ProcessExecutor(make_setup, config, data.clients, workers)
+    processes = ProcessExecutor(make_setup, config, data.clients, workers, is_private=experiment.privacy is not None)
     return AutomaticExecutor(make_worker(), processes) if config.workers == "auto" else processes
 
 
@@ -316,13 +331,16 @@ def make_setting(
         ConfigurationError: A rule of the user's own cannot be found or made.
     """
     exponent, is_uniform = experiment.aggregation.success_exponent, experiment.aggregation.is_uniform
+    is_private = experiment.privacy is not None
     has_circuit = experiment.model.has_circuit
     angles = [name for name in model if has_circuit and name.startswith("quantum.")]
 
     def weight_of(update: ClientUpdate) -> float:
-        return noise_aware_weight(update, exponent, uniform=is_uniform)
+        return noise_aware_weight(
+            replace(update, num_examples=1) if is_private else update, exponent, uniform=is_uniform
+        )
 
-    return Setting(
+    setting = Setting(
         seed=experiment.seed,
         config=experiment.federation,
         backends=assignment,
@@ -332,3 +350,4 @@ def make_setting(
         server_optimizer=open_server_optimizer(experiment.aggregation),
         norm_ratio=experiment.aggregation.norm_ratio,
     )
+    return with_private_clients(setting, experiment.privacy)

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 from qiskit_fedqml.config.aggregation import AggregationConfig
 from qiskit_fedqml.config.federation import FederationConfig
-from qiskit_fedqml.errors import TrainingError, listed, shortened
+from qiskit_fedqml.errors import TrainingError, shortened
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
 from qiskit_fedqml.federation.past_attempts import PastAttempts
 from qiskit_fedqml.federation.server_state import ServerState
 
 MOST_ATTEMPTS = 3
 """So often a round is begun at most where ``on_too_few`` is ``"repeat"``."""
+
+_MOST_REASONS = 3
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ def attempted(
             logger.warning("%s; it is repeated (attempt %d of %d).", shortage, number + 1, most)
     times = f", {most} times" if most > 1 else ""
     shortage = _shortage(config, rule, step, earlier[-1])
-    raise TrainingError(f"{shortage}{times}. {_reasons(earlier[-1])}")
+    raise TrainingError(f"{shortage}{times}. {_reasons(earlier[-1])}".rstrip())
 
 
 def _shortage(config: FederationConfig, rule: AggregationConfig, step: int, updates: Sequence[ClientUpdate]) -> str:
@@ -79,12 +81,16 @@ def _shortage(config: FederationConfig, rule: AggregationConfig, step: int, upda
         )
     if num_updates < rule.least_updates:
         return (
-            f"Round {step}: {num_updates} of {len(updates)} clients returned an update, fewer than the rule "
-            f"{rule.rule_name} needs ({rule.least_updates})"
+            f"Round {step}: {num_updates} of {len(updates)} clients returned an update, fewer than "
+            f"{rule.what_needs_them} needs ({rule.least_updates})"
         )
     return ""
 
 
 def _reasons(updates: Sequence[ClientUpdate]) -> str:
+    """Return what became of the clients that were lost, those first that failed and may have taken others with them."""
     lost = [update for update in updates if update.status not in (Status.OK, Status.TESTED)]
-    return listed((shortened(f"client {update.client_id} {update.outcome}", 200) for update in lost), 3)
+    lost.sort(key=lambda update: update.status is not Status.FAILED)
+    words = [shortened(f"client {update.client_id} {update.outcome}", 200) for update in lost[:_MOST_REASONS]]
+    left = len(lost) - len(words)
+    return ", ".join([*words, f"… ({left:,} more)"] if left else words)

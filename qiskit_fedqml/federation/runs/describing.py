@@ -1,6 +1,7 @@
 """What is written down of a run when it begins."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from qiskit_fedqml.backends.array.used import own_machines, used_machines
 from qiskit_fedqml.circuits.digest import circuit_digest
 from qiskit_fedqml.config.extension import PythonReference
 from qiskit_fedqml.data.class_counts import summary
+from qiskit_fedqml.data.columns import Columns
 from qiskit_fedqml.data.features import weights_digest
 from qiskit_fedqml.federation.executors.processes import num_workers
 from qiskit_fedqml.model.own_head import fingerprint
@@ -55,20 +57,29 @@ def feature_range(features: NDArray[np.float32]) -> list[float]:
     return [float(features.min()), float(features.max())]
 
 
+def _columns_in(columns: Columns, *, is_private: bool) -> dict[str, Any]:
+    shown = replace(columns, missing={}, dropped_rows=0) if is_private else columns
+    return shown.as_json()
+
+
 def describe(federation: "Federation") -> dict[str, Any]:
-    """Describe a run that begins: versions, sizes, classes by client, what its parts are, chips and own machines."""
-    data, trained = federation.data, num_trained(federation)
+    """Describe a run that begins: versions, sizes, classes by client, what its parts are, chips and own machines.
+
+    What would say something of single examples, or of one client, is left out where they are protected.
+    """
+    data, trained, is_private = federation.data, num_trained(federation), federation.privacy is not None
     examples = {
-        "train": len(data.shards.rows),
+        **({} if is_private else {"train": len(data.shards.rows)}),
         "validation": len(data.validation),
         "test": len(data.test),
     }
+    digests = {part: digest for part, digest in data.digests.items() if part != "train" or not is_private}
     workers = num_workers(federation.experiment)
     described = describe_run(federation.experiment, data.classes, examples, data.num_features, trained, workers)
     origin = {"initial": federation.origin} if federation.origin else {}
     chips = chips_in_blocks(federation.registry, used_machines(federation.experiment, federation.registry))
-    counts = {} if federation.is_remote else {"class_counts": summary(data.class_counts)}
-    columns = {} if data.columns is None else {"columns": data.columns.as_json()}
+    counts = {} if federation.is_remote or is_private else {"class_counts": summary(data.class_counts)}
+    columns = {} if data.columns is None else {"columns": _columns_in(data.columns, is_private=is_private)}
     machines = {} if federation.is_remote else own_machines(federation.experiment, federation.registry)
     remote = {"remote_clients": True} if federation.is_remote else {}
     is_made = isinstance(federation.experiment.model.circuit, PythonReference)
@@ -77,7 +88,7 @@ def describe(federation: "Federation") -> dict[str, Any]:
     head = fingerprint(federation.evaluator.model.head, data.num_features)
     return {
         **described,
-        "data": dict(data.digests),
+        "data": digests,
         **({"feature_range": feature_range(data.test.features)} if len(data.test) else {}),
         **({"weights": weights} if weights else {}),
         **circuit,

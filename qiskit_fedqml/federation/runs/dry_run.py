@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.federation.clients.optimizers import make_optimizer
 from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.processes import num_workers
@@ -43,7 +45,8 @@ class DryRun:
         num_machines: How many simulated machines the clients have.
         test_seconds: A test of the global model on the server's backend.
         start_seconds: What comes before the first round, once Python runs: data, the model, and what is compiled.
-        run_seconds: What all rounds will take, if clients are like those; None where some wait for devices.
+        run_seconds: What all rounds will take, if clients are like those, and as many as on average; None where some
+            wait for devices.
         peak_memory_bytes: Most memory that the process has held; None where the system doesn't say.
         devices: Backends whose jobs wait in a queue.
     """
@@ -117,7 +120,11 @@ class _Timed:
 
 def _tasks(federation: Federation) -> list[ClientTask]:
     """Return a task for each simulated machine on which a client trains."""
-    tasks = [task for task in federation.algorithm.next_tasks(federation.initial) if task.trains]
+    drawn = federation.algorithm.next_tasks(federation.initial)
+    if not drawn:  # where each client is drawn by itself, a round may have none
+        name = federation.registry.assign(federation.experiment.federation.clients)[0]
+        drawn = [ClientTask(1, 0, name, federation.initial.model, federation.registry.trains(name))]
+    tasks = [task for task in drawn if task.trains]
     by_machine = {task.backend: task for task in tasks if task.backend not in federation.devices}
     scheduling = federation.experiment.scheduling
     if tasks and (scheduling is None or scheduling.policy == "assigned"):  # others' clients come in later rounds
@@ -130,9 +137,10 @@ def _tasks(federation: Federation) -> list[ClientTask]:
 def _step_seconds(federation: Federation, task: ClientTask) -> _Timed:
     """Return how long a training step of a task takes, at first and once all is compiled."""
     experiment, data = federation.experiment, federation.data.clients
-    config, step = experiment.federation, open_step(experiment.federation)
-    blueprint = federation.evaluator.blueprint
-    worker = Worker(blueprint, federation.registry, data, config, step, experiment.seed)
+    config, blueprint = experiment.federation, federation.evaluator.blueprint
+    opened = open_step(config, experiment.privacy)
+    worker = Worker(blueprint, federation.registry, data, config, opened, experiment.seed)
+    step = worker.step_of(task.server_step, task.client_id)
     examples, model = data.open(task.client_id), worker.model_on(task.backend)
     model.load_trainable_state(task.state)
     model.train()
@@ -163,15 +171,22 @@ def _test_seconds(federation: Federation) -> _Timed:
 def _run_seconds(federation: Federation, step_seconds: Mapping[str, float], test_seconds: float) -> float | None:
     if not step_seconds:
         return None
-    config, sizes = federation.experiment.federation, federation.data.shards.sizes
+    config, expected = federation.experiment.federation, federation.experiment.expected_examples
+    sizes = federation.data.shards.sizes if expected is None else np.full(config.clients, expected)
     others = float(np.mean(list(step_seconds.values())))
     machines = federation.registry.assign(config.clients)
     of_clients = [step_seconds.get(name, others) for name in machines]
     a_client = float((np.ceil(sizes / config.batch_size) * of_clients).mean()) * config.local_epochs
     at_once = min(num_workers(federation.experiment), config.clients_per_round) if config.workers != "auto" else 1
-    tests = 1 + len(federation.experiment.evaluation.backends)
+    tests = 1 + len(federation.experiment.evaluation.backends) + _node_tests(config)
     training = ceil(config.clients_per_round / at_once) * a_client
     return config.rounds * (training + tests * test_seconds)
+
+
+def _node_tests(config: FederationConfig) -> float:
+    """Return how many tests of nodes' own models there are in a round, in the mean."""
+    every = config.algorithm.gossip.test_nodes_every if isinstance(config.algorithm, Gossip) else None
+    return 0.0 if every is None else config.clients / every
 
 
 def as_values(found: DryRun) -> dict[str, Any]:

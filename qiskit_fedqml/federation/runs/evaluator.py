@@ -107,23 +107,19 @@ class Evaluator:
         """
         return self._test(model, server_step, "the server, validation", None, self.validation)
 
+    def node_accuracy(self, model: State, server_step: int, node: int) -> float:
+        """Return the accuracy of a node's own model on the test data, on the server's backend.
+
+        Raises:
+            BackendError: As :meth:`test_model`.
+            TrainingError: Logits are not finite.
+        """
+        what = f"the model of node {node}"
+        logits, *_ = self._logits(model, server_step, what, f"the server, node {node}", None, self.test)
+        return loss_and_accuracy(logits, self.test.labels, self.model.loss)[1]
+
     def _test(self, model: State, server_step: int, place: str, backend: str | None, examples: ExampleSource) -> Test:
-        try:
-            network, before = self._use(backend), Usage()
-            self.model.adopt_trainable_state(model)
-            if network:
-                before = network.usage.copy()
-                seed = derive_seed(self.seed, f"shots of the test on {place}", server_step)
-                network.reseed(seed, JobKey(server_step, None, 0, f"test on {place}"))
-                network.refresh()
-            logits = predict(self.model, examples)
-        except TrainingError as error:
-            raise TrainingError(f"Round {server_step}: the aggregate cannot be tested: {error}") from error
-        except BackendError as error:
-            if isinstance(error, JobError):
-                raise
-            where = backend or "the server"
-            raise BackendError(f"Round {server_step}: the aggregate cannot be tested on {where}: {error}") from error
+        logits, network, before = self._logits(model, server_step, "the aggregate", place, backend, examples)
         loss, accuracy = loss_and_accuracy(logits, examples.labels, self.model.loss)
         if not np.isfinite(loss):
             raise TrainingError(
@@ -137,6 +133,27 @@ class Evaluator:
         if network is None:
             return Test(*found, Usage(), "", None)
         return Test(*found, network.usage - before, network.backend.name, network.calibration())
+
+    def _logits(
+        self, model: State, server_step: int, what: str, place: str, backend: str | None, examples: ExampleSource
+    ) -> tuple[NDArray[np.float64], BroadcastEstimatorQNN | None, Usage]:
+        """Return what a model gives, the network that evaluated its circuit, and what was asked of it before."""
+        try:
+            network, before = self._use(backend), Usage()
+            self.model.adopt_trainable_state(model)
+            if network:
+                before = network.usage.copy()
+                seed = derive_seed(self.seed, f"shots of the test on {place}", server_step)
+                network.reseed(seed, JobKey(server_step, None, 0, f"test on {place}"))
+                network.refresh()
+            return predict(self.model, examples), network, before
+        except TrainingError as error:
+            raise TrainingError(f"Round {server_step}: {what} cannot be tested: {error}") from error
+        except BackendError as error:
+            if isinstance(error, JobError):
+                raise
+            where = backend or "the server"
+            raise BackendError(f"Round {server_step}: {what} cannot be tested on {where}: {error}") from error
 
     def _use(self, backend: str | None) -> BroadcastEstimatorQNN | None:
         """Let a backend evaluate the circuit; return its network, or None without a circuit."""

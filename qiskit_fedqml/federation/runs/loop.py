@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qiskit_fedqml.backends.devices.device import DeviceBackend
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.errors import BudgetError, ResultError
 from qiskit_fedqml.federation.algorithms.buffered_on_devices import BufferedOnDevices
 from qiskit_fedqml.federation.executors.executor import in_task_order
@@ -27,6 +28,7 @@ from qiskit_fedqml.tracking.tracking import Tracking, open_trackers
 
 if TYPE_CHECKING:
     from qiskit_fedqml.federation.runs.assembly import Federation
+    from qiskit_fedqml.ledger.keeper import LedgerKeeper
     from qiskit_fedqml.planning.guard import BudgetGuard
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class RunLoop:
         run: Its description.
         writer: Writes its folder; None keeps the result in memory alone.
         guard: Says of each round whether it can be paid; None where no device is used.
+        ledger: Writes down what is aggregated, or None.
         allow_partial: Whether the run may end before a round that cannot be paid; otherwise that is an error.
     """
 
@@ -57,11 +60,12 @@ class RunLoop:
         run: dict[str, Any],
         writer: RunWriter | None,
         guard: "BudgetGuard | None" = None,
+        ledger: "LedgerKeeper | None" = None,
         *,
         allow_partial: bool = False,
     ) -> None:
         self.federation, self.description, self.writer = federation, run, writer
-        self.guard, self.allow_partial = guard, allow_partial
+        self.guard, self.ledger, self.allow_partial = guard, ledger, allow_partial
         self._testing = Testing(self._keep, federation.observer)
 
     def run(self, server: ServerState, done: Sequence[RoundRecord], best: BestModel | None = None) -> RunResult:
@@ -119,8 +123,10 @@ class RunLoop:
         past = PastAttempts(self.federation.registry.dispatcher.journal if self.federation.devices else None)
         try:
             while server.step < config.rounds and not self._progress.has_ended:
-                started = time.perf_counter()
+                started, before = time.perf_counter(), server
                 server, clients, earlier = attempted(config, server, self._attempt, past, rule)
+                if self.ledger:
+                    self.ledger.stepped(before, server, [*earlier, clients])
                 record = partial(self._record, server, clients, earlier)
                 may_wait = config.stop is None and self.federation.privacy is None
                 self._testing.test(server, record, started, meanwhile=may_wait and self.federation.trains_elsewhere)
@@ -138,6 +144,8 @@ class RunLoop:
             assert isinstance(federation.algorithm, BufferedOnDevices)
             tasks = executor.arriving(tasks, step, partial(federation.algorithm.is_enough, server))
         updates = in_task_order(tasks, self._observed(step, federation.executor.run(tasks)))
+        if self.ledger:
+            updates = self.ledger.noted(server, tasks, updates)
         return federation.algorithm.apply(server, updates)
 
     def _observed(self, step: int, updates: Iterator[ClientUpdate]) -> Iterator[ClientUpdate]:
@@ -152,7 +160,11 @@ class RunLoop:
     ) -> RoundRecord:
         experiment = self.federation.experiment
         local_epochs, backends = experiment.federation.local_epochs, experiment.evaluation.backends
-        record = record_step(server, clients, earlier, self.federation.evaluator, backends, local_epochs, started)
+        named, evaluator = experiment.federation.algorithm, self.federation.evaluator
+        tests_nodes = isinstance(named, Gossip) and named.tests_nodes(server.step)
+        record = record_step(
+            server, clients, earlier, evaluator, backends, local_epochs, started, tests_nodes=tests_nodes
+        )
         return replace(record, **self.federation.epsilons(server))
 
     def _keep(self, server: ServerState, record: RoundRecord) -> None:
@@ -187,6 +199,8 @@ class RunLoop:
         confusion = None if stopped else self.federation.evaluator.confusion_of(kept, step)
         model.adopt_trainable_state(kept)
         final_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        if self.writer and self.ledger and not stopped:
+            self.ledger.ended(server, step, self.writer.records)
         if self.writer and confusion is not None:
             is_all = server.is_model_alone and (best is None or best.round == server.step)
             best_round = None if best is None else best.round

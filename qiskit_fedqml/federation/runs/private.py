@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, islice
 
-from qiskit_fedqml.errors import ConfigurationError
+from qiskit_fedqml.errors import ConfigurationError, ResultError
 from qiskit_fedqml.federation.runs.assembly import Federation
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.results.folder import RunFolder
@@ -55,8 +55,18 @@ def record_spending(
     """Let the last record say what was spent with an interrupted round; return the records.
 
     Raises:
-        ResultError: They cannot be written.
+        ResultError: They cannot be written; or there is none yet, and the first round, which was interrupted, cannot be
+            begun once more.
     """
+    budget = federation.privacy
+    if not records and budget is not None:
+        again = federation.spending(server, federation.algorithm.next_tasks(server)).spent
+        if not budget.allows(again):
+            raise ResultError(
+                f"{writer.path}: the first round was interrupted, which counts as if it had been released. To begin it "
+                f"once more would spend ε = {budget.epsilon(again):.4g}, more than `privacy.epsilon`, "
+                f"{budget.config.epsilon:g}."
+            )
     if not records or (last := replace(records[-1], **federation.epsilons(server))) == records[-1]:
         return records
     writer.rewrite_records(chain(islice(records, len(records) - 1), [last]))

@@ -11,6 +11,7 @@ from qiskit_fedqml.backends.job import JobReceipt, Usage
 from qiskit_fedqml.federation.messages import ClientUpdate, Flight, State, Status
 from qiskit_fedqml.federation.runs.evaluator import Evaluator, Test
 from qiskit_fedqml.federation.server_state import ServerState
+from qiskit_fedqml.results.node_records import NodesRecord
 from qiskit_fedqml.results.provenance import peak_memory_bytes
 from qiskit_fedqml.results.records import ClientRecord, RoundRecord
 
@@ -23,6 +24,8 @@ def record_step(
     backends: Sequence[str],
     local_epochs: int,
     started: float,
+    *,
+    tests_nodes: bool = False,
 ) -> RoundRecord:
     """Test the model after a server step, and make the step's record.
 
@@ -34,6 +37,7 @@ def record_step(
         backends: Further backends on which it is tested.
         local_epochs: How often clients used their examples.
         started: When the step started, on the clock of ``time.perf_counter``.
+        tests_nodes: Whether the models of nodes are tested too, where there are some.
 
     Raises:
         BackendError: A backend failed.
@@ -50,7 +54,8 @@ def record_step(
     server_receipts = [receipt for t in tests for receipt in t.usage.receipts]
     circuits, executions, client_receipts = _asked(worked)
     receipts = [*server_receipts, *client_receipts]
-    num_bytes = _num_bytes(server.model)
+    num_bytes, nodes = _num_bytes(server.model), _nodes_record(server, len(clients), evaluator, tests_nodes=tests_nodes)
+    sent, received = (len(trained), len(worked)) if nodes is None else (nodes.messages, nodes.messages)
     ended = time.perf_counter()
     return RoundRecord(
         round=server.step,
@@ -64,8 +69,8 @@ def record_step(
         examples=sum(c.num_examples for c in trained) * local_epochs,
         circuits=circuits,
         executions=executions,
-        bytes_up=num_bytes * len(trained),
-        bytes_down=num_bytes * len(worked),
+        bytes_up=num_bytes * sent,
+        bytes_down=num_bytes * received,
         seconds=_to_microseconds(ended - started),
         evaluation_seconds=_to_microseconds(ended - evaluation_started),
         peak_memory_bytes=peak_memory_bytes(),
@@ -76,7 +81,17 @@ def record_step(
         attempts=tuple(tuple(_client_record(c, is_timed=False) for c in attempt) for attempt in attempts),
         devices=_devices([(t.backend, t.calibration) for t in tests] + [(c.backend, c.calibration) for c in worked]),
         clock_seconds=server.clock_seconds,
+        nodes=nodes,
     )
+
+
+def _nodes_record(server: ServerState, present: int, evaluator: Evaluator, *, tests_nodes: bool) -> NodesRecord | None:
+    """Measure the nodes of a federation without a server, each by itself and all of them together."""
+    if (nodes := server.nodes) is None:
+        return None
+    models = nodes.models if tests_nodes else ()
+    accuracies = [evaluator.node_accuracy(model, server.step, node) for node, model in enumerate(models)]
+    return NodesRecord.of(present, nodes.messages, nodes.consensus_distance(), accuracies)
 
 
 def _asked(worked: Sequence[ClientUpdate]) -> tuple[int, int, list[JobReceipt]]:

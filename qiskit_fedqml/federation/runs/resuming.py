@@ -16,6 +16,7 @@ from qiskit_fedqml.backends.base import Backend
 from qiskit_fedqml.config.backends import AerEntry
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.config.gossip import Gossip
 from qiskit_fedqml.errors import ResultError
 from qiskit_fedqml.federation.executors.processes import num_workers
 from qiskit_fedqml.federation.interruption import interruptible
@@ -24,6 +25,7 @@ from qiskit_fedqml.federation.runs.best_model import BestModel, named
 from qiskit_fedqml.federation.runs.loop import RunLoop
 from qiskit_fedqml.federation.runs.private import record_spending, with_interrupted
 from qiskit_fedqml.federation.server_state import ServerState
+from qiskit_fedqml.ledger.opening import check_ledger, open_ledger
 from qiskit_fedqml.progress.compiling import compiling_shown
 from qiskit_fedqml.progress.observer import Observer, preparing_of
 from qiskit_fedqml.results.checkpoint import Checkpoint
@@ -177,6 +179,7 @@ def _resume(
     if stored.rounds and assembled is None:
         _check_journal(folder, experiment)
     check_tracking(experiment.tracking, has_folder=True)
+    check_ledger(experiment, has_folder=True)
     if changes := changes_since(stored.run, num_workers(experiment)):
         logger.warning(
             "%s is resumed in another environment, so its bits may differ: %s", folder.path, "; ".join(changes)
@@ -190,8 +193,8 @@ def _resume(
     checkpoint, records = load_last_checkpoint(folder)
     if checkpoint is None and folder.is_finished and _keeps_state(stored):
         raise ResultError(
-            f"{folder.path}: its checkpoints are gone, and with them what its optimisers or tasks on their way need to "
-            "continue; a new run may begin from its model (`model.initial`)."
+            f"{folder.path}: its checkpoints are gone, and with them what its optimisers, tasks on their way or "
+            "nodes need to continue; a new run may begin from its model (`model.initial`)."
         )
     server = _state_in(folder, federation, checkpoint, len(records))
     server = with_interrupted(federation, server, stored)
@@ -215,7 +218,8 @@ def _resume(
         writer.wait()
     if command:
         writer.replace_experiment(experiment, command)
-    return RunLoop(federation, stored.run, writer, guard, allow_partial=allow_partial).run(server, done, best)
+    ledger = open_ledger(experiment, writer, server, federation.evaluator.model, resumes=True)
+    return RunLoop(federation, stored.run, writer, guard, ledger, allow_partial=allow_partial).run(server, done, best)
 
 
 def _check_parts(stored: RunResult, federation: Federation, folder: RunFolder, *, is_remote: bool) -> None:
@@ -259,11 +263,11 @@ def _keeps_state(stored: RunResult) -> bool:
     """Return whether the next round needs more than the model of a run; its checkpoints are kept then."""
     federation, optimizer = stored.experiment.federation, stored.experiment.aggregation.server_optimizer
     has_state = optimizer is not None or federation.client_optimizer_state == "keep"
-    is_buffered = isinstance(federation.algorithm, Buffered)
+    has_more = isinstance(federation.algorithm, Buffered | Gossip)
     is_not_the_last = federation.keep_best is not None and stored.final.round != len(stored.rounds)
     is_private = stored.experiment.privacy is not None
     return (
-        is_buffered
+        has_more
         or is_private
         or is_not_the_last
         or (has_state and any(record.train_loss is not None for record in stored.rounds))
@@ -291,7 +295,11 @@ def _state_of(checkpoint: Checkpoint, federation: Federation, path: Path) -> Ser
         server = ServerState.from_named(checkpoint.header.values, checkpoint.states)
     except (KeyError, TypeError, ValueError) as error:
         raise ResultError(f"{path}: the checkpoint lacks {error}.") from error
-    shapes = {name: tensor.shape for name, tensor in server.model.items()}
-    if shapes != {name: tensor.shape for name, tensor in expected.items()}:
+    models = [server.model, *(server.nodes.models if server.nodes else ())]
+    shapes = {name: tensor.shape for name, tensor in expected.items()}
+    if any({name: tensor.shape for name, tensor in model.items()} != shapes for model in models):
         raise ResultError(f"{path}: the checkpoint holds the tensors of another model.")
+    found, nodes = (0 if of.nodes is None else len(of.nodes.models) for of in (server, federation.initial))
+    if found != nodes:
+        raise ResultError(f"{path}: the checkpoint holds {found} nodes, not {nodes}.")
     return server.on_devices_of(expected)

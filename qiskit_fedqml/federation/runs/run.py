@@ -16,6 +16,7 @@ from qiskit_fedqml.federation.runs.describing import describe, size_of
 from qiskit_fedqml.federation.runs.loop import RunLoop
 from qiskit_fedqml.federation.runs.own_parts import with_own_parts
 from qiskit_fedqml.federation.runs.private import check_first_round
+from qiskit_fedqml.ledger.opening import check_ledger, open_ledger
 from qiskit_fedqml.progress.compiling import compiling_shown
 from qiskit_fedqml.progress.observer import Observer, prepared_of, preparing_of
 from qiskit_fedqml.progress.opening import shown_to
@@ -79,7 +80,8 @@ def run_federation(
 
     Raises:
         ConfigurationError: The assignment names a client that doesn't exist, there are more classes than qubits,
-            there is no such device, a part of the user's own cannot be found, or a tracker's extra is not installed.
+            there is no such device, a part of the user's own cannot be found, or a tracker's or the ledger's extra is
+            not installed.
         DataError: Data, weights or features are missing or do not fit.
         BackendError: A backend cannot be opened, or failed.
         NoBackendError: Something in ``backends`` cannot be a backend; a BackendError and a TypeError.
@@ -95,6 +97,7 @@ def run_federation(
     }
     experiment, objects = with_own_backends(with_own_parts(experiment, own), backends)
     check_tracking(experiment.tracking, has_folder=out is not None)
+    check_ledger(experiment, has_folder=out is not None)
     writer = None if out is None else RunWriter(RunFolder(Path(out)))
     title = "run" if writer is None else writer.path.name
     try:
@@ -131,4 +134,5 @@ def run_assembled(federation: Federation, writer: RunWriter | None = None, *, al
         run = writer.create(federation.experiment, run, federation.initial.named() if federation.origin else None)
         if federation.devices:
             federation.registry.dispatcher.journal.move_to(writer.folder.journal)
-    return RunLoop(federation, run, writer, guard, allow_partial=allow_partial).run(federation.initial, ())
+    ledger = open_ledger(federation.experiment, writer, federation.initial, federation.evaluator.model, resumes=False)
+    return RunLoop(federation, run, writer, guard, ledger, allow_partial=allow_partial).run(federation.initial, ())

@@ -1,7 +1,7 @@
 """FedProx: clients are kept near the global model (Li et al., 2020, arXiv:1812.06127)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from qiskit_fedqml.federation.messages import State
-from qiskit_fedqml.federation.steps.step import BatchLosses, ClientStep, StackedStep
+from qiskit_fedqml.federation.steps.step import BatchLosses, ClientStep, DrawingStep, StackedStep
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,12 @@ class FedProx:
 
     inner: ClientStep
     mu: float
+
+    def for_task(self, seed: int, server_step: int, client: int) -> "FedProx":
+        """Return this with the other step as it is for one task."""
+        if not isinstance(self.inner, DrawingStep):
+            return self
+        return replace(self, inner=self.inner.for_task(seed, server_step, client))
 
     def batches(self, num_examples: int, batch_size: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
         """Return the other step's batches."""

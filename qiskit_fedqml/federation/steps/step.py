@@ -47,6 +47,21 @@ class ClientStep(Protocol):
 
 
 @runtime_checkable
+class DrawingStep(ClientStep, Protocol):
+    """A client step that draws what no other task may draw, and so makes one of its kind for each."""
+
+    def for_task(self, seed: int, server_step: int, client: int) -> ClientStep:
+        """Return the step of one task.
+
+        Args:
+            seed: The run's seed.
+            server_step: The task's server step, from 1.
+            client: Its client.
+        """
+        ...
+
+
+@runtime_checkable
 class StackedStep(ClientStep, Protocol):
     """A client step that can be taken by several clients at once, each with weights of its own.
 

@@ -50,14 +50,19 @@ def run_shown(
 
 
 def show_runs(runs: "Runs") -> None:
-    """Print a table of runs, or of several seeds of each, by their names; and how they differ in pairs of a seed."""
+    """Print a table of runs, or of several seeds of each, by name; how they differ by seed; and what each has spent."""
     from qiskit_fedqml.report.differences import difference_note, difference_rows, paragraph
+    from qiskit_fedqml.report.groups import all_runs
     from qiskit_fedqml.report.table import table_rows
 
     print_table(table_rows(runs))
     if differences := difference_rows(runs):
         print_table(differences)
         print(paragraph(difference_note(runs)).lstrip())
+    every = all_runs(runs)
+    for name, run in every.items():
+        if words := run.privacy_in_words:
+            print(words if len(every) == 1 else f"{name}: {words}")
 
 
 def show_effects(study: "Study", settings: "Settings") -> None:

@@ -30,7 +30,14 @@ from qiskit_fedqml.terminal.arguments import (
 from qiskit_fedqml.terminal.commands.running import run_shown, show_runs
 from qiskit_fedqml.terminal.commands.studies import run_with_seeds
 from qiskit_fedqml.terminal.json_files import check_overwrite, check_target, write_json
-from qiskit_fedqml.terminal.resuming import print_end, resumable, rounds_if_finished, tell_continues, tell_stopped
+from qiskit_fedqml.terminal.resuming import (
+    print_end,
+    print_result,
+    resumable,
+    rounds_if_finished,
+    tell_continues,
+    tell_stopped,
+)
 from qiskit_fedqml.terminal.showing import progress_of
 from qiskit_fedqml.terminal.summaries import summary_of
 
@@ -76,7 +83,7 @@ def run(
     result = run_shown(experiment, name, target, overwrite, allow_partial=allow_partial)
     if write_json(summary_of(result, target), json_):
         show_runs({name: result})
-        print(f"Result: {target}")
+        print_result(target)
 
 
 def resume(
