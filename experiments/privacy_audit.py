@@ -30,8 +30,8 @@ from qiskit_fedqml.privacy.accountant import noise_for
 from qiskit_fedqml.tables import markdown_table
 
 DELTA = 1e-5
-CLIENTS, RATE, ROUNDS, EPOCHS = 4, 0.25, 10, 1
-NUM_TEST, NUM_CANARIES, OWN_FEATURE = 144, 240, 3.0
+CLIENTS, RATE, ROUNDS, EPOCHS = 4, 1.0, 10, 1
+NUM_TEST, NUM_CANARIES, OWN_FEATURE = 144, 240, 30.0
 TARGETS = {"no noise": None, "ε = 8": 8.0, "ε = 3": 3.0, "ε = 1": 1.0}
 """The runs: without privacy, and with what they may spend at most."""
 
@@ -50,7 +50,7 @@ def experiment_of(epsilon: float | None, seed: int, rounds: int) -> Experiment:
         "model": {"hidden": [16], "dropout": 0.0},
         "federation": {
             **{"clients": CLIENTS, "clients_per_round": CLIENTS, "rounds": rounds, "local_epochs": EPOCHS},
-            **{"batch_size": 18, "optimizer": "sgd", "learning_rate": 1.0},
+            **{"batch_size": 115, "optimizer": "sgd", "learning_rate": 1.0},
         },
         "aggregation": {"weights": "uniform"},
         **private,

@@ -214,6 +214,14 @@ def open_plan(printed, out):
     assert "rehearsed on FakeGuadalupeV2" in printed
 
 
+def privacy_audit(printed, out):
+    lines = lines_of(out / "audit.jsonl")
+    assert [line["run"] for line in lines] == ["no noise", "ε = 8", "ε = 3", "ε = 1"]
+    assert all(line["epsilon"] is None or line["bound"] <= line["epsilon"] for line in lines)
+    assert lines[0]["auc"] > lines[-1]["auc"], "noise hides who was trained on"
+    assert "above the accountant's ε: 0 of 4" in printed
+
+
 def qpu_time_study(printed, out):
     with (out / "table.csv").open() as table:
         seconds = {line["Training"]: line["QPU seconds"] for line in csv.DictReader(table)}
@@ -256,7 +264,16 @@ CHECKS = {
         *(benchmark_startup, benchmark_training_step, benchmark_workers),
         *(compare_aggregation, compare_circuits, compare_mitigation, crosstalk_study, fuzz, gossip_study),
         interrupt_runs,
-        *(noise_study, noisy_vs_noiseless, open_plan, qpu_time_study, reproduce_paper, same_bits, sensitivity),
+        *(
+            noise_study,
+            noisy_vs_noiseless,
+            open_plan,
+            privacy_audit,
+            qpu_time_study,
+            reproduce_paper,
+            same_bits,
+            sensitivity,
+        ),
     )
 }
 
