@@ -146,7 +146,7 @@ class BudgetGuard:
     ) -> Mapping[str, Work]:
         """Return what a server step still takes by backend, tasks of earlier steps that are on their way included."""
         total: dict[str, Work] = {}
-        for of, some in clients.items():
+        for of, some in {round: (), **clients}.items():  # a round without clients is tested too
             is_tested = of == round
             own = _without_others(submissions, of, some, is_tested=is_tested)
             for name, work in self._missing(of, some, own, is_tested=is_tested).items():

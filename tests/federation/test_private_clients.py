@@ -12,7 +12,7 @@ import yaml
 
 from qiskit_fedqml import RunResult, resume_federation, run_federation
 from qiskit_fedqml.config.privacy import PrivacyConfig
-from qiskit_fedqml.errors import BackendError, ConfigurationError, ResultError
+from qiskit_fedqml.errors import BackendError, BudgetError, ConfigurationError, ResultError
 from qiskit_fedqml.federation.runs.assembly import assemble
 from qiskit_fedqml.federation.runs.dry_run import try_run
 from qiskit_fedqml.federation.runs.resuming import extend_federation
@@ -221,10 +221,22 @@ def test_the_next_tasks_are_the_same_each_time_they_are_asked_for():
     federation.executor.stop()
 
 
-def test_a_dry_run_needs_no_client_in_the_first_round():
-    empty = next(
-        seed for seed in range(50) if not PoissonSampler(private().privacy, seed, 4, 0.25).clients_of(1)
-    )  # the seed also changes the data
-    found = try_run(private(seed=empty))
+@pytest.fixture(scope="module")
+def empty_first():
+    """A seed of which the first round has no client."""
+    return next(seed for seed in range(50) if not PoissonSampler(private().privacy, seed, 4, 0.25).clients_of(1))
+
+
+def test_a_dry_run_needs_no_client_in_the_first_round(empty_first):
+    found = try_run(private(seed=empty_first))
     assert found.step_seconds
     assert found.run_seconds > 0
+
+
+def test_the_servers_tests_of_a_round_without_clients_are_paid_for_too(empty_first):
+    machines = {"ideal": {"type": "aer"}, "rehearsed": {"type": "ibm", "device": "FakeManilaV2", "budget_seconds": 0.1}}
+    backends = {"backends": machines, "assignment": {"server": "rehearsed", "default": "ideal"}}
+    with pytest.raises(
+        BudgetError, match="^The run's one round needs .* QPU seconds, but the budget of rehearsed is 0.1 s"
+    ):
+        run_federation(private(seed=empty_first, backends=backends, federation__rounds=1))

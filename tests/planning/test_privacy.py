@@ -5,6 +5,7 @@ import pytest
 from qiskit_fedqml import run_federation
 from qiskit_fedqml.errors import ConfigurationError
 from qiskit_fedqml.planning.privacy import PrivacyPlan
+from qiskit_fedqml.planning.rounds import drawn_clients
 from tests.conftest import make_tiny
 
 CLIENTS = {
@@ -51,3 +52,7 @@ def test_the_ceiling_and_the_noise_are_those_of_the_run(level):
 def test_nothing_is_spent_without_privacy():
     with pytest.raises(ConfigurationError, match="has no section `privacy`, so it protects nobody"):
         PrivacyPlan.of(make_tiny())
+
+
+def test_a_plan_of_devices_knows_that_private_clients_send_them_nothing():
+    assert list(drawn_clients(private(CLIENTS), ("ideal",) * 4, first=3)) == [(3, []), (4, [])]

@@ -18,7 +18,9 @@ def record(round, loss, accuracy=0.5, validation=None):
 def made(losses, *, patience=2, min_delta=0.0, metric="loss", keep_best="loss"):
     stop = SimpleNamespace(patience=patience, min_delta=min_delta, metric=metric)
     config = SimpleNamespace(stop=stop, keep_best=keep_best)
-    return ProgressMade.of(config, [record(i, *of) for i, of in enumerate(losses, start=1)])
+    return ProgressMade.of(
+        SimpleNamespace(federation=config, privacy=None), [record(i, *of) for i, of in enumerate(losses, start=1)]
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,4 +45,14 @@ def test_best_round_and_rounds_since(losses, options, best, waited):
 
 def test_records_are_not_read_where_nothing_is_asked():
     config = SimpleNamespace(stop=None, keep_best=None)
-    assert not ProgressMade.of(config, (1 / 0 for _ in range(3))).has_ended
+    experiment = SimpleNamespace(federation=config, privacy=None)
+    assert not ProgressMade.of(experiment, (1 / 0 for _ in range(3))).has_ended
+
+
+@pytest.mark.parametrize(("following", "is_spent"), [(3.0, False), (3.1, True)])
+def test_a_run_ends_where_one_more_round_would_pass_its_ceiling(following, is_spent):
+    experiment = SimpleNamespace(
+        federation=SimpleNamespace(stop=None, keep_best=None), privacy=SimpleNamespace(epsilon=3.0)
+    )
+    records = [SimpleNamespace(round=1, next_epsilon=2.0), SimpleNamespace(round=2, next_epsilon=following)]
+    assert ProgressMade.of(experiment, records).has_ended == is_spent

@@ -33,7 +33,7 @@ def stepped(
     if remembers(rule):
         rule.recall(server.rule)
     if releases(rule):
-        rule.begin(server.step + 1)
+        rule.begin_release(server.step + 1)
     rule.start(server.model)
     for update in validated(updates, server.model, setting.norm_ratio):
         weight = setting.weight_of(update) if update.state is not None else 0.0

@@ -70,14 +70,14 @@ class ReleasingAggregator(RememberingAggregator, Protocol):
     Whether there was an update would show otherwise.
     """
 
-    def begin(self, server_step: int) -> None:
+    def begin_release(self, server_step: int) -> None:
         """Say which server step begins, from 1, before :meth:`start`: its noise derives from it."""
         ...
 
 
 def releases(rule: Aggregator) -> TypeGuard[ReleasingAggregator]:
     """Return whether a rule makes an aggregate of no update too."""
-    return hasattr(rule, "begin")
+    return hasattr(rule, "begin_release")
 
 
 def remembers(rule: Aggregator) -> TypeGuard[RememberingAggregator]:

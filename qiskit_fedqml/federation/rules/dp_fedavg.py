@@ -53,7 +53,7 @@ class DPFedAvg:
         self._norm = self._options.max_norm
         self._memory: States = {}
 
-    def begin(self, server_step: int) -> None:
+    def begin_release(self, server_step: int) -> None:
         """Say which server step begins, from 1: its noise derives from it."""
         self._server_step = server_step
 
