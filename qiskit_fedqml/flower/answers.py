@@ -20,7 +20,7 @@ def update_of(
         answer: The answer's values.
         records: The message, with the tensors.
         model: The trained tensors, whose names, types and shapes the update's must have.
-        num_examples: Examples that the node said it has when the run began.
+        num_examples: Examples that the node said it has when the run began; 0 where the run is private.
         elapsed: Seconds since the task was handed out.
 
     Raises:
@@ -32,7 +32,8 @@ def update_of(
         raise UnfitError(f"it claims {answer.examples} examples, where there were {num_examples} when the run began")
     if answer.has_state != (answer.status is Status.OK) or (answer.kept and not answer.has_state):
         raise UnfitError(f"its status is {answer.status}, which does not fit its tensors")
-    if answer.status is Status.OK and (not task.trains or answer.train_loss is None):
+    lacks_loss = answer.train_loss is None and num_examples > 0  # private nodes state neither
+    if answer.status is Status.OK and (not task.trains or lacks_loss):
         raise UnfitError("it trained where it was to test, or has no loss")
     if answer.status is Status.TESTED and task.trains:
         raise UnfitError("it tested where it was to train")

@@ -142,6 +142,7 @@ class FlowerExecutor:
             features=experiment.features,
             model=experiment.without_initial().model,
             federation=experiment.federation,
+            privacy=experiment.privacy,
         )
 
     def _arrived(self, errands: dict[int, _Errand], handed_out: float) -> Iterator[ClientUpdate]:

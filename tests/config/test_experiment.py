@@ -133,6 +133,14 @@ SEVEN = {"federation.clients": 7, "federation.clients_per_round": 7}
 ELEVEN = {"federation.clients": 11, "federation.clients_per_round": 11}
 FEDAVGM = {"aggregation.server_optimizer": {"method": "fedavgm"}}
 FEDADAM = {"aggregation.server_optimizer": {"method": "fedadam"}}
+PRIVATE = {
+    "privacy": {
+        "delta": 1e-5,
+        "randomness": "simulated",
+        "examples": {"noise_multiplier": 1.0, "max_norm": 1.0, "sampling_rate": 0.25},
+    },
+    "aggregation.weights": "uniform",
+}
 PERTURBED = {
     "seed": ({}, 6),
     "data.dataset": (NPZ, "digits"),
@@ -345,6 +353,9 @@ PERTURBED = {
     f"{IDEAL}.arguments": (PROVIDER, {"num_qubits": 2, "seed": 2}),
     f"{IDEAL}.budget_executions": (PROVIDER, 10),
     "backends.budget_seconds": (REHEARSAL, 1.5),
+    "privacy.examples.noise_multiplier": (PRIVATE, 1.5),
+    "privacy.examples.max_norm": (PRIVATE, 0.1),
+    "privacy.examples.sampling_rate": (PRIVATE, 0.5),
 }
 
 OF_THE_EXECUTOR = {f"{IDEAL}.{key}" for key in ("primitive", "resilience_level", "options")}
@@ -485,6 +496,20 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
             ", but got 'digit'",
         ),
         ({"data.path": "x"}, "unknown key 'data.path'; known are classes"),
+        ({**PRIVATE, "privacy.examples": None}, "must name one of examples and clients"),
+        ({**PRIVATE, **SUMS}, "client_sums cannot come with privacy.examples"),
+        ({**PRIVATE, "aggregation.weights": "examples"}, "weights: examples cannot come with privacy.examples"),
+        ({**PRIVATE, "federation.lockstep": 4}, "lockstep: 4 cannot come with privacy.examples"),
+        ({**PRIVATE, **OWN_LOSS}, "a loss of your own cannot come with privacy.examples: it might mix examples"),
+        ({**PRIVATE, **TABLE, "data.missing": "mean"}, "data.missing: mean cannot come with privacy.examples"),
+        (
+            {**PRIVATE, "federation.client_step": {"python": "tests.own_parts:Clipped"}},
+            "a client_step of your own cannot come with privacy.examples: it would take the place of DP-SGD",
+        ),
+        (
+            {**ON_A_CHIP, **PRIVATE, "federation.clients_per_round": 2, f"{IDEAL}.blocks": "auto"},
+            "blocks of a device cannot come with privacy.examples: which block an example gets",
+        ),
         ({"data.partition": "iid"}, "key 'data.partition': must be a mapping of keys to values, but got 'iid'"),
         ({"model.hidden": 16}, "key 'model.hidden': must be a list, but got 16"),
         ({"seed": "abc"}, "key 'seed': must be a whole number, but got 'abc'"),
