@@ -78,9 +78,9 @@ def taking(name: str, num_features: int, batch: int | None, step_of: Callable[[i
 def in_turns(ways: dict[str, Callable[[], None]], turns: int, steps: int) -> dict[str, list[float]]:
     """Return each turn's milliseconds of the fastest step, by way."""
     found: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(turns):
+    for turn in range(turns):
         for name, take in ways.items():
-            for _ in range(WARM_UP):
+            for _ in range(WARM_UP if turn == 0 else 1):
                 take()
             seconds = []
             for _ in range(steps):
@@ -94,7 +94,7 @@ def in_turns(ways: dict[str, Callable[[], None]], turns: int, steps: int) -> dic
 def main() -> None:
     """Time all, print the table, and write the turns."""
     parser = ScriptParser(__file__, __doc__, smallest={"turns": 3, "steps": 2, "wide_batch": 2})
-    parser.add_argument("--turns", type=positive, default=20, help="turns of each way (default: %(default)s)")
+    parser.add_argument("--turns", type=positive, default=10, help="turns of each way (default: %(default)s)")
     parser.add_argument("--steps", type=positive, default=50, help="steps of a turn (default: %(default)s)")
     parser.add_argument("--threads", type=positive, default=1, help="of torch, as workers have (default: %(default)s)")
     parser.add_argument("--wide-batch", type=positive, help="examples for the wide head (default: its file's)")
@@ -108,7 +108,7 @@ def main() -> None:
         for randomness in ("simulated", "system"):
             ways[f"DP-SGD, {randomness} noise"] = lambda size, randomness=randomness: private(size, randomness)
         takes = {way: taking(name, num_features, batch, step_of) for way, step_of in ways.items()}
-        found = in_turns(takes, options.turns, max(2, options.steps // 10) if is_wide else options.steps)
+        found = in_turns(takes, options.turns, max(2, options.steps // 20) if is_wide else options.steps)
         for way, times in found.items():
             ratios = [time / plain for time, plain in zip(times, found[PLAIN], strict=True)]
             interval = mean_interval(ratios)
