@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from textwrap import fill
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from parts.command_line import ScriptParser, experiment_file, run_script
 from parts.progress import show_trial
@@ -32,6 +33,8 @@ from qiskit_fedqml.study.trials import run_trials
 from qiskit_fedqml.tables import markdown_table
 
 DELTA, RATE, MAX_NORM = 1e-5, 0.5, 1.0
+_DRAWN = 10
+"""So many rounds of a run are drawn."""
 EPSILONS = (1.0, 3.0, 8.0)
 SAME, ADAM = "Not private, same settings", "Not private, Adam"
 FEDERATION: Mapping[str, Any] = {
@@ -122,14 +125,14 @@ def figure(study: Study) -> Figure:
     drawn = Figure(figsize=(11, 4), layout="constrained")
     left, right = drawn.subplots(1, 2)
     interval_rows(left, {s: ACCURACY.mean(study, s) for s in study.schemes}, "Accuracy (%)", reference=None)
-    for (name, colour), _ in zip(colours([private(e) for e in EPSILONS]).items(), EPSILONS, strict=True):
+    for name, colour in colours([private(epsilon) for epsilon in EPSILONS]).items():
         runs = list(study.of(name).values())
-        rounds = range(min(len(run.rounds) for run in runs))
+        rounds = np.unique(np.linspace(0, min(len(run.rounds) for run in runs) - 1, _DRAWN).astype(int))
         spent = [float(runs[0].rounds[k].epsilon or 0.0) for k in rounds]
         accuracies = [mean_interval([run.rounds[k].test_accuracy for run in runs]) for k in rounds]
         intervals_by(right, spent, accuracies, f"noise for {name}", colour)
-    right.set(xlabel=f"ε spent, at δ = {DELTA:g}", ylabel="Accuracy (%)", xscale="log")
-    right.legend(frameon=False)
+    right.set(xlabel=f"ε spent, at δ = {DELTA:g}", ylabel="Accuracy (%)")
+    right.legend(frameon=False, loc="lower right")
     drawn.suptitle(f"DP-SGD on digits 0 to 3, two clients; {spread_of(len(study.of(SAME)))}", fontsize=11)
     return drawn
 

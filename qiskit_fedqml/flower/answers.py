@@ -27,7 +27,7 @@ def update_of(
         answer: The answer's values.
         records: The message, with the tensors.
         model: The trained tensors, whose names, types and shapes the update's must have.
-        num_examples: Examples that the node said it has when the run began.
+        num_examples: Examples that the node said it has when the run began; 0 where the run is private.
         elapsed: Seconds since the task was handed out.
         is_hidden: Whether its tensors and its loss are hidden by secure aggregation; the update is without them then.
 
@@ -40,8 +40,9 @@ def update_of(
         raise UnfitError(f"it claims {answer.examples} examples, where there were {num_examples} when the run began")
     if answer.has_state != (answer.status is Status.OK) or (answer.kept and not answer.has_state):
         raise UnfitError(f"its status is {answer.status}, which does not fit its tensors")
-    if answer.status is Status.OK and (not task.trains or (answer.train_loss is None) != is_hidden):
-        raise UnfitError(f"it trained where it was to test, or has {'a' if is_hidden else 'no'} loss")
+    states_loss = num_examples > 0 and not is_hidden  # private nodes do not
+    if answer.status is Status.OK and (not task.trains or (answer.train_loss is not None) != states_loss):
+        raise UnfitError(f"it trained where it was to test, or has {'no' if states_loss else 'a'} loss")
     if answer.status is Status.TESTED and task.trains:
         raise UnfitError("it tested where it was to train")
     has_tensors = answer.has_state and not is_hidden

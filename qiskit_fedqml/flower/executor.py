@@ -144,6 +144,7 @@ class FlowerExecutor:
             secure=None
             if secure is None
             else SecureTerms(clipping_range=secure.clipping_range, is_uniform=experiment.aggregation.is_uniform),
+            privacy=experiment.privacy,
         )
         states = {f"kept/{slot}": state for slot, state in task.client_states.items()}
         return packed(work, {MODEL: task.state, SCALING: self.scaling, **states})

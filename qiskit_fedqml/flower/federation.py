@@ -83,7 +83,7 @@ def data_of(experiment: Experiment, dataset: Dataset, members: Mapping[int, Memb
     if len(validation):
         train = Examples(extract_features(dataset.train, experiment.features), dataset.train.labels)
     mean, deviation = scaling_of(experiment, (member.sums for member in ordered if member.sums is not None))
-    digests = [member.introduction.digest for member in ordered]
+    digests = [member.introduction.digest or "" for member in ordered]
     return FederatedData(
         classes=dataset.classes,
         train=train,

@@ -148,9 +148,9 @@ class Node:
             backend=self.config.backend,
             entry=_without_account(self.entry),
             calibration=self._calibration(),
-            examples=len(split),
+            examples=0 if question.is_private else len(split),
             num_features=features.shape[1],
-            digest=digest_of(split),
+            digest=None if question.is_private else digest_of(split),
             versions=versions(),
         )
         return introduction, states
@@ -200,7 +200,8 @@ class Node:
             backend.give_blocks_to([work.client])
 
         def make_worker() -> Worker:
-            return Worker(blueprint, registry, data, work.federation, open_step(work.federation), work.seed)
+            step = open_step(work.federation, work.privacy)
+            return Worker(blueprint, registry, data, work.federation, step, work.seed, work.privacy)
 
         executor: Executor = SerialExecutor(make_worker())
         if registry.is_queued(self.config.backend):

@@ -12,6 +12,7 @@ from qiskit_fedqml.config.backends import BackendEntry, Name
 from qiskit_fedqml.config.data import FeaturesConfig
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.model import ModelConfig
+from qiskit_fedqml.config.privacy import PrivacyConfig
 from qiskit_fedqml.config.strict import Integer, NaturalNumber, Number, PositiveInteger, PositiveNumber, StrictModel
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
 
@@ -36,11 +37,13 @@ class Question(StrictModel):
         protocol: The version of these values; server and nodes must have the same.
         features: How images become features.
         classes: Names of the classes; a label is an index into them.
+        is_private: Whether nodes must not say how many examples they have, nor anything that follows from them.
     """
 
     protocol: Literal[1] = 1
     features: FeaturesConfig
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    is_private: bool = False
 
 
 class Introduction(StrictModel):
@@ -51,9 +54,9 @@ class Introduction(StrictModel):
         backend: Name of its backend.
         entry: The backend's entry, without the account.
         calibration: The text of the calibration file that the entry names; None where it names none.
-        examples: Examples that it holds.
+        examples: Examples that it holds; 0 where the run is private.
         num_features: Number of features of an example.
-        digest: SHA-256 of its examples.
+        digest: SHA-256 of its examples; None where the run is private.
         versions: Versions of the packages that compute.
     """
 
@@ -61,9 +64,9 @@ class Introduction(StrictModel):
     backend: Name
     entry: BackendEntry
     calibration: Annotated[str, Field(max_length=16_000_000)] | None = None
-    examples: Annotated[PositiveInteger, Field(le=10**12)]
+    examples: Annotated[NaturalNumber, Field(le=10**12)]
     num_features: Annotated[PositiveInteger, Field(le=10**9)]
-    digest: Digest
+    digest: Digest | None
     versions: dict[str, str | None]
 
 
@@ -94,6 +97,7 @@ class Work(StrictModel):
         model: The `model` section.
         federation: The `federation` section.
         secure: How the update is to be hidden; None shows it to the server.
+        privacy: The `privacy` section, or None.
     """
 
     run: RunId
@@ -107,6 +111,7 @@ class Work(StrictModel):
     model: ModelConfig
     federation: FederationConfig
     secure: SecureTerms | None = None
+    privacy: PrivacyConfig | None = None
 
 
 class Receipt(StrictModel):

@@ -71,11 +71,14 @@ def serve(grid: Grid, config: ServerConfig, observer: Observer | None) -> RunRes
     experiment, folder = load_experiment(config.experiment), RunFolder(Path(config.out))
     check_tracking(experiment.tracking, has_folder=True)
     dataset = load_dataset(experiment.data, experiment.seed)
-    question = Question(features=experiment.features, classes=dataset.classes)
+    is_private = experiment.privacy is not None
+    question = Question(features=experiment.features, classes=dataset.classes, is_private=is_private)
     needs_sums = isinstance(experiment.features.scaling, ClientSumsScaling)
     roll = Roll(Post(grid), question, experiment.federation.clients, needs_sums, config.start_seconds)
     members = roll.call()
     compare_versions(members)
+    # A task of DP-SGD that is sent again would release other noise, which nobody has counted.
+    attempts = config.attempts if experiment.expected_examples is None else 1
     with ExitStack() as stack:
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         whole = experiment_with(experiment, members, temporary)
@@ -93,7 +96,7 @@ def serve(grid: Grid, config: ServerConfig, observer: Observer | None) -> RunRes
                     run_id=lambda: folder.proven_manifest().run_id,
                     round_seconds=config.round_seconds,
                     away_seconds=config.away_seconds,
-                    attempts=config.attempts,
+                    attempts=attempts,
                 )
                 secure = experiment.aggregation.secure
                 return nodes if secure is None else SecureExecutor(nodes, secure)

@@ -149,6 +149,14 @@ PRIVATE_CLIENTS = {
     "aggregation.weights": "uniform",
 }
 ADAPTIVE = PRIVATE_CLIENTS | {"privacy.clients.adaptive": {"count_noise": 1.0}}
+PRIVATE = {
+    "privacy": {
+        "delta": 1e-5,
+        "randomness": "simulated",
+        "examples": {"noise_multiplier": 1.0, "max_norm": 1.0, "sampling_rate": 0.25},
+    },
+    "aggregation.weights": "uniform",
+}
 PERTURBED = {
     "seed": ({}, 6),
     "data.dataset": (NPZ, "digits"),
@@ -376,6 +384,9 @@ PERTURBED = {
     "privacy.clients.adaptive.quantile": (ADAPTIVE, 0.9),
     "privacy.clients.adaptive.learning_rate": (ADAPTIVE, 0.5),
     "privacy.clients.adaptive.count_noise": (ADAPTIVE, 2.0),
+    "privacy.examples.noise_multiplier": (PRIVATE, 1.5),
+    "privacy.examples.max_norm": (PRIVATE, 0.1),
+    "privacy.examples.sampling_rate": (PRIVATE, 0.5),
 }
 
 OF_THE_EXECUTOR = {f"{IDEAL}.{key}" for key in ("primitive", "resilience_level", "options")}
@@ -521,6 +532,20 @@ TWO_GRADIENTS = rf"key '{IDEAL}.gradient': must be parameter_shift, .random_shif
             ", but got 'digit'",
         ),
         ({"data.path": "x"}, "unknown key 'data.path'; known are classes"),
+        ({**PRIVATE, "privacy.examples": None}, "must name one of examples and clients"),
+        ({**PRIVATE, **SUMS}, "client_sums cannot come with privacy.examples"),
+        ({**PRIVATE, "aggregation.weights": "examples"}, "weights: examples cannot come with privacy.examples"),
+        ({**PRIVATE, "federation.lockstep": 4}, "lockstep: 4 cannot come with privacy.examples"),
+        ({**PRIVATE, **OWN_LOSS}, "a loss of your own cannot come with privacy.examples: it might mix examples"),
+        ({**PRIVATE, **TABLE, "data.missing": "mean"}, "data.missing: mean cannot come with privacy.examples"),
+        (
+            {**PRIVATE, "federation.client_step": {"python": "tests.own_parts:Clipped"}},
+            "a client_step of your own cannot come with privacy.examples: it would take the place of DP-SGD",
+        ),
+        (
+            {**ON_A_CHIP, **PRIVATE, "federation.clients_per_round": 2, f"{IDEAL}.blocks": "auto"},
+            "blocks of a device cannot come with privacy.examples: which block an example gets",
+        ),
         ({"data.partition": "iid"}, "key 'data.partition': must be a mapping of keys to values, but got 'iid'"),
         ({"model.hidden": 16}, "key 'model.hidden': must be a list, but got 16"),
         ({"seed": "abc"}, "key 'seed': must be a whole number, but got 'abc'"),

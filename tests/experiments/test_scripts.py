@@ -67,6 +67,13 @@ def benchmark_many_clients(printed, out):
     assert drawn(out, "growth")
 
 
+def benchmark_private_step(printed, out):
+    lines = lines_of(out / "private_step.jsonl")
+    assert [line["model"] for line in lines] == ["digits"] * 3 + ["planes_vs_cars_256"] * 3
+    assert all(len(line["turns_ms"]) == 3 for line in lines)
+    assert all(line["times_plain"] > 1 for line in lines if line["step"] != "plain")
+
+
 def benchmark_round(printed, out):
     small, large = lines_of(out / "round.jsonl")
     assert (small["parameters"], large["parameters"]) == (10_033, 34_528)
@@ -222,6 +229,14 @@ def privacy_audit(printed, out):
     assert "above the accountant's ε: 0 of 4" in printed
 
 
+def privacy_study(printed, out):
+    with (out / "table.csv").open() as table:
+        spent = {line["Training"]: line["ε spent"] for line in csv.DictReader(table)}
+    assert all(float(spent[f"ε = {most}"]) <= most for most in (1, 3, 8))
+    assert len(spent) == 5
+    assert drawn(out, "privacy")
+
+
 def qpu_time_study(printed, out):
     with (out / "table.csv").open() as table:
         seconds = {line["Training"]: line["QPU seconds"] for line in csv.DictReader(table)}
@@ -260,20 +275,11 @@ CHECKS = {
     check.__name__: check
     for check in (
         asynchronous_study,
-        *(benchmark_flower, benchmark_head, benchmark_many_clients, benchmark_round, benchmark_scaling),
-        *(benchmark_startup, benchmark_training_step, benchmark_workers),
+        *(benchmark_flower, benchmark_head, benchmark_many_clients, benchmark_private_step),
+        *(benchmark_round, benchmark_scaling, benchmark_startup, benchmark_training_step, benchmark_workers),
         *(compare_aggregation, compare_circuits, compare_mitigation, crosstalk_study, fuzz, gossip_study),
-        interrupt_runs,
-        *(
-            noise_study,
-            noisy_vs_noiseless,
-            open_plan,
-            privacy_audit,
-            qpu_time_study,
-            reproduce_paper,
-            same_bits,
-            sensitivity,
-        ),
+        *(interrupt_runs, noise_study, noisy_vs_noiseless, open_plan, privacy_audit, privacy_study),
+        *(qpu_time_study, reproduce_paper, same_bits, sensitivity),
     )
 }
 

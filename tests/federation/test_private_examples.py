@@ -246,3 +246,18 @@ def _budget(experiment):
 
 def _spent(run):
     return Spending(0, dict.fromkeys(range(4), len(run.rounds)))
+
+
+@pytest.mark.slow
+def test_an_interrupted_round_on_a_device_asks_again_without_its_old_jobs(tmp_path):
+    entry = {"type": "ibm", "device": "FakeManilaV2", "shots": 16}
+    backends = {"backends": {"exact": {"type": "aer"}, "device": entry}}
+    backends["assignment"] = {"server": "exact", "default": "device"}
+    few = {"options": {"sampling_rate": 0.5}, "federation__local_epochs": 1, "federation__clients": 20}
+    experiment = private(randomness="system", backends=backends, federation__rounds=2, **few)
+    interrupted(experiment, tmp_path / "half")
+    resumed = resume_federation(tmp_path / "half")
+    assert len(resumed.rounds) == 2
+    for record in resumed.rounds:
+        assert all(client.status is Status.OK and client.jobs for client in record.clients)
+        assert record.executions == 0

@@ -1,13 +1,20 @@
 import numpy as np
 import pytest
+import torch
 
 from qiskit_fedqml.config.data import FeaturesConfig
 from qiskit_fedqml.config.devices import IBMEntry
+from qiskit_fedqml.config.federation import FederationConfig
+from qiskit_fedqml.config.model import ModelConfig
+from qiskit_fedqml.config.privacy import PrivacyConfig
 from qiskit_fedqml.config.yaml_files import dump_yaml
 from qiskit_fedqml.errors import BackendError, ConfigurationError, DataError
+from qiskit_fedqml.federation.messages import ClientTask, Status
+from qiskit_fedqml.flower.answers import update_of
 from qiskit_fedqml.flower.node import Node
 from qiskit_fedqml.flower.node_config import NodeConfig
-from qiskit_fedqml.flower.protocol import SUMS, Question
+from qiskit_fedqml.flower.protocol import MODEL, SUMS, Answer, Question, Work
+from qiskit_fedqml.flower.records import packed, values_in
 
 FEATURES = np.ones((3, 2), np.float32)
 QUESTION = Question(features=FeaturesConfig(), classes=("cat", "dog"))
@@ -38,6 +45,36 @@ def test_only_sums_and_counts_leave_a_node(make):
     }
     _, states = make().introduce(QUESTION)
     assert states == {}
+
+
+def test_a_private_node_says_nothing_of_its_examples_and_trains_with_noise(make):
+    node = make(x=np.random.default_rng(1).normal(size=(30, 2)).astype(np.float32), y=[0, 1] * 15)
+    introduction, states = node.introduce(QUESTION.model_copy(update={"is_private": True}))
+    assert (introduction.examples, introduction.digest, states) == (0, None, {})
+    options = {"noise_multiplier": 1.0, "max_norm": 1.0, "sampling_rate": 0.5}
+    work = Work(
+        run="0" * 32,
+        server_step=1,
+        client=2,
+        trains=True,
+        kept=(),
+        seed=1,
+        classes=QUESTION.classes,
+        features=QUESTION.features,
+        model=ModelConfig.model_validate({"head": "none", "circuit": {"num_qubits": 2, "num_layers": 1}}),
+        federation=FederationConfig(clients=3, clients_per_round=1, rounds=1, batch_size=4, learning_rate=0.1),
+        privacy=PrivacyConfig.model_validate({"delta": 1e-5, "examples": options}),
+    )
+    model = {"quantum.weight": torch.zeros(6)}
+    scaling = {"mean": torch.zeros(1, dtype=torch.float64), "deviation": torch.ones(1, dtype=torch.float64)}
+    first, second = (node.work(work, model, {}, scaling) for _ in range(2))
+    answer = Answer.of(first, 1)
+    assert (answer.status, answer.examples, answer.train_loss) == (Status.OK, 0, None)
+    assert (answer.usage.circuits, answer.usage.executions, answer.usage.jobs) == (0, 0, 0)
+    assert not torch.equal(first.state["quantum.weight"], second.state["quantum.weight"])
+    records = packed(answer, {MODEL: first.state})
+    task = ClientTask(1, 2, "own", model)
+    assert update_of(task, values_in(records, Answer), records, model, 0, 1.0).status is Status.OK
 
 
 def test_the_account_stays_at_the_node(make):

@@ -156,9 +156,6 @@ def assemble(
     blueprint = blueprint_of(experiment, data)
     _check_machines(experiment, registry, assignment, blueprint)
     evaluator = make_evaluator(experiment, blueprint, registry, data)
-    head = evaluator.model.head
-    if isinstance(head, OwnHead) and experiment.privacy is not None and experiment.privacy.examples is not None:
-        check_separable(head, data.num_features)
 
     config = _training_config(experiment)
 
@@ -227,11 +224,16 @@ def make_evaluator(
     """Return what tests the aggregate.
 
     Raises:
-        ConfigurationError: A metric of the user's own cannot be found or made.
+        ConfigurationError: A metric of the user's own cannot be found or made, or a head does not go together with
+            ``privacy.examples``.
         BackendError: The server's backend cannot be opened.
     """
     metrics = open_metrics(experiment.evaluation, blueprint.num_classes)
-    return Evaluator(experiment.seed, blueprint, registry.server, registry, data.test, data.held_out, metrics)
+    evaluator = Evaluator(experiment.seed, blueprint, registry.server, registry, data.test, data.held_out, metrics)
+    head, privacy = evaluator.model.head, experiment.privacy
+    if isinstance(head, OwnHead) and privacy is not None and privacy.examples is not None:
+        check_separable(head, data.num_features)
+    return evaluator
 
 
 def _check_machines(
