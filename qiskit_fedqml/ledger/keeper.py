@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qiskit_fedqml.config.experiment import Experiment
+from qiskit_fedqml.federation.algorithms.setting import weights_of
 from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State, Status
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.ledger.chain import Chain
@@ -14,7 +15,7 @@ from qiskit_fedqml.ledger.environment import environment
 from qiskit_fedqml.ledger.figures import digest_of_figures
 from qiskit_fedqml.ledger.keys import SERVER, SimulatedKeys
 from qiskit_fedqml.ledger.links import CHAIN, FOLDER, START, digest_of_value
-from qiskit_fedqml.ledger.statements import Statement, entry_of, weights_of
+from qiskit_fedqml.ledger.statements import Statement, entry_of
 from qiskit_fedqml.ledger.update_files import UpdateFiles
 from qiskit_fedqml.results.manifest import Manifest
 
@@ -39,7 +40,7 @@ class LedgerKeeper:
 
     def __init__(self, folder: Path, experiment: Experiment) -> None:
         self._folder = folder / FOLDER
-        self._experiment, self._weight_of = experiment, weights_of(experiment.aggregation)
+        self._experiment, self._weight_of = experiment, weights_of(experiment)
         self._keys = SimulatedKeys()
         self._chain, self._files = Chain(self._folder, self._keys), UpdateFiles(self._folder)
         self._signers: set[int] = set()

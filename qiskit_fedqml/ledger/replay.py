@@ -5,14 +5,12 @@ from dataclasses import replace
 
 from qiskit_fedqml.config.buffered import Buffered
 from qiskit_fedqml.config.experiment import Experiment
-from qiskit_fedqml.federation.algorithms.algorithm import Setting
+from qiskit_fedqml.federation.algorithms.setting import make_setting
 from qiskit_fedqml.federation.algorithms.staleness import moved
 from qiskit_fedqml.federation.algorithms.stepping import stepped
 from qiskit_fedqml.federation.messages import ClientUpdate, Flight, State
-from qiskit_fedqml.federation.rules.opening import open_rule, open_server_optimizer
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.ledger.digests import digest_of_state, digest_of_states
-from qiskit_fedqml.ledger.statements import weights_of
 
 
 class Replay:
@@ -24,17 +22,7 @@ class Replay:
     """
 
     def __init__(self, experiment: Experiment, start: State) -> None:
-        has_circuit = experiment.model.has_circuit
-        self._setting = Setting(
-            seed=experiment.seed,
-            config=experiment.federation,
-            backends=(),
-            trains=lambda _: True,
-            weight_of=weights_of(experiment.aggregation),
-            rule=open_rule(experiment.aggregation, [n for n in start if has_circuit and n.startswith("quantum.")]),
-            server_optimizer=open_server_optimizer(experiment.aggregation),
-            norm_ratio=experiment.aggregation.norm_ratio,
-        )
+        self._setting = make_setting(experiment, (), lambda _: True, start)
         algorithm = experiment.federation.algorithm
         self._options = algorithm.buffered if isinstance(algorithm, Buffered) else None
         self.server = ServerState(0, start)

@@ -1,14 +1,10 @@
 """What a client signs of its update, and what a link says of it."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 from qiskit_fedqml.backends.job import Usage
-from qiskit_fedqml.config.aggregation import AggregationConfig
 from qiskit_fedqml.federation.messages import ClientUpdate, State, Status
-from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
 from qiskit_fedqml.ledger.links import encoded
 
 
@@ -62,11 +58,6 @@ class Statement:
             state=state,
             success_probability=self.success_probability,
         )
-
-
-def weights_of(config: AggregationConfig) -> Callable[[ClientUpdate], float]:
-    """Return what gives an update's weight."""
-    return partial(noise_aware_weight, exponent=config.success_exponent, uniform=config.is_uniform)
 
 
 def entry_of(update: ClientUpdate, weight: float) -> dict[str, Any]:

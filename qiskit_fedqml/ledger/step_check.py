@@ -5,13 +5,14 @@ from typing import Any
 
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.errors import shown
+from qiskit_fedqml.federation.algorithms.setting import weights_of
 from qiskit_fedqml.federation.messages import ClientUpdate, State, Status
 from qiskit_fedqml.federation.sampling import sample_clients
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.ledger.digests import digest_of_state
 from qiskit_fedqml.ledger.keys import is_signed
 from qiskit_fedqml.ledger.replay import Replay, digests_of
-from qiskit_fedqml.ledger.statements import Statement, weights_of
+from qiskit_fedqml.ledger.statements import Statement
 from qiskit_fedqml.ledger.update_files import UpdateFiles
 from qiskit_fedqml.results.records import RoundRecord
 
@@ -38,7 +39,7 @@ class StepCheck:
 
     def __init__(self, experiment: Experiment, chain: str, replay: Replay | None, files: UpdateFiles) -> None:
         self._experiment, self._chain, self._replay, self._files = experiment, chain, replay, files
-        self._weight_of = weights_of(experiment.aggregation)
+        self._weight_of = weights_of(experiment)
         self._is_synchronous = experiment.federation.algorithm == "synchronous"
         self._keys: dict[int, str] = {}
         self._asked: dict[int, int] = {}

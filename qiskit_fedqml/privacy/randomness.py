@@ -26,7 +26,7 @@ class Randomness(Protocol):
 
 
 class SystemRandomness:
-    """ChaCha with 20 rounds and a key of 256 bits, which the operating system's generator draws for each object.
+    """AES-128 in counter mode, with a key that the operating system's generator draws for each object.
 
     A normal number is the sum of four, halved: the lowest bits of floating-point noise, which one alone would reveal,
     then say nothing of what is below it (Holohan and Braghin, 2021, arXiv:2107.10138).
@@ -36,7 +36,7 @@ class SystemRandomness:
     """
 
     def __init__(self) -> None:
-        generator = import_package("randomgen").ChaCha(key=secrets.randbits(256), rounds=20)
+        generator = import_package("randomgen").AESCounter(key=secrets.randbits(128))
         self._generator = np.random.Generator(generator)
 
     def __reduce__(self) -> tuple[type["SystemRandomness"], tuple[()]]:

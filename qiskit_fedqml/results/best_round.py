@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import TYPE_CHECKING
 
-from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.stopping import Metric
 from qiskit_fedqml.results.records import RoundRecord
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.config.experiment import Experiment
 
 
 @dataclass
@@ -31,7 +34,7 @@ class ProgressMade:
     _reference: float = inf
 
     @classmethod
-    def of(cls, experiment: Experiment, records: Sequence[RoundRecord]) -> "ProgressMade":
+    def of(cls, experiment: "Experiment", records: Sequence[RoundRecord]) -> "ProgressMade":
         """Return what records say; they are not looked at where nothing is asked of them."""
         config, privacy = experiment.federation, experiment.privacy
         made = cls(config, privacy.epsilon if privacy is not None else None)

@@ -4,6 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
+import randomgen
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from scipy.stats import kstest
 
 from qiskit_fedqml.config.privacy import PrivacyConfig
@@ -27,6 +29,14 @@ def test_the_systems_noise_is_never_the_same_again():
     copies = [first, second, pickle.loads(pickle.dumps(first)), pickle.loads(pickle.dumps(first))]
     drawn = [tuple(copy.normal(4)) for copy in copies]
     assert len(set(drawn)) == len(drawn)
+
+
+def test_the_generator_is_aes_in_counter_mode():
+    key = 0x0123456789ABCDEF_FEDCBA9876543210
+    words = randomgen.AESCounter(key=key).random_raw(6)
+    block = Cipher(algorithms.AES(key.to_bytes(16, "little")), modes.ECB()).encryptor()
+    expected = b"".join(block.update(counter.to_bytes(16, "little")) for counter in range(3))
+    assert words.astype("<u8").tobytes() == expected
 
 
 def test_simulated_noise_follows_from_seed_purpose_step_and_client():

@@ -25,8 +25,9 @@ from qiskit_fedqml.config.own_machines import OwnEntry
 from qiskit_fedqml.config.remote import check_here
 from qiskit_fedqml.data.preparation import FederatedData, prepare_data
 from qiskit_fedqml.errors import ConfigurationError
-from qiskit_fedqml.federation.algorithms.algorithm import Algorithm, Setting
+from qiskit_fedqml.federation.algorithms.algorithm import Algorithm
 from qiskit_fedqml.federation.algorithms.opening import open_algorithm
+from qiskit_fedqml.federation.algorithms.setting import make_setting
 from qiskit_fedqml.federation.clients.worker import Worker
 from qiskit_fedqml.federation.executors.automatic import AutomaticExecutor
 from qiskit_fedqml.federation.executors.devices import DeviceExecutor
@@ -37,21 +38,16 @@ from qiskit_fedqml.federation.executors.processes import ProcessExecutor, num_wo
 from qiskit_fedqml.federation.executors.serial import SerialExecutor
 from qiskit_fedqml.federation.executors.shared_data import SharedData
 from qiskit_fedqml.federation.executors.training import make_training
-from qiskit_fedqml.federation.messages import ClientTask, ClientUpdate, State
-from qiskit_fedqml.federation.rules.noise_aware import noise_aware_weight
-from qiskit_fedqml.federation.rules.opening import open_rule, open_server_optimizer
+from qiskit_fedqml.federation.messages import ClientTask
 from qiskit_fedqml.federation.runs.evaluator import Evaluator
-from qiskit_fedqml.federation.runs.private_clients import with_private_clients
+from qiskit_fedqml.federation.runs.server_parts import blueprint_of, first_model, make_evaluator
 from qiskit_fedqml.federation.scheduling.opening import open_scheduler
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.steps.opening import open_step
-from qiskit_fedqml.federation.steps.separable import check_separable
 from qiskit_fedqml.model.building import Blueprint
-from qiskit_fedqml.model.metrics import open_metrics
-from qiskit_fedqml.model.own_head import OwnHead
 from qiskit_fedqml.privacy.spending import PrivacyBudget
 from qiskit_fedqml.progress.observer import Observer, preparing_of
-from qiskit_fedqml.results.initial import InitialModel, load_initial
+from qiskit_fedqml.results.initial import load_initial
 from qiskit_fedqml.workers.memory import Memory
 from qiskit_fedqml.workers.messages import Setup
 
@@ -208,34 +204,6 @@ def _open_array(
     return registry, assignment, devices
 
 
-def blueprint_of(experiment: Experiment, data: FederatedData) -> Blueprint:
-    """Return what the models of a run are built from.
-
-    Raises:
-        ConfigurationError: There are more classes than qubits.
-    """
-    scaling = data.mean, data.deviation
-    return Blueprint.of(experiment.seed, experiment.model, data.num_features, len(data.classes), scaling)
-
-
-def make_evaluator(
-    experiment: Experiment, blueprint: Blueprint, registry: BackendRegistry, data: FederatedData
-) -> Evaluator:
-    """Return what tests the aggregate.
-
-    Raises:
-        ConfigurationError: A metric of the user's own cannot be found or made, or a head does not go together with
-            ``privacy.examples``.
-        BackendError: The server's backend cannot be opened.
-    """
-    metrics = open_metrics(experiment.evaluation, blueprint.num_classes)
-    evaluator = Evaluator(experiment.seed, blueprint, registry.server, registry, data.test, data.held_out, metrics)
-    head, privacy = evaluator.model.head, experiment.privacy
-    if isinstance(head, OwnHead) and privacy is not None and privacy.examples is not None:
-        check_separable(head, data.num_features)
-    return evaluator
-
-
 def _check_machines(
     experiment: Experiment, registry: BackendRegistry, assignment: tuple[str, ...], blueprint: Blueprint
 ) -> None:
@@ -280,28 +248,6 @@ def _simulators(
     return AutomaticExecutor(make_worker(), processes) if config.workers == "auto" else processes
 
 
-def first_model(evaluator: Evaluator, start: InitialModel | None, data: FederatedData) -> State:
-    """Return the trained tensors with which a run begins: those that the seed draws, or another run's.
-
-    Args:
-        evaluator: Has the model.
-        start: The other run's model, or None.
-        data: The run's data, whose classes and scaling are compared.
-
-    Raises:
-        ResultError: They do not fit.
-    """
-    model = evaluator.model.trainable_state()
-    if start is None:
-        return model
-    fitted = start.fitted(model, data.classes)
-    if start.scaling_differs(torch.as_tensor(data.mean).float(), torch.as_tensor(data.deviation).float()):
-        logger.warning(
-            "The model of %s was trained on features that were scaled differently from those of this run.", start.folder
-        )
-    return fitted
-
-
 def _check_success_is_known(backend: Backend, spec: CircuitSpec) -> None:
     """Refuse weights by success probabilities where a device's errors are not published.
 
@@ -316,40 +262,3 @@ def _check_success_is_known(backend: Backend, spec: CircuitSpec) -> None:
             f"`aggregation.success_exponent` cannot weigh clients on backend {backend.name!r}, which does not "
             "state an error of each gate and readout that the circuit uses."
         )
-
-
-def make_setting(
-    experiment: Experiment, assignment: tuple[str, ...], trains: Callable[[str], bool], model: State
-) -> Setting:
-    """Return what the algorithm is given.
-
-    Args:
-        experiment: The configuration.
-        assignment: The name of each client's backend.
-        trains: Whether clients with a backend train, and not only test.
-        model: The trained tensors with which the run begins.
-
-    Raises:
-        ConfigurationError: A rule of the user's own cannot be found or made.
-    """
-    exponent, is_uniform = experiment.aggregation.success_exponent, experiment.aggregation.is_uniform
-    is_private = experiment.privacy is not None
-    has_circuit = experiment.model.has_circuit
-    angles = [name for name in model if has_circuit and name.startswith("quantum.")]
-
-    def weight_of(update: ClientUpdate) -> float:
-        return noise_aware_weight(
-            replace(update, num_examples=1) if is_private else update, exponent, uniform=is_uniform
-        )
-
-    setting = Setting(
-        seed=experiment.seed,
-        config=experiment.federation,
-        backends=assignment,
-        trains=trains,
-        weight_of=weight_of,
-        rule=open_rule(experiment.aggregation, angles),
-        server_optimizer=open_server_optimizer(experiment.aggregation),
-        norm_ratio=experiment.aggregation.norm_ratio,
-    )
-    return with_private_clients(setting, experiment.privacy)

@@ -9,15 +9,11 @@ from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.config.remote import check_remote
 from qiskit_fedqml.data.preparation import FederatedData
 from qiskit_fedqml.federation.algorithms.opening import open_algorithm
+from qiskit_fedqml.federation.algorithms.setting import make_setting
 from qiskit_fedqml.federation.executors.executor import Executor
 from qiskit_fedqml.federation.messages import State
-from qiskit_fedqml.federation.runs.assembly import (
-    Federation,
-    blueprint_of,
-    first_model,
-    make_evaluator,
-    make_setting,
-)
+from qiskit_fedqml.federation.runs.assembly import Federation
+from qiskit_fedqml.federation.runs.server_parts import blueprint_of, first_model, make_evaluator
 from qiskit_fedqml.model.building import Blueprint
 from qiskit_fedqml.progress.observer import Observer
 from qiskit_fedqml.results.initial import load_initial

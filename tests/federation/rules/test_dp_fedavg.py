@@ -11,12 +11,12 @@ from qiskit_fedqml.config.aggregation import FedAvgMConfig
 from qiskit_fedqml.config.federation import FederationConfig
 from qiskit_fedqml.config.privacy import PrivacyConfig
 from qiskit_fedqml.federation.algorithms.algorithm import Setting
+from qiskit_fedqml.federation.algorithms.setting import with_private_clients
 from qiskit_fedqml.federation.algorithms.stepping import stepped
 from qiskit_fedqml.federation.messages import ClientUpdate, Status
 from qiskit_fedqml.federation.rules.dp_fedavg import DPFedAvg, noise_on_sum
 from qiskit_fedqml.federation.rules.fedavg import FedAvg
 from qiskit_fedqml.federation.rules.fedavgm import FedAvgM
-from qiskit_fedqml.federation.runs.private_clients import with_private_clients
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.federation.states import difference, squared_norm
 from qiskit_fedqml.privacy.randomness import SimulatedRandomness
