@@ -12,7 +12,10 @@ ROOT = DOCS.parent
 RESULTS = ROOT / "experiments" / "results"
 
 _LINK = re.compile(r"(?<=\]\()(?P<path>(?![a-z]+:)[^)#\s]+)(?=[#)])")
-_ROOT_PAGES = {"README.md": "index", "CONTRIBUTING.md": "project/contributing", "CHANGELOG.md": "project/changes"}
+_ROOT_PAGES = {
+    **{"README.md": "index", "CONTRIBUTING.md": "project/contributing", "CHANGELOG.md": "project/changes"},
+    "SECURITY.md": "project/security",
+}
 
 
 def pages():

@@ -1,12 +1,16 @@
 """What secure aggregation asks of the rest of an experiment."""
 
-from qiskit_fedqml.config.backends import BackendsFile
+from typing import TYPE_CHECKING
+
 from qiskit_fedqml.config.devices import DeviceEntry
-from qiskit_fedqml.config.federation import FederationConfig
-from qiskit_fedqml.config.secure import SecureConfig
+
+if TYPE_CHECKING:
+    from qiskit_fedqml.config.backends import BackendsFile
+    from qiskit_fedqml.config.federation import FederationConfig
+    from qiskit_fedqml.config.secure import SecureConfig
 
 
-def check_secure(secure: SecureConfig, federation: FederationConfig, backends: BackendsFile) -> None:
+def check_secure(secure: "SecureConfig", federation: "FederationConfig", backends: "BackendsFile") -> None:
     """Refuse what does not go together with secure aggregation.
 
     Raises:

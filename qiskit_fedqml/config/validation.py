@@ -113,7 +113,7 @@ def _meant(model: type[BaseModel], key: Key) -> str:
     if len(key) > 1:
         return ""
     known = [one for one in dict.fromkeys(keys_below(model)) if one.rpartition(".")[2] == name and NAME not in one]
-    return f"; did you mean {' or '.join(map(repr, known))}?" if 0 < len(known) < 3 else ""
+    return f"; did you mean {' or '.join(map(repr, known))}?" if 0 < len(known) < 4 else ""
 
 
 def _words(item: ErrorDetails) -> str:

@@ -98,6 +98,7 @@ AGGREGATIONS = {
     "success_exponent": 1.0,
     "angles": "circular",
     "server_optimizer": {"method": "fedavgm"},
+    "secure": {"threshold": 9},
 }
 
 

@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from qiskit_fedqml.errors import ConfigurationError, ResultError
-from qiskit_fedqml.federation.runs.assembly import Federation
 from qiskit_fedqml.federation.server_state import ServerState
 from qiskit_fedqml.results.folder import RunFolder
 from qiskit_fedqml.results.records import RoundRecord
 from qiskit_fedqml.results.result import RunResult
 from qiskit_fedqml.results.writer import RunWriter
 
+if TYPE_CHECKING:
+    from qiskit_fedqml.federation.runs.assembly import Federation
 
-def check_first_round(federation: Federation) -> None:
+
+def check_first_round(federation: "Federation") -> None:
     """Check that a run may begin.
 
     Raises:
@@ -29,7 +32,7 @@ def check_first_round(federation: Federation) -> None:
         )
 
 
-def with_interrupted(federation: Federation, server: ServerState, stored: RunResult) -> ServerState:
+def with_interrupted(federation: "Federation", server: ServerState, stored: RunResult) -> ServerState:
     """Return the server's state with what was released after it, by rounds that will be replayed with other noise.
 
     One more round may have begun than there are records. Simulated noise is the same again, and so releases nothing.
@@ -50,7 +53,7 @@ def with_interrupted(federation: Federation, server: ServerState, stored: RunRes
 
 
 def record_spending(
-    federation: Federation, server: ServerState, records: Sequence[RoundRecord], writer: RunWriter
+    federation: "Federation", server: ServerState, records: Sequence[RoundRecord], writer: RunWriter
 ) -> Sequence[RoundRecord]:
     """Let the last record say what was spent with an interrupted round; return the records.
 
