@@ -37,6 +37,20 @@ def asynchronous_study(printed, out):
     assert drawn(out, "losses")
 
 
+def attacks(printed, out):
+    with (out / "table.csv").open() as table:
+        found = {(line["attack"], line["defence"]): line for line in csv.DictReader(table)}
+    accuracy = {key: float(line["accuracy_percent"] or "nan") for key, line in found.items()}
+    assert len(found) == 5 * 3
+    assert accuracy["scaled", "fedavg"] < accuracy["none", "fedavg"] - 20
+    assert accuracy["scaled", "krum"] > accuracy["none", "fedavg"] - 10
+    assert found["not_finite", "krum"]["accuracy_percent"] == ""
+    assert "| update NaN" in printed
+    assert " stops " in printed
+    assert float(found["boosted_backdoor", "fedavg"]["success_percent"]) > 50
+    assert drawn(out, "attacks")
+
+
 def benchmark_flower(printed, out):
     found = {line["way"]: line["turns"] for line in lines_of(out / "flower.jsonl")}
     assert "this package" in found
@@ -230,7 +244,7 @@ def same_bits(printed, out):
 CHECKS = {
     check.__name__: check
     for check in (
-        asynchronous_study,
+        *(asynchronous_study, attacks),
         *(benchmark_flower, benchmark_head, benchmark_many_clients, benchmark_round, benchmark_scaling),
         *(benchmark_startup, benchmark_training_step, benchmark_workers),
         *(compare_aggregation, compare_circuits, compare_mitigation, crosstalk_study, fuzz, interrupt_runs),
