@@ -189,21 +189,22 @@ def attack_figure(found: Findings) -> Figure:
     figure = Figure(figsize=(12, 0.42 * sum(heights) + 3.4), layout="constrained")
     axes = figure.subplots(2 if targeted else 1, 1, squeeze=False, height_ratios=heights[: 2 if targeted else 1])[:, 0]
     accuracies = {a: [found.accuracy(a, d) for d in found.defences] for a in found.attacks}
-    _draw_map(axes[0], found, accuracies, "viridis", "Testing accuracy (%)")
+    _draw_map(axes[0], found, accuracies, "viridis", "Testing accuracy (%): attackers want it low")
     if targeted:
         successes = {a: [found.success(a, d, ATTACKS[a].wants) for d in found.defences] for a in targeted}
-        _draw_map(axes[1], found, successes, "magma_r", "Answers that attackers want (%)")
+        _draw_map(axes[1], found, successes, "magma_r", "Answers that attackers want (%): they want it high")
     seeds = len(found.study.of(scheme_of(CLEAN, UNDEFENDED)))
     figure.suptitle(f"{found.attackers} of {found.clients} clients attack; {spread_of(seeds)}", fontsize=11)
     return figure
 
 
 def _draw_map(
-    axis: Axes, found: Findings, rows: Mapping[str, Sequence[Interval | None]], colours: str, label: str
+    axis: Axes, found: Findings, rows: Mapping[str, Sequence[Interval | None]], colours: str, title: str
 ) -> None:
     values = np.array([[np.nan if of is None else 100 * of.mean for of in row] for row in rows.values()])
     image = axis.imshow(values, cmap=colours, vmin=0, vmax=100, aspect="auto")
     axis.set_facecolor("0.85")
+    axis.set_title(title, fontsize=10, loc="left")
     titles = [DEFENCES[name].title for name in found.defences]
     axis.set_xticks(range(len(titles)), titles, rotation=30, ha="right", fontsize=9)
     axis.set_yticks(range(len(rows)), [ATTACKS[attack].title for attack in rows], fontsize=9)
@@ -216,7 +217,6 @@ def _draw_map(
             ink = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
             spread = "" if of.half_width is None else f" ± {100 * of.half_width:.0f}"
             axis.text(column, place, f"{100 * of.mean:.0f}{spread}", ha="center", va="center", fontsize=8, color=ink)
-    axis.figure.colorbar(image, ax=axis, label=label)
 
 
 def in_words(found: Findings) -> str:

@@ -215,6 +215,18 @@ def open_plan(printed, out):
     assert "rehearsed on FakeGuadalupeV2" in printed
 
 
+def privacy_attacks(printed, out):
+    with (out / "pictures.csv").open() as table:
+        decibels = {(line["Client's step"], line["Differential privacy"]): line for line in csv.DictReader(table)}
+    one = decibels["1 image", "none"]
+    assert float(one["PSNR (dB)"]) > 50 > 20 > float(one["PSNR (dB) of the mean digit"])
+    with (out / "members.csv").open() as table:
+        members = [line for line in csv.DictReader(table) if line["Differential privacy"] == "none"]
+    assert [line["Model"] for line in members] == ["layer and circuit", "layers alone"]
+    assert all(0 < float(line["AUC, loss"].split()[0]) < 1 for line in members)
+    assert drawn(out, "pictures", "members")
+
+
 def qpu_time_study(printed, out):
     with (out / "table.csv").open() as table:
         seconds = {line["Training"]: line["QPU seconds"] for line in csv.DictReader(table)}
@@ -248,7 +260,7 @@ CHECKS = {
         *(benchmark_flower, benchmark_head, benchmark_many_clients, benchmark_round, benchmark_scaling),
         *(benchmark_startup, benchmark_training_step, benchmark_workers),
         *(compare_aggregation, compare_circuits, compare_mitigation, crosstalk_study, fuzz, interrupt_runs),
-        *(noise_study, noisy_vs_noiseless, open_plan, qpu_time_study, reproduce_paper, same_bits),
+        *(noise_study, noisy_vs_noiseless, open_plan, privacy_attacks, qpu_time_study, reproduce_paper, same_bits),
     )
 }
 
