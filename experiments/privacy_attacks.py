@@ -40,7 +40,7 @@ def main() -> None:
     parser = ScriptParser(__file__, __doc__, smallest=_SMALLEST)
     parser.add_argument("--seeds", type=positive, default=5, help="rounds of each kind (default: %(default)s)")
     parser.add_argument("--runs", type=positive, default=32, help="runs for guesses of members (default: %(default)s)")
-    parser.add_argument("--rounds", type=positive, default=40, help="rounds of these runs (default: %(default)s)")
+    parser.add_argument("--rounds", type=positive, default=20, help="rounds of these runs (default: %(default)s)")
     parser.add_argument("--pool", type=positive, default=100, help="examples of which half are members")
     parser.add_argument("--processes", type=positive, default=1, help="runs at a time (default: %(default)s)")
     arguments = parser.parse_args()

@@ -121,15 +121,15 @@ def accuracy_rows(found: Findings) -> list[dict[str, str]]:
 
 def success_rows(found: Findings) -> list[dict[str, str]]:
     """Return a row for each attack that wants certain answers, and one for how often those come without it."""
-    rows = []
+    rows = {}
     for attack in found.attacks:
         if (wants := ATTACKS[attack].wants) == "errors":
             continue
-        for runs, title in ((CLEAN, f"{ATTACKS[attack].title}: nobody attacks"), (attack, ATTACKS[attack].title)):
+        without = f"nobody attacks, {'images with the trigger' if wants == 'target' else 'classes as if flipped'}"
+        for runs, title in ((CLEAN, without), (attack, ATTACKS[attack].title)):
             cells = {DEFENCES[name].title: _percent(found.success(runs, name, wants)) for name in found.defences}
-            if {"Attack": title, **cells} not in rows:
-                rows.append({"Attack": title, **cells})
-    return rows
+            rows[title] = {"Attack": title, **cells}
+    return list(rows.values())
 
 
 def best_rows(found: Findings) -> list[dict[str, str]]:

@@ -83,6 +83,7 @@ def inversion_experiment(images: int, seed: int, *, has_head: bool, changes: Map
         "federation.batch_size": images,
         "federation.optimizer": "sgd",
         "federation.learning_rate": LEARNING_RATE,
+        "aggregation.weights": "uniform",
         **({} if has_head else {"model": {"head": "none", "circuit": circuit}}),
         **changes,
     }

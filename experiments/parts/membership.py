@@ -63,10 +63,12 @@ def membership_experiment(size: int, seed: int, changes: Mapping[str, Any]) -> E
         "model.hidden": [64],
         "federation.clients": CLIENTS,
         "federation.clients_per_round": CLIENTS,
-        "federation.rounds": 40,
-        "federation.local_epochs": 5,
-        "federation.learning_rate": 0.01,
+        "federation.rounds": 20,
+        "federation.local_epochs": 2,
+        "federation.batch_size": 5,
+        "federation.learning_rate": 0.03,
         "federation.lockstep": "auto",
+        "aggregation.weights": "uniform",
         **changes,
     }
     return load_experiment(experiment_file("digits"), settings)

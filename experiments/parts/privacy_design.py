@@ -7,6 +7,7 @@ from typing import Any, Literal
 from qiskit_fedqml.config.experiment import Experiment
 
 UNPROTECTED = "none"
+DELTA = 1e-5
 Sees = Literal["update", "aggregate"]
 """A client's update, as the server sees it; or what a round has changed in the global model, as all see who get it."""
 
@@ -56,9 +57,10 @@ def protections(*, is_one_step: bool) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {UNPROTECTED: {}}
     if "privacy" not in Experiment.model_fields:
         return found
-    rate = 1.0 if is_one_step else 0.5
-    examples = {"noise_multiplier": 1.0, "max_norm": 1.0, "sampling_rate": rate}
-    clients = {"noise_multiplier": 1.0, "max_norm": 1.0}
+    rate, noise = (1.0, 1.0) if is_one_step else (0.5, 2.0)
+    examples = {"noise_multiplier": noise, "max_norm": 1.0, "sampling_rate": rate}
+    clients = {"noise_multiplier": noise, "max_norm": 1.0}
     for name, level in (("examples", examples), ("clients", clients)):
-        found[name] = {"privacy": {"delta": 1e-5, "randomness": "simulated", name: level}}
+        section = {"delta": DELTA, "randomness": "simulated", name: level}
+        found[name] = {"privacy": section, "federation.on_client_failure": "skip"}
     return found

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from parts.image_likeness import decibels, similarity
 from parts.inversion import Round, from_first_layer, inversion_experiment, mean_digit, round_of, through_circuit
 from parts.membership import area, confidences, likelihood_ratios, members_of, pool_of, roc, true_positives_at
-from parts.privacy_design import CASES, MODELS, UNPROTECTED, Case, protections
+from parts.privacy_design import CASES, DELTA, MODELS, UNPROTECTED, Case, protections
 from qiskit_fedqml import load_classifier
 from qiskit_fedqml.report.drawing import COLOURS, DASHES
 from qiskit_fedqml.study.statistics import in_decimals, mean_interval
@@ -156,12 +156,13 @@ def guesses(study: Study, runs: Path, size: int) -> dict[tuple[str, str], Guesse
     return found
 
 
-def membership_rows(found: Mapping[tuple[str, str], Guesses], delta: float = 1e-5) -> list[dict[str, str]]:
+def membership_rows(found: Mapping[tuple[str, str], Guesses]) -> list[dict[str, str]]:
     """Return a row for each model and protection; AUCs and accuracies have intervals over the runs."""
     rows = []
     for (model, protection), of in found.items():
         pairs = list(zip(of.confidences, of.ratios, of.members, of.is_right, strict=True))
-        bound = "" if of.epsilon is None else f"{100 * min(1.0, np.exp(of.epsilon) * FALSE_POSITIVES + delta):.1f}"
+        is_bounded = of.epsilon is not None and protection == "examples"
+        bound = "" if not is_bounded else f"{100 * min(1.0, np.exp(of.epsilon) * FALSE_POSITIVES + DELTA):.1f}"
         rows.append(
             {
                 "Model": model,
@@ -220,7 +221,7 @@ _ABOUT = (
     the mean digit on, with the label known. "Aggregate" is what the round of four clients changes in the global
     model.""",
     """**Members of the training data.** {size} digits 3, 5, 8 and 9 of which each is a member of a run's training
-    data with probability ½; {runs} runs, {clients} clients, a head of 64 units, 40 rounds of 5 local epochs, which
+    data with probability ½; {runs} runs, {clients} clients, a head of 64 units, 20 rounds of 2 local epochs, which
     overfit. The attacker has the final model. "Loss": an example whose loss is low is taken for a member (Yeom et
     al., 2018, arXiv:1709.01604, Adversary 2). "LiRA": the likelihood ratio of the confidence among all other runs,
     the shadow models (Carlini et al., 2022, arXiv:2112.03570). AUC is ½ by chance, and its intervals are over runs.
