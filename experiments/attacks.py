@@ -11,17 +11,8 @@ runs are not run again, and one that was begun is resumed.
 from pathlib import Path
 
 from parts.attack_design import ATTACKS, CLEAN, DEFENCES, UNDEFENDED, can_be_stopped, experiment_of
-from parts.attack_results import (
-    Findings,
-    accuracy_rows,
-    attack_figure,
-    best_rows,
-    in_words,
-    long_rows,
-    scheme_of,
-    success_rows,
-    triggered_rates,
-)
+from parts.attack_report import attack_figure, in_words
+from parts.attack_results import Findings, accuracy_rows, best_rows, long_rows, scheme_of, success_rows, triggered_rates
 from parts.command_line import ScriptParser, positive, run_script
 from parts.progress import show_trial
 

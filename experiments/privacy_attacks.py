@@ -5,24 +5,16 @@ federation that has learnt its examples by heart. Both are run without different
 examples and of clients, where this version has it. Pictures are rebuilt each time; runs that are finished are not run
 again, and one that was begun is resumed.
 
-    python experiments/privacy_attacks.py --seeds 5 --runs 32 --processes 2
+    python experiments/privacy_attacks.py --seeds 5 --runs 16 --processes 2
 """
 
 from pathlib import Path
 
 from parts.command_line import ScriptParser, positive, run_script
+from parts.inversion_results import inversion_rows, picture_figure, rebuilt
 from parts.membership import CLIENTS, membership_experiment
-from parts.privacy_design import MODELS, protections
-from parts.privacy_results import (
-    guesses,
-    in_words,
-    inversion_rows,
-    member_figure,
-    membership_rows,
-    picture_figure,
-    rebuilt,
-    scheme_of,
-)
+from parts.membership_results import guesses, member_figure, membership_rows, scheme_of
+from parts.privacy_design import MODELS, in_words, protections
 from parts.progress import show_trial
 
 from qiskit_fedqml.files import write_text
@@ -39,7 +31,7 @@ def main() -> None:
     """Rebuild pictures, run what is not run yet, and write what all of it shows."""
     parser = ScriptParser(__file__, __doc__, smallest=_SMALLEST)
     parser.add_argument("--seeds", type=positive, default=5, help="rounds of each kind (default: %(default)s)")
-    parser.add_argument("--runs", type=positive, default=32, help="runs for guesses of members (default: %(default)s)")
+    parser.add_argument("--runs", type=positive, default=16, help="runs for guesses of members (default: %(default)s)")
     parser.add_argument("--rounds", type=positive, default=20, help="rounds of these runs (default: %(default)s)")
     parser.add_argument("--pool", type=positive, default=100, help="examples of which half are members")
     parser.add_argument("--processes", type=positive, default=1, help="runs at a time (default: %(default)s)")
@@ -65,7 +57,7 @@ def main() -> None:
     save_figure(member_figure(found), out / "members")
     parts = (("Pictures from a step", inversion_rows(pictures)), ("Members", membership_rows(found)))
     text = "\n".join(f"## {title}\n\n{markdown_table(rows)}" for title, rows in parts)
-    text += f"\n## What these figures are\n\n{in_words(arguments.runs, arguments.pool, CLIENTS)}\n"
+    text += f"\n## What these figures are\n\n{in_words(arguments.runs, arguments.rounds, arguments.pool, CLIENTS)}\n"
     write_text(out / "results.md", text)
     print(text)
 
