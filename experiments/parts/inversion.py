@@ -132,16 +132,16 @@ def from_first_layer(change: Changes) -> NDArray[np.float64]:
     return np.clip(weight[order] / bias[order, None], 0.0, 1.0)
 
 
-def through_circuit(found: Round, client: int, start: NDArray[np.float64]) -> NDArray[np.float64]:
+def through_circuit(found: Round, client: int, starts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Return the image whose gradient is nearest to what was sent, as in DLG (Zhu et al., 2019, arXiv:1906.08935).
 
-    Where the paper has L-BFGS, here a trust-region method for least squares looks for it between 0 and 1, with
-    derivatives by central differences; the label is known, which is easily found out (arXiv:2001.02610).
+    Where the paper has L-BFGS from random numbers, here a trust-region method for least squares looks for it between 0
+    and 1, with derivatives by central differences; the label is known, which is easily found out (arXiv:2001.02610).
 
     Args:
         found: A round of one step on one image, of a circuit without a head.
         client: Whose image is looked for.
-        start: The image from which the search begins, shape (64,).
+        starts: The images from which the search begins, each of shape (64,); the best end is returned.
     """
     network, label = found.federation.evaluator.model.network, int(found.labels[client][0])
     assert network is not None
@@ -151,24 +151,30 @@ def through_circuit(found: Round, client: int, start: NDArray[np.float64]) -> ND
     def gradients(images: NDArray[np.float64]) -> NDArray[np.float64]:
         values, jacobian = network.evaluate(images, weights, jacobian=True, of="weights")
         of_logits = softmax(values, axis=1) - np.eye(values.shape[1])[label]
-        return np.asarray(np.einsum("bo,bow->bw", of_logits, jacobian[:, :, len(start) :]))
+        return np.asarray(np.einsum("bo,bow->bw", of_logits, jacobian[:, :, network.num_inputs :]))
 
     def slopes(image: NDArray[np.float64]) -> NDArray[np.float64]:
         steps = _STEP * np.eye(len(image))
         both = gradients(np.concatenate([image + steps, image - steps]))
         return np.asarray((both[: len(image)] - both[len(image) :]).T / (2 * _STEP))
 
-    nearest = least_squares(
-        lambda image: gradients(image[None])[0] - sent,
-        np.clip(start, 0.01, 0.99),
-        jac=slopes,
-        bounds=(-1e-3, 1.0 + 1e-3),
-        max_nfev=_EVALUATIONS,
-    )
-    return np.asarray(np.clip(nearest.x, 0.0, 1.0))
+    ends = [
+        least_squares(
+            lambda image: gradients(image[None])[0] - sent,
+            np.clip(start, 0.01, 0.99),
+            jac=slopes,
+            bounds=(-1e-3, 1.0 + 1e-3),
+            max_nfev=_EVALUATIONS,
+        )
+        for start in starts
+    ]
+    return np.asarray(np.clip(min(ends, key=lambda end: end.cost).x, 0.0, 1.0))
 
 
-def mean_digit(seed: int) -> NDArray[np.float64]:
-    """Return the mean of the digits that are kept for tests: what an attacker guesses that has seen no update."""
-    pixels: torch.Tensor = digits(1, seed)[1].tensors[0]
-    return pixels.double().mean(dim=0).numpy()
+def mean_digits(seed: int) -> NDArray[np.float64]:
+    """Return the mean of the digits of each class that are kept for tests, shape (classes, 64).
+
+    It is what an attacker guesses that knows the label and has seen no update.
+    """
+    pixels, labels = (tensor.numpy() for tensor in digits(1, seed)[1].tensors)
+    return np.array([pixels[labels == label].mean(axis=0, dtype=np.float64) for label in range(len(CLASSES))])

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from parts.image_likeness import decibels, similarity
-from parts.inversion import Round, from_first_layer, inversion_experiment, mean_digit, round_of, through_circuit
+from parts.inversion import Round, from_first_layer, inversion_experiment, mean_digits, round_of, through_circuit
 from parts.privacy_design import CASES, PROTECTIONS, Case, protections
 from qiskit_fedqml.study.statistics import in_decimals, mean_interval
 
@@ -25,6 +25,7 @@ class Rebuilt:
         seed: The run's.
         images: What was to be found, shape (images, 64).
         pictures: What was found, of the same shape.
+        means: The mean digit of each image's class, of the same shape.
     """
 
     case: Case
@@ -32,6 +33,7 @@ class Rebuilt:
     seed: int
     images: NDArray[np.float64]
     pictures: NDArray[np.float64]
+    means: NDArray[np.float64]
 
 
 def rebuilt(seeds: int) -> Iterator[Rebuilt]:
@@ -41,18 +43,20 @@ def rebuilt(seeds: int) -> Iterator[Rebuilt]:
             for seed in range(1, seeds + 1):
                 changes = {**case.changes, **settings}
                 found = round_of(inversion_experiment(case.images, seed, has_head=case.has_head, changes=changes))
-                images = np.concatenate(list(found.images))
-                yield Rebuilt(case, protection, seed, images, _pictures(case, found, seed))
+                images, means = np.concatenate(list(found.images)), mean_digits(seed)
+                pictures = _pictures(case, found, means)
+                yield Rebuilt(case, protection, seed, images, pictures, means[np.concatenate(list(found.labels))])
 
 
-def _pictures(case: Case, found: Round, seed: int) -> NDArray[np.float64]:
+def _pictures(case: Case, found: Round, means: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return for each image the picture that attackers get; where they get several, the one that is most like it."""
     if not case.has_head:
-        return np.array([through_circuit(found, client, mean_digit(seed)) for client in range(len(found.images))])
+        starts = [[means[int(labels[0])], means.mean(axis=0)] for labels in found.labels]
+        return np.array([through_circuit(found, client, of) for client, of in enumerate(starts)])
     chosen = []
     for client, images in enumerate(found.images):
         pictures = from_first_layer(found.updates[client] if case.sees == "update" else found.aggregate)
-        pictures = pictures if len(pictures) else mean_digit(seed)[None]
+        pictures = pictures if len(pictures) else means
         if len(images) == 1 and case.sees == "update":
             chosen.append(pictures[0])
         else:
@@ -68,8 +72,8 @@ def inversion_rows(found: Sequence[Rebuilt]) -> list[dict[str, str]]:
         row = {"Client's step": case, "Differential privacy": protection}
         for name, measure, digits in (("PSNR (dB)", decibels, 1), ("SSIM", similarity, 2)):
             row[name] = in_decimals(mean_interval(measure(of.pictures, of.images).mean() for of in runs), digits)
-            guessed = [measure(np.broadcast_to(mean_digit(of.seed), of.images.shape), of.images).mean() for of in runs]
-            row[f"{name} of the mean digit"] = in_decimals(mean_interval(guessed), digits)
+            guessed = mean_interval(measure(of.means, of.images).mean() for of in runs)
+            row[f"{name} of the mean digit"] = in_decimals(guessed, digits)
         rows.append(row)
     return rows
 

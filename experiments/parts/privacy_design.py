@@ -90,14 +90,14 @@ def in_words(runs: int, rounds: int, size: int, clients: int) -> str:
 _ABOUT = (
     """**Pictures from a step.** Each of four clients takes one step of SGD on all of its images of digits 0 to 3,
     unless a row says otherwise. PSNR (at most 60 dB here) and SSIM compare what is rebuilt with the image: means
-    over all clients and images. "Of the mean digit" is the same for an attacker that has seen no update and guesses
-    the mean of digits that no client holds. With a layer of 16 units before the paper's circuit, the change of a
-    unit's weights divided by that of its bias is the image (arXiv:2003.14053); with several images each unit gives
-    another mixture, and the most similar one is compared with each image, so that those figures are what an
-    attacker has among 16 pictures and not what it would choose. With a circuit of 64 pixels and 64 weights alone,
-    the image is looked for whose gradient is what was sent, as in DLG (arXiv:1906.08935): by least squares, from
-    the mean digit on, with the label known. "Aggregate" is what the round of four clients changes in the global
-    model.""",
+    over all clients and images. "Of the mean digit" is the same for an attacker that has seen no update, knows the
+    class and guesses the mean of its digits that no client holds. With a layer of 16 units before the paper's
+    circuit, the change of a unit's weights divided by that of its bias is the image (arXiv:2003.14053); with
+    several images each unit gives another mixture, and the most similar one is compared with each image, so that
+    those figures are what an attacker has among 16 pictures and not what it would choose. With a circuit of 64
+    pixels and 64 weights alone, the image is looked for whose gradient is what was sent, as in DLG
+    (arXiv:1906.08935): by least squares, from the mean digit on, with the label known. "Aggregate" is what the
+    round of four clients changes in the global model.""",
     """**Members of the training data.** {size} digits 3, 5, 8 and 9 of which each is a member of a run's training
     data with probability ½; {runs} runs, {clients} clients, a head of 64 units, {rounds} rounds of 2 local epochs,
     which overfit. The attacker has the final model. "Loss": an example whose loss is low is taken for a member

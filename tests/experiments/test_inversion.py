@@ -30,5 +30,5 @@ def test_the_aggregate_of_a_round_is_the_mean_of_the_updates(script):
 
 def test_an_image_is_found_through_a_circuit_alone(script):
     found = script.round_of(script.inversion_experiment(1, 1, has_head=False, changes={}))
-    picture = script.through_circuit(found, 1, script.mean_digit(1))
+    picture = script.through_circuit(found, 1, [script.mean_digits(1)[1]])
     assert picture == pytest.approx(found.images[1][0], abs=0.01)
