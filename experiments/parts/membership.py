@@ -13,6 +13,7 @@ from parts.command_line import experiment_file
 from qiskit_fedqml import load_experiment
 from qiskit_fedqml.config.experiment import Experiment
 from qiskit_fedqml.data.digit_pixels import digit_pixels
+from qiskit_fedqml.errors import ConfigurationError
 
 CLIENTS = 5
 DIGITS = (3, 5, 8, 9)
@@ -22,10 +23,16 @@ _FEWEST_DEVIATION = 1e-3
 
 
 def pool_of(size: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the examples of which each run trains on some, the same for all runs: pixels from 0 to 1, and classes."""
+    """Return the examples of which each run trains on some, the same for all runs: pixels from 0 to 1, and classes.
+
+    Raises:
+        ConfigurationError: There are not so many.
+    """
     pixels, labels = digit_pixels()
-    order = np.random.default_rng(0).permutation(np.flatnonzero(np.isin(labels, DIGITS)))[:size]
-    return pixels[order] / 16, np.searchsorted(DIGITS, labels[order])
+    order = np.random.default_rng(0).permutation(np.flatnonzero(np.isin(labels, DIGITS)))
+    if size > len(order):
+        raise ConfigurationError(f"--pool must be at most {len(order)}, the number of these digits, but is {size}.")
+    return pixels[order[:size]] / 16, np.searchsorted(DIGITS, labels[order[:size]])
 
 
 def members_of(size: int, seed: int) -> NDArray[np.bool_]:

@@ -3,6 +3,8 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
+from qiskit_fedqml.errors import ConfigurationError
+
 RNG = np.random.default_rng(3)
 
 
@@ -16,6 +18,11 @@ def test_a_run_trains_on_its_members_and_tests_on_the_others(script):
     assert test.tensors[0].numpy() == pytest.approx(pixels[~is_member])
     assert 30 < is_member.sum() < 70
     assert not np.array_equal(is_member, script.members_of(100, 5))
+
+
+def test_more_examples_than_there_are_digits_are_refused(script):
+    with pytest.raises(ConfigurationError, match="at most 719, the number of these digits, but is 720"):
+        script.pool_of(720)
 
 
 def test_confidence_is_the_logit_of_the_own_classs_probability(script):
