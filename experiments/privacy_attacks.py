@@ -24,7 +24,7 @@ from qiskit_fedqml.study.summary import write_csv, write_study
 from qiskit_fedqml.study.trials import run_trials
 from qiskit_fedqml.tables import markdown_table
 
-_SMALLEST = {"seeds": 1, "runs": 4, "rounds": 3}
+_SMALLEST = {"seeds": 1, "runs": 3, "rounds": 3}
 
 
 def main() -> None:

@@ -220,6 +220,8 @@ def privacy_attacks(printed, out):
         decibels = {(line["Client's step"], line["Differential privacy"]): line for line in csv.DictReader(table)}
     one = decibels["1 image", "none"]
     assert float(one["PSNR (dB)"]) > 50 > 20 > float(one["PSNR (dB) of the mean digit"])
+    if private := decibels.get(("1 image", "examples")):
+        assert float(private["PSNR (dB)"]) < float(private["PSNR (dB) of the mean digit"])
     with (out / "members.csv").open() as table:
         members = [line for line in csv.DictReader(table) if line["Differential privacy"] == "none"]
     assert [line["Model"] for line in members] == ["layer and circuit", "layers alone"]
