@@ -143,7 +143,7 @@ def _run_all(
                 run = _run(trial, kit, observer)
             yield trial, run
         return
-    for trial in {(t.experiment.data, t.experiment.features): t for t in trials}.values():
+    for trial in {_data_of(t.experiment): t for t in trials}.values():
         prepare_data(trial.experiment)  # so that features are in the cache before several processes look for them
     threads = max(1, torch.get_num_threads() // processes)
     pool = WorkerPool(Setup(make_trials, kit, threads), processes, Memory(), is_fresh=fresh)
@@ -154,6 +154,11 @@ def _run_all(
             yield order.trial, answers[0]
     finally:
         pool.stop()  # a trial that runs is resumed from its checkpoint when the study is started again
+
+
+def _data_of(experiment: Experiment) -> str:
+    """Return a text that is equal for experiments of the same features."""
+    return f"{experiment.data.model_dump_json()} {experiment.features.model_dump_json()}"
 
 
 @dataclass(frozen=True)

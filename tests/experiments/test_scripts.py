@@ -37,6 +37,20 @@ def asynchronous_study(printed, out):
     assert drawn(out, "losses")
 
 
+def attacks(printed, out):
+    with (out / "table.csv").open() as table:
+        found = {(line["attack"], line["defence"]): line for line in csv.DictReader(table)}
+    accuracy = {key: float(line["accuracy_percent"] or "nan") for key, line in found.items()}
+    assert len(found) == 5 * 3
+    assert accuracy["scaled", "fedavg"] < accuracy["none", "fedavg"] - 20
+    assert accuracy["scaled", "krum"] > accuracy["none", "fedavg"] - 10
+    assert found["not_finite", "krum"]["accuracy_percent"] == ""
+    assert "| update NaN" in printed
+    assert " stops " in printed
+    assert float(found["boosted_backdoor", "fedavg"]["success_percent"]) > 50
+    assert drawn(out, "attacks")
+
+
 def benchmark_flower(printed, out):
     found = {line["way"]: line["turns"] for line in lines_of(out / "flower.jsonl")}
     assert "this package" in found
@@ -221,6 +235,20 @@ def open_plan(printed, out):
     assert "rehearsed on FakeGuadalupeV2" in printed
 
 
+def privacy_attacks(printed, out):
+    with (out / "pictures.csv").open() as table:
+        decibels = {(line["Client's step"], line["Differential privacy"]): line for line in csv.DictReader(table)}
+    one = decibels["1 image", "none"]
+    assert float(one["PSNR (dB)"]) > 50 > 20 > float(one["PSNR (dB) of the mean digit"])
+    if private := decibels.get(("1 image", "examples")):
+        assert float(private["PSNR (dB)"]) < float(private["PSNR (dB) of the mean digit"])
+    with (out / "members.csv").open() as table:
+        members = [line for line in csv.DictReader(table) if line["Differential privacy"] == "none"]
+    assert [line["Model"] for line in members] == ["layer and circuit", "layers alone"]
+    assert all(0 < float(line["AUC, loss"].split()[0]) < 1 for line in members)
+    assert drawn(out, "pictures", "members")
+
+
 def privacy_audit(printed, out):
     lines = lines_of(out / "audit.jsonl")
     assert [line["run"] for line in lines] == ["no noise", "ε = 8", "ε = 3", "ε = 1"]
@@ -274,11 +302,11 @@ def sensitivity(printed, out):
 CHECKS = {
     check.__name__: check
     for check in (
-        asynchronous_study,
+        *(asynchronous_study, attacks),
         *(benchmark_flower, benchmark_head, benchmark_many_clients, benchmark_private_step),
         *(benchmark_round, benchmark_scaling, benchmark_startup, benchmark_training_step, benchmark_workers),
         *(compare_aggregation, compare_circuits, compare_mitigation, crosstalk_study, fuzz, gossip_study),
-        *(interrupt_runs, noise_study, noisy_vs_noiseless, open_plan, privacy_audit, privacy_study),
+        *(interrupt_runs, noise_study, noisy_vs_noiseless, open_plan, privacy_attacks, privacy_audit, privacy_study),
         *(qpu_time_study, reproduce_paper, same_bits, sensitivity),
     )
 }

@@ -63,6 +63,13 @@ def test_several_processes_give_the_same_figures(tiny, tmp_path):
         assert [r.test_accuracy for r in run.rounds] == pytest.approx([r.test_accuracy for r in two.runs[key].rounds])
 
 
+@pytest.mark.slow
+def test_data_that_a_function_makes_go_to_several_processes(tiny, tmp_path):
+    data = {"python": "tests.own_parts:own_data", "arguments": {"is_divided": False}}
+    own = [Trial("Own", tiny(seed=seed, data=data)) for seed in (1, 2)]
+    assert set(run_trials(own, tmp_path, processes=2).of("Own")) == {1, 2}
+
+
 def test_folder_of_another_configuration_is_refused(tiny, tmp_path):
     run_trials(trials(tiny, seeds=(1,)), tmp_path)
     with pytest.raises(ResultError, match=r"federation.batch_size is \d+ there, 5 here"):
