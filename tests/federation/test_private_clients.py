@@ -64,6 +64,7 @@ def test_neither_processes_nor_lockstep_change_a_bit(whole, change):
     assert [record.without_times() for record in found.rounds] == [record.without_times() for record in whole.rounds]
 
 
+@pytest.mark.slow
 def test_worker_processes_run_empty_rounds():
     changes = {
         "federation__clients": 8,
@@ -152,6 +153,7 @@ def killed_in(experiment, round, tmp_path):
     assert subprocess.run(command, env=os.environ, check=False).returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_in_a_round_has_spent_it(tmp_path):
     killed_in(private("system"), 3, tmp_path)
     stopped = RunResult.load(tmp_path / "run")
@@ -160,6 +162,7 @@ def test_a_process_that_is_killed_in_a_round_has_spent_it(tmp_path):
     assert [record.epsilon for record in resumed.rounds] == [spent(n) for n in (1, 3, 4, 5, 6, 7)]
 
 
+@pytest.mark.slow
 def test_killed_in_its_first_round_a_run_begins_again_if_its_ceiling_allows(tmp_path):
     killed_in(private("system", epsilon=spent(1) + 1e-6), 1, tmp_path)
     with pytest.raises(ResultError, match="first round was interrupted, which counts as if it had been released"):

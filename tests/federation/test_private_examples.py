@@ -86,6 +86,7 @@ def test_models_machines_and_rules_go_together_with_it(changes):
     assert same(run, run_federation(private(**changes)))
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_bits_and_the_systems_noise_never_does():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -110,6 +110,16 @@ def test_by_default_the_steps_are_as_small_as_those_of_float32(deployed, optimiz
     assert not any(node.context.state for node in deployment.nodes.values()), "secrets are left"
 
 
+def test_updates_that_protect_their_examples_may_be_hidden_too(deployed):
+    options = {"noise_multiplier": 1.0, "max_norm": 1.0, "sampling_rate": 0.5}
+    privacy = {"delta": 1e-5, "randomness": "simulated", "examples": options}
+    result = deployed(3, 2, weights="uniform", privacy=privacy).serve()
+    local = run_federation(make_tiny(**clients(3), aggregation={"weights": "uniform"}, privacy=privacy))
+    assert largest_difference(result.state, local.state) < 2e-6
+    assert [record.epsilon for record in result.rounds] == [record.epsilon for record in local.rounds]
+    assert {client.examples for record in result.rounds for client in record.clients} == {0}
+
+
 @pytest.mark.parametrize("stage", Stage.all())
 def test_a_client_that_drops_out_in_any_stage_leaves_the_mean_of_the_others(deployed, stage):
     deployment = deployed(4, 3, **ONE)

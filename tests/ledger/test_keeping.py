@@ -35,6 +35,8 @@ LATE = {"buffered": {"buffer": 2, "staleness_exponent": 0.5, "max_staleness": 1}
 SIX = {"federation__clients": 6, "federation__clients_per_round": 5}
 FEDAVGM = {"method": "fedavgm"}
 ALL = {"federation__clients_per_round": 4}
+OPTIONS = {"noise_multiplier": 1.0, "max_norm": 1.0, "sampling_rate": 0.5}
+PRIVATE = {"delta": 1e-5, "randomness": "simulated", "examples": OPTIONS}
 
 
 def contents(folder):
@@ -54,6 +56,7 @@ def check_fits(folder, **expected):
         {"aggregation": {"rule": "foolsgold"}, **ALL},
         {"aggregation": {"rule": "coordinate_median", "norm_bound": 0.05, "norm_ratio": 1.01}, **ALL},
         {"federation__keep_best": "loss", "federation__rounds": 4},
+        {"privacy": PRIVATE | {"epsilon": 12.0}, "aggregation": {"weights": "uniform"}, "federation__rounds": 9},
         {**BUFFERED, "federation__algorithm": LATE, "aggregation": {"server_optimizer": {"method": "fedadam"}}},
         *(
             pytest.param(changes, marks=pytest.mark.slow)

@@ -255,6 +255,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_bits(tiny, one_thread):
     experiment = gossip(tiny, changes=CHANGES["lockstep"] | CHANGES["optimizers"], leaving=LEAVING)
     same(run_federation(experiment), run_federation(experiment.with_workers(2)))
