@@ -56,7 +56,7 @@ def check_fits(folder, **expected):
         {"aggregation": {"rule": "foolsgold"}, **ALL},
         {"aggregation": {"rule": "coordinate_median", "norm_bound": 0.05, "norm_ratio": 1.01}, **ALL},
         {"federation__keep_best": "loss", "federation__rounds": 4},
-        {"privacy": PRIVATE | {"epsilon": 12.0}, "aggregation": {"weights": "uniform"}, "federation__rounds": 9},
+        {"privacy": PRIVATE | {"epsilon": 8.0}, "aggregation": {"weights": "uniform"}, "federation__rounds": 9},
         {**BUFFERED, "federation__algorithm": LATE, "aggregation": {"server_optimizer": {"method": "fedadam"}}},
         *(
             pytest.param(changes, marks=pytest.mark.slow)
