@@ -14,8 +14,11 @@ from qiskit_fedqml.privacy.packages import import_package
 
 _INTERVAL = 1e-3
 """The distance of the values to which privacy losses are rounded; a tenth of it takes ten times as long."""
-MOST_NOISE = 1e4
-"""The largest noise multiplier that is looked for."""
+_SPREAD = 100.0
+"""Where losses spread further than this they are rounded more, or a distribution would take gigabytes; ε is large then,
+and the bound is as near to it as elsewhere."""
+_LEAST_NOISE, MOST_NOISE = 0.1, 1e4
+"""Between these noise multipliers one is looked for."""
 
 
 @dataclass
@@ -32,7 +35,7 @@ class Accountant:
     sampling_rate: float
     delta: float
     _known: dict[int, float] = field(default_factory=dict, init=False, repr=False)
-    _step: Any = field(default=None, init=False, repr=False)
+    _step: tuple[float, Any] = field(default=(0.0, None), init=False, repr=False)
 
     def epsilon(self, steps: int) -> float:
         """Return ε after so many steps; infinite where none protects with this δ.
@@ -43,13 +46,20 @@ class Accountant:
         if not steps:
             return 0.0
         if steps not in self._known:
-            if self._step is None:
-                distributions = import_package("dp_accounting.pld.privacy_loss_distribution")
-                self._step = distributions.from_gaussian_mechanism(
-                    self.noise_multiplier, sampling_prob=self.sampling_rate, value_discretization_interval=_INTERVAL
-                )
-            self._known[steps] = float(self._step.self_compose(steps).get_epsilon_for_delta(self.delta))
+            spread = math.sqrt(steps) / self.noise_multiplier
+            distribution = self._of_a_step(_INTERVAL * 2 ** math.ceil(math.log2(max(1.0, spread / _SPREAD))))
+            self._known[steps] = float(distribution.self_compose(steps).get_epsilon_for_delta(self.delta))
         return self._known[steps]
+
+    def _of_a_step(self, interval: float) -> Any:
+        """Return the privacy loss distribution of one step, rounded to multiples of an interval."""
+        if self._step[0] != interval:
+            distributions = import_package("dp_accounting.pld.privacy_loss_distribution")
+            made = distributions.from_gaussian_mechanism(
+                self.noise_multiplier, sampling_prob=self.sampling_rate, value_discretization_interval=interval
+            )
+            self._step = interval, made
+        return self._step[1]
 
 
 def noise_for(epsilon: float, delta: float, sampling_rate: float, steps: int) -> float:
@@ -68,11 +78,17 @@ def noise_for(epsilon: float, delta: float, sampling_rate: float, steps: int) ->
     def spent(noise: float) -> float:
         return Accountant(noise, sampling_rate, delta).epsilon(steps)
 
-    low, high = 0.1, 1.0
+    guess = sampling_rate * math.sqrt(2 * steps * math.log(1.25 / delta)) / epsilon  # rather too much
+    high = min(max(guess, 2 * _LEAST_NOISE), MOST_NOISE)
     while spent(high) > epsilon:
-        low, high = high, 4 * high
-        if low > MOST_NOISE:
+        if high == MOST_NOISE:
             raise ConfigurationError(f"No noise multiplier up to {MOST_NOISE:g} spends at most ε = {epsilon:g}.")
+        high = min(2 * high, MOST_NOISE)
+    low = max(high / 2, _LEAST_NOISE)
+    while low > _LEAST_NOISE and spent(low) <= epsilon:
+        low, high = max(low / 2, _LEAST_NOISE), low
+    if spent(low) <= epsilon:
+        return low
     while high / low > 1.0001:
         middle = math.sqrt(low * high)
         low, high = (middle, high) if spent(middle) > epsilon else (low, middle)

@@ -62,7 +62,6 @@ def test_the_noise_that_is_found_is_the_least(epsilon, rate, steps):
     assert Accountant(0.998 * noise, rate, 1e-5).epsilon(steps) > epsilon
 
 
-@pytest.mark.slow
 def test_an_epsilon_that_no_noise_gives_is_refused():
     with pytest.raises(ConfigurationError, match=r"^No noise multiplier up to 10000 spends at most ε = 1e-06\.$"):
         noise_for(1e-6, 1e-9, 1.0, 1_000_000)
