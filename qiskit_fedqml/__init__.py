@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qiskit_fedqml.errors import FedQMLError
     from qiskit_fedqml.federation.runs.resuming import extend_federation, resume_federation
     from qiskit_fedqml.federation.runs.run import run_federation
-    from qiskit_fedqml.ledger.verifying import verify_ledger
+    from qiskit_fedqml.ledger.verifying import Verified, verify_ledger
     from qiskit_fedqml.model.layer import QuantumLayer, quantum_layer
     from qiskit_fedqml.model.qnn import BroadcastEstimatorQNN
     from qiskit_fedqml.progress.bars import ProgressBars
@@ -59,6 +59,7 @@ _MODULE_OF = {
     "QuantumLayer": "model.layer",
     "RunResult": "results.result",
     "SweepEstimator": "simulation.estimator",
+    "Verified": "ledger.verifying",
     "load_classifier": "results.prediction",
     "compare": "report.comparing",
     "extend_federation": "federation.runs.resuming",
@@ -93,6 +94,7 @@ __all__ = [
     "QuantumLayer",
     "RunResult",
     "SweepEstimator",
+    "Verified",
     "compare",
     "extend_federation",
     "learning_curves",
