@@ -19,6 +19,7 @@ from tests.test_structure import FLOORS, MODULES, folder
 
 PAGES = page_names()
 SLOW = [name for name in PAGES if any("slow" in block.hints for block in read_page(name).blocks)]
+"""Pages that are read whole by a slow test, and so by no other one."""
 LINKED = [*PAGES, "CHANGELOG.md", "experiments/results/README.md"]
 FOLDERS = {folder(name) for name, path in MODULES.items() if len(path.relative_to(ROOT / "qiskit_fedqml").parts) > 1}
 
@@ -36,7 +37,7 @@ def read(tmp_path, monkeypatch, cache):
         yield read
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in SLOW])
 def test_snippets(name, read):
     read(name, has_time=False)
 

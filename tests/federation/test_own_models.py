@@ -47,6 +47,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_is_resumed_and_evaluated_in_a_fresh_process(tiny, tmp_path):
     whole = run_federation(tiny(), **PARTS)
     with pytest.raises(Interrupt):

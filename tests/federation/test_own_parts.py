@@ -47,7 +47,16 @@ def test_own_parts_are_resumed_and_evaluated_in_a_fresh_process(tiny, tmp_path):
 OWN_DATA = {"data": {"dataset": "given"}}
 
 
-@pytest.mark.parametrize("data", [own_data(), own_data(is_divided=False), partial(own_data, seed=0)])
+@pytest.mark.parametrize(
+    "data",
+    [
+        own_data(),
+        *(
+            pytest.param(data, marks=pytest.mark.slow)
+            for data in (own_data(is_divided=False), partial(own_data, seed=0))
+        ),
+    ],
+)
 def test_own_data_are_resumed_and_evaluated_in_a_fresh_process(data, tiny, tmp_path):
     whole = run_federation(tiny(**OWN_DATA), data=data)
     with pytest.raises(Interrupt):

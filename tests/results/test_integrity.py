@@ -240,6 +240,7 @@ def test_the_checkpoint_before_fits_records_that_were_rewritten(copy, runs):
     assert RunResult.load(folder).rounds == resumed.rounds
 
 
+@pytest.mark.slow
 def test_rounds_on_a_device_that_are_replayed_send_no_job_again(tiny, tmp_path, caplog):
     manila = {"type": "ibm", "device": "FakeManilaV2", "shots": 16}
     backends = {"backends": {"ideal": {"type": "aer"}, "manila": manila}, "assignment": {"default": "manila"}}

@@ -100,6 +100,7 @@ def test_a_plan_is_the_same_whatever_its_circuits_compress_to(files, fedqml):
     assert fedqml("plan", "device.yaml", "--json", "plan.json")[0] == 6
 
 
+@pytest.mark.slow
 def test_reports_and_comparisons_grow_but_do_not_drop_a_run(files, fedqml):
     for command, page in (("report", "report/report.html"), ("compare", "results/comparison/table.md")):
         assert fedqml(command, "one")[0] == 0

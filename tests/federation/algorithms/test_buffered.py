@@ -148,6 +148,7 @@ def test_run_is_resumed_to_the_same_bits(tiny, tmp_path, changes, stop):
     same(whole, RunResult.load(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_run_is_extended_and_run_in_processes_to_the_same_bits(tiny, tmp_path):
     whole = run_federation(buffered(tiny, federation__workers=2))
     run_federation(buffered(tiny, federation__rounds=2), tmp_path / "run")

@@ -93,6 +93,7 @@ def test_same_bits_for_any_number_of_workers(executor):
                 assert update.success_probability == expected[client].success_probability
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_replaced_and_its_client_recorded(executor):
     pool, tasks = executor(2)
     expected = {update.client_id: update for update in pool.run(tasks)}
@@ -150,6 +151,7 @@ def test_what_a_client_raises_ends_the_run(executor):
         list(pool.run(tasks))
 
 
+@pytest.mark.slow
 def test_workers_end_with_the_run(tmp_path):
     with_two = run_federation(experiment(**{"federation.workers": 2}), tmp_path / "two")
     alone = run_federation(experiment(), tmp_path / "one")
