@@ -146,7 +146,11 @@ def _values(rng: random.Random, message: RecordDict) -> str:
     text = str(record.get("json", "{}"))
     match rng.randrange(8):
         case 0 | 1 | 2 | 3:
-            record["json"], change = with_wrong_json(json.loads(text) if text[:2] == '{"' else [0], rng)
+            try:
+                whole = json.loads(text)
+            except (ValueError, RecursionError):  # an earlier change has broken it
+                return "broken values"
+            record["json"], change = with_wrong_json(whole if isinstance(whole, (dict, list)) and whole else [0], rng)
         case 4:
             content, change = damaged(text.encode(), rng)
             record["json"] = content.decode("utf-8", "replace")
@@ -200,7 +204,7 @@ def _tensors(rng: random.Random, message: RecordDict) -> str:
         case 6:
             data, change = damaged(data, rng)
         case _:
-            values = np.frombuffer(data, "<f4").copy()
+            values = np.frombuffer(data[: len(data) // 4 * 4] or bytes(4), "<f4").copy()
             number = rng.choice(_NUMBERS)
             if rng.random() < 0.5:
                 values[:] = number
